@@ -1,0 +1,35 @@
+"""How every command line of the package starts, fails and is interrupted."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+
+from atat.errors import InputError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command: a user's mistake is one line and exit code 2, never a traceback."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: nothing is left to say to it.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        print(
+            f"error: the disk is full{where}; what was finished before is kept. "
+            "Make room and run the same command again to continue.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

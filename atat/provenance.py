@@ -1,0 +1,79 @@
+"""Where a result came from: commit, command, hardware, versions. Knows nothing of the result."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "torchaudio", "sentencepiece", "transformers", "espnet", "numpy")
+
+
+def provenance() -> dict[str, Any]:
+    """Everything needed to repeat what this process is doing, as plain JSON values."""
+    return {
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "commit": commit(),
+        "command": command(),
+        "hardware": hardware(),
+        "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def commit() -> str:
+    """The commit of the source tree, with `+changes` when files differ from it."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        head = _git(root, "rev-parse", "--short", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}+changes" if dirty else head
+
+
+def command() -> str:
+    """The command line of this process, as one would type it in the recipe's folder."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    start = ["python", "-m", spec.name] if spec is not None else [Path(sys.argv[0]).name]
+    return shlex.join(start + sys.argv[1:])
+
+
+def hardware() -> str:
+    """Processor model, number of usable cores, and the GPU where torch is loaded and sees one."""
+    text = f"{_processor()}, {len(os.sched_getaffinity(0))} cores"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return text
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            for line in stream:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
