@@ -121,7 +121,7 @@ def save(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) 
 
 
 def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
-    """Band-limited resampling of (T,) samples to round(T * to_rate / from_rate) samples (soxr)."""
+    """Band-limited resampling of samples (T,) to about T * to_rate / from_rate samples (soxr)."""
     import soxr
 
     return soxr.resample(samples.astype(np.float32, copy=False), from_rate, to_rate, quality="HQ")
