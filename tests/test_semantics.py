@@ -40,7 +40,9 @@ def read_top(data_root: Path) -> list[list[str]]:
 
 def test_structure_words_and_tags_in_order() -> None:
     tree = parse(SONG)
-    assert tree == Tree("IN:PLAY_SONG", ("play", "the", "song", Tree("SL:SONG", ("watermelon", "sugar"))))
+    assert tree == Tree(
+        "IN:PLAY_SONG", ("play", "the", "song", Tree("SL:SONG", ("watermelon", "sugar")))
+    )
     assert semantics.words(tree) == ["play", "the", "song", "watermelon", "sugar"]
     assert semantics.tags(tree) == {"[IN:PLAY_SONG", "[SL:SONG", "]"}
     assert semantics.words(parse(NESTED)) == "what is near my mom 's place today".split()
