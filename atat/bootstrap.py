@@ -1,0 +1,160 @@
+"""Percentile bootstrap of ratios of counts: how far a figure would move on other test data.
+
+Whole speakers are drawn with replacement where speakers are known, since the utterances of one
+person resemble each other; else utterances. The spread from training (seeds) is not in it.
+
+Knows nothing of metrics or files: it gets arrays of counts and the name of the speaker of each
+row. Everything is drawn from a seed, so that the same counts give the same interval.
+
+Shapes: K clusters (speakers, or utterances), M figures, R replicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+REPLICATES = 5000
+LEVEL = 95.0  # per cent of the replicates that an interval covers
+# Numbers drawn at a time: bounds the memory to some tens of MB whatever K and R.
+_CHUNK = 2_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure in per cent with its interval; None when there is nothing to measure."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference (first - second, in points of per cent) of two systems on the same data."""
+
+    first: float | None
+    second: float | None
+    difference: Interval
+    p_value: float | None  # two-sided: how often resampling turns the sign
+
+
+def cluster_sums(
+    counts: np.ndarray, speakers: Sequence[str] | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Sum the rows of `counts` (utterances, …) by speaker: (K, …) and the K names, sorted.
+
+    With no speakers known, or a single one, of which no interval can be drawn, each row stays
+    a cluster by itself and the names are empty.
+    """
+    names = sorted(set(speakers or ()))
+    if len(names) < 2:
+        return counts, []
+    assert speakers is not None and len(speakers) == len(counts)
+    position = {name: index for index, name in enumerate(names)}
+    sums = np.zeros((len(names), *counts.shape[1:]), dtype=np.float64)
+    np.add.at(sums, [position[speaker] for speaker in speakers], counts)
+    return sums, names
+
+
+def intervals(counts: np.ndarray, *, seed: int = 0, replicates: int = REPLICATES) -> list[Interval]:
+    """An interval for each of M ratios.
+
+    `counts` (K, M, 2) holds numerator and denominator per cluster. Where a share is 0 or 100 %
+    in all clusters resampling would say "no doubt"; there the exact binomial bound of K trials
+    (Clopper and Pearson 1934) stands in.
+    """
+    values = ratios(counts.sum(axis=0))
+    drawn = resample(counts, seed=seed, replicates=replicates)
+    found = []
+    for figure, value in enumerate(values):
+        low, high = _percentiles(drawn[:, figure])
+        low, high = _widen(counts[:, figure], low, high)
+        found.append(Interval(_plain(value), low, high))
+    return found
+
+
+def compare(
+    first: np.ndarray, second: np.ndarray, *, seed: int = 0, replicates: int = REPLICATES
+) -> Comparison:
+    """Paired bootstrap: both systems are scored on the same drawn clusters.
+
+    `first` and `second` (K, S, 2) hold the counts of S runs (seeds) each; S may differ. The
+    figure of a system is the mean of its runs' ratios.
+    """
+    assert len(first) == len(second), "the two systems must have the same clusters"
+    runs = first.shape[1]
+    drawn = resample(np.concatenate([first, second], axis=1), seed=seed, replicates=replicates)
+    difference = drawn[:, :runs].mean(axis=1) - drawn[:, runs:].mean(axis=1)
+    one, two = (_plain(ratios(c.sum(axis=0)).mean()) for c in (first, second))
+    if one is None or two is None:
+        return Comparison(one, two, Interval(None, None, None), None)
+    low, high = _percentiles(difference)
+    # One is added to count and trials: a finite number of replicates never proves p = 0.
+    tail = min(np.sum(difference <= 0), np.sum(difference >= 0)) + 1
+    p_value = min(1.0, 2 * float(tail) / (replicates + 1))
+    return Comparison(one, two, Interval(one - two, low, high), p_value)
+
+
+def mean_interval(counts: np.ndarray, *, seed: int = 0, replicates: int = REPLICATES) -> Interval:
+    """Interval of the mean ratio of S runs on the same clusters, `counts` (K, S, 2)."""
+    drawn = resample(counts, seed=seed, replicates=replicates).mean(axis=1)
+    low, high = _percentiles(drawn)
+    low, high = _widen(counts.sum(axis=1), low, high)
+    return Interval(_plain(ratios(counts.sum(axis=0)).mean()), low, high)
+
+
+def resample(counts: np.ndarray, *, seed: int, replicates: int) -> np.ndarray:
+    """(R, M) ratios in per cent, each of K clusters drawn with replacement from (K, M, 2)."""
+    clusters, figures, _ = counts.shape
+    if not clusters:
+        return np.full((replicates, figures), np.nan)
+    rng = np.random.default_rng(seed)
+    flat = counts.reshape(clusters, -1).astype(np.float64)
+    drawn = np.empty((replicates, figures))
+    step = max(1, _CHUNK // clusters)
+    for start in range(0, replicates, step):
+        rows = min(step, replicates - start)
+        # How often each cluster was drawn, (rows, K): sums are then one matrix product.
+        picks = rng.integers(clusters, size=(rows, clusters)) + clusters * np.arange(rows)[:, None]
+        times = np.bincount(picks.ravel(), minlength=rows * clusters).reshape(rows, clusters)
+        drawn[start : start + rows] = ratios((times @ flat).reshape(rows, figures, 2))
+    return drawn
+
+
+def ratios(counts: np.ndarray) -> np.ndarray:
+    """Per cent of (..., 2) numerators and denominators; NaN where the denominator is 0."""
+    numerator, denominator = counts[..., 0], counts[..., 1]
+    empty = np.full(numerator.shape, np.nan)
+    return 100 * np.divide(numerator, denominator, out=empty, where=denominator != 0)
+
+
+def _percentiles(drawn: np.ndarray) -> tuple[float | None, float | None]:
+    known = drawn[~np.isnan(drawn)]
+    if not known.size:
+        return None, None
+    tail = (100 - LEVEL) / 2
+    low, high = np.percentile(known, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _widen(
+    counts: np.ndarray, low: float | None, high: float | None
+) -> tuple[float | None, float | None]:
+    """The exact binomial bound where every cluster of `counts` (K, 2) is all wrong or all right."""
+    numerator, denominator = counts[:, 0], counts[:, 1]
+    trials = np.count_nonzero(denominator)
+    if low is None or not trials:
+        return low, high
+    bound = 100 * (1 - ((100 - LEVEL) / 200) ** (1 / trials))
+    if not numerator.any():
+        return 0.0, bound
+    if np.array_equal(numerator, denominator):
+        return 100 - bound, 100.0
+    return low, high
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

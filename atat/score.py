@@ -1,0 +1,305 @@
+"""Score decoded utterances against a data dir, and compare two decoded dirs.
+
+    python -m atat.score --data data/test --decoded exp/slu/decode_test
+    python -m atat.score compare exp/a/decode_test exp/b/decode_test --metric em_hyp
+
+Hypotheses and references are joined on the utterance id: a missing or an extra hypothesis is an
+error. Written into the decoded dir: `score.json` (figures in per cent with count and 95 %
+interval; each group of `utt2group` apart) and `per_utt.jsonl` (per utterance the numerator and
+denominator of each metric, with reference and hypothesis to read). What the metrics mean stands
+in `atat.metrics`. Knows nothing of models or of how several runs are put together
+(`atat.results`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atat import bootstrap, cli, metrics
+from atat.bootstrap import Comparison, Interval
+from atat.errors import InputError
+from atat.files import atomic_write, read_lines
+from atat.kaldi import read_table
+from atat.metrics import Counts
+from atat.provenance import provenance
+from atat.semantics import SemanticsError
+from atat.tasks import task as task_called
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One line of per_utt.jsonl."""
+
+    utt: str
+    spk: str
+    group: str | None
+    counts: Counts
+    ref: str
+    hyp: str
+
+
+def score(
+    data: str | Path, decoded: str | Path, *, task: str | None = None, slu_f1: bool = False
+) -> dict[str, Any]:
+    """Score a decoded dir, write score.json and per_utt.jsonl into it and return the former.
+
+    `task` is taken from decode.json when it is None. Raises InputError when ids do not match, a
+    reference is no tree, or there is nothing to score.
+    """
+    data, decoded = Path(data), Path(decoded)
+    task = task or _task_of(decoded)
+    scored = score_utterances(data, decoded, task_called(task).target, slu_f1=slu_f1)
+    result = {
+        "task": task,
+        "data": str(data),
+        "unit": "%",
+        **summarize(scored),
+        "groups": {
+            group: summarize([one for one in scored if one.group == group])
+            for group in sorted({one.group for one in scored if one.group is not None})
+        },
+        "hypotheses": _fingerprint(decoded / "hyp"),
+        "provenance": provenance(),
+    }
+    with atomic_write(decoded / "per_utt.jsonl") as stream:
+        for one in scored:
+            stream.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+    with atomic_write(decoded / "score.json") as stream:
+        json.dump(result, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+    return result
+
+
+def score_utterances(
+    data: Path, decoded: Path, target: str, *, slu_f1: bool = False
+) -> list[Scored]:
+    """Counts of each utterance of the data dir, sorted by id; `target` is its reference file."""
+    references = read_table(data / target)
+    hypotheses = read_table(decoded / "hyp")
+    check_same_utterances(references, hypotheses, f"{data / target}", f"{decoded / 'hyp'}")
+    if not references:
+        raise InputError(f"{data / target}: no utterances, nothing to score")
+    speakers = _for_all(data / "utt2spk", references)
+    has_groups = (data / "utt2group").exists()
+    groups = _for_all(data / "utt2group", references) if has_groups else {}
+    scored = []
+    for utt in sorted(references):
+        try:
+            counts = metrics.count(target, references[utt], hypotheses[utt], slu_f1=slu_f1)
+        except SemanticsError as error:
+            raise InputError(f"{data / target}: utterance {utt}: {error}") from None
+        scored.append(
+            Scored(utt, speakers[utt], groups.get(utt), counts, references[utt], hypotheses[utt])
+        )
+    return scored
+
+
+def summarize(scored: Sequence[Scored]) -> dict[str, Any]:
+    """Number of utterances, what was resampled, and each metric with its interval."""
+    names = list(scored[0].counts)
+    counts = counts_array(scored, names)
+    sums, speakers = bootstrap.cluster_sums(counts, [one.spk for one in scored])
+    total = metrics.add(one.counts for one in scored)
+    figures = {
+        name: {
+            **asdict(interval),
+            "n": len(scored),
+            "numerator": total[name][0],
+            "denominator": total[name][1],
+        }
+        for name, interval in zip(names, bootstrap.intervals(sums))
+    }
+    return {
+        "n": len(scored),
+        "speakers": len({one.spk for one in scored}),
+        "resampled": "speakers" if speakers else "utterances",
+        "metrics": figures,
+    }
+
+
+def load_scored(decoded: str | Path) -> list[Scored]:
+    """per_utt.jsonl of a decoded dir; InputError when it is missing or older than `hyp`."""
+    decoded = Path(decoded)
+    path = decoded / "per_utt.jsonl"
+    mend = f"score first: python -m atat.score --data DIR --decoded {decoded}"
+    summary = _read_json(decoded / "score.json", mend)
+    if summary.get("hypotheses") != _fingerprint(decoded / "hyp"):
+        raise InputError(f"{path}: belongs to an earlier `hyp`; {mend}")
+    scored = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            values = json.loads(line)
+            values["counts"] = {name: tuple(two) for name, two in values["counts"].items()}
+            scored.append(Scored(**values))
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{path}:{number}: not a line of this scorer; {mend}") from None
+    return scored
+
+
+def counts_array(scored: Iterable[Scored], names: Sequence[str]) -> np.ndarray:
+    """(utterances, metrics, 2) numerators and denominators."""
+    return np.array([[one.counts[name] for name in names] for one in scored], dtype=np.float64)
+
+
+def compare(
+    first: str | Path, second: str | Path, names: Collection[str] = ()
+) -> dict[str, Comparison]:
+    """Paired bootstrap of two decoded dirs on the same utterances, metric by metric.
+
+    Without `names`: all metrics that both have. Differences are first - second, in points.
+    """
+    one, two = load_scored(first), load_scored(second)
+    check_same_utterances({s.utt for s in one}, {s.utt for s in two}, str(first), str(second))
+    common = [name for name in one[0].counts if name in two[0].counts]
+    unknown = [name for name in names if name not in common]
+    if unknown or not common:
+        raise InputError(
+            f"{first} and {second} have no metric {', '.join(unknown)} in common; "
+            f"common: {', '.join(common) or 'none'}"
+        )
+    chosen = [name for name in common if not names or name in names]
+    speakers = [s.spk for s in one]
+    sums = [
+        bootstrap.cluster_sums(counts_array(scored, chosen), speakers)[0] for scored in (one, two)
+    ]
+    return {
+        name: bootstrap.compare(sums[0][:, i : i + 1], sums[1][:, i : i + 1])
+        for i, name in enumerate(chosen)
+    }
+
+
+def check_same_utterances(
+    expected: Collection[str], found: Collection[str], expected_in: str, found_in: str
+) -> None:
+    """InputError naming the utterances that only one side has."""
+    for here, there, place, other in (
+        (expected, found, expected_in, found_in),
+        (found, expected, found_in, expected_in),
+    ):
+        lost = sorted(set(here) - set(there))
+        if lost:
+            shown = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
+            raise InputError(
+                f"{other}: {len(lost)} of {len(here)} utterances of {place} are missing: {shown}; "
+                "both must hold the same utterances (decode the whole data dir again)"
+            )
+
+
+def format_interval(interval: Interval) -> str:
+    """As tables show a figure: "83.45 [80.12, 86.40]", or "n/a"."""
+    if interval.value is None:
+        return "n/a"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.2f}"
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _task_of(decoded: Path) -> str:
+    mend = "name the task: --task"
+    task = _read_json(decoded / "decode.json", mend).get("task")
+    if not isinstance(task, str):
+        raise InputError(f"{decoded / 'decode.json'}: says no task; {mend}")
+    return task
+
+
+def _for_all(path: Path, utterances: Collection[str]) -> dict[str, str]:
+    table = read_table(path)
+    lost = sorted(set(utterances) - set(table))
+    if lost:
+        shown = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
+        raise InputError(f"{path}: {len(lost)} of {len(utterances)} utterances missing: {shown}")
+    return table
+
+
+def _read_json(path: Path, mend: str) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {mend}") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return values
+
+
+def _fingerprint(path: Path) -> str:
+    """A hash of the hypotheses, so that a score of earlier ones is never taken for theirs."""
+    try:
+        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; decode first: python -m atat.decode") from None
+
+
+def _print_summary(title: str, summary: dict[str, Any]) -> None:
+    unit = f", {summary['speakers']} speakers" if summary["resampled"] == "speakers" else ""
+    print(f"{title} (n = {summary['n']}{unit})")
+    for name, figure in summary["metrics"].items():
+        interval = Interval(figure["value"], figure["low"], figure["high"])
+        total = f"{figure['numerator']:g}/{figure['denominator']:g}"
+        print(f"  {name:<14} {format_interval(interval):<26} {total}")
+
+
+def _print_comparison(compared: Mapping[str, Comparison]) -> None:
+    for name, found in compared.items():
+        p_value = "" if found.p_value is None else f"p = {found.p_value:.4f}"
+        values = f"{_figure(found.first)} - {_figure(found.second)}"
+        print(f"{name:<14} {values:<17} = {format_interval(found.difference):<24} {p_value}")
+
+
+def _figure(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    formatter = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.score",
+        description="Score decoded utterances, e.g. python -m atat.score --data data/test "
+        "--decoded exp/slu/decode_test; or compare two decoded dirs: "
+        "python -m atat.score compare A B [--metric em_hyp]",
+        formatter_class=formatter,
+    )
+    parser.add_argument("--data", help="data dir with the references")
+    parser.add_argument("--decoded", help="decoded dir with `hyp`; the scores are written there")
+    parser.add_argument("--task", help="task that was decoded; None = as decode.json says")
+    parser.add_argument("--slu_f1", action="store_true", help="also SLU-F1 as defined by SLURP")
+    commands = parser.add_subparsers(dest="command", metavar="[compare A B]")
+    pair = commands.add_parser(
+        "compare",
+        help="paired bootstrap of two decoded dirs",
+        description="Differences A - B in points of per cent with their 95 % interval, e.g. "
+        "python -m atat.score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
+        formatter_class=formatter,
+    )
+    pair.add_argument("first", metavar="A", help="decoded dir, scored before")
+    pair.add_argument("second", metavar="B", help="decoded dir of the same utterances")
+    pair.add_argument("--metric", nargs="+", default=[], help="metrics to compare; none = all")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """`score` by default; `compare A B` when the first word says so."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command == "compare":
+        _print_comparison(compare(options.first, options.second, options.metric))
+        return
+    if not options.data or not options.decoded:
+        parser.error("--data and --decoded are required (or: compare A B)")
+    result = score(options.data, options.decoded, task=options.task, slu_f1=options.slu_f1)
+    _print_summary(f"{options.decoded} on {options.data}", result)
+    for group, summary in result["groups"].items():
+        _print_summary(f"group {group}", summary)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,253 @@
+"""The measures by hand-counted cases, and the laws that hold for any tree."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from atat import bootstrap, metrics, semantics
+from atat.semantics import SemanticsError, Tree
+
+REFERENCE = "[IN:PLAY_SONG play the song [SL:SONG watermelon sugar ] by [SL:ARTIST harry styles ] ]"
+
+
+def percent(reference: str, hypothesis: str, **options: bool) -> dict[str, float | None]:
+    return metrics.percent(metrics.tree_counts(reference, hypothesis, **options))
+
+
+def random_tree(rng: random.Random, depth: int = 0) -> Tree:
+    """A tree of the kind models put out: intents and slots in turn, some without words."""
+    kind = "SL" if depth % 2 else "IN"
+    children: list[Tree | str] = []
+    for _ in range(rng.randrange(4)):
+        nested = depth < 3 and rng.random() < 0.4
+        children.append(random_tree(rng, depth + 1) if nested else rng.choice("abcd"))
+    return Tree(f"{kind}:{rng.choice('XYZ')}", tuple(children))
+
+
+def test_every_metric_has_a_description() -> None:
+    names = {*metrics.tree_counts(REFERENCE, REFERENCE, slu_f1=True), *metrics.text_counts("a", "")}
+    assert names == set(metrics.METRICS)
+
+
+def test_a_right_hypothesis_is_right_everywhere() -> None:
+    rng = random.Random(1)
+    for _ in range(50):
+        text = semantics.to_string(random_tree(rng))
+        found = percent(text, "  " + text.replace(" ", "  "), slu_f1=True)
+        assert found.pop("hyp_er") == 0 and found.pop("semer") == 0
+        slots = "[SL:" in text
+        assert found.pop("slu_f1") == (100 if slots else None)
+        assert set(found.values()) == {100}, text
+
+
+@pytest.mark.parametrize("malformed", ["", "play it", "[IN:PLAY_SONG play", REFERENCE + " ]"])
+def test_output_that_is_no_tree_counts_as_all_deleted(malformed: str) -> None:
+    counts = metrics.tree_counts(REFERENCE, malformed, slu_f1=True)
+    assert counts["semer"] == (3, 3)
+    assert counts["hyp_er"] == (1, 1)
+    assert counts["slu_f1"] == (0, 4)  # two slots missing, by word and by character
+    assert counts["bracket_f1"] == (0, 3)
+    for name in ("em_full", "em_hyp", "intent_acc", "tree_validity", "bracket_r"):
+        assert counts[name][0] == 0
+
+
+def test_a_wrong_reference_is_an_error() -> None:
+    with pytest.raises(SemanticsError):
+        metrics.tree_counts("[IN:PLAY_SONG play", REFERENCE)
+
+
+def test_words_outside_slots_matter_to_em_full_only() -> None:
+    other = REFERENCE.replace("play the song", "put on")
+    counts = metrics.tree_counts(REFERENCE, other)
+    assert counts["em_full"] == (0, 1) and counts["em_hyp"] == (1, 1)
+    assert counts["semer"] == (0, 3)
+    inside = REFERENCE.replace("sugar", "high")
+    assert metrics.tree_counts(REFERENCE, inside)["em_hyp"] == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "errors"),
+    [
+        (REFERENCE.replace("sugar", "high"), 1),  # same path, other value: S
+        ("[IN:PLAY_SONG [SL:SONG watermelon sugar ] ]", 1),  # artist deleted
+        (REFERENCE[:-1] + "[SL:ROOM kitchen ] ]", 1),  # room inserted
+        (REFERENCE.replace("SL:ARTIST", "SL:ALBUM"), 2),  # other path: D and I
+        (REFERENCE.replace("SL:ARTIST harry styles", "SL:SONG watermelon sugar"), 2),  # D and I
+        (REFERENCE.replace("IN:PLAY_SONG", "IN:BUY_SONG"), 6),  # every path differs
+    ],
+)
+def test_semer_by_hand(hypothesis: str, errors: int) -> None:
+    assert metrics.tree_counts(REFERENCE, hypothesis)["semer"] == (errors, 3)
+
+
+def test_semer_is_on_multisets() -> None:
+    two = "[IN:A [SL:X a ] [SL:X b ] ]"
+    assert metrics.tree_counts(two, "[IN:A [SL:X b ] [SL:X a ] ]")["semer"] == (0, 3)
+    assert metrics.tree_counts(two, "[IN:A [SL:X a ] [SL:X a ] ]")["semer"] == (1, 3)
+    assert metrics.tree_counts(two, "[IN:A [SL:X a ] ]")["semer"] == (1, 3)
+    assert metrics.tree_counts(two, "[IN:A [SL:X c ] [SL:X d ] [SL:X e ] ]")["semer"] == (3, 3)
+
+
+def test_semer_knows_where_a_slot_stands() -> None:
+    nested = "[IN:A [SL:X go [IN:B [SL:Y home ] ] ] ]"
+    flat = "[IN:A [SL:X go home ] [SL:Y home ] ]"
+    # X agrees; B and its Y are deleted, the outer Y inserted.
+    assert metrics.tree_counts(nested, flat)["semer"] == (3, 4)
+
+
+def test_brackets_with_equal_words() -> None:
+    reference = "[IN:A a [SL:X b c ] d ]"
+    assert metrics.tree_counts(reference, "[IN:A a [SL:X b ] c d ]")["bracket_f1"] == (2, 4)
+    assert metrics.tree_counts(reference, "[IN:B a [SL:X b c ] d ]")["bracket_p"] == (1, 2)
+    assert metrics.tree_counts(reference, "[IN:A a b c d ]")["bracket_p"] == (1, 1)
+    assert metrics.tree_counts(reference, "[IN:A a b c d ]")["bracket_r"] == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "hits"),
+    [
+        ("[IN:A play [SL:X bee see ] now ]", 2),  # substituted
+        ("[IN:A play [SL:X be ] now ]", 2),  # last word of the slot lost
+        ("[IN:A play [SL:X sea ] now ]", 2),  # first word of the slot lost
+        ("[IN:A [SL:X be sea ] now ]", 2),  # word before the slot lost
+        ("[IN:A play [SL:X be sea ] ]", 2),  # word after the slot lost
+        ("[IN:A so play [SL:X be oh sea ] now ]", 2),  # words inserted
+        ("[IN:A play now [SL:X be sea ] ]", 2),  # a word moved past the slot
+        ("[IN:A play [SL:X ] ]", 1),  # an empty slot holds nothing of the reference's
+        ("[IN:A [SL:X play be ] sea soon ]", 1),  # starts too early
+        ("[IN:A [SL:X ] ]", 0),
+    ],
+)
+def test_brackets_are_placed_by_alignment(hypothesis: str, hits: int) -> None:
+    counts = metrics.tree_counts("[IN:A play [SL:X be sea ] now ]", hypothesis)
+    assert counts["bracket_r"] == (hits, 2)
+
+
+def test_tree_validity_asks_for_intents_and_slots_in_turn() -> None:
+    for text in ("[SL:X a ]", "[IN:A [IN:B a ] ]"):
+        counts = metrics.tree_counts(REFERENCE, text)
+        assert counts["tree_validity"] == (0, 1)
+        assert counts["semer"][0] > 0
+
+
+def test_counts_are_bounded_for_any_pair_of_trees() -> None:
+    rng = random.Random(2)
+    for _ in range(200):
+        one, two = (semantics.to_string(random_tree(rng)) for _ in range(2))
+        counts = metrics.tree_counts(one, two, slu_f1=True)
+        for name, (numerator, denominator) in counts.items():
+            assert 0 <= numerator, name
+            assert name == "semer" or numerator <= denominator, name
+        back = metrics.tree_counts(two, one)
+        # Swapping the sides swaps deletions with insertions, and precision with recall.
+        assert back["semer"][0] == counts["semer"][0]
+        assert back["em_hyp"] == counts["em_hyp"]
+
+
+def test_wer_and_cer_are_edits_over_the_reference() -> None:
+    counts = metrics.text_counts("play the song", "play song now")
+    assert counts["wer"] == (2, 3)
+    assert counts["em_full"] == (0, 1)
+    assert metrics.text_counts("ab cd", "ab  cx ")["cer"] == (1, 5)
+
+
+def test_empty_texts() -> None:
+    assert metrics.text_counts("", "") == {"em_full": (1, 1), "wer": (0, 0), "cer": (0, 0)}
+    assert metrics.text_counts("", "a b")["wer"] == (2, 0)
+    assert metrics.text_counts("a b", " ")["wer"] == (2, 2)
+    assert metrics.percent(metrics.text_counts("", "a"))["wer"] is None
+    total = metrics.add([metrics.text_counts("", "a"), metrics.text_counts("a b", "a b")])
+    assert metrics.percent(total)["wer"] == 50
+
+
+def test_slu_f1_by_hand() -> None:
+    reference = "[IN:A [SL:SONG watermelon sugar ] ]"
+    # "sugars": one word of two, one character of seventeen; the room is one too many.
+    hypothesis = "[IN:A [SL:SONG watermelon sugars ] [SL:ROOM hall ] ]"
+    word = (2, 2 + 2 * 1 / 2 + 1)
+    character = (2, 2 + 2 * 1 / 17 + 1)
+    found = metrics.tree_counts(reference, hypothesis, slu_f1=True)["slu_f1"]
+    assert found == pytest.approx((word[0] + character[0], word[1] + character[1]))
+
+
+def test_slu_f1_takes_the_nearest_slot_of_the_label() -> None:
+    reference = "[IN:A [SL:X a b c ] [SL:X a b d ] ]"
+    swapped = "[IN:A [SL:X a b d ] [SL:X a b c ] ]"
+    assert percent(reference, swapped, slu_f1=True)["slu_f1"] == 100
+
+
+def shares(right: np.ndarray) -> np.ndarray:
+    return np.stack([right, np.ones_like(right)], axis=-1)[:, None, :]
+
+
+def test_bootstrap_agrees_with_the_normal_approximation() -> None:
+    right = (np.arange(400) % 4 > 0).astype(float)
+    (found,) = bootstrap.intervals(shares(right))
+    half = 196 * np.sqrt(0.75 * 0.25 / 400)
+    assert found.value == 75
+    assert found.low == pytest.approx(75 - half, abs=0.6)
+    assert found.high == pytest.approx(75 + half, abs=0.6)
+    assert bootstrap.intervals(shares(right)) == [found], "the same counts, the same interval"
+
+
+def test_bootstrap_in_chunks_draws_whole_rows() -> None:
+    counts = shares((np.arange(1500) % 2).astype(float))
+    drawn = bootstrap.resample(counts, seed=3, replicates=3000)  # several chunks
+    assert drawn.shape == (3000, 1)
+    assert drawn.mean() == pytest.approx(50, abs=0.2)
+    assert drawn.std() == pytest.approx(100 * np.sqrt(0.25 / 1500), rel=0.1)
+
+
+def test_utterances_of_one_speaker_are_drawn_together() -> None:
+    speakers = [f"spk{i // 50:02d}" for i in range(500)]
+    right = np.repeat(np.arange(10) % 2, 50).astype(float)  # a speaker is all right or all wrong
+    sums, names = bootstrap.cluster_sums(shares(right), speakers)
+    assert len(names) == len(sums) == 10
+    (clustered,) = bootstrap.intervals(sums)
+    (naive,) = bootstrap.intervals(shares(right))
+    assert clustered.value == naive.value == 50
+    assert clustered.high - clustered.low > 4 * (naive.high - naive.low)
+
+
+def test_one_speaker_alone_leaves_the_utterances_to_draw_from() -> None:
+    counts = shares(np.array([0.0, 1.0, 1.0]))
+    sums, names = bootstrap.cluster_sums(counts, ["same"] * 3)
+    assert names == [] and sums.shape == counts.shape
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_all_wrong_or_all_right_still_has_an_interval(value: float) -> None:
+    (found,) = bootstrap.intervals(shares(np.full(20, value)))
+    bound = 100 * (1 - 0.025 ** (1 / 20))  # Clopper-Pearson
+    low, high = (0, bound) if value == 0 else (100 - bound, 100)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_nothing_to_measure_is_none() -> None:
+    counts = np.zeros((5, 1, 2))
+    assert bootstrap.intervals(counts) == [bootstrap.Interval(None, None, None)]
+    assert bootstrap.compare(counts, counts).p_value is None
+
+
+def test_paired_comparison_sees_what_unpaired_intervals_hide() -> None:
+    rng = np.random.default_rng(0)
+    worse = (rng.random(300) < 0.5).astype(float)
+    better = worse.copy()
+    better[np.flatnonzero(worse == 0)[:12]] = 1  # never worse, 12 of 300 better: 4 points
+    found = bootstrap.compare(shares(better), shares(worse))
+    assert found.difference.value == pytest.approx(4)
+    assert found.difference.low > 0 and found.p_value < 0.01
+    low, high = (bootstrap.intervals(shares(right))[0] for right in (worse, better))
+    assert low.high > high.low, "the intervals of the two overlap"
+    same = bootstrap.compare(shares(worse), shares(worse))
+    assert same.difference == bootstrap.Interval(0, 0, 0) and same.p_value == 1
+
+
+def test_mean_over_runs_is_the_mean_of_their_ratios() -> None:
+    counts = np.array([[[1, 2], [1, 1]], [[0, 2], [1, 1]]], dtype=float)  # 25 % and 100 %
+    found = bootstrap.mean_interval(counts)
+    assert found.value == pytest.approx(62.5)
+    assert found.low <= 62.5 <= found.high
