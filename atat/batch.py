@@ -1,0 +1,93 @@
+"""A padded batch of examples with the same kind of source, and how it is put together.
+
+Shapes: B examples, T frames, F mel bins, S source tokens, U target tokens, L units of CTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+IGNORE = -100  # target of a padded position: no loss
+
+
+@dataclass(frozen=True)
+class Example:
+    """One source and its target, as numbers."""
+
+    utterance: str
+    task: str
+    source: np.ndarray  # (T, F) float32, or (S,) int64
+    target: list[int]  # <task> y1 .. yU <eos>
+    units: list[int]  # the words as units of CTC; empty where there is nothing to align
+    weight: float = 1.0  # of its loss
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one kind of source; `audio` says which."""
+
+    audio: bool
+    source: Tensor  # (B, T, F) float32 or (B, S) int64, zero beyond the lengths
+    source_lengths: Tensor  # (B,)
+    inputs: Tensor  # (B, U): <task> y1 .. yU
+    outputs: Tensor  # (B, U): y1 .. yU <eos>, IGNORE beyond
+    units: Tensor  # (B, L)
+    unit_lengths: Tensor  # (B,)
+    weights: Tensor  # (B,)
+    utterances: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        moved = {
+            field.name: value.to(device, non_blocking=True)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> "Batch":
+        """Called by the data loader: copies to a GPU then need not wait."""
+        pinned = {
+            field.name: value.pin_memory()
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **pinned)
+
+    def counts(self) -> dict[str, float]:
+        """Weighted number of targets of each loss term, which its sum is divided by."""
+        tokens = (self.outputs != IGNORE).sum(1)
+        return {
+            "ce": float((tokens * self.weights).sum()),
+            "ctc": float((self.unit_lengths * self.weights).sum()),
+        }
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Pad examples of one kind of source to a batch."""
+    audio = examples[0].source.ndim == 2
+    sources = [torch.from_numpy(example.source) for example in examples]
+    targets = [torch.tensor(example.target) for example in examples]
+    units = [torch.tensor(example.units, dtype=torch.long) for example in examples]
+    return Batch(
+        audio=audio,
+        source=_pad(sources, 0),
+        source_lengths=torch.tensor([len(source) for source in sources]),
+        inputs=_pad([target[:-1] for target in targets], 0),
+        outputs=_pad([target[1:] for target in targets], IGNORE),
+        units=_pad(units, 0),
+        unit_lengths=torch.tensor([len(unit) for unit in units]),
+        weights=torch.tensor([example.weight for example in examples]),
+        utterances=tuple(example.utterance for example in examples),
+        tasks=tuple(example.task for example in examples),
+    )
+
+
+def _pad(sequences: Sequence[Tensor], value: float) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=value)

@@ -1,0 +1,256 @@
+"""Decode a data dir with a packed model: hypotheses and n-best lists, batched.
+
+    python -m atat.decode --model exp/pretrain/model --data data/test --task slu \\
+        --out exp/pretrain/decode_test
+
+Interrupted, it goes on where it stopped; finished, it returns at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atat import cli, kaldi
+from atat.errors import InputError
+from atat.files import atomic_write
+from atat.kaldi import Utterance
+from atat.provenance import provenance
+from atat.tasks import TASKS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from atat.recognizer import Recognition, Recognizer
+
+PARTIAL = "nbest.partial.jsonl"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.decode",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, type=Path, help="packed model, exp/<name>/model")
+    parser.add_argument("--data", required=True, type=Path, help="data dir to decode")
+    parser.add_argument("--task", default="slu", choices=list(TASKS), help="what to do (slu)")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the hypotheses")
+    parser.add_argument("--beam", type=int, default=4, help="width of the search (4, as the paper)")
+    parser.add_argument("--nbest", type=int, default=4, help="hypotheses kept of each utterance (4)")
+    parser.add_argument("--max_length", type=int, default=200, help="most tokens of an output (200)")
+    parser.add_argument(
+        "--length_exponent", type=float, default=1.0,
+        help="a score is the log probability / length ** this (1.0)",
+    )
+    parser.add_argument(
+        "--well_formed", action="store_true",
+        help="let only well-formed trees out, with parent-child pairs seen in training",
+    )
+    parser.add_argument(
+        "--any_pair", action="store_true", help="with --well_formed: also pairs never seen"
+    )
+    parser.add_argument("--max_frames", type=int, default=16000, help="padded frames of a batch")
+    parser.add_argument("--max_tokens", type=int, default=2000, help="padded tokens of a batch")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
+    options = parser.parse_args(argv)
+    if is_finished(options):
+        print(f"{options.out}: finished before; remove the folder to decode anew")
+        return
+    decode(options)
+
+
+def is_finished(options: argparse.Namespace) -> bool:
+    """Whether this very decoding is there, with a model not changed since."""
+    path = options.out / "decode.json"
+    if not path.is_file():
+        return False
+    about = json.loads(path.read_text())
+    weights = options.model / "model.safetensors"
+    fresh = weights.is_file() and weights.stat().st_mtime <= path.stat().st_mtime
+    return bool(fresh and about["options"] == _named(options))
+
+
+def decode(options: argparse.Namespace) -> None:
+    """Decode and write `hyp`, `nbest.jsonl` and `decode.json`."""
+    from atat.recognizer import Recognizer
+    from atat.search import SearchOptions
+
+    import torch
+
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    recognizer = Recognizer.load(
+        options.model,
+        device=device,
+        options=SearchOptions(
+            beam=options.beam,
+            max_length=options.max_length,
+            length_exponent=options.length_exponent,
+            nbest=min(options.nbest, options.beam),
+        ),
+        well_formed=options.well_formed,
+        any_pair=options.any_pair,
+        precision=options.precision,
+    )
+    recognizer.check_task(options.task)
+    utterances = kaldi.load(options.data)
+    options.out.mkdir(parents=True, exist_ok=True)
+    done, seconds = _read_partial(options)
+    seconds += _decode_rest(recognizer, utterances, done, seconds, options)
+    _write(done, utterances, seconds, options)
+
+
+def _decode_rest(
+    recognizer: "Recognizer",
+    utterances: list[Utterance],
+    done: dict[str, Any],
+    before: float,
+    options: argparse.Namespace,
+) -> float:
+    """Decode what is not done yet, appending to the partial file; the seconds it took."""
+    from tqdm import tqdm
+
+    left = [utterance for utterance in utterances if utterance.id not in done]
+    if TASKS[options.task].source == "audio":
+        batches = _audio_batches(recognizer, left, options.max_frames)
+    else:
+        batches = _text_batches(recognizer, left, options.max_tokens, options.data)
+    start = time.monotonic()
+    with open(options.out / PARTIAL, "a", encoding="utf-8") as stream, tqdm(
+        total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
+    ) as bar:
+        for names, sources in batches:
+            for name, found in zip(names, recognizer.recognize(sources, options.task)):
+                done[name] = _entry(name, found)
+                done[name]["seconds"] = before + time.monotonic() - start
+                stream.write(json.dumps(done[name]) + "\n")
+            stream.flush()
+            bar.update(len(names))
+    return time.monotonic() - start
+
+
+def _entry(name: str, found: "Recognition") -> dict[str, Any]:
+    nbest = [{"text": o.text, "score": o.score, "length": o.length} for o in found.nbest]
+    return {"utt": name, "nbest": nbest}
+
+
+def _audio_batches(
+    recognizer: "Recognizer", utterances: list[Utterance], budget: int
+) -> Iterator[tuple[list[str], list["np.ndarray"]]]:
+    """Batches of similar length; features from feats.scp, or made from the waveform."""
+    ordered = sorted(utterances, key=lambda u: u.num_frames or (u.duration or 0) * 100)
+    yield from _cut(((u.id, _features(recognizer, u)) for u in ordered), budget)
+
+
+def _features(recognizer: "Recognizer", utterance: Utterance) -> "np.ndarray":
+    from atat import ark, audio
+
+    if utterance.feats is not None:
+        return ark.read(utterance.feats)
+    if utterance.wav is None:
+        raise InputError(
+            f"utterance {utterance.id} has neither features (feats.scp) nor audio (wav.scp)"
+        )
+    return recognizer.features(audio.load(utterance.wav, utterance.start, utterance.end))
+
+
+def _text_batches(
+    recognizer: "Recognizer", utterances: list[Utterance], budget: int, data: Path
+) -> Iterator[tuple[list[str], list["np.ndarray"]]]:
+    without = [utterance.id for utterance in utterances if utterance.text is None]
+    if without:
+        raise InputError(f"{data}/text: no line for {without[0]} ({len(without)} in all)")
+    sources = [(u.id, recognizer.text_source(u.text or "")) for u in utterances]
+    yield from _cut(iter(sorted(sources, key=lambda item: len(item[1]))), budget)
+
+
+def _cut(
+    items: Iterator[tuple[str, "np.ndarray"]], budget: int
+) -> Iterator[tuple[list[str], list["np.ndarray"]]]:
+    """Cut a stream that grows in length into batches under a budget of padded length."""
+    names: list[str] = []
+    sources: list[np.ndarray] = []
+    longest = 0
+    for name, source in items:
+        if names and (len(names) + 1) * max(longest, len(source)) > budget:
+            yield names, sources
+            names, sources, longest = [], [], 0
+        names.append(name)
+        sources.append(source)
+        longest = max(longest, len(source))
+    if names:
+        yield names, sources
+
+
+def _named(options: argparse.Namespace) -> dict[str, Any]:
+    """The options as JSON values; --device is left out: it does not change what comes out."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(options).items()
+        if name != "device"
+    }
+
+
+def _read_partial(options: argparse.Namespace) -> tuple[dict[str, Any], float]:
+    """What an interrupted run had decoded, if it was this very decoding; and its seconds."""
+    about, partial = options.out / "decode.partial.json", options.out / PARTIAL
+    weights = options.model / "model.safetensors"
+    key = {"options": _named(options), "model_time": weights.stat().st_mtime}
+    if not (about.is_file() and partial.is_file() and json.loads(about.read_text()) == key):
+        partial.unlink(missing_ok=True)
+        with atomic_write(about) as stream:
+            json.dump(key, stream)
+        return {}, 0.0
+    done = {}
+    for line in partial.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:  # the line that was being written when it was interrupted
+            continue
+        done[entry["utt"]] = entry
+    # A cut-off last line must not run into the next one.
+    with atomic_write(partial) as stream:
+        stream.writelines(json.dumps(entry) + "\n" for entry in done.values())
+    return done, max((entry["seconds"] for entry in done.values()), default=0.0)
+
+
+def _write(
+    done: dict[str, Any],
+    utterances: list[Utterance],
+    seconds: float,
+    options: argparse.Namespace,
+) -> None:
+    out = options.out
+    kaldi.write_table(out / "hyp", {name: e["nbest"][0]["text"] for name, e in done.items()})
+    with atomic_write(out / "nbest.jsonl") as stream:
+        for name in sorted(done):
+            entry = {"utt": name, "nbest": done[name]["nbest"]}
+            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    about = {
+        "task": options.task,
+        "data": str(options.data),
+        "model": str(options.model),
+        "beam": options.beam,
+        "well_formed": options.well_formed,
+        "utterances": len(utterances),
+        "audio_seconds": sum((u.num_frames or 0) / 100 or u.duration or 0 for u in utterances),
+        "wall_seconds": seconds,
+        "options": _named(options),
+        "provenance": provenance(),
+    }
+    with atomic_write(out / "decode.json") as stream:
+        json.dump(about, stream, indent=1)
+    (out / PARTIAL).unlink(missing_ok=True)
+    (out / "decode.partial.json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

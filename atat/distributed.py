@@ -1,0 +1,72 @@
+"""Several GPUs or machines under torchrun: who we are, and sums over all of us.
+
+Gradients are summed here, after the last batch of a step, instead of by DistributedDataParallel:
+parameters may freeze and thaw in between, and every rank may have another number of batches.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def start() -> torch.device:
+    """Join the group that torchrun describes, if any; the device this process works on."""
+    gpu = torch.cuda.is_available()
+    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if gpu else "gloo")
+    if not gpu:
+        return torch.device("cpu")
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
+
+
+def stop() -> None:
+    """Leave the group."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def barrier() -> None:
+    """Wait for the others."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def sum_(values: Tensor) -> Tensor:
+    """Sum a tensor over all processes, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Sum the gradients of all processes; one that a rank lacks (no batch used it) counts as zero."""
+    if not dist.is_initialized():
+        return
+    training = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in training:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([parameter.grad.flatten() for parameter in training])  # type: ignore[union-attr]
+    dist.all_reduce(flat)
+    offset = 0
+    for parameter in training:
+        count = parameter.numel()
+        parameter.grad = flat[offset : offset + count].view_as(parameter)
+        offset += count

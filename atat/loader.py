@@ -1,0 +1,73 @@
+"""Batches of the steps to come, prepared by worker processes ahead of the trainer.
+
+A step's batches are a pure function of its number: resuming means starting at another number.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from atat.batch import Batch, Example, collate
+from atat.dataset import TaskData
+from atat.sampler import Sampler
+
+
+class StepBatches(Dataset[list[Batch]]):
+    """Item number `step` is the list of batches of that optimizer step on one rank."""
+
+    def __init__(self, data: Sequence[TaskData], sampler: Sampler, *, seed: int, rank: int) -> None:
+        self.data = list(data)
+        self.sampler = sampler
+        self.seed = seed
+        self.rank = rank
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        return [
+            collate([self._example(step, source, index) for source, index in items])
+            for items in self.sampler.plan(step, self.rank)
+        ]
+
+    def _example(self, step: int, source: int, index: int) -> Example:
+        data = self.data[source]
+        name = f"{data.task.name} {data.utterances[index].id}"
+        rng = np.random.default_rng([self.seed, step, self.rank, zlib.crc32(name.encode())])
+        return data.example(index, rng)
+
+
+def step_loader(
+    batches: StepBatches, first: int, last: int, *, workers: int, pin: bool
+) -> DataLoader[list[Batch]]:
+    """Iterates over the batches of steps first .. last - 1, in order."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread if workers else None,
+    )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def in_order(data: TaskData, budget: int, limit: int | None = None) -> list[list[int]]:
+    """Numbers of the utterances of a data set in batches of similar length, shortest first.
+
+    budget: padded frames or tokens of a batch; limit: only the first so many utterances.
+    """
+    numbers = range(len(data) if limit is None else min(limit, len(data)))
+    batches: list[list[int]] = []
+    for number in sorted(numbers, key=lambda i: int(data.lengths[i])):
+        if batches and (len(batches[-1]) + 1) * int(data.lengths[number]) <= budget:
+            batches[-1].append(number)
+        else:
+            batches.append([number])
+    return batches

@@ -1,0 +1,147 @@
+"""Learning rates over time, parameter groups, and the paper's gradual unfreezing.
+
+AT-AT, "Finetuning Phase" and "Experimental Details": noam with Adam; when finetuning, what was
+pretrained first stands still while new parameters settle, then moves at a growing rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from atat.settings import OptimSettings
+
+Unfreeze = Sequence[Sequence[float]]  # [steps, multiplier] phases; 1 after the last
+
+
+def learning_rate(settings: OptimSettings, step: int, *, width: int, total: int) -> float:
+    """The rate of optimizer step `step` (counted from 1) of `total`.
+
+    noam: factor * width^-0.5 * min(step^-0.5, step * warmup^-1.5) (Vaswani et al. 2017, 5.3).
+    """
+    warmup = max(settings.warmup, 1)
+    if settings.schedule == "noam":
+        return settings.factor * width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+    if step < warmup or settings.schedule == "constant":
+        return settings.peak * min(step / warmup, 1.0)
+    left = max(total - step, 0) / max(total - warmup, 1)
+    if settings.schedule == "linear":
+        return settings.peak * left
+    return settings.peak * 0.5 * (1 - math.cos(math.pi * left))
+
+
+def multiplier(unfreeze: Unfreeze, step: int) -> float:
+    """What the rate of pretrained parameters is multiplied by at `step` (counted from 1)."""
+    end = 0.0
+    for steps, factor in unfreeze:
+        end += steps
+        if step <= end:
+            return factor
+    return 1.0
+
+
+def frozen_steps(unfreeze: Unfreeze) -> int:
+    """How many steps nothing pretrained moves: the warm-up of its rate counts from there."""
+    count = 0
+    for steps, factor in unfreeze:
+        if factor > 0:
+            break
+        count += int(steps)
+    return count
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Names of the parameters that train, by where they come from. What is in none stands still."""
+
+    new: tuple[str, ...]
+    pretrained: tuple[str, ...] = ()
+
+
+def partition(model: nn.Module, loaded: Iterable[str], tasks_audio: bool, tasks_text: bool) -> Partition:
+    """Which parameters train follows from the task mix: an encoder no task reads with does not.
+
+    loaded: names of the parameters that came from a packed model.
+    """
+    loaded = set(loaded)
+    unused = ([] if tasks_audio else ["audio_encoder.", "ctc."]) + (
+        [] if tasks_text else ["text_encoder."]
+    )
+    names = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.numel() and not name.startswith(tuple(unused))
+    ]
+    return Partition(
+        new=tuple(name for name in names if name not in loaded),
+        pretrained=tuple(name for name in names if name in loaded),
+    )
+
+
+class Optimizer:
+    """Adam whose groups follow the schedule; frozen parameters get no gradient at all."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parts: Partition,
+        settings: OptimSettings,
+        *,
+        width: int,
+        total: int,
+        unfreeze: Unfreeze = (),
+    ) -> None:
+        self.settings, self.width, self.total = settings, width, total
+        self.unfreeze = tuple(unfreeze) if parts.pretrained else ()
+        parameters = dict(model.named_parameters())
+        training = {*parts.new, *parts.pretrained}
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in training)
+        groups = []
+        for kind, names in (("new", parts.new), ("pretrained", parts.pretrained)):
+            for bert in (False, True):
+                chosen = [parameters[n] for n in names if n.startswith("text_encoder.bert.") == bert]
+                if chosen:
+                    groups.append({"params": chosen, "kind": kind, "bert": bert, "lr": 0.0})
+        self.adam = torch.optim.AdamW(
+            groups,
+            betas=(settings.betas[0], settings.betas[1]),
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters of all groups, frozen or not."""
+        return [parameter for group in self.adam.param_groups for parameter in group["params"]]
+
+    def prepare(self, step: int) -> float:
+        """Set rates and freezing for `step` (counted from 1); returns the rate of what is new."""
+        frozen = frozen_steps(self.unfreeze)
+        new_rate = self._rate(step)
+        for group in self.adam.param_groups:
+            rate = new_rate
+            if group["kind"] == "pretrained":
+                factor = multiplier(self.unfreeze, step)
+                rate = factor * self._rate(step - frozen) if factor > 0 else 0.0
+                for parameter in group["params"]:
+                    parameter.requires_grad_(factor > 0)
+            group["lr"] = rate * (self.settings.bert_multiplier if group["bert"] else 1.0)
+        return new_rate
+
+    def step(self, scale: float = 1.0) -> float:
+        """Multiply gradients by `scale`, clip, update; returns the norm before clipping."""
+        parameters = [p for p in self.parameters() if p.grad is not None]
+        torch._foreach_mul_([p.grad for p in parameters], scale)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip))
+        if math.isfinite(norm):
+            self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        return norm
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.settings, step, width=self.width, total=self.total)

@@ -1,0 +1,123 @@
+"""A packed model: one folder with everything needed to use a trained model, or to start from it.
+
+    model/config.yaml        sizes (ModelSettings) and what is known of the training
+    model/model.safetensors  weights and CMVN
+    model/tokenizer/         word pieces and tags
+    model/trees.json         parent-child pairs of the training trees, for well-formed decoding
+    model/bert/              BERT's configuration and word pieces, where the text encoder is BERT
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from atat import config
+from atat.constraint import Pair
+from atat.ctc import Units
+from atat.errors import InputError
+from atat.files import atomic_write
+from atat.model import Atat, build_model
+from atat.settings import ModelSettings
+from atat.text_encoder import SourceTokenizer, build_source, save_bert_files
+from atat.tokenizer import Tokenizer
+
+VERSION = 1
+FILES = ("config.yaml", "model.safetensors", "tokenizer", "trees.json")
+
+
+@dataclass(frozen=True)
+class PackedConfig:
+    """config.yaml of a packed model."""
+
+    version: int
+    tasks: tuple[str, ...]  # what it was trained on, pretraining included
+    model: ModelSettings
+
+
+@dataclass
+class Packed:
+    """A model together with all it needs to read and write."""
+
+    model: Atat
+    tokenizer: Tokenizer
+    settings: ModelSettings
+    units: Units | None
+    source_text: SourceTokenizer | None
+    pairs: set[Pair]
+    tasks: tuple[str, ...]
+
+
+def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None = None) -> None:
+    """Write a packed model; `weights` (say, averaged ones) take the place of the model's own.
+
+    The folder appears whole or not at all; one that is there is replaced.
+    """
+    folder = Path(folder)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    config.save(partial / "config.yaml", PackedConfig(VERSION, packed.tasks, packed.settings))
+    packed.tokenizer.save(partial / "tokenizer")
+    with atomic_write(partial / "trees.json") as stream:
+        json.dump(sorted(packed.pairs), stream, indent=0)
+    if packed.source_text is not None and packed.model.text_encoder is not None:
+        save_bert_files(packed.model.text_encoder, packed.source_text, partial / "bert")
+    save_file(_joined(weights or packed.model.state_dict()), partial / "model.safetensors")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
+    """Read a packed model, ready for inference. Raises InputError for anything missing or odd."""
+    folder = Path(folder)
+    check(folder)
+    about = config.load(folder / "config.yaml", PackedConfig)
+    if about.version != VERSION:
+        raise InputError(f"{folder}/config.yaml: version {about.version}, expected {VERSION}")
+    settings = about.model
+    if settings.text_encoder is not None and settings.text_encoder.kind == "bert":
+        text = replace(settings.text_encoder, bert=str(folder / "bert"))
+        settings = replace(settings, text_encoder=text)
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    model, units = build_model(settings, tokenizer, pretrained=False)
+    try:
+        state = load_file(folder / "model.safetensors")
+        model.load_state_dict(state)
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{folder}/model.safetensors does not fit its config.yaml and tokenizer: {error}"
+        ) from None
+    pairs = {(parent, child) for parent, child in json.loads((folder / "trees.json").read_text())}
+    source = build_source(settings.text_encoder, tokenizer) if settings.text_encoder else None
+    model.to(device).eval()
+    return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks)
+
+
+def check(folder: Path) -> None:
+    """Raise InputError unless the folder is a packed model."""
+    missing = [name for name in FILES if not (folder / name).exists()]
+    if not missing:
+        return
+    inside = folder / "model"
+    hint = f"; did you mean {inside}?" if (inside / FILES[0]).exists() else ""
+    raise InputError(
+        f"{folder}: not a packed model: no {', '.join(missing)}{hint} "
+        "Training writes one to exp/<name>/model when it ends."
+    )
+
+
+def _joined(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """New tags become ordinary rows: whoever starts from this model counts them as pretrained."""
+    state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    base, extension = "decoder.embedding.base", "decoder.embedding.extension"
+    state[base] = torch.cat([state[base], state[extension]])
+    state[extension] = state[extension][:0].clone()
+    return state

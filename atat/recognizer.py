@@ -1,0 +1,165 @@
+"""The trained model as a function: a recording or a sentence in, intents and slots out.
+
+    recognizer = Recognizer.load("exp/pretrain/model")
+    recognizer("lamp.wav").text                   # [IN:SWITCH_ON switch on the [SL:DEVICE lamp ] ]
+    recognizer("lamp.wav", task="asr").text       # switch on the lamp
+    recognizer(text="switch on the lamp").tree    # the same tree, from text
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from atat import audio as audio_files
+from atat import packed as packs
+from atat import semantics
+from atat.constraint import TreeConstraint
+from atat.errors import InputError
+from atat.generate import generate
+from atat.lfb import lfb
+from atat.normalize import normalize
+from atat.search import SearchOptions
+from atat.semantics import Tree
+from atat.tasks import TASKS, task as find_task
+
+
+@dataclass(frozen=True)
+class Output:
+    """One hypothesis in words."""
+
+    text: str  # a transcript, or a tree as text, which may be malformed
+    score: float  # log probability per token
+    length: int  # tokens
+
+    @property
+    def tree(self) -> Tree | None:
+        """The tree, or None where the text is none."""
+        try:
+            return semantics.parse(self.text)
+        except semantics.SemanticsError:
+            return None
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was understood, best hypothesis first."""
+
+    nbest: tuple[Output, ...]
+
+    @property
+    def text(self) -> str:
+        return self.nbest[0].text
+
+    @property
+    def tree(self) -> Tree | None:
+        return self.nbest[0].tree
+
+    @property
+    def score(self) -> float:
+        return self.nbest[0].score
+
+
+class Recognizer:
+    """A packed model and how to search with it."""
+
+    def __init__(
+        self,
+        packed: packs.Packed,
+        *,
+        options: SearchOptions = SearchOptions(),
+        well_formed: bool = False,
+        any_pair: bool = False,
+        precision: str = "fp32",
+    ) -> None:
+        """well_formed: only trees come out; any_pair: also parent-child pairs never trained."""
+        self.packed = packed
+        self.options = options
+        self.precision = precision
+        self.device = next(packed.model.parameters()).device
+        pairs = None if any_pair else packed.pairs
+        self.constraint = TreeConstraint(packed.tokenizer, pairs) if well_formed else None
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> "Recognizer":
+        """Read a packed model; further options are those of the constructor."""
+        return cls(packs.load(folder, device), **options)
+
+    def __call__(
+        self, audio: str | Path | np.ndarray | None = None, *, text: str | None = None,
+        task: str | None = None,
+    ) -> Recognition:
+        """Understand one recording (a file, or samples at 16 kHz in [-1, 1]) or one sentence.
+
+        task: slu for audio and nlu for text unless said otherwise. A file of another sample rate
+        is resampled. Raises InputError for a task the model can't do or a file it can't read.
+        """
+        if (audio is None) == (text is None):
+            raise InputError("give either a recording or text=..., not both")
+        task = task or ("slu" if text is None else "nlu")
+        if (find_task(task).source == "text") != (text is not None):
+            raise InputError(f"task {task} reads {TASKS[task].source}")
+        if text is not None:
+            return self.recognize([self.text_source(normalize(text))], task)[0]
+        if not isinstance(audio, np.ndarray):
+            audio = audio_files.load(audio, resample=True)
+        return self.recognize([self.features(audio)], task)[0]
+
+    def features(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (T,) at 16 kHz -> filterbank frames (T', F)."""
+        return lfb(samples, num_mels=self.packed.model.cmvn.mean.numel())
+
+    def text_source(self, text: str) -> np.ndarray:
+        """Normalised text -> source ids (S,)."""
+        if self.packed.source_text is None:
+            raise InputError("the model has no text encoder: it was not trained on a text task")
+        return np.array(self.packed.source_text(text), dtype=np.int64)
+
+    def recognize(self, sources: Sequence[np.ndarray], task: str) -> list[Recognition]:
+        """Sources (T, F) or (S,) of one task -> what was understood of each."""
+        self.check_task(task)
+        audio = TASKS[task].source == "audio"
+        tensors = [torch.from_numpy(source) for source in sources]
+        padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(self.device)
+        lengths = torch.tensor([len(source) for source in sources], device=self.device)
+        is_tree = TASKS[task].target == "semantics"
+        autocast = (
+            torch.autocast(self.device.type, torch.bfloat16)
+            if self.precision == "bf16"
+            else nullcontext()
+        )
+        with autocast:
+            found = generate(
+                self.packed.model,
+                self.packed.tokenizer,
+                audio,
+                padded,
+                lengths,
+                [task] * len(sources),
+                self.options,
+                self.constraint if is_tree else None,
+            )
+        decode = self.packed.tokenizer.decode
+        return [
+            Recognition(
+                tuple(
+                    Output(decode(h.tokens, TASKS[task].target), h.score, len(h.tokens) + 1)
+                    for h in hypotheses
+                )
+            )
+            for hypotheses in found
+        ]
+
+    def check_task(self, task: str) -> None:
+        """Raise InputError unless the model has what the task reads with."""
+        if not self.packed.model.accepts(find_task(task).name):
+            raise InputError(
+                f"task {task} needs a {TASKS[task].source} encoder; this model was trained on "
+                f"{', '.join(self.packed.tasks)} and has none"
+            )

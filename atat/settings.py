@@ -1,0 +1,205 @@
+"""Every setting of a training run, with its meaning: what the keys of `conf/*.yaml` are.
+
+Only values live here; what they do is in the modules named in the comments. The defaults are
+the paper's (AT-AT, "Experimental Details") wherever it gives one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Optional
+
+from atat.errors import InputError
+from atat.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class AudioEncoderSettings:
+    """atat/audio_encoder.py, or an ESPnet2 encoder by name (atat/espnet_encoder.py)."""
+
+    kind: Literal["transformer", "espnet"] = "transformer"
+    mel_bins: int = 80
+    conv_channels: tuple[int, ...] = (64, 64)  # one 3x3 convolution each
+    time_pool: tuple[int, ...] = (2, 2)  # max-pool after each; their product is the subsampling
+    freq_pool: tuple[int, ...] = (2, 2)
+    layers: int = 12
+    heads: int = 4
+    feed_forward: int = 2048
+    dropout: float = 0.1
+    espnet_name: Optional[str] = None  # transformer, conformer, e_branchformer
+    espnet_options: dict[str, Any] = field(default_factory=dict)  # its constructor's arguments
+    espnet_weights: Optional[str] = None  # an ESPnet checkpoint (.pth) to start from
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.conv_channels), len(self.time_pool), len(self.freq_pool)}
+        if len(sizes) != 1:
+            raise InputError("conv_channels, time_pool and freq_pool must have the same length")
+        if self.kind == "espnet" and not self.espnet_name:
+            raise InputError("kind espnet needs espnet_name: transformer, conformer, e_branchformer")
+
+
+@dataclass(frozen=True)
+class TextEncoderSettings:
+    """atat/text_encoder.py: BERT from `transformers`, or a small transformer from scratch."""
+
+    kind: Literal["bert", "small"] = "bert"
+    bert: Optional[str] = "bert-base-uncased"  # a folder or the name on the hub
+    layers: int = 4  # the rest: kind small only
+    heads: int = 4
+    feed_forward: int = 1024
+    dropout: float = 0.1
+    word_dropout: float = 0.0  # share of source tokens hidden in training
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """atat/decoder.py."""
+
+    layers: int = 6
+    heads: int = 4
+    feed_forward: int = 2048
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class CtcSettings:
+    """An additional CTC loss on the audio encoder, on the words only (atat/ctc.py)."""
+
+    weight: float = 0.0  # 0: no CTC head
+    units: Literal["characters", "pieces"] = "characters"
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """atat/model.py."""
+
+    width: int = 256
+    audio_encoder: Optional[AudioEncoderSettings] = field(default_factory=AudioEncoderSettings)
+    text_encoder: Optional[TextEncoderSettings] = field(default_factory=TextEncoderSettings)
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    ctc: CtcSettings = field(default_factory=CtcSettings)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of the mix: which data dir, for which task, how often (atat/sampler.py)."""
+
+    data: str
+    task: str
+    weight: float = 1.0  # expected share of examples, relative to the other sources
+    loss_weight: float = 1.0  # of every target token, so that long targets don't drown short ones
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InputError(f"task `{self.task}` is unknown; known tasks: {', '.join(TASKS)}")
+        if self.weight <= 0:
+            raise InputError(f"weight of {self.data} ({self.task}) is {self.weight}; expected > 0")
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """atat/augment.py; drawn freshly for every example and epoch. All off by default."""
+
+    time_masks: int = 0  # SpecAugment: how many, and how wide at most (frames of 10 ms, mel bins)
+    time_mask_width: int = 20
+    freq_masks: int = 0
+    freq_mask_width: int = 16
+    speeds: tuple[float, ...] = ()  # e.g. [0.9, 1.0, 1.1]; needs features: wav
+    noise: tuple[str, ...] = ()  # audio files or folders of them; needs features: wav
+    noise_probability: float = 0.5
+    noise_snr: tuple[float, ...] = (5.0, 25.0)  # dB, from .. to
+    white_noise: bool = False  # stationary noise of random colour, where no recordings are at hand
+    reverb_probability: float = 0.0  # a synthetic room; needs features: wav
+    filter_probability: float = 0.0  # a random tilt of the spectrum; needs features: wav
+
+    @property
+    def needs_waveform(self) -> bool:
+        return bool(
+            self.speeds
+            or self.noise
+            or self.white_noise
+            or self.reverb_probability
+            or self.filter_probability
+        )
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """atat/sampler.py."""
+
+    examples: int = 64  # mean number of examples in an optimizer step, all tasks together
+    max_frames: int = 40000  # padded audio frames in one forward pass; more is accumulated
+    max_tokens: int = 8000  # padded source tokens in one forward pass
+    block: int = 50  # steps whose examples are drawn together and sorted by length
+    short_first_steps: int = 0  # curriculum: the longest utterance allowed grows until this step
+    short_first_seconds: float = 2.0  # ... starting from here
+
+
+@dataclass(frozen=True)
+class OptimSettings:
+    """atat/optim.py."""
+
+    schedule: Literal["noam", "linear", "cosine", "constant"] = "noam"
+    factor: float = 1.0  # noam's factor
+    peak: float = 1.0e-3  # peak learning rate of the other schedules
+    warmup: int = 4000
+    betas: tuple[float, ...] = (0.9, 0.98)
+    eps: float = 1.0e-9
+    weight_decay: float = 0.0
+    clip: float = 5.0  # gradient norm
+    bert_multiplier: float = 0.02  # noam's peak of 1e-3 destroys a pretrained BERT
+    label_smoothing: float = 0.1
+
+
+@dataclass(frozen=True)
+class InitSettings:
+    """Starting from a packed model, with the paper's gradual unfreezing (atat/optim.py)."""
+
+    model: Optional[str] = None  # packed model folder; --init on the command line wins
+    part: Literal["all", "audio_encoder"] = "all"
+    # [steps, multiplier of the learning rate of what is pretrained], one after the other; 1 after
+    unfreeze: tuple[tuple[float, ...], ...] = ((500, 0.0), (100, 0.2), (100, 0.5), (100, 0.7))
+    always_unfreeze: bool = False  # also when no parameter is new
+
+
+@dataclass(frozen=True)
+class ValidSettings:
+    """What is looked at while training, and which checkpoint is kept as the best."""
+
+    sources: tuple[Source, ...] = ()
+    every: int = 1000  # steps
+    decode: int = 100  # utterances of each source that are decoded, greedily, for exact match
+    select: Literal["loss", "exact_match"] = "loss"
+    keep_last: int = 3
+    average: int = 0  # the packed model is the mean of the last N checkpoints; 0: the best one
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """A whole training run: the top level of conf/*.yaml."""
+
+    tokenizer: str
+    train: tuple[Source, ...]
+    steps: int
+    cmvn: Optional[str] = None  # needed as soon as a source is audio
+    features: Literal["ark", "wav"] = "ark"
+    seed: int = 1
+    zero_shot: bool = False  # demand a start that knows audio and text (see atat/train.py)
+    model: ModelSettings = field(default_factory=ModelSettings)  # ignored when started from --init
+    valid: ValidSettings = field(default_factory=ValidSettings)
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    init: InitSettings = field(default_factory=InitSettings)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    mask_words: float = 0.15  # share of words whose audio is masked for task mlm
+    checkpoint_every: int = 500  # steps; what an interruption can cost at most
+    log_every: int = 20
+    workers: int = 1  # processes that prepare batches
+    max_lost: float = 0.01  # share of examples that may be unusable before the run is refused
+
+    def __post_init__(self) -> None:
+        if not self.train:
+            raise InputError("key `train` is empty; list at least one {data, task}")
+        if self.augment.needs_waveform and self.features != "wav":
+            raise InputError("speeds, noise, reverb and filter work on audio: set `features: wav`")

@@ -1,0 +1,341 @@
+"""Train a model as a YAML file says.
+
+    python -m atat.train --config conf/pretrain.yaml --out exp/pretrain
+    python -m atat.train --config conf/books.yaml --out exp/books --init exp/pretrain/model
+
+Run again after an interruption, it goes on where it stopped; after the end it does nothing.
+Several GPUs: torchrun --nproc_per_node 4 -m atat.train ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atat import cli, config
+from atat.errors import InputError
+from atat.files import atomic_write
+from atat.provenance import provenance
+from atat.settings import TrainSettings
+from atat.tasks import TASKS
+
+if TYPE_CHECKING:
+    from atat.dataset import TaskData
+    from atat.packed import Packed
+    from atat.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+# Settings that don't change what is learned: a run may be continued with other values of these.
+FREE_SETTINGS = ("workers", "log_every", "checkpoint_every")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, help="YAML file; its keys: atat/settings.py")
+    parser.add_argument("--out", required=True, type=Path, help="folder of this run")
+    parser.add_argument("--init", help="packed model to start from (key init.model)")
+    parser.add_argument("--seed", type=int, help="instead of the one in the YAML file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="another value for a key of the YAML file, such as optim.factor=0.5; may be repeated",
+    )
+    options = parser.parse_args(argv)
+    overrides = list(options.set)
+    if options.init:
+        overrides.append(f"init.model={options.init}")
+    if options.seed is not None:
+        overrides.append(f"seed={options.seed}")
+    settings = config.load(options.config, TrainSettings, overrides)
+    if is_finished(options.out):
+        check_same(options.out, settings)
+        print(f"{options.out}: finished before; remove the folder to train it anew")
+        return
+    train(settings, options.out)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run in this folder came to its end."""
+    path = folder / "train.json"
+    return path.is_file() and bool(json.loads(path.read_text())["finished"])
+
+
+def train(settings: TrainSettings, folder: Path) -> None:
+    """Train, validate, average and pack. Raises InputError for what can't work."""
+    from atat import distributed
+
+    device = distributed.start()
+    try:
+        if distributed.rank() == 0:
+            _open_folder(folder, settings)
+        distributed.barrier()
+        trainer, packed = build(settings, folder, device)
+        trainer.resume()
+        trainer.run()
+        if distributed.rank() == 0:
+            _pack(trainer, packed)
+        distributed.barrier()
+    finally:
+        distributed.stop()
+
+
+def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer", "Packed"]:
+    """Data, model and optimizer of a run, put together. Nothing is trained yet."""
+    import torch
+
+    from atat import cmvn, distributed
+    from atat.dataset import Augmenter, Encoding, TaskData
+    from atat.loader import StepBatches
+    from atat.optim import Optimizer, partition
+    from atat.sampler import Sampler
+    from atat.trainer import Trainer
+
+    torch.manual_seed(settings.seed)
+    packed, loaded = _start_model(settings)
+    model, audio = packed.model, packed.settings.audio_encoder
+    encoding = Encoding(
+        tokenizer=packed.tokenizer,
+        source_text=packed.source_text,
+        units=packed.units,
+        subsampling=_subsampling(packed),
+        mel_bins=audio.mel_bins if audio else 80,
+        features=settings.features,
+        mask_words=settings.mask_words,
+    )
+    augmenter = Augmenter(settings.augment)
+    lost = settings.max_lost
+    data = [TaskData(source, encoding, augmenter, lost) for source in settings.train]
+    valid = [TaskData(source, encoding, None, lost) for source in settings.valid.sources]
+    for source in data:
+        packed.pairs |= source.pairs()
+    _log_data(data)
+    if settings.cmvn and settings.init.model is None:
+        mean, inverse_std = cmvn.load(settings.cmvn)
+        model.cmvn.mean.copy_(torch.from_numpy(mean))
+        model.cmvn.inverse_std.copy_(torch.from_numpy(inverse_std))
+    model.to(device)
+    parts = partition(
+        model, loaded, any(d.is_audio for d in data), any(not d.is_audio for d in data)
+    )
+    # With nothing new there is nothing to settle first, unless freezing is asked for.
+    unfreeze = settings.init.unfreeze if parts.new or settings.init.always_unfreeze else ()
+    optimizer = Optimizer(
+        model,
+        parts,
+        settings.optim,
+        width=packed.settings.width,
+        total=settings.steps,
+        unfreeze=unfreeze,
+    )
+    sampler = Sampler(
+        [source.lengths for source in data],
+        [source.weight for source in settings.train],
+        [source.is_audio for source in data],
+        settings.batch,
+        seed=settings.seed,
+        ranks=distributed.size(),
+    )
+    batches = StepBatches(data, sampler, seed=settings.seed, rank=distributed.rank())
+    return Trainer(model, optimizer, batches, valid, settings, folder, device), packed
+
+
+def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
+    """The model at step 0, and the names of its parameters that are pretrained."""
+    from atat import packed as packs
+    from atat.model import build_model
+    from atat.text_encoder import build_source
+    from atat.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(settings.tokenizer)
+    tasks = tuple(dict.fromkeys(source.task for source in settings.train))
+    _check_zero_shot(settings)
+    if settings.init.model is not None and settings.init.part == "all":
+        packed = packs.load(settings.init.model)
+        _extend(packed, tokenizer, settings)
+        loaded = {name for name, _ in packed.model.named_parameters()}
+        loaded.discard("decoder.embedding.extension")
+        packed.tasks = tuple(dict.fromkeys((*packed.tasks, *tasks)))
+        for task in tasks:
+            if not packed.model.accepts(task):
+                raise InputError(
+                    f"task {task} needs a model with a {TASKS[task].source} encoder; "
+                    f"{settings.init.model} has none"
+                )
+        return packed, loaded
+    model_settings = _needed_parts(settings)
+    model, units = build_model(model_settings, tokenizer)
+    text = model_settings.text_encoder
+    packed = packs.Packed(
+        model, tokenizer, model_settings, units,
+        build_source(text, tokenizer) if text else None, set(), tasks,
+    )
+    loaded = _load_audio_encoder(packed, settings) if settings.init.model else set()
+    if any(TASKS[task].source == "audio" for task in tasks):
+        if settings.cmvn is None and settings.init.model is None:
+            raise InputError(
+                "key `cmvn` is missing, but a task reads audio; make the file with: "
+                "python -m atat.cmvn"
+            )
+    return packed, loaded
+
+
+def _needed_parts(settings: TrainSettings) -> Any:
+    """The model's settings without an encoder that no task of the mix reads with."""
+    sources = {TASKS[source.task].source for source in settings.train}
+    model = settings.model
+    if "text" not in sources:
+        model = replace(model, text_encoder=None)
+    if "audio" not in sources:
+        model = replace(model, audio_encoder=None)
+    return model
+
+
+def _load_audio_encoder(packed: "Packed", settings: TrainSettings) -> set[str]:
+    """Take CMVN, audio encoder and CTC head from another packed model; their parameters' names."""
+    from atat import packed as packs
+
+    base = packs.load(str(settings.init.model))
+    own, state = packed.settings, base.model.state_dict()
+    if base.settings.audio_encoder != own.audio_encoder or base.settings.width != own.width:
+        raise InputError(
+            f"{settings.init.model}: its audio encoder has other settings than model.audio_encoder "
+            "and model.width of this configuration; make them equal"
+        )
+    prefixes = ["audio_encoder.", "cmvn."]
+    if base.settings.ctc.units == own.ctc.units and base.units and packed.units:
+        if base.units.pieces == packed.units.pieces:
+            prefixes.append("ctc.")
+    chosen = {name: value for name, value in state.items() if name.startswith(tuple(prefixes))}
+    packed.model.load_state_dict(chosen, strict=False)
+    return set(chosen)
+
+
+def _extend(packed: "Packed", tokenizer: Any, settings: TrainSettings) -> None:
+    """Give the pretrained model the tokenizer of this run, which may know further tags."""
+    base = packed.tokenizer
+    if not tokenizer.extends(base):
+        raise InputError(
+            f"{settings.tokenizer}: not an extension of the tokenizer of {settings.init.model} "
+            "(other word pieces, or tags in another order), so its ids mean other tokens. Make one "
+            f"with: python -m atat.tokenizer extend --tokenizer {settings.init.model}/tokenizer "
+            f"--data DIR --out {settings.tokenizer}"
+        )
+    packed.model.extend(tokenizer.vocab_size - base.vocab_size)
+    packed.tokenizer = tokenizer
+    from atat.text_encoder import PieceSource
+
+    if isinstance(packed.source_text, PieceSource):
+        packed.source_text = PieceSource(tokenizer)
+
+
+def _check_zero_shot(settings: TrainSettings) -> None:
+    """A new domain is learned from text alone only by a model that knows audio and text."""
+    if not settings.zero_shot:
+        return
+    from atat import packed as packs
+
+    if settings.init.model is None:
+        raise InputError("zero_shot needs a pretrained model: give --init or the key init.model")
+    tasks = packs.load(settings.init.model).tasks
+    missing = {"audio", "text"} - {TASKS[task].source for task in tasks}
+    if missing:
+        raise InputError(
+            f"{settings.init.model} was trained on {', '.join(tasks)}, on no {missing.pop()} task; "
+            "zero-shot learning needs a model pretrained on at least one audio and one text task "
+            '(AT-AT, "Pretraining Phase"), such as slu, asr and nlu'
+        )
+
+
+def _subsampling(packed: "Packed") -> int:
+    audio = packed.settings.audio_encoder
+    if audio is None or audio.kind == "espnet":
+        return 4
+    factor = 1
+    for pool in audio.time_pool:
+        factor *= pool
+    return factor
+
+
+def _log_data(data: list["TaskData"]) -> None:
+    for source in data:
+        hours = f", {source.lengths.sum() / 360000:.2f} h" if source.is_audio else ""
+        logger.info("%s %s: %d%s", source.task.name, source.source.data, len(source), hours)
+        if source.ctc_too_short:
+            logger.warning(
+                "%s: %d of %d utterances have fewer encoder states than CTC needs for their words; "
+                "their CTC loss is 0",
+                source.source.data, source.ctc_too_short, len(source),
+            )
+
+
+def _open_folder(folder: Path, settings: TrainSettings) -> None:
+    """Make the folder of the run, with its configuration and log; refuse that of another run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "config.yaml").is_file():
+        check_same(folder, settings)
+    else:
+        config.save(folder / "config.yaml", settings)
+    handler = logging.FileHandler(folder / "train.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING)
+    root.addHandler(console)
+
+
+def check_same(folder: Path, settings: TrainSettings) -> None:
+    """Raise InputError unless the run in `folder` was begun with these settings."""
+    before = config.read_yaml(folder / "config.yaml")
+    now = config.to_dict(settings)
+    for key in sorted(set(before) | set(now)):
+        if key not in FREE_SETTINGS and before.get(key) != now.get(key):
+            raise InputError(
+                f"{folder}: begun with `{key}` = {before.get(key)}, now {now.get(key)}. To go on, "
+                "use the old value; to begin anew, remove the folder or give another --out"
+            )
+
+
+def _pack(trainer: "Trainer", packed: "Packed") -> None:
+    """Write exp/<name>/model and train.json."""
+    from atat import checkpoint
+    from atat import packed as packs
+
+    folder, settings = trainer.folder, trainer.settings
+    weights = None
+    chosen = f"step {settings.steps}"
+    if settings.valid.average > 0:
+        paths = checkpoint.found(folder)[-settings.valid.average :]
+        weights = checkpoint.average(paths)
+        chosen = f"mean of {len(paths)} checkpoints"
+    elif (folder / checkpoint.BEST).is_file():
+        best = checkpoint.load(folder / checkpoint.BEST)
+        weights, chosen = best["model"], f"step {best['step']}"
+    packs.save(folder / "model", packed, weights)
+    progress = trainer.progress
+    state = {
+        "finished": True,
+        "steps": progress.step,
+        "wall_seconds": progress.wall_seconds,
+        "audio_seconds": progress.audio_seconds,
+        "parameters": sum(p.numel() for p in packed.model.parameters()),
+        "seed": settings.seed,
+        "chosen": chosen,
+        "validations": progress.validations,
+        "provenance": provenance(),
+    }
+    with atomic_write(folder / "train.json") as stream:
+        json.dump(state, stream, indent=1)
+
+
+if __name__ == "__main__":
+    cli.run(main)

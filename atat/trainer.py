@@ -1,0 +1,247 @@
+"""The training loop. It does not know which model it trains: a model gives the loss of a batch.
+
+One optimizer step: all batches of the step on all ranks, their losses summed, divided by the number
+of targets of the whole step, clipped, applied. Interrupting at any moment loses nothing: a
+checkpoint is written, and the next run goes on as if there had been no interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from atat import checkpoint, distributed
+from atat.batch import Batch
+from atat.dataset import TaskData
+from atat.errors import InputError
+from atat.files import atomic_write
+from atat.loader import StepBatches, step_loader
+from atat.model import Atat
+from atat.optim import Optimizer
+from atat.settings import TrainSettings
+from atat.validate import score, summary, validate
+
+logger = logging.getLogger(__name__)
+FRAME_SECONDS = 0.01
+TERMS = ("ce", "ctc", "correct")
+
+
+@dataclass
+class Progress:
+    """What goes into a checkpoint besides weights: where the run stands."""
+
+    step: int = 0
+    best_score: float = -math.inf
+    best_step: int = 0
+    wall_seconds: float = 0.0
+    audio_seconds: float = 0.0
+    validations: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a model on planned batches; `run` returns when all steps are done."""
+
+    def __init__(
+        self,
+        model: Atat,
+        optimizer: Optimizer,
+        batches: StepBatches,
+        valid: Sequence[TaskData],
+        settings: TrainSettings,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        self.model, self.optimizer, self.batches = model, optimizer, batches
+        self.valid, self.settings, self.folder, self.device = valid, settings, folder, device
+        self.progress = Progress()
+        self.is_main = distributed.rank() == 0
+        self._board: Any = None
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint in the folder, if there is one."""
+        paths = checkpoint.found(self.folder)
+        if not paths:
+            return
+        state = checkpoint.load(paths[-1])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.adam.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+        logger.info("continuing %s from step %d", self.folder, self.progress.step)
+
+    def run(self) -> None:
+        """Train up to settings.steps; on an interrupt write a checkpoint and pass it on."""
+        self.model.train()
+        settings, first = self.settings, self.progress.step
+        loader = step_loader(
+            self.batches,
+            first,
+            settings.steps,
+            workers=settings.workers,
+            pin=self.device.type == "cuda",
+        )
+        bar = tqdm(
+            total=settings.steps,
+            initial=first,
+            unit="step",
+            desc=self.folder.name,
+            disable=not self.is_main,
+            mininterval=1.0,
+            dynamic_ncols=True,
+        )
+        with bar:
+            try:
+                self._loop(iter(loader), bar)
+            except KeyboardInterrupt:
+                self._save_checkpoint()
+                raise
+            finally:
+                if self._board is not None:
+                    self._board.close()
+
+    def _loop(self, loader: Iterator[list[Batch]], bar: tqdm[Any]) -> None:
+        totals = dict.fromkeys((*TERMS, "tokens", "units", "frames"), 0.0)
+        mark = time.monotonic()
+        for step in range(self.progress.step + 1, self.settings.steps + 1):
+            figures = self._step(step, next(loader))
+            for name in totals:
+                totals[name] += figures[name]
+            now = time.monotonic()
+            self.progress.wall_seconds += now - mark
+            mark, self.progress.step = now, step
+            self.progress.audio_seconds += figures["frames"] * FRAME_SECONDS
+            bar.update()
+            if step % self.settings.log_every == 0 or step == self.settings.steps:
+                self._log(step, totals, figures, bar)
+                totals = dict.fromkeys(totals, 0.0)
+            self._periodic(step)
+            mark = time.monotonic()
+
+    def _step(self, step: int, batches: list[Batch]) -> dict[str, float]:
+        """One optimizer step; sums and counts over all ranks."""
+        rate = self.optimizer.prepare(step)
+        # Dropout is a function of (seed, step, rank): a resumed run draws what it would have drawn.
+        torch.manual_seed(hash((self.settings.seed, step, distributed.rank())) & 0x7FFFFFFF)
+        counts = [batch.counts() for batch in batches]
+        local = [sum(count[term] for count in counts) for term in ("ce", "ctc")]
+        frames = sum(float(batch.source_lengths.sum()) for batch in batches if batch.audio)
+        tokens, units, frames = distributed.sum_(
+            torch.tensor([*local, frames], dtype=torch.float64, device=self.device)
+        ).tolist()
+        sums = torch.zeros(len(TERMS), dtype=torch.float64, device=self.device)
+        for batch in batches:
+            found = self._backward(batch.to(self.device), tokens, units)
+            sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in TERMS])
+        distributed.sum_gradients(self.optimizer.parameters())
+        norm = self.optimizer.step()
+        figures = dict(zip(TERMS, distributed.sum_(sums).tolist()))
+        self._check_finite(figures, norm, batches)
+        return {
+            **figures, "tokens": tokens, "units": units, "frames": frames, "rate": rate, "norm": norm
+        }
+
+    def _backward(self, batch: Batch, tokens: float, units: float) -> dict[str, torch.Tensor]:
+        """Forward and backward of one batch, its loss divided by the counts of the whole step."""
+        autocast = (
+            torch.autocast(self.device.type, torch.bfloat16)
+            if self.settings.precision == "bf16"
+            else nullcontext()
+        )
+        with autocast:
+            sums = self.model.losses(batch, self.settings.optim.label_smoothing)
+        loss = sums["ce"] / tokens
+        if "ctc" in sums and units > 0:
+            loss = loss + sums["ctc"] / units
+        loss.backward()
+        return {name: value.detach() for name, value in sums.items()}
+
+    def _check_finite(self, figures: dict[str, float], norm: float, batches: list[Batch]) -> None:
+        if math.isfinite(norm) and math.isfinite(figures["ce"] + figures["ctc"]):
+            return
+        utterances = [utterance for batch in batches for utterance in batch.utterances]
+        path = self.folder / "nonfinite.json"
+        with atomic_write(path) as stream:
+            json.dump({"step": self.progress.step + 1, **figures, "utterances": utterances}, stream)
+        raise InputError(
+            f"step {self.progress.step + 1}: the loss or its gradient is not finite (norm {norm}); "
+            f"its utterances are listed in {path}. Look at them, or lower optim.factor or "
+            "optim.peak. Checkpoints written before are good."
+        )
+
+    def _log(
+        self, step: int, totals: dict[str, float], figures: dict[str, float], bar: tqdm[Any]
+    ) -> None:
+        if not self.is_main:
+            return
+        progress = self.progress
+        shown = {
+            "loss": totals["ce"] / max(totals["tokens"], 1),
+            "accuracy": totals["correct"] / max(totals["tokens"], 1),
+            "rate": figures["rate"],
+            "gradient_norm": figures["norm"],
+        }
+        if totals["ctc"]:
+            shown["ctc"] = totals["ctc"] / max(totals["units"], 1)
+        speed = progress.audio_seconds / max(progress.wall_seconds, 1e-9)
+        for name, value in shown.items():
+            self._writer().add_scalar(f"train/{name}", value, step)
+        self._writer().add_scalar("train/audio_seconds_per_second", speed, step)
+        line = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        logger.info("step %d %s audio s/s %.0f", step, line, speed)
+        bar.set_postfix_str(
+            f"loss {shown['loss']:.3f} acc {100 * shown['accuracy']:.0f}% {speed:.0f} s audio/s"
+        )
+
+    def _periodic(self, step: int) -> None:
+        settings = self.settings
+        last = step == settings.steps
+        if self.valid and (step % settings.valid.every == 0 or last):
+            self._validate(step)
+        if step % settings.checkpoint_every == 0 or last:
+            self._save_checkpoint()
+
+    def _validate(self, step: int) -> None:
+        if self.is_main:
+            start = time.monotonic()
+            found = validate(self.model, self.valid, self.device, self.settings.valid.decode)
+            logger.info("step %d valid %s", step, summary(found))
+            for v in found:
+                self._writer().add_scalar(f"valid_loss/{v.name}", v.loss, step)
+                if v.exact_match is not None:
+                    self._writer().add_scalar(f"valid_exact_match/{v.name}", v.exact_match, step)
+            self.progress.validations.append({"step": step, "sources": [vars(v) for v in found]})
+            value = score(found, self.settings.valid.select)
+            if value > self.progress.best_score:
+                self.progress.best_score, self.progress.best_step = value, step
+                state = {"model": self.model.state_dict(), "step": step}
+                checkpoint.save(self.folder / checkpoint.BEST, state)
+            self.progress.wall_seconds += time.monotonic() - start
+        distributed.barrier()
+
+    def _save_checkpoint(self) -> None:
+        if self.is_main:
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.adam.state_dict(),
+                "progress": vars(self.progress),
+            }
+            checkpoint.save(checkpoint.path_of(self.folder, self.progress.step), state)
+            keep = max(self.settings.valid.keep_last, self.settings.valid.average)
+            checkpoint.keep_last(self.folder, keep)
+        distributed.barrier()
+
+    def _writer(self) -> Any:
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"))
+        return self._board

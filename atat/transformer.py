@@ -1,0 +1,241 @@
+"""The parts that every transformer here is made of: attention, layers, positions, key/value cache.
+
+Pre-norm layers as in Vaswani et al. 2017 with the normalisation moved in front (the arrangement
+of the ESPnet recipes AT-AT builds on, Karita et al. 2019). Knows neither audio nor text.
+
+Shapes: B batch, T positions, S memory positions, D width, H heads, N hypotheses (= B x beam).
+Masks: True = attend.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def length_mask(lengths: Tensor, size: int) -> Tensor:
+    """(B,) lengths -> (B, size), True where a position belongs to the sequence."""
+    return torch.arange(size, device=lengths.device)[None] < lengths[:, None]
+
+
+class Positions(nn.Module):
+    """Adds sinusoidal positions (Vaswani et al. 2017, section 3.5) after scaling by sqrt(D)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.width = width
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("table", sinusoids(512, width), persistent=False)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """(B, T, D) -> (B, T, D); the first position is number `start`."""
+        end = start + x.shape[1]
+        if end > len(self.table):
+            self.table = sinusoids(2 * end, self.width).to(self.table)
+        return self.dropout(x * math.sqrt(self.width) + self.table[start:end])
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """(length, width) table of sines and cosines of falling frequency."""
+    position = torch.arange(length, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(position * rate)
+    table[:, 1::2] = torch.cos(position * rate)
+    return table
+
+
+class Heads(nn.Module):
+    """What self- and cross-attention share: splitting the width into heads and back."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        assert width % heads == 0
+        self.heads = heads
+        self.output = nn.Linear(width, width)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, H, T, D/H)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def join(self, x: Tensor) -> Tensor:
+        """(B, H, T, D/H) -> (B, T, D), through the output projection."""
+        return self.output(x.transpose(1, 2).flatten(-2))
+
+
+class SelfAttention(Heads):
+    """Multi-head attention of a sequence to itself; one product makes query, key and value."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
+        self.projection = nn.Linear(width, 3 * width)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """x (B, T, D); mask (B, 1, 1, T) -> (B, T, D)."""
+        query, key, value = (self.split(part) for part in self.projection(x).chunk(3, dim=-1))
+        return self.join(
+            F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        )
+
+    def step(self, x: Tensor, cache: Tensor, position: int) -> Tensor:
+        """One new position: x (N, 1, D); its key and value are written into the cache.
+
+        cache (2, N, H, U, D/H) holds the keys and values of the positions before.
+        """
+        query, key, value = (self.split(part) for part in self.projection(x).chunk(3, dim=-1))
+        cache[0, :, :, position] = key[:, :, 0]
+        cache[1, :, :, position] = value[:, :, 0]
+        past = cache[:, :, :, : position + 1]
+        return self.join(F.scaled_dot_product_attention(query, past[0], past[1]))
+
+
+class CrossAttention(Heads):
+    """Multi-head attention of target positions to the memory."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
+        self.query = nn.Linear(width, width)
+        self.memory = nn.Linear(width, 2 * width)
+
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory (B, S, D) -> keys and values, each (B, H, S, D/H)."""
+        key, value = self.memory(memory).chunk(2, dim=-1)
+        return self.split(key).contiguous(), self.split(value).contiguous()
+
+    def forward(
+        self, x: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None
+    ) -> Tensor:
+        """x (B, U, D); mask (B, 1, 1, S) -> (B, U, D)."""
+        query = self.split(self.query(x))
+        return self.join(F.scaled_dot_product_attention(query, *keys_values, attn_mask=mask))
+
+
+class FeedForward(nn.Module):
+    """Two products with a ReLU between."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, inner)
+        self.outer = nn.Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.dropout(F.relu(self.inner(x))))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each normalised before and added after."""
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = SelfAttention(width, heads)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, inner, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x), mask))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class Encoder(nn.Module):
+    """A stack of encoder layers over embedded positions, normalised at the end."""
+
+    def __init__(self, width: int, layers: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.positions = Positions(width, dropout)
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, heads, inner, dropout) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """x (B, T, D), lengths (B,) -> (B, T, D); what stands beyond a length is meaningless."""
+        mask = attention_mask(lengths, x.shape[1])
+        x = self.positions(x)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.norm(x)
+
+
+def attention_mask(lengths: Tensor, size: int) -> Tensor | None:
+    """(B,) -> (B, 1, 1, size) for attention; None when nothing is padded (a faster kernel).
+
+    On a GPU the mask is always made: asking whether it is needed would wait for the device.
+    """
+    if lengths.device.type == "cpu" and int(lengths.min()) == size:
+        return None
+    return length_mask(lengths, size)[:, None, None, :]
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the memory, feed-forward."""
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.self_norm = nn.LayerNorm(width)
+        self.self_attention = SelfAttention(width, heads)
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross_attention = CrossAttention(width, heads)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, inner, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
+        """x (B, U, D), memory (B, S, D), memory_mask (B, 1, 1, S) -> (B, U, D)."""
+        x = x + self.dropout(self.self_attention(self.self_norm(x), causal=True))
+        keys_values = self.cross_attention.keys_values(memory)
+        return self._rest(x, keys_values, memory_mask)
+
+    def step(self, x: Tensor, state: "DecoderState", layer: int) -> Tensor:
+        """One new position of every hypothesis: x (N, 1, D) -> (N, 1, D)."""
+        cache = state.self_cache[layer]
+        x = x + self.self_attention.step(self.self_norm(x), cache, state.position)
+        # All beams of an utterance are queries to one copy of its memory: (B, beam, D).
+        grouped = x.view(-1, state.beam, x.shape[-1])
+        return self._rest(grouped, state.cross[layer], state.memory_mask).view_as(x)
+
+    def _rest(
+        self, x: Tensor, keys_values: tuple[Tensor, Tensor], memory_mask: Tensor | None
+    ) -> Tensor:
+        x = x + self.dropout(
+            self.cross_attention(self.cross_norm(x), keys_values, memory_mask)
+        )
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+@dataclass
+class DecoderState:
+    """Everything a decoder keeps between two steps of a search. Passed, never hidden.
+
+    self_cache (layers, 2, N, H, U, D/H): keys and values of the positions so far;
+    cross: per layer keys and values of the memory, each (B, H, S, D/H), one copy for all beams;
+    memory_mask (B, 1, 1, S).
+    """
+
+    self_cache: Tensor
+    cross: list[tuple[Tensor, Tensor]]
+    memory_mask: Tensor | None
+    beam: int
+    position: int = 0
+
+    def reorder(self, hypotheses: Tensor) -> None:
+        """Make row i the continuation of what was row hypotheses[i]; (N,) int64."""
+        past = self.self_cache[:, :, :, :, : self.position]
+        past.copy_(past.index_select(2, hypotheses))
+
+    def keep(self, utterances: Tensor) -> None:
+        """Drop all utterances but these (K,) int64: the finished ones leave the batch."""
+        rows = (utterances[:, None] * self.beam + torch.arange(self.beam).to(utterances)).view(-1)
+        self.self_cache = self.self_cache.index_select(2, rows)
+        self.cross = [
+            (key.index_select(0, utterances), value.index_select(0, utterances))
+            for key, value in self.cross
+        ]
+        if self.memory_mask is not None:
+            self.memory_mask = self.memory_mask.index_select(0, utterances)

@@ -1,0 +1,93 @@
+"""How good a model is on held-out data while it trains: loss, token accuracy, exact match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from atat.batch import collate
+from atat.dataset import TaskData
+from atat.generate import generate
+from atat.loader import in_order
+from atat.model import Atat
+from atat.search import SearchOptions
+
+FRAMES, TOKENS = 20000, 4000  # padded size of a validation batch
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures of one validation source."""
+
+    name: str  # task/data dir
+    loss: float  # cross entropy per token, without smoothing
+    accuracy: float  # share of tokens right under teacher forcing
+    exact_match: float | None  # share of outputs equal to the target; None: nothing decoded
+
+
+def validate(
+    model: Atat, sources: Sequence[TaskData], device: torch.device, decode: int
+) -> list[Validation]:
+    """Figures of each source; the model is left in training mode."""
+    model.eval()
+    found = [_validate(model, data, device, decode) for data in sources]
+    model.train()
+    return found
+
+
+@torch.inference_mode()
+def _validate(model: Atat, data: TaskData, device: torch.device, decode: int) -> Validation:
+    budget = FRAMES if data.is_audio else TOKENS
+    loss = correct = tokens = 0.0
+    for numbers in in_order(data, budget):
+        batch = collate([data.example(number) for number in numbers]).to(device)
+        sums = model.losses(batch)
+        loss += float(sums["ce"]) / data.source.loss_weight
+        correct += float(sums["correct"])
+        tokens += batch.counts()["ce"] / data.source.loss_weight
+    return Validation(
+        name=f"{data.task.name}/{data.source.data.rstrip('/').rsplit('/', 1)[-1]}",
+        loss=loss / tokens,
+        accuracy=correct / tokens,
+        exact_match=_exact_match(model, data, device, decode) if decode else None,
+    )
+
+
+def _exact_match(model: Atat, data: TaskData, device: torch.device, decode: int) -> float:
+    right = total = 0
+    tokenizer = data.encoding.tokenizer
+    for numbers in in_order(data, FRAMES if data.is_audio else TOKENS, limit=decode):
+        batch = collate([data.example(number) for number in numbers]).to(device)
+        outputs = generate(
+            model,
+            tokenizer,
+            batch.audio,
+            batch.source,
+            batch.source_lengths,
+            batch.tasks,
+            SearchOptions(beam=1),
+        )
+        for number, hypotheses in zip(numbers, outputs):
+            target = data.target_ids(data.utterances[number])[1:-1]
+            right += list(hypotheses[0].tokens) == target
+            total += 1
+    return right / total
+
+
+def score(validations: Sequence[Validation], select: str) -> float:
+    """One figure to compare checkpoints by, higher is better: the mean over sources."""
+    if select == "exact_match":
+        values = [v.exact_match for v in validations if v.exact_match is not None]
+        return sum(values) / max(len(values), 1)
+    return -sum(v.loss for v in validations) / max(len(validations), 1)
+
+
+def summary(validations: Sequence[Validation]) -> str:
+    """One line for the log."""
+    parts = []
+    for v in validations:
+        match = "" if v.exact_match is None else f" exact match {100 * v.exact_match:.1f} %"
+        parts.append(f"{v.name}: loss {v.loss:.3f} accuracy {100 * v.accuracy:.1f} %{match}")
+    return "; ".join(parts)

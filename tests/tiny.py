@@ -1,0 +1,105 @@
+"""A tiny corpus and tiny models that several tests share: real files, made in a moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from atat import ark, kaldi
+from atat.alignment import Word, write_ctm
+from atat.kaldi import Utterance
+from atat.settings import (
+    AudioEncoderSettings,
+    CtcSettings,
+    DecoderSettings,
+    ModelSettings,
+    TextEncoderSettings,
+)
+from atat.tokenizer import Tokenizer
+
+WORDS = "play stop the song lamp radio red blue tango waltz".split()
+FRAMES_PER_WORD = 24
+MODEL = ModelSettings(
+    width=32,
+    audio_encoder=AudioEncoderSettings(
+        mel_bins=16,
+        conv_channels=(4, 8),
+        layers=2,
+        heads=2,
+        feed_forward=48,
+        dropout=0.1,
+        time_pool=(2, 2),
+        freq_pool=(2, 2),
+    ),
+    text_encoder=TextEncoderSettings(kind="small", layers=2, heads=2, feed_forward=48),
+    decoder=DecoderSettings(layers=2, heads=2, feed_forward=48),
+    ctc=CtcSettings(weight=0.3, units="characters"),
+)
+
+
+def without_dropout(settings: ModelSettings = MODEL) -> ModelSettings:
+    """The same model with nothing random in it."""
+    assert settings.audio_encoder and settings.text_encoder
+    return replace(
+        settings,
+        audio_encoder=replace(settings.audio_encoder, dropout=0.0),
+        text_encoder=replace(settings.text_encoder, dropout=0.0),
+        decoder=replace(settings.decoder, dropout=0.0),
+    )
+
+
+def sentence(rng: np.random.Generator) -> tuple[list[str], str]:
+    """Words and their tree."""
+    verb, colour = rng.choice(WORDS[:2]), rng.choice(WORDS[6:8])
+    thing = rng.choice(WORDS[3:6])
+    words = [verb, "the", colour, thing]
+    return words, f"[IN:{verb.upper()} {verb} the [SL:THING {colour} {thing} ] ]"
+
+
+def make_data(folder: Path, count: int = 24, seed: int = 0, mel_bins: int = 16) -> Path:
+    """A data dir with arks and a ctm; every word has a spectrum of its own, plus noise."""
+    rng = np.random.default_rng(seed)
+    spectra = np.random.default_rng(99).normal(0, 3, (len(WORDS), mel_bins))
+    utterances, alignments = [], {}
+    with ark.Writer(folder / "feats.ark", folder / "feats.scp") as write:
+        for number in range(count):
+            name = f"spk{number % 3}-{number:03d}"
+            words, tree = sentence(rng)
+            lengths = rng.integers(FRAMES_PER_WORD - 8, FRAMES_PER_WORD + 8, len(words))
+            rows = np.repeat([spectra[WORDS.index(word)] for word in words], lengths, axis=0)
+            features = (rows + rng.normal(0, 0.5, rows.shape)).astype(np.float32)
+            write(name, features)
+            starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) / 100
+            alignments[name] = [
+                Word(word, float(start), float(length / 100))
+                for word, start, length in zip(words, starts, lengths)
+            ]
+            text = " ".join(words)
+            utterances.append((name, len(features), text, tree))
+    kaldi.write(
+        folder,
+        [
+            Utterance(
+                id=name,
+                speaker=name.split("-")[0],
+                feats=write.specifiers[name],
+                num_frames=frames,
+                duration=frames / 100,
+                text=text,
+                semantics=tree,
+            )
+            for name, frames, text, tree in sorted(utterances)
+        ],
+    )
+    write_ctm(folder / "ctm", alignments)
+    return folder
+
+
+def make_tokenizer(*trees: str) -> Tokenizer:
+    """Word pieces for WORDS and the tags of the trees."""
+    tags = {"[IN:PLAY", "[IN:STOP", "[SL:THING"} | {
+        token for tree in trees for token in tree.split() if token.startswith("[")
+    }
+    return Tokenizer.train([" ".join(WORDS)] * 20, sorted(tags), vocab_size=320)
