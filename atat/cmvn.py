@@ -1,0 +1,108 @@
+"""Global mean and variance of features, in Kaldi's format; a model keeps them as buffers.
+
+    python -m atat.cmvn --data data/train data/other --out exp/cmvn.ark
+
+Reads feats.scp, or, of a data dir that has none, computes the LFB from the audio. Statistics are
+a float64 matrix (2, F + 1): sums and the number of frames, sums of squares and a 0. They add up:
+those of two corpora are those of both together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from atat import ark, audio, cli, kaldi
+from atat.errors import InputError
+from atat.kaldi import Utterance
+from atat.lfb import lfb
+
+# Keeps a bin that never changes from being divided by nothing.
+VARIANCE_FLOOR = 1e-5
+
+
+def accumulate(features: Iterable[np.ndarray]) -> np.ndarray:
+    """Statistics (2, F + 1) of some utterances' features (T, F) each.
+
+    Raises InputError for no frames at all and for utterances of different F.
+    """
+    stats: np.ndarray | None = None
+    for matrix in features:
+        if stats is None:
+            stats = np.zeros((2, matrix.shape[1] + 1))
+        if matrix.shape[1] + 1 != stats.shape[1]:
+            raise InputError(f"features of {matrix.shape[1]} bins among others of "
+                             f"{stats.shape[1] - 1}; make all of them with the same options")
+        wide = matrix.astype(np.float64)
+        stats[0, :-1] += wide.sum(axis=0)
+        stats[1, :-1] += np.einsum("tf,tf->f", wide, wide)
+        stats[0, -1] += len(wide)
+    if stats is None or stats[0, -1] == 0:
+        raise InputError("no features to take the mean of")
+    return stats
+
+
+def to_mean_and_scale(stats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (F,) and 1 / standard deviation (F,), float32: normalised = (x - mean) * scale."""
+    mean = stats[0, :-1] / stats[0, -1]
+    variance = stats[1, :-1] / stats[0, -1] - mean**2
+    scale = 1.0 / np.sqrt(np.maximum(variance, VARIANCE_FLOOR))
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and 1 / standard deviation (F,) float32 of a file of statistics."""
+    stats = ark.read(path)
+    if stats.ndim != 2 or len(stats) != 2 or stats[0, -1] <= 0:
+        raise InputError(f"{path}: found a matrix of shape {stats.shape}, expected global CMVN "
+                         "statistics (2, F + 1); make them with: python -m atat.cmvn")
+    return to_mean_and_scale(stats)
+
+
+def _features(utterances: Sequence[Utterance], num_mels: int) -> Iterator[np.ndarray]:
+    from tqdm import tqdm
+
+    for utterance in tqdm(utterances, desc="cmvn", unit="utt"):
+        if utterance.feats is not None:
+            yield ark.read(utterance.feats)
+        else:
+            assert utterance.wav is not None
+            yield lfb(audio.load(utterance.wav, utterance.start, utterance.end), num_mels=num_mels)
+
+
+def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
+    """Utterances of all data dirs, or `most` of them spread evenly."""
+    found = list(itertools.chain.from_iterable(kaldi.load(folder) for folder in data))
+    for utterance in found:
+        if utterance.feats is None and utterance.wav is None:
+            raise InputError(f"{', '.join(data)}: {utterance.id} has neither features nor audio")
+    if not 0 < most < len(found):
+        return found
+    return [found[index * len(found) // most] for index in range(most)]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.cmvn",
+        description="Global CMVN statistics of data dirs, in Kaldi's format. "
+        "Example: python -m atat.cmvn --data data/train --out exp/cmvn.ark",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", nargs="+", required=True, help="data dirs with feats.scp or audio")
+    parser.add_argument("--out", required=True, help="file for the statistics")
+    parser.add_argument("--num_mels", type=int, default=80, help="mel bins, where made of audio")
+    parser.add_argument("--max_utterances", type=int, default=0,
+                        help="take only so many, spread evenly; 0 takes all")
+    arguments = parser.parse_args(argv)
+    utterances = _utterances(arguments.data, arguments.max_utterances)
+    stats = accumulate(_features(utterances, arguments.num_mels))
+    ark.write_matrix(arguments.out, stats)
+    print(f"{arguments.out}: {int(stats[0, -1])} frames of {len(utterances)} utterances")
+
+
+if __name__ == "__main__":
+    cli.run(main)
