@@ -59,19 +59,20 @@ def cluster_sums(
     return sums, names
 
 
-def intervals(counts: np.ndarray, *, seed: int = 0, replicates: int = REPLICATES) -> list[Interval]:
-    """An interval for each of M ratios.
+def intervals(
+    counts: np.ndarray, *, utterances: int, seed: int = 0, replicates: int = REPLICATES
+) -> list[Interval]:
+    """An interval for each of M ratios, `counts` (K, M, 2).
 
-    `counts` (K, M, 2) holds numerator and denominator per cluster. Where a share is 0 or 100 %
-    in all clusters resampling would say "no doubt"; there the exact binomial bound of K trials
-    (Clopper and Pearson 1934) stands in.
+    Where a figure is 0 or 100 % in all clusters resampling would say "no doubt"; there the exact
+    binomial bound for this number of utterances (Clopper and Pearson 1934) stands in.
     """
     values = ratios(counts.sum(axis=0))
     drawn = resample(counts, seed=seed, replicates=replicates)
     found = []
     for figure, value in enumerate(values):
         low, high = _percentiles(drawn[:, figure])
-        low, high = _widen(counts[:, figure], low, high)
+        low, high = _widen(counts[:, figure], utterances, low, high)
         found.append(Interval(_plain(value), low, high))
     return found
 
@@ -98,11 +99,13 @@ def compare(
     return Comparison(one, two, Interval(one - two, low, high), p_value)
 
 
-def mean_interval(counts: np.ndarray, *, seed: int = 0, replicates: int = REPLICATES) -> Interval:
-    """Interval of the mean ratio of S runs on the same clusters, `counts` (K, S, 2)."""
+def mean_interval(
+    counts: np.ndarray, *, utterances: int, seed: int = 0, replicates: int = REPLICATES
+) -> Interval:
+    """As `intervals`, of the mean ratio of S runs on the same clusters, `counts` (K, S, 2)."""
     drawn = resample(counts, seed=seed, replicates=replicates).mean(axis=1)
     low, high = _percentiles(drawn)
-    low, high = _widen(counts.sum(axis=1), low, high)
+    low, high = _widen(counts.sum(axis=1), utterances, low, high)
     return Interval(_plain(ratios(counts.sum(axis=0)).mean()), low, high)
 
 
@@ -141,14 +144,13 @@ def _percentiles(drawn: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def _widen(
-    counts: np.ndarray, low: float | None, high: float | None
+    counts: np.ndarray, utterances: int, low: float | None, high: float | None
 ) -> tuple[float | None, float | None]:
     """The exact binomial bound where every cluster of `counts` (K, 2) is all wrong or all right."""
     numerator, denominator = counts[:, 0], counts[:, 1]
-    trials = np.count_nonzero(denominator)
-    if low is None or not trials:
+    if low is None:
         return low, high
-    bound = 100 * (1 - ((100 - LEVEL) / 200) ** (1 / trials))
+    bound = 100 * (1 - ((100 - LEVEL) / 200) ** (1 / utterances))
     if not numerator.any():
         return 0.0, bound
     if np.array_equal(numerator, denominator):

@@ -108,6 +108,7 @@ def summarize(scored: Sequence[Scored]) -> dict[str, Any]:
     counts = counts_array(scored, names)
     sums, speakers = bootstrap.cluster_sums(counts, [one.spk for one in scored])
     total = metrics.add(one.counts for one in scored)
+    found = bootstrap.intervals(sums, utterances=len(scored))
     figures = {
         name: {
             **asdict(interval),
@@ -115,7 +116,7 @@ def summarize(scored: Sequence[Scored]) -> dict[str, Any]:
             "numerator": total[name][0],
             "denominator": total[name][1],
         }
-        for name, interval in zip(names, bootstrap.intervals(sums))
+        for name, interval in zip(names, found)
     }
     return {
         "n": len(scored),
@@ -130,7 +131,7 @@ def load_scored(decoded: str | Path) -> list[Scored]:
     decoded = Path(decoded)
     path = decoded / "per_utt.jsonl"
     mend = f"score first: python -m atat.score --data DIR --decoded {decoded}"
-    summary = _read_json(decoded / "score.json", mend)
+    summary = read_json(decoded / "score.json", mend)
     if summary.get("hypotheses") != _fingerprint(decoded / "hyp"):
         raise InputError(f"{path}: belongs to an earlier `hyp`; {mend}")
     scored = []
@@ -204,7 +205,7 @@ def format_interval(interval: Interval) -> str:
 
 def _task_of(decoded: Path) -> str:
     mend = "name the task: --task"
-    task = _read_json(decoded / "decode.json", mend).get("task")
+    task = read_json(decoded / "decode.json", mend).get("task")
     if not isinstance(task, str):
         raise InputError(f"{decoded / 'decode.json'}: says no task; {mend}")
     return task
@@ -219,7 +220,8 @@ def _for_all(path: Path, utterances: Collection[str]) -> dict[str, str]:
     return table
 
 
-def _read_json(path: Path, mend: str) -> dict[str, Any]:
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """A JSON object from a file; InputError, with `mend` where the file is missing."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -185,12 +185,14 @@ def shares(right: np.ndarray) -> np.ndarray:
 
 def test_bootstrap_agrees_with_the_normal_approximation() -> None:
     right = (np.arange(400) % 4 > 0).astype(float)
-    (found,) = bootstrap.intervals(shares(right))
+    (found,) = bootstrap.intervals(shares(right), utterances=400)
     half = 196 * np.sqrt(0.75 * 0.25 / 400)
     assert found.value == 75
     assert found.low == pytest.approx(75 - half, abs=0.6)
     assert found.high == pytest.approx(75 + half, abs=0.6)
-    assert bootstrap.intervals(shares(right)) == [found], "the same counts, the same interval"
+    assert bootstrap.intervals(shares(right), utterances=400) == [found], (
+        "the same counts, the same interval"
+    )
 
 
 def test_bootstrap_in_chunks_draws_whole_rows() -> None:
@@ -206,8 +208,8 @@ def test_utterances_of_one_speaker_are_drawn_together() -> None:
     right = np.repeat(np.arange(10) % 2, 50).astype(float)  # a speaker is all right or all wrong
     sums, names = bootstrap.cluster_sums(shares(right), speakers)
     assert len(names) == len(sums) == 10
-    (clustered,) = bootstrap.intervals(sums)
-    (naive,) = bootstrap.intervals(shares(right))
+    (clustered,) = bootstrap.intervals(sums, utterances=500)
+    (naive,) = bootstrap.intervals(shares(right), utterances=500)
     assert clustered.value == naive.value == 50
     assert clustered.high - clustered.low > 4 * (naive.high - naive.low)
 
@@ -220,7 +222,9 @@ def test_one_speaker_alone_leaves_the_utterances_to_draw_from() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_all_wrong_or_all_right_still_has_an_interval(value: float) -> None:
-    (found,) = bootstrap.intervals(shares(np.full(20, value)))
+    speakers = ["amy", "bob"] * 10
+    sums, _ = bootstrap.cluster_sums(shares(np.full(20, value)), speakers)
+    (found,) = bootstrap.intervals(sums, utterances=20)
     bound = 100 * (1 - 0.025 ** (1 / 20))  # Clopper-Pearson
     low, high = (0, bound) if value == 0 else (100 - bound, 100)
     assert (found.low, found.high) == pytest.approx((low, high))
@@ -228,7 +232,7 @@ def test_all_wrong_or_all_right_still_has_an_interval(value: float) -> None:
 
 def test_nothing_to_measure_is_none() -> None:
     counts = np.zeros((5, 1, 2))
-    assert bootstrap.intervals(counts) == [bootstrap.Interval(None, None, None)]
+    assert bootstrap.intervals(counts, utterances=5) == [bootstrap.Interval(None, None, None)]
     assert bootstrap.compare(counts, counts).p_value is None
 
 
@@ -240,7 +244,7 @@ def test_paired_comparison_sees_what_unpaired_intervals_hide() -> None:
     found = bootstrap.compare(shares(better), shares(worse))
     assert found.difference.value == pytest.approx(4)
     assert found.difference.low > 0 and found.p_value < 0.01
-    low, high = (bootstrap.intervals(shares(right))[0] for right in (worse, better))
+    low, high = (bootstrap.intervals(shares(right), utterances=300)[0] for right in (worse, better))
     assert low.high > high.low, "the intervals of the two overlap"
     same = bootstrap.compare(shares(worse), shares(worse))
     assert same.difference == bootstrap.Interval(0, 0, 0) and same.p_value == 1
@@ -248,6 +252,6 @@ def test_paired_comparison_sees_what_unpaired_intervals_hide() -> None:
 
 def test_mean_over_runs_is_the_mean_of_their_ratios() -> None:
     counts = np.array([[[1, 2], [1, 1]], [[0, 2], [1, 1]]], dtype=float)  # 25 % and 100 %
-    found = bootstrap.mean_interval(counts)
+    found = bootstrap.mean_interval(counts, utterances=2)
     assert found.value == pytest.approx(62.5)
     assert found.low <= 62.5 <= found.high

@@ -1,0 +1,46 @@
+"""Markdown that reads well as plain text too: aligned tables, numbers with two decimals.
+
+Knows nothing of results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def join(*blocks: str) -> str:
+    """Blocks with an empty line between; empty ones are left out."""
+    return "\n\n".join(block for block in blocks if block)
+
+
+def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns are padded to the same width."""
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in [header, *rows]]
+    assert len({len(line) for line in lines}) == 1, "every row has a cell for every column"
+    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*lines)]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
+        for line in [lines[0], rule, *lines[1:]]
+    )
+
+
+def code_block(lines: Sequence[str]) -> str:
+    return "\n".join(["```sh", *lines, "```"]) if lines else ""
+
+
+def number(value: float | str) -> str:
+    """Text as it stands, a number with two decimals."""
+    return value if isinstance(value, str) else f"{value:.2f}"
+
+
+def signed(value: float | str) -> str:
+    """As `number`, with its sign."""
+    return value if isinstance(value, str) else f"{value:+.2f}"
+
+
+def duration(seconds: float) -> str:
+    """ "45 s", "12.3 min" or "3.1 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,296 @@
+"""RESULTS.md from folders as train, decode and score leave them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from atat import config, kaldi, results, results_runs, score
+from atat.errors import InputError
+
+UTTERANCES = [f"spk{i % 4}-{i:02d}" for i in range(24)]
+TREE = "[IN:PLAY play [SL:SONG {} ] ]"
+
+
+@pytest.fixture(autouse=True)
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe's folder as the working directory, with a test set."""
+    monkeypatch.chdir(tmp_path)
+    make_data("data/test", UTTERANCES)
+    return tmp_path
+
+
+def make_data(folder: str, utterances: list[str]) -> None:
+    data = Path(folder)
+    utterances = sorted(utterances)
+    kaldi.write_table(data / "semantics", {utt: TREE.format(utt) for utt in utterances})
+    kaldi.write_table(data / "utt2spk", {utt: utt.split("-")[0] for utt in utterances})
+    groups = {utt: "seen" if int(utt[-2:]) % 2 else "unseen" for utt in utterances}
+    kaldi.write_table(data / "utt2group", groups)
+
+
+def decode(model: str, wrong: int, *, name: str = "decode_test", data: str = "data/test") -> None:
+    """A model's output on a data dir with its first `wrong` utterances wrong, and scored."""
+    folder = Path(model, name)
+    trees = kaldi.read_table(Path(data, "semantics"))
+    for utt in list(trees)[:wrong]:
+        trees[utt] = TREE.format("something else")
+    kaldi.write_table(folder / "hyp", trees)
+    made = {
+        "task": "slu",
+        "model": f"{model}/model",
+        "beam": 4,
+        "well_formed": True,
+        "audio_seconds": 100.0,
+        "wall_seconds": 25.0,
+        "provenance": {"command": f"python -m atat.decode --model {model}/model --out {folder}"},
+    }
+    (folder / "decode.json").write_text(json.dumps(made))
+    score.score(data, folder)
+
+
+def train(model: str, *, init: str = "", seed: int = 1, finished: bool = True) -> None:
+    start = f" --init {init}/model" if init else ""
+    made = {
+        "steps": 12000,
+        "wall_seconds": 7200.0,
+        "parameters": 3012345,
+        "seed": seed,
+        "audio_seconds": 360000.0,
+        "finished": finished,
+        "provenance": {
+            "commit": "abc1234",
+            "hardware": "a processor, 2 cores",
+            "date": "2025-01-02T03:04:05+00:00",
+            "command": f"python -m atat.train --config conf/m.yaml --out {model}{start}",
+        },
+    }
+    Path(model).mkdir(parents=True, exist_ok=True)
+    Path(model, "train.json").write_text(json.dumps(made))
+
+
+def table(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"title": "Music", "metrics": ["em_hyp", "semer"], "rows": rows} | more
+
+
+def write(*tables: dict[str, Any], note: str = "", **more: Any) -> str:
+    """RESULTS.md by the command line, from a configuration of these tables."""
+    values = {"title": "Results of a test", "tables": list(tables)} | more
+    Path("results.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    results.main(["--config", "results.yaml", "--out", "RESULTS.md", "--title_note", note])
+    return Path("RESULTS.md").read_text(encoding="utf-8")
+
+
+def cells(text: str, name: str) -> list[str]:
+    """The first table line that starts with this cell."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {name} ")]
+    assert lines, f"no row {name!r} in\n{text}"
+    return [cell.strip() for cell in lines[0].strip("|").split("|")]
+
+
+def test_figures_are_those_of_the_scorer() -> None:
+    decode("exp/e2e", wrong=6)
+    figures = json.loads(Path("exp/e2e/decode_test/score.json").read_text())["metrics"]
+    text = write(table([{"name": "E2E", "decoded": "exp/e2e/decode_test"}]))
+    expected = [
+        f"{f['value']:.2f} [{f['low']:.2f}, {f['high']:.2f}]"
+        for f in (figures["em_hyp"], figures["semer"])
+    ]
+    assert cells(text, "E2E") == ["E2E", "24", "1", *expected]
+    assert cells(text, "")[1:] == ["n", "runs", "EM hyp", "SemER"]
+    assert "24 utterances, 4 speakers" in text
+    assert "higher is better" in text and "lower is better" in text
+
+
+def test_the_same_folders_give_the_same_page() -> None:
+    decode("exp/e2e", wrong=6)
+    rows = [{"name": "E2E", "decoded": "exp/e2e/decode_test"}]
+    assert write(table(rows)) == write(table(rows))
+
+
+def test_what_is_not_there_says_so() -> None:
+    text = write(
+        table([{"name": "E2E", "decoded": "exp/e2e/decode_test", "paper": {"em_hyp": 91.7}}]),
+        include=["exp/alignment.md"],
+    )
+    assert cells(text, "E2E")[1:] == ["–", "–", "not run", "not run"]
+    assert cells(text, "· paper")[3:] == ["91.70", "–"]
+    assert "`exp/alignment.md`: not run" in text
+    Path("exp/e2e/decode_test").mkdir(parents=True)
+    text = write(table([{"name": "E2E", "decoded": "exp/e2e/decode_test"}]))
+    assert "unfinished: `exp/e2e/decode_test`" in text
+
+
+def test_seeds_make_one_row_with_their_spread() -> None:
+    for seed, wrong in ((1, 6), (2, 9), (10, 12)):
+        train(f"exp/e2e/seed{seed}", seed=seed)
+        decode(f"exp/e2e/seed{seed}", wrong)
+    text = write(table([{"name": "E2E", "decoded": "exp/e2e/seed*/decode_test"}]))
+    mean, plus, spread, *interval = cells(text, "E2E")[3].split()
+    assert (mean, plus, spread, cells(text, "E2E")[2]) == ("62.50", "±", "12.50", "3")
+    assert len(interval) == 2
+    details = [line for line in text.splitlines() if line.startswith("| EM hyp ")][0]
+    found = [cell.strip() for cell in details.strip("|").split("|")]
+    assert found == ["EM hyp", "62.50", "12.50", "50.00", "75.00", "75.00", "62.50", "50.00"]
+    assert "run 1 " in text and "run 10" in text, "in the order of numbers, not of letters"
+
+
+def test_folds_are_one_test_set() -> None:
+    for seed in (1, 2):
+        for fold in range(3):
+            make_data(f"data/fold{fold}", UTTERANCES[fold::3])
+            decode(f"exp/cv/seed{seed}/fold{fold}", wrong=fold * seed, data=f"data/fold{fold}")
+    row = {"name": "CV", "decoded": "exp/cv/seed{seed}/fold*/decode_test", "pool": True}
+    text = write(table([row], data="data/fold*"))
+    assert cells(text, "CV")[1:3] == ["24", "2 x 3 folds"]
+    assert cells(text, "CV")[3].startswith("81.25 ± 8.84 [")  # 21 and 18 of 24
+    Path("exp/cv/seed2/fold1/decode_test/hyp").unlink()
+    assert cells(write(table([row])), "CV")[3] == "not run", "part of the folds is another test"
+
+
+def test_folds_must_not_share_utterances() -> None:
+    for fold in range(2):
+        decode(f"exp/cv/fold{fold}", wrong=0)
+    row = {"name": "CV", "decoded": "exp/cv/fold*/decode_test", "pool": True}
+    with pytest.raises(InputError, match="spk0-00 stands in another fold"):
+        write(table([row]))
+
+
+def test_groups_stand_below_their_row() -> None:
+    decode("exp/e2e", wrong=0)
+    text = write(table([{"name": "E2E", "decoded": "exp/e2e/decode_test"}], groups=True))
+    assert cells(text, "· seen")[1] == cells(text, "· unseen")[1] == "12"
+
+
+def test_a_row_is_compared_with_its_baseline() -> None:
+    decode("exp/e2e", wrong=8)
+    decode("exp/atat", wrong=2)
+    rows = [
+        {"name": "E2E", "decoded": "exp/e2e/decode_test", "paper": {"em_hyp": 91.7}},
+        {
+            "name": "AT-AT",
+            "decoded": "exp/atat/decode_test",
+            "baseline": "E2E",
+            "paper": {"em_hyp": 99.5},
+            "paper_difference": {"semer": -1.45},
+        },
+    ]
+    text = write(table(rows))
+    ours = cells(text, "AT-AT - E2E")[1]
+    expected = score.compare("exp/atat/decode_test", "exp/e2e/decode_test", ["em_hyp"])["em_hyp"]
+    assert ours == results.comparison_text(expected)
+    assert ours.startswith("+25.00 [")
+    assert "| +7.80" in text and "| -1.45 " in text
+    assert "-1.45 to its baseline" in text
+
+
+def test_other_peoples_figures_are_marked() -> None:
+    published = {"em_hyp": 73.5, "semer": "no convergence"}
+    text = write(table([{"name": "Watson", "published": published, "source": "their README"}]))
+    assert cells(text, "Watson (published)")[3:] == ["73.50", "no convergence"]
+    assert "- Watson: published in their README" in text
+    assert "<details>" not in text
+
+
+def test_conditions_are_columns() -> None:
+    make_data("data/noisy", UTTERANCES)
+    decode("exp/e2e", wrong=0, name="decode_test")
+    decode("exp/e2e", wrong=6, name="decode_noisy", data="data/noisy")
+    rows = [
+        {"name": "E2E", "decoded": "exp/e2e/decode_{condition}", "paper": {"em_hyp@6 dB": 50}},
+        {"name": "AT-AT", "decoded": "exp/atat/decode_{condition}", "baseline": "E2E"},
+    ]
+    conditions = {"clean": "test", "6 dB": "noisy"}
+    text = write(table(rows, metrics=["em_hyp"], conditions=conditions, data="data/{condition}"))
+    assert cells(text, "")[3:] == ["EM hyp, clean", "EM hyp, 6 dB"]
+    assert cells(text, "E2E")[3].startswith("100.00 [") and cells(text, "E2E")[4][:5] == "75.00"
+    assert cells(text, "· paper")[3:] == ["–", "50.00"]
+    assert cells(text, "AT-AT - E2E")[1:] == ["not run", "not run"]
+
+
+def test_details_say_how_a_row_was_made() -> None:
+    train("exp/pre")
+    train("exp/ft", init="exp/pre", finished=False)
+    decode("exp/ft", wrong=1)
+    text = write(table([{"name": "FT", "decoded": "exp/ft/decode_test"}]))
+    for said in (
+        "- trained `exp/pre`: 3,012,345 parameters, 12,000 steps, 100.0 h of audio seen, "
+        "2.0 h of wall time, seed 1, config `conf/m.yaml`, commit abc1234, a processor, 2 cores, "
+        "2025-01-02",
+        "**training not finished**",
+        "beam 4, well-formed trees only, 25 s of wall time, 0.250 s per second of audio",
+        "python -m atat.train --config conf/m.yaml --out exp/ft --init exp/pre/model",
+        "python -m atat.decode --model exp/ft/model --out exp/ft/decode_test",
+    ):
+        assert said in text, text
+    commands = text.split("```")[1].splitlines()
+    assert "exp/pre" in commands[1] and "--init exp/pre/model" in commands[2], "in order"
+
+
+def test_trainings_may_be_named() -> None:
+    train("exp/crf")
+    decode("exp/pipeline", wrong=1)
+    run = results_runs.find("exp/pipeline/decode_test").runs[0]
+    assert results_runs.trainings(run) == []
+    assert [t.folder for t in results_runs.trainings(run, "exp/c*")] == [Path("exp/crf")]
+
+
+def test_banner_and_included_files(recipe: Path) -> None:
+    (recipe / "alignment.md").write_text("## Boundary errors\n\n| a |\n|---|\n| 1 |\n")
+    text = write(note="miniature", intro="About *this*.", include=["alignment.md"])
+    assert text.startswith("# Results of a test\n\n> **miniature**\n\nAbout *this*.\n\n")
+    assert "## Boundary errors\n\n| a |" in text
+
+
+def test_tables_are_aligned_as_plain_text() -> None:
+    decode("exp/e2e", wrong=6)
+    rows = [{"name": "E2E | all", "decoded": "exp/e2e/decode_test", "paper": {"semer": 1}}]
+    lines = [line for line in write(table(rows)).splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1
+    assert "E2E \\| all" in lines[2]
+
+
+def test_scores_on_other_data_are_refused() -> None:
+    decode("exp/e2e", wrong=0)
+    rows = [{"name": "E2E", "decoded": "exp/e2e/decode_test"}]
+    with pytest.raises(InputError, match="scored on data/test, the table is about data/dev"):
+        write(table(rows, data="data/dev"))
+    with pytest.raises(InputError, match="no metric 'wer'"):
+        write(table(rows, metrics=["wer"]))
+    kaldi.write_table(Path("exp/e2e/decode_test/hyp"), dict.fromkeys(UTTERANCES, ""))
+    with pytest.raises(InputError, match="score first"):
+        write(table(rows))
+
+
+def test_seeds_on_other_utterances_are_refused() -> None:
+    decode("exp/seed1", wrong=0)
+    make_data("data/less", UTTERANCES[:-1])
+    decode("exp/seed2", wrong=0, data="data/less")
+    with pytest.raises(InputError, match=UTTERANCES[-1]):
+        write(table([{"name": "E2E", "decoded": "exp/seed*/decode_test"}]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tabels": []}, "unknown key `tabels`; did you mean `tables`"),
+        ({"tables": [table([{"name": "a", "decode": "x"}])]}, "unknown key .*`?decode`"),
+        ({"tables": [table([{"name": "a"}], metrics=["emm"])]}, "unknown metric 'emm'"),
+        ({"tables": [table([{"name": "a", "paper": {"wer": 1}}])]}, "'wer', which is no column"),
+        ({"tables": [table([{"name": "a", "paper": {"semer": [1]}}])]}, "number or text"),
+        ({"tables": [table([{"name": "a", "baseline": "b"}])]}, "'b' is no row"),
+        ({"tables": [table([{"name": "a"}, {"name": "a"}])]}, "stands twice"),
+        ({"tables": [table([{"name": "a", "published": {"semer": 1}}])]}, "source"),
+        ({"tables": [table([{"name": "a", "decoded": "x/{condition}"}])]}, "go together"),
+    ],
+)
+def test_mistakes_in_the_configuration_name_the_file(change: dict[str, Any], message: str) -> None:
+    values = {"title": "t", "tables": []} | change
+    Path("results.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=message) as caught:
+        config.load("results.yaml", results.Report)
+    assert "results.yaml" in str(caught.value)
