@@ -19,6 +19,7 @@ from pathlib import Path
 
 from atat.errors import InputError
 from atat.files import atomic_write
+from atat.findings import Finding
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = " \t"
@@ -45,21 +46,6 @@ class Utterance:
     recording: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong in a file: where, what kind, what was found and expected, how to mend it."""
-
-    path: str
-    line: int  # 0 = the file as a whole
-    kind: str
-    message: str
-    is_error: bool = True
-
-    def __str__(self) -> str:
-        where = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{where}: {self.message}"
-
-
 @dataclass
 class Scan:
     """A table read with all its faults collected instead of raised.
@@ -72,6 +58,7 @@ class Scan:
     table: dict[str, str] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)  # line of each key, in the table's order
     findings: list[Finding] = field(default_factory=list)
+    conflicting: set[str] = field(default_factory=set)  # keys that repeat with another value
     _line_of: dict[str, int] = field(default_factory=dict)
 
     def line(self, key: str) -> int:
@@ -104,10 +91,15 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
                       "remove the blank or the line")
             continue
         if key in table:
-            if repeated and key == previous:
+            if repeated:
                 table[key] += "\n" + value.strip(BLANKS)
+                if key != previous:
+                    unsorted.append(number)
+                    previous = key
             else:
                 duplicates.append((number, key))
+                if table[key] != value.strip(BLANKS):
+                    scan.conflicting.add(key)
             continue
         if key < previous:
             unsorted.append(number)
@@ -136,18 +128,24 @@ def read_table(path: str | Path, *, repeated: bool = False) -> dict[str, str]:
     return scan.table
 
 
-def write_table(path: str | Path, table: Mapping[str, str]) -> None:
-    """Write a table sorted by key, atomically.
+Table = Mapping[str, str | list[str]]
+
+
+def write_table(path: str | Path, table: Table) -> None:
+    """Write a table sorted by key, atomically; a list as value puts its key on several lines.
 
     Raises InputError for a key that is empty or holds a blank, and a value with a line break.
     """
     path = Path(path)
     with atomic_write(path) as stream:
-        stream.writelines(_line(path, key, table[key]) for key in sorted(table))
+        for key in sorted(table):
+            value = table[key]
+            rows = [value] if isinstance(value, str) else value
+            stream.writelines(_line(path, key, row) for row in rows)
 
 
 def write_tables(
-    folder: str | Path, tables: Mapping[str, Mapping[str, str]], *, remove: Iterable[str] = ()
+    folder: str | Path, tables: Mapping[str, Table], *, remove: Iterable[str] = ()
 ) -> None:
     """Write several tables of a data dir so that all of them are new or all of them are old.
 

@@ -1,0 +1,63 @@
+"""What is wrong in files: each finding with file and line, grouped by kind, counted, printed.
+
+Knows nothing of what is looked for; the checks of data dirs fill a `Report`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+SHOWN = 20  # findings of one kind that a report keeps and prints; the others are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong in a file: where, what kind, what was found and expected, how to mend it."""
+
+    path: str
+    line: int  # 0 = the file as a whole
+    kind: str
+    message: str
+    is_error: bool = True
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{where}: {self.message}"
+
+
+@dataclass
+class Report:
+    """Findings by kind; of each kind the first `shown` are kept and all are counted.
+
+    `lost` names what would have to go for the errors to go, and why (the kind of the first
+    finding about it): a finding tells it by `about`. Errors about nothing need a person.
+    """
+
+    shown: int = SHOWN
+    errors: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    kept: dict[tuple[str, bool], list[Finding]] = field(default_factory=dict)
+    lost: dict[Hashable, str] = field(default_factory=dict)
+
+    def add(self, finding: Finding, about: Hashable | None = None) -> None:
+        """Count a finding; an error `about` something puts that among the lost."""
+        (self.errors if finding.is_error else self.warnings)[finding.kind] += 1
+        kept = self.kept.setdefault((finding.kind, finding.is_error), [])
+        if len(kept) < self.shown:
+            kept.append(finding)
+        if finding.is_error and about is not None:
+            self.lost.setdefault(about, finding.kind)
+
+    def __str__(self) -> str:
+        """All kept findings, errors first, grouped under their kind and count."""
+        lines = []
+        for is_error, counts in ((True, self.errors), (False, self.warnings)):
+            for kind, count in counts.items():
+                kept = self.kept[kind, is_error]
+                lines.append(f"{'error' if is_error else 'warning'}: {kind} ({count})")
+                lines += [f"  {finding}" for finding in kept]
+                if count > len(kept):
+                    lines.append(f"  and {count - len(kept)} more")
+        return "\n".join(lines)
