@@ -55,6 +55,7 @@ def _training_lines(trained: Sequence[Training]) -> list[str]:
             f"{duration(got['audio_seconds'])} of audio seen" if got.get("audio_seconds") else "",
             f"{duration(got['wall_seconds'])} of wall time" if "wall_seconds" in got else "",
             f"seed {got['seed']}" if "seed" in got else "",
+            f"weights: {got['chosen']}" if "chosen" in got else "",
             f"config `{config}`" if config else "",
             *_origin(origin),
             "" if got.get("finished", True) else "**training not finished**",

@@ -25,6 +25,7 @@ import numpy as np
 
 from atat import bootstrap
 from atat.bootstrap import Comparison, Interval
+from atat.config import read_yaml
 from atat.errors import InputError
 from atat.score import Scored, check_same_utterances, counts_array, load_scored, read_json
 
@@ -151,7 +152,7 @@ def trainings(run: Run, pattern: str = "") -> list[Training]:
     """The trainings that led to a run, the earliest first.
 
     The last is named by `pattern`, else by the model in decode.json, else it is the folder above
-    the decoded dir; those before it by the `--init` of the command that train.json keeps.
+    the decoded dir; those before it by the key `init.model` of the training's config.yaml.
     """
     if pattern:
         last = [Path(match) for match in sorted(glob.glob(pattern.replace(SEED, run.name)))]
@@ -222,11 +223,11 @@ def _history(folder: Path) -> list[Training]:
     chain: list[Training] = []
     while folder not in [training.folder for training in chain]:
         chain.append(Training(folder, info(folder, "train.json")))
-        command = chain[-1].info.get("provenance", {}).get("command", "")
-        start = option(command, "init")
-        if not start:
+        settings = folder / "config.yaml"
+        start = (read_yaml(settings) if settings.exists() else {}).get("init") or {}
+        if not start.get("model"):
             break
-        folder = Path(start).parent
+        folder = Path(start["model"]).parent
     known = [training for training in chain if training.info]
     return known[::-1]
 

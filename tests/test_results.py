@@ -71,6 +71,8 @@ def train(model: str, *, init: str = "", seed: int = 1, finished: bool = True) -
     }
     Path(model).mkdir(parents=True, exist_ok=True)
     Path(model, "train.json").write_text(json.dumps(made))
+    settings = {"init": {"model": f"{init}/model" if init else None}}
+    Path(model, "config.yaml").write_text(yaml.safe_dump(settings))
 
 
 def table(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
