@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
         "Example: python -m atat.cmvn --data data/train --out exp/cmvn.ark",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--data", nargs="+", required=True, help="data dirs with feats.scp or audio")
+    parser.add_argument("--data", nargs="+", required=True, help="dirs with feats.scp or audio")
     parser.add_argument("--out", required=True, help="file for the statistics")
     parser.add_argument("--num_mels", type=int, default=80, help="mel bins, where made of audio")
     parser.add_argument("--max_utterances", type=int, default=0,

@@ -28,6 +28,8 @@ from atat.lfb import Options, lfb
 VERSION = 1
 # Utterances of one ark: what a crash may cost.
 CHUNK = 500
+# Lost utterances worth listing before a run that has lost too many stops.
+ENOUGH_LOST = 100
 FILES = ("feats.scp", "utt2num_frames", "utt2dur")
 
 
@@ -103,8 +105,8 @@ def make(
     for outcome in _compute(arks, name, missing, nj, settings, data):
         made.update(outcome.made)
         lost.update(outcome.broken | _too_short(outcome.made))
-        # No need to see the rest of a corpus at 8 kHz.
-        if len(lost) > max_lost * len(pieces):
+        # Enough to see what is wrong, without going through a whole corpus at 8 kHz.
+        if len(lost) > max(max_lost * len(pieces), ENOUGH_LOST):
             break
     _report_lost(lost, len(pieces), arks / f"{name}.lost", data, max_lost)
     rows = {piece.id: made[piece.id] for piece in pieces if piece.id not in lost}

@@ -1,0 +1,323 @@
+"""Arks and the LFB stage: written is read, resumed is uninterrupted, what is lost is counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atat import ark, audio, cmvn, features, kaldi
+from atat.errors import InputError
+from atat.features import Settings
+from atat.lfb import lfb
+
+# --- arks
+
+
+def matrices(count: int = 5) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {f"u{i}": rng.normal(3, 4, (10 + 30 * i, 80)).astype(np.float32) for i in range(count)}
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_written_is_read(tmp_path: Path, compress: bool) -> None:
+    with ark.Writer(tmp_path / "a.ark", tmp_path / "a.scp", compress=compress) as write:
+        for key, matrix in matrices().items():
+            write(key, matrix)
+    assert ark.load_scp(tmp_path / "a.scp") == write.specifiers
+    for key, specifier in write.specifiers.items():
+        matrix = ark.read(specifier)
+        assert matrix.dtype == np.float32 and matrix.flags.writeable
+        np.testing.assert_allclose(matrix, matrices()[key], atol=0.15 if compress else 0)
+
+
+def test_ranges_are_rows_and_columns_with_both_ends(tmp_path: Path) -> None:
+    with ark.Writer(tmp_path / "a.ark") as write:
+        write("u", matrices()["u2"])
+    where = write.specifiers["u"]
+    np.testing.assert_array_equal(ark.read(f"{where}[3:9]"), matrices()["u2"][3:10])
+    np.testing.assert_array_equal(ark.read(f"{where}[3:9,2:4]"), matrices()["u2"][3:10, 2:5])
+    np.testing.assert_array_equal(ark.read(f"{where}[,2:4]"), matrices()["u2"][:, 2:5])
+
+
+def specifiers_of(path: Path) -> dict[str, str]:
+    """Where each matrix of a binary or text ark starts, found by the ids of its utterances."""
+    data = path.read_bytes()
+    keys = ["AMI_ES2011a_H00_FEE041_0003427_0003714", "AMI_ES2011a_H00_FEE041_0003714_0003915"]
+    return {key: f"{path}:{data.index(key.encode()) + len(key) + 1}" for key in keys}
+
+
+def test_arks_of_real_kaldi_are_read(data_root: Path) -> None:
+    folder = data_root / "kaldi_truth/arks"
+    plain, text, compressed = (
+        specifiers_of(folder / name)
+        for name in ("feats.ark", "feats_ascii.ark", "feats_compressed.ark")
+    )
+    for key, frames in zip(plain, (285, 199)):
+        matrix = ark.read(plain[key])
+        assert matrix.shape == (frames, 13)
+        np.testing.assert_allclose(ark.read(text[key]), matrix, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(ark.read(compressed[key]), matrix, atol=0.5)
+
+
+def test_our_fast_decompression_is_kaldiios(data_root: Path) -> None:
+    kaldiio = pytest.importorskip("kaldiio")
+    specifiers = ark.load_scp(data_root / "kaldi_truth/datadir/feats.scp")
+    assert len(specifiers) == 3
+    frames = kaldi.read_table(data_root / "kaldi_truth/datadir/utt2num_frames")
+    for key, specifier in specifiers.items():
+        matrix = ark.read(specifier)
+        assert len(matrix) == int(frames[key])
+        np.testing.assert_allclose(matrix, kaldiio.load_mat(specifier), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_bad_specifiers_say_so(tmp_path: Path, compress: bool) -> None:
+    with ark.Writer(tmp_path / "a.ark", compress=compress) as write:
+        write("u", matrices()["u2"])
+    with pytest.raises(InputError, match="No such file"):
+        ark.read(tmp_path / "b.ark:2")
+    with pytest.raises(InputError, match="shell pipes are not run"):
+        ark.read("cat a.ark |")
+    for wrong in (f"{tmp_path}/a.ark:5", f"{tmp_path}/a.ark:99999999"):
+        with pytest.raises(InputError, match="no whole matrix is stored there"):
+            ark.read(wrong)
+    os.truncate(tmp_path / "a.ark", 2000)
+    with pytest.raises(InputError, match="no whole matrix is stored there"):
+        ark.read(write.specifiers["u"])
+
+
+def test_pickles_in_arks_are_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "a.ark").write_bytes(b"u PKL\x80\x04N.")
+    with pytest.raises(InputError, match="neither a binary nor a text matrix"):
+        ark.read(f"{tmp_path}/a.ark:2")
+
+
+def test_an_error_while_writing_leaves_the_old_files(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        try:
+            with ark.Writer(tmp_path / "a.ark", tmp_path / "a.scp") as write:
+                write("u", np.full((3, 2), value, np.float32))
+                if value == 2.0:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+    assert ark.read(ark.load_scp(tmp_path / "a.scp")["u"])[0, 0] == 1.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ark", "a.scp"]
+
+
+# --- the stage
+
+
+def write_data(folder: Path, seconds: dict[str, float], first_seed: int = 0) -> Path:
+    """A data dir of utterances of noise with these lengths (s)."""
+    data = folder / "train"
+    for seed, (key, length) in enumerate(seconds.items(), first_seed):
+        samples = np.random.default_rng(seed).normal(0, 0.1, int(length * 16000))
+        audio.save(folder / f"wavs/{key}.wav", samples)
+    kaldi.write_table(data / "wav.scp", {key: str(folder / f"wavs/{key}.wav") for key in seconds})
+    kaldi.write_table(data / "utt2spk", {key: "s" for key in seconds})
+    return data
+
+
+def mtimes(arks: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in arks.iterdir()}
+
+
+def assert_complete(data: Path, num_mels: int = 80, atol: float = 0.0) -> None:
+    """The data dir loads, and every utterance's features are those of its audio."""
+    utterances = kaldi.load(data)
+    for utterance in utterances:
+        samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
+        found = ark.read(str(utterance.feats))
+        np.testing.assert_allclose(found, lfb(samples, num_mels=num_mels), atol=atol)
+        assert utterance.num_frames == len(found)
+        assert utterance.duration == pytest.approx(len(samples) / 16000, abs=1e-6)
+    assert len(utterances) == len(kaldi.read_table(data / "utt2spk"))
+
+
+LENGTHS = {f"s-{i:02}": 0.3 + 0.05 * i for i in range(10)}
+
+
+def test_the_stage_is_done_once_whatever_nj(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
+    features.make(data, arks, nj=2)
+    assert_complete(data)
+    before = mtimes(arks)
+    features.make(data, arks, nj=3)
+    assert mtimes(arks) == before
+
+
+def test_a_dir_that_has_grown_or_changed_makes_only_what_is_new(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
+    features.make(data, arks)
+    before = mtimes(arks)
+    audio.save(tmp_path / "wavs/s-03.wav", np.ones(8000) / 2)
+    audio.save(tmp_path / "wavs/s-new.wav", np.ones(9000) / 2)
+    for name, value in (("wav.scp", f"{tmp_path}/wavs/s-new.wav"), ("utt2spk", "s")):
+        kaldi.write_table(data / name, kaldi.read_table(data / name) | {"s-new": value})
+    features.make(data, arks, nj=2)
+    assert_complete(data)
+    after = mtimes(arks)
+    assert before.items() <= after.items()
+    new = [path for path in arks.glob("*.made") if path.name not in before]
+    assert sorted(key for path in new for key in kaldi.read_table(path)) == ["s-03", "s-new"]
+
+
+def test_other_options_make_other_features(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.5}), tmp_path / "lfb"
+    features.make(data, arks)
+    features.make(data, arks, settings=Settings(num_mels=40, compress=True))
+    assert_complete(data, num_mels=40, atol=0.15)
+
+
+def test_arks_may_be_moved_or_deleted(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.5}), tmp_path / "lfb"
+    features.make(data, arks)
+    moved = arks.rename(tmp_path / "moved")
+    before = mtimes(moved)
+    features.make(data, moved)
+    assert_complete(data)
+    assert mtimes(moved) == before
+    for path in moved.glob("*.1.ark"):
+        path.unlink()
+    features.make(data, moved)
+    assert_complete(data)
+
+
+def test_segments_are_cut_from_their_recording(tmp_path: Path) -> None:
+    data = write_data(tmp_path, {"rec": 3.0})
+    segments = {"s-a": "rec 0.5 1.25", "s-b": "rec 1.25 3.2", "s-c": "rec 2.5 -1"}
+    kaldi.write_table(data / "segments", segments)
+    kaldi.write_table(data / "utt2spk", {key: "s" for key in segments})
+    features.make(data, tmp_path / "lfb")
+    assert_complete(data)
+    durations = kaldi.read_table(data / "utt2dur")
+    assert durations == {"s-a": "0.75", "s-b": "1.75", "s-c": "0.5"}
+
+
+def test_shell_commands_in_wav_scp_run_only_when_allowed(tmp_path: Path) -> None:
+    data = write_data(tmp_path, {"s-1": 0.5})
+    kaldi.write_table(data / "wav.scp", {"s-1": f"cat {tmp_path}/wavs/s-1.wav |"})
+    with pytest.raises(InputError, match="wav.scp:1: 's-1' is a shell command"):
+        features.make(data, tmp_path / "lfb")
+    features.make(data, tmp_path / "lfb", settings=Settings(allow_pipes=True))
+    assert kaldi.read_table(data / "utt2num_frames") == {"s-1": "48"}
+
+
+def test_too_much_lost_stops_and_says_what(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.02, "s-3": 1.0}), tmp_path / "lfb"
+    (tmp_path / "wavs/s-3.wav").write_text("not audio")
+    with pytest.raises(InputError, match=r"2 of 3 utterances give no features") as caught:
+        features.make(data, arks)
+    assert "s-2: lasts 0.0200 s, shorter than one frame" in str(caught.value)
+    assert "s-3.wav: is no audio" in str(caught.value)
+    assert not (data / "feats.scp").exists()
+    assert sorted(kaldi.read_table(arks / "raw_lfb_train.lost")) == ["s-2", "s-3"]
+
+
+def test_what_is_lost_within_the_limit_is_listed_and_can_come_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.02}), tmp_path / "lfb"
+    for _ in range(2):
+        features.make(data, arks, max_lost=0.5)
+        assert "1 of 2 utterances give no features" in capsys.readouterr().err
+        assert list(kaldi.read_table(data / "feats.scp")) == ["s-1"]
+    audio.save(tmp_path / "wavs/s-2.wav", np.ones(8000) / 2)
+    features.make(data, arks)
+    assert not (arks / "raw_lfb_train.lost").exists()
+    assert_complete(data)
+
+
+def run_stage(data: Path, arks: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "atat.features", "--data", str(data), "--arks", str(arks)]
+    return subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=Path(features.__file__).parents[1],
+    )
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
+    arks.mkdir()
+    # Ten utterances go into four arks; the disk is full when the third is written.
+    (arks / "raw_lfb_train.3.ark.tmp").symlink_to("/dev/full")
+    stage = run_stage(data, arks)
+    message = stage.communicate()[1]
+    assert stage.returncode == 1
+    assert "the disk is full while writing" in message and "raw_lfb_train.3.ark" in message
+    assert "Traceback" not in message
+    before = mtimes(arks)
+    assert {"raw_lfb_train.1.made", "raw_lfb_train.2.made"} <= set(before)
+    assert not (data / "feats.scp").exists()
+    features.make(data, arks)
+    assert before.items() <= mtimes(arks).items()
+    assert_complete(data)
+
+
+def test_interrupted_and_continued_is_uninterrupted(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
+    slow = {key: f"sleep 0.2; cat {wav} |"
+            for key, wav in kaldi.read_table(data / "wav.scp").items()}
+    kaldi.write_table(data / "wav.scp", slow)
+    stage = run_stage(data, arks, "--allow_pipes")
+    while not list(arks.glob("*.made")) and stage.poll() is None:
+        time.sleep(0.02)
+    stage.send_signal(signal.SIGINT)
+    message = stage.communicate()[1]
+    assert stage.returncode == 130 and "run the same command again" in message
+    assert "Traceback" not in message
+    assert not (data / "feats.scp").exists()
+    assert not list(arks.glob("*.tmp"))
+    before = mtimes(arks)
+    features.make(data, arks, settings=Settings(allow_pipes=True))
+    assert before.items() <= mtimes(arks).items()
+    assert sum(len(kaldi.read_table(path)) for path in arks.glob("*.made")) == len(LENGTHS)
+    assert list(kaldi.read_table(data / "feats.scp")) == list(LENGTHS)
+
+
+# --- global CMVN
+
+
+def test_cmvn_makes_zero_mean_and_unit_variance(tmp_path: Path) -> None:
+    everything = np.concatenate(list(matrices().values())).astype(np.float64)
+    stats = cmvn.accumulate(matrices().values())
+    assert stats.shape == (2, 81) and stats[0, -1] == len(everything)
+    ark.write_matrix(tmp_path / "cmvn.ark", stats)
+    np.testing.assert_array_equal(ark.read(tmp_path / "cmvn.ark"), stats)
+    mean, inverse_std = cmvn.load(tmp_path / "cmvn.ark")
+    normalised = (everything - mean) * inverse_std
+    np.testing.assert_allclose(normalised.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(normalised.std(axis=0), 1, atol=1e-5)
+
+
+def test_cmvn_of_parts_adds_up_and_constant_bins_stay_finite() -> None:
+    parts = [cmvn.accumulate([matrix]) for matrix in matrices().values()]
+    np.testing.assert_allclose(sum(parts), cmvn.accumulate(matrices().values()))
+    mean, inverse_std = cmvn.to_mean_and_scale(cmvn.accumulate([np.full((5, 3), 7.0, np.float32)]))
+    assert (mean == 7.0).all() and np.isfinite(inverse_std).all()
+
+
+def test_cmvn_of_arks_is_cmvn_of_their_audio(tmp_path: Path) -> None:
+    data = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.5})
+    cmvn.main(["--data", str(data), "--out", str(tmp_path / "wav.ark")])
+    features.make(data, tmp_path / "lfb")
+    cmvn.main(["--data", str(data), "--out", str(tmp_path / "feats.ark")])
+    for path in ("wav.ark", "feats.ark"):
+        assert cmvn.load(tmp_path / path)[0].shape == (80,)
+    np.testing.assert_allclose(ark.read(tmp_path / "wav.ark"), ark.read(tmp_path / "feats.ark"))
+
+
+def test_cmvn_names_what_is_no_statistics(tmp_path: Path) -> None:
+    ark.write_matrix(tmp_path / "a.ark", np.zeros((5, 80), np.float32))
+    with pytest.raises(InputError, match=r"shape \(5, 80\), expected global CMVN"):
+        cmvn.load(tmp_path / "a.ark")
+    with pytest.raises(InputError, match="no features"):
+        cmvn.accumulate([])
