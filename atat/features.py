@@ -92,9 +92,10 @@ def make(
 ) -> None:
     """Compute what is missing of a data dir's features, then write its tables (`FILES`).
 
-    Utterances that are too short or whose audio is broken are left out of the tables, listed in
-    ARKS/raw_lfb_<name>.lost and counted; more than `max_lost` (a share) of them is an InputError,
-    which leaves the data dir as it was and all finished arks in place.
+    Utterances that are too short or whose audio is broken are listed in ARKS/raw_lfb_<name>.lost,
+    counted, and dropped from all tables (the old ones go to DATA/.backup); more than `max_lost` (a
+    share) of them is an InputError, which leaves the data dir as it was and all finished arks in
+    place.
     """
     data, arks = Path(data), Path(os.path.abspath(arks))
     name = f"raw_lfb_{data.resolve().name}"
@@ -115,6 +116,8 @@ def make(
         "utt2num_frames": {key: str(row.num_frames) for key, row in rows.items()},
         "utt2dur": {key: kaldi.seconds(row.duration) for key, row in rows.items()},
     })
+    if lost:
+        _drop_elsewhere(data, max_lost, settings.allow_pipes)
     hours = sum(row.duration for row in rows.values()) / 3600
     print(f"{data}: features of {len(rows)} utterances, {hours:.2f} h ({len(missing)} made now)")
 
@@ -258,8 +261,18 @@ def _report_lost(
     if len(lost) > max_lost * total:
         raise InputError(f"{message}\nmend or drop them, or allow more with --max_lost "
                          f"(now {max_lost:g}); what is finished is kept")
-    print(f"warning: {message}\ndrop them from the other files with: "
-          f"python -m atat.datadir repair {data}", file=sys.stderr)
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _drop_elsewhere(data: Path, max_lost: float, allow_pipes: bool) -> None:
+    """Take utterances that have no features out of all tables, so that the data dir loads."""
+    from atat import datadir_repair
+    from atat.datadir_audio import AudioOptions
+
+    options = AudioOptions(check_audio=False, allow_pipes=allow_pipes)
+    plan = datadir_repair.plan(data, options)
+    datadir_repair.apply(plan, max_lost=max_lost)
+    print(f"{plan}\nthe old files are in {data}/.backup", file=sys.stderr)
 
 
 def _is_made(piece: Piece, made: dict[str, Made]) -> bool:

@@ -222,18 +222,19 @@ def test_too_much_lost_stops_and_says_what(tmp_path: Path) -> None:
     assert sorted(kaldi.read_table(arks / "raw_lfb_train.lost")) == ["s-2", "s-3"]
 
 
-def test_what_is_lost_within_the_limit_is_listed_and_can_come_back(
+def test_what_is_lost_within_the_limit_is_listed_and_dropped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.02}), tmp_path / "lfb"
-    for _ in range(2):
-        features.make(data, arks, max_lost=0.5)
-        assert "1 of 2 utterances give no features" in capsys.readouterr().err
-        assert list(kaldi.read_table(data / "feats.scp")) == ["s-1"]
-    audio.save(tmp_path / "wavs/s-2.wav", np.ones(8000) / 2)
-    features.make(data, arks)
-    assert not (arks / "raw_lfb_train.lost").exists()
+    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.02, "s-3": 1.0}), tmp_path / "lfb"
+    text = {"s-1": "one", "s-2": "two", "s-3": "three"}
+    kaldi.write_table(data / "text", text)
+    kaldi.write_table(data / "spk2utt", {"s": "s-1 s-2 s-3"})
+    features.make(data, arks, max_lost=0.4)
+    message = capsys.readouterr().err
+    assert "1 of 3 utterances give no features" in message and "s-2: lasts" in message
+    assert [utterance.id for utterance in kaldi.load(data)] == ["s-1", "s-3"]
     assert_complete(data)
+    assert kaldi.read_table(data / ".backup/text") == text
 
 
 def run_stage(data: Path, arks: Path, *options: str) -> subprocess.Popen[str]:
