@@ -13,11 +13,15 @@ import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from atat.errors import InputError
 from atat.files import atomic_write
+
+if TYPE_CHECKING:
+    import soundfile
 
 SAMPLE_RATE = 16000
 # Kaldi's extract-segments lets a segment reach this far (s) beyond the end of its recording.
@@ -58,22 +62,11 @@ def load(
     several channels, shorter than the part asked for, or that holds NaN or infinity.
     """
     source = _run_pipe(str(path)) if allow_pipes and is_pipe(path) else path
-    info = _probe(source, str(path))
-    if info.channels > 1 and channel is None:
-        raise InputError(
-            f"{path}: has {info.channels} channels, 1 was expected; choose one with channel=0 "
-            f"(--channel 0), or convert it: sox {path} OUT.wav remix 1"
-        )
-    if channel is not None and not 0 <= channel < info.channels:
-        raise InputError(f"{path}: has no channel {channel}; they are 0 to {info.channels - 1}")
-    if info.sample_rate != sample_rate and not resample:
-        raise InputError(
-            f"{path}: sampled at {info.sample_rate} Hz, {sample_rate} was expected; let it be "
-            "converted with resample=True (--resample), or do so once: "
-            f"sox {path} -r {sample_rate} OUT.wav"
-        )
-    first, last = _span(str(path), info, start, end)
-    samples = _read(source, str(path), first, last)[:, channel or 0]
+    with _open(source, str(path)) as stream:
+        info = _info(stream)
+        _check_form(str(path), info, sample_rate, resample, channel)
+        first, last = _span(str(path), info, start, end)
+        samples = _read(stream, str(path), first, last)[:, channel or 0]
     if not np.isfinite(samples).all():
         at = (first + int(np.argmin(np.isfinite(samples)))) / info.sample_rate
         raise InputError(
@@ -88,7 +81,8 @@ def probe(path: str | Path) -> Info:
 
     Raises InputError for a file that is missing, empty, truncated or not audio.
     """
-    return _probe(path, str(path))
+    with _open(path, str(path)) as stream:
+        return _info(stream)
 
 
 def duration(path: str | Path) -> float:
@@ -127,22 +121,47 @@ def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarra
     return soxr.resample(samples.astype(np.float32, copy=False), from_rate, to_rate, quality="HQ")
 
 
-def _probe(source: str | Path | io.BytesIO, name: str) -> Info:
+def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile:
+    """The recording, open for reading; InputError if missing, empty, truncated or not audio."""
     import soundfile
 
     if not isinstance(source, io.BytesIO):
         _check_file(name)
     try:
-        info = soundfile.info(source)
+        stream = soundfile.SoundFile(source)
     except soundfile.SoundFileError as error:
         reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".")
         raise InputError(
             f"{name}: is no audio that can be read ({reason}); expected wav, flac, ogg or opus: "
             "fetch or convert the file again"
         ) from None
-    if info.frames == 0:
+    if stream.frames == 0:
+        stream.close()
         raise InputError(f"{name}: holds no samples; fetch the file again or leave it out")
-    return Info(info.frames, info.samplerate, info.channels)
+    return stream
+
+
+def _info(stream: soundfile.SoundFile) -> Info:
+    return Info(stream.frames, stream.samplerate, stream.channels)
+
+
+def _check_form(
+    path: str, info: Info, sample_rate: int, resample: bool, channel: int | None
+) -> None:
+    """InputError for a rate or a number of channels that was not expected."""
+    if info.channels > 1 and channel is None:
+        raise InputError(
+            f"{path}: has {info.channels} channels, 1 was expected; choose one with channel=0 "
+            f"(--channel 0), or convert it: sox {path} OUT.wav remix 1"
+        )
+    if channel is not None and not 0 <= channel < info.channels:
+        raise InputError(f"{path}: has no channel {channel}; they are 0 to {info.channels - 1}")
+    if info.sample_rate != sample_rate and not resample:
+        raise InputError(
+            f"{path}: sampled at {info.sample_rate} Hz, {sample_rate} was expected; let it be "
+            "converted with resample=True (--resample), or do so once: "
+            f"sox {path} -r {sample_rate} OUT.wav"
+        )
 
 
 def _check_file(path: str) -> None:
@@ -202,16 +221,13 @@ def _span(path: str, info: Info, start: float | None, end: float | None) -> tupl
     return first, last
 
 
-def _read(source: str | Path | io.BytesIO, name: str, first: int, last: int) -> np.ndarray:
+def _read(stream: soundfile.SoundFile, name: str, first: int, last: int) -> np.ndarray:
     """Samples (T, channels) from `first` to `last`."""
     import soundfile
 
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
     try:
-        samples, _ = soundfile.read(
-            source, frames=last - first, start=first, dtype="float32", always_2d=True
-        )
+        stream.seek(first)
+        samples = stream.read(last - first, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise InputError(f"{name}: damaged or truncated ({error}); fetch it again") from None
     if len(samples) < last - first:
