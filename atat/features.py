@@ -30,7 +30,6 @@ VERSION = 1
 CHUNK = 500
 # Lost utterances worth listing before a run that has lost too many stops.
 ENOUGH_LOST = 100
-FILES = ("feats.scp", "utt2num_frames", "utt2dur")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def make(
     settings: Settings = Settings(),
     max_lost: float = 0.01,
 ) -> None:
-    """Compute what is missing of a data dir's features, then write its tables (`FILES`).
+    """Compute what is missing of a data dir's features, then write its three tables.
 
     Utterances that are too short or whose audio is broken are listed in ARKS/raw_lfb_<name>.lost,
     counted, and dropped from all tables (the old ones go to DATA/.backup); more than `max_lost` (a
@@ -189,6 +188,8 @@ def make_chunk(chunk: Chunk) -> Outcome:
 
 def _read_wavs(data: Path, allow_pipes: bool) -> dict[str, str]:
     path = data / "wav.scp"
+    if not data.is_dir():
+        raise InputError(f"{data}: no such data dir (a folder with at least wav.scp and utt2spk)")
     if not path.exists():
         raise InputError(f"{data}: has no wav.scp; features are made of audio")
     resolve = kaldi.path_resolver(data)

@@ -72,6 +72,7 @@ def test_workers_end_when_the_main_process_is_killed(tmp_path: Path) -> None:
     main = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "pid")],
         env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}"},
+        stderr=subprocess.DEVNULL,  # where Python's own clean-up process complains of the kill
     )
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert main.poll() is None
