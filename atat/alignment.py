@@ -15,9 +15,14 @@ from pathlib import Path
 
 from atat.errors import InputError
 from atat.files import atomic_write, read_lines
+from atat.normalize import normalize
 
 TOLERANCE = 0.05  # s: two frames of rounding between an aligner's clock and the audio's
 WITHIN = (0.020, 0.050, 0.100)  # s: limits at which boundary errors are counted
+
+
+class NotAligned(InputError):
+    """One utterance has no alignment; the message says why. Whoever aligns many counts these."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,6 @@ def normalize_words(words: Sequence[Word]) -> list[Word]:
     A word that becomes several ("2nd" is one, "9:30" two) shares its time among them by their
     letters; one of which nothing is left (a lone dash) goes.
     """
-    from atat.normalize import normalize
-
     result = []
     for word in words:
         parts = normalize(word.text).split()
@@ -89,19 +92,25 @@ def normalize_words(words: Sequence[Word]) -> list[Word]:
 
 
 def check(
-    words: Sequence[Word], text: str | None, duration: float | None, utt: str = ""
+    words: Sequence[Word],
+    text: str | None,
+    duration: float | None,
+    utt: str = "",
+    *,
+    length: float | None = None,
 ) -> list[str]:
     """What is wrong with the alignment of one utterance, a sentence each; empty when all is well.
 
-    `text` is the normalised transcript, `duration` the length of the audio in seconds; what is
-    None is not looked at. An alignment counts as shorter than its audio when more than half of
-    the audio (but more than 1 s, and at most 2 s) follows its last word.
+    `text` is the normalised transcript, `duration` the length of the audio in seconds, `length`
+    that of the alignment where its format tells it (silence at the end included); what is None is
+    not looked at. Without `length` an alignment counts as shorter than its audio when more than
+    half of the audio (but more than 1 s, and at most 2 s) follows its last word.
     """
     findings = _check_times(words)
     if text is not None:
         findings += _check_text([word.text for word in words], text.split())
     if duration is not None and words:
-        findings += _check_duration(words[-1].end, duration)
+        findings += _check_duration(words[-1].end, duration, length)
     prefix = f"{utt}: " if utt else ""
     return [prefix + finding for finding in findings]
 
@@ -250,18 +259,20 @@ def _check_text(found: list[str], expected: list[str]) -> list[str]:
     ]
 
 
-def _check_duration(end: float, duration: float) -> list[str]:
-    if end > duration + TOLERANCE:
-        return [
-            f"the alignment is longer than its audio: the last word ends at {end:.2f} s, "
-            f"the audio at {duration:.2f} s"
-        ]
-    if duration - end > min(2.0, max(1.0, duration / 2)):
-        return [
-            f"the alignment is shorter than its audio: the last word ends at {end:.2f} s, "
-            f"the audio at {duration:.2f} s"
-        ]
-    return []
+def _check_duration(last_end: float, duration: float, length: float | None) -> list[str]:
+    end, what = (last_end, "its last word") if length is None else (length, "it")
+    # Silence may follow the last word; how much, only the format's own length would tell.
+    silence = min(2.0, max(1.0, duration / 2)) if length is None else TOLERANCE
+    if max(end, last_end) > duration + TOLERANCE:
+        than = "longer"
+    elif end < duration - silence:
+        than = "shorter"
+    else:
+        return []
+    return [
+        f"the alignment is {than} than its audio: {what} ends at {max(end, last_end):.2f} s, "
+        f"the audio at {duration:.2f} s"
+    ]
 
 
 def _spread(errors: Sequence[float]) -> Spread:

@@ -16,47 +16,49 @@ from atat.transformer import Encoder, length_mask
 
 
 class ConvolutionalFrontEnd(nn.Module):
-    """3x3 convolutions with ReLU and max-pooling; time and frequency both shrink.
+    """3x3 convolutions with ReLU, strided or followed by max-pooling; time and frequency shrink.
 
-    Padding changes nothing: what lies beyond an utterance's end is set to zero again before every
-    convolution, exactly as the convolution itself pads, and zero never wins a maximum after ReLU.
+    Padding changes nothing: what lies beyond an utterance's end is zero at every convolution,
+    exactly as the convolution itself pads, and zero never wins a maximum after ReLU.
     """
 
-    def __init__(
-        self,
-        mel_bins: int,
-        channels: tuple[int, ...],
-        time_pool: tuple[int, ...],
-        freq_pool: tuple[int, ...],
-        width: int,
-    ) -> None:
+    def __init__(self, settings: AudioEncoderSettings, width: int) -> None:
         super().__init__()
-        inputs = (1, *channels[:-1])
+        channels = (1, *settings.conv_channels)
+        strides = zip(settings.time_stride, settings.freq_stride)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, kernel_size=3, padding=1) for i, o in zip(inputs, channels)
+            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, stride=stride)
+            for inputs, outputs, stride in zip(channels, channels[1:], strides)
         )
-        self.pools = tuple(zip(time_pool, freq_pool))
-        bins = mel_bins
-        for pool in freq_pool:
-            bins = -(-bins // pool)
+        self.time_strides = settings.time_stride
+        self.pools = tuple(zip(settings.time_pool, settings.freq_pool))
+        bins = settings.mel_bins
+        for factor in (f for pair in zip(settings.freq_stride, settings.freq_pool) for f in pair):
+            bins = -(-bins // factor)
         self.projection = nn.Linear(channels[-1] * bins, width)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> (B, T', D), lengths (B,)."""
-        x = features[:, None]  # (B, C, T, F)
-        for convolution, pool in zip(self.convolutions, self.pools):
-            x = x * length_mask(lengths, x.shape[2])[:, None, :, None]
+        x = _zero_beyond(features[:, None], lengths)  # (B, C, T, F)
+        for convolution, stride, pool in zip(self.convolutions, self.time_strides, self.pools):
             # Neighbouring channels side by side in memory: the convolution is about twice as fast.
             x = F.relu(convolution(x.contiguous(memory_format=torch.channels_last)))
-            x = x * length_mask(lengths, x.shape[2])[:, None, :, None]
-            x = F.max_pool2d(x, pool, ceil_mode=True)
-            lengths = shortened(lengths, pool[0])
+            lengths = shortened(lengths, stride)
+            x = _zero_beyond(x, lengths)
+            if pool != (1, 1):
+                x = F.max_pool2d(x, pool, ceil_mode=True)
+                lengths = shortened(lengths, pool[0])
         return self.projection(x.transpose(1, 2).flatten(2)), lengths
 
 
-def shortened(lengths: Tensor, pool: int) -> Tensor:
-    """Lengths after pooling that keeps a last, incomplete window."""
-    return torch.div(lengths + pool - 1, pool, rounding_mode="floor")
+def _zero_beyond(x: Tensor, lengths: Tensor) -> Tensor:
+    """(B, C, T, F) with zeros where t is not below the utterance's length."""
+    return x * length_mask(lengths, x.shape[2])[:, None, :, None]
+
+
+def shortened(lengths: Tensor, factor: int) -> Tensor:
+    """Lengths after a stride, or a pooling that keeps a last, incomplete window."""
+    return torch.div(lengths + factor - 1, factor, rounding_mode="floor")
 
 
 class AudioEncoder(nn.Module):
@@ -64,13 +66,7 @@ class AudioEncoder(nn.Module):
 
     def __init__(self, settings: AudioEncoderSettings, width: int) -> None:
         super().__init__()
-        self.front_end = ConvolutionalFrontEnd(
-            settings.mel_bins,
-            settings.conv_channels,
-            settings.time_pool,
-            settings.freq_pool,
-            width,
-        )
+        self.front_end = ConvolutionalFrontEnd(settings, width)
         self.encoder = Encoder(
             width, settings.layers, settings.heads, settings.feed_forward, settings.dropout
         )

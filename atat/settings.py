@@ -6,6 +6,7 @@ the paper's (AT-AT, "Experimental Details") wherever it gives one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
@@ -20,7 +21,9 @@ class AudioEncoderSettings:
     kind: Literal["transformer", "espnet"] = "transformer"
     mel_bins: int = 80
     conv_channels: tuple[int, ...] = (64, 64)  # one 3x3 convolution each
-    time_pool: tuple[int, ...] = (2, 2)  # max-pool after each; their product is the subsampling
+    time_stride: tuple[int, ...] = (1, 1)  # of each convolution; far cheaper than pooling after it
+    freq_stride: tuple[int, ...] = (1, 1)
+    time_pool: tuple[int, ...] = (2, 2)  # max-pool after each convolution, 1 = none
     freq_pool: tuple[int, ...] = (2, 2)
     layers: int = 12
     heads: int = 4
@@ -30,10 +33,18 @@ class AudioEncoderSettings:
     espnet_options: dict[str, Any] = field(default_factory=dict)  # its constructor's arguments
     espnet_weights: Optional[str] = None  # an ESPnet checkpoint (.pth) to start from
 
+    @property
+    def subsampling(self) -> int:
+        """Frames to one encoder state; ESPnet's encoders are 4 unless their options say otherwise."""
+        return 4 if self.kind == "espnet" else math.prod((*self.time_stride, *self.time_pool))
+
     def __post_init__(self) -> None:
-        sizes = {len(self.conv_channels), len(self.time_pool), len(self.freq_pool)}
-        if len(sizes) != 1:
-            raise InputError("conv_channels, time_pool and freq_pool must have the same length")
+        lists = (self.time_stride, self.freq_stride, self.time_pool, self.freq_pool)
+        if any(len(values) != len(self.conv_channels) for values in lists):
+            raise InputError(
+                "time_stride, freq_stride, time_pool and freq_pool need one value for each of "
+                f"conv_channels ({len(self.conv_channels)})"
+            )
         if self.kind == "espnet" and not self.espnet_name:
             raise InputError("kind espnet needs espnet_name: transformer, conformer, e_branchformer")
 

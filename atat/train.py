@@ -105,7 +105,7 @@ def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer"
         tokenizer=packed.tokenizer,
         source_text=packed.source_text,
         units=packed.units,
-        subsampling=_subsampling(packed),
+        subsampling=audio.subsampling if audio else 1,
         mel_bins=audio.mel_bins if audio else 80,
         features=settings.features,
         mask_words=settings.mask_words,
@@ -252,16 +252,6 @@ def _check_zero_shot(settings: TrainSettings) -> None:
             "zero-shot learning needs a model pretrained on at least one audio and one text task "
             '(AT-AT, "Pretraining Phase"), such as slu, asr and nlu'
         )
-
-
-def _subsampling(packed: "Packed") -> int:
-    audio = packed.settings.audio_encoder
-    if audio is None or audio.kind == "espnet":
-        return 4
-    factor = 1
-    for pool in audio.time_pool:
-        factor *= pool
-    return factor
 
 
 def _log_data(data: list["TaskData"]) -> None:

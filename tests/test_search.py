@@ -1,0 +1,196 @@
+"""Laws of the search, on distributions made up and on a real decoder; well-formed decoding."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import tiny
+import torch
+
+from atat import semantics
+from atat.constraint import ROOT, TreeConstraint, is_valid, pairs_of
+from atat.generate import generate
+from atat.model import build_model
+from atat.search import SearchOptions, beam_search
+
+EOS = 1
+
+
+class TableScorer:
+    """Logits that depend on the whole prefix: a fixed random function of it."""
+
+    def __init__(self, utterances: int, beam: int, vocabulary: int = 6, seed: int = 0) -> None:
+        self.vocabulary, self.beam, self.seed = vocabulary, beam, seed
+        self.prefixes = [(utterance,) for utterance in range(utterances) for _ in range(beam)]
+        self.pending: list[tuple[int, ...]] = []
+
+    def step(self, tokens):
+        self.prefixes = [(*p, int(t)) for p, t in zip(self.prefixes, tokens)]
+        return torch.stack([self.logits(prefix) for prefix in self.prefixes])
+
+    def logits(self, prefix):
+        generator = torch.Generator().manual_seed(hash((self.seed, *prefix)) % 2**31)
+        return 2 * torch.randn(self.vocabulary, generator=generator)
+
+    def reorder(self, hypotheses):
+        self.prefixes = [self.prefixes[int(i)] for i in hypotheses]
+
+    def keep(self, utterances):
+        self.prefixes = [
+            p for u in utterances for p in self.prefixes[int(u) * self.beam : (int(u) + 1) * self.beam]
+        ]
+
+
+def search(utterances: int, beam: int, *, seed: int = 0, **options):
+    scorer = TableScorer(utterances, beam, seed=seed)
+    start = torch.full((utterances,), 2)
+    return beam_search(scorer, start, EOS, SearchOptions(beam=beam, nbest=beam, **options))
+
+
+def greedy(utterance: int, seed: int, limit: int):
+    scorer = TableScorer(1, 1, seed=seed)
+    prefix, tokens, total = (utterance, 2), [], 0.0
+    for length in range(1, limit + 1):
+        log_probs = scorer.logits(prefix).log_softmax(-1)
+        token = EOS if length == limit else int(log_probs.argmax())
+        total += float(log_probs[token])
+        if token == EOS:
+            break
+        tokens.append(token)
+        prefix = (*prefix, token)
+    return tuple(tokens), total
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_beam_one_is_greedy(seed):
+    found = search(4, 1, seed=seed, max_length=8)
+    for utterance, hypotheses in enumerate(found):
+        tokens, log_prob = greedy(utterance, seed, 8)
+        assert hypotheses[0].tokens == tokens
+        assert hypotheses[0].log_prob == pytest.approx(log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_beam_as_wide_as_all_prefixes_finds_the_best_sequence(seed):
+    limit, vocabulary = 4, 4
+    scorer = TableScorer(1, 64, vocabulary=vocabulary, seed=seed)
+    options = SearchOptions(beam=64, max_length=limit, nbest=1, length_exponent=0.0)
+    found = beam_search(scorer, torch.tensor([2]), EOS, options)[0][0]
+    best = max(
+        (total(scorer, tokens), tokens)
+        for length in range(limit)
+        for tokens in itertools.product([0, 2, 3], repeat=length)
+    )
+    assert found.tokens == best[1]
+    assert found.log_prob == pytest.approx(best[0], abs=1e-4)
+
+
+def total(scorer: TableScorer, tokens: tuple[int, ...]) -> float:
+    prefix, value = (0, 2), 0.0
+    for token in (*tokens, EOS):
+        value += float(scorer.logits(prefix).log_softmax(-1)[token])
+        prefix = (*prefix, token)
+    return value
+
+
+@pytest.mark.parametrize("beam", [1, 3, 4])
+def test_batched_equals_one_by_one(beam):
+    together = search(7, beam, max_length=10)
+    for utterance in range(7):
+        scorer = TableScorer(1, beam)
+        scorer.prefixes = [(utterance,)] * beam
+        options = SearchOptions(beam=beam, nbest=beam, max_length=10)
+        assert beam_search(scorer, torch.tensor([2]), EOS, options)[0] == together[utterance]
+
+
+def test_nbest_is_sorted_distinct_and_scores_are_log_probabilities():
+    for hypotheses in search(5, 4, max_length=9):
+        scores = [h.score for h in hypotheses]
+        assert scores == sorted(scores, reverse=True)
+        assert len({h.tokens for h in hypotheses}) == len(hypotheses)
+        for h in hypotheses:
+            assert h.score == pytest.approx(h.log_prob / (len(h.tokens) + 1))
+
+
+def test_limits_hold_for_each_utterance():
+    scorer = TableScorer(3, 2)
+    found = beam_search(
+        scorer, torch.full((3,), 2), EOS, SearchOptions(beam=2, nbest=2), limits=[1, 3, 6]
+    )
+    for limit, hypotheses in zip([1, 3, 6], found):
+        assert hypotheses and all(len(h.tokens) < limit for h in hypotheses)
+
+
+@pytest.mark.parametrize("audio", [True, False])
+@pytest.mark.parametrize("beam", [1, 4])
+def test_a_models_batch_is_decoded_as_one_by_one(audio, beam):
+    torch.manual_seed(0)
+    tokenizer = tiny.make_tokenizer()
+    model = build_model(tiny.MODEL, tokenizer)[0].eval()
+    lengths = [30, 61, 90] if audio else [4, 9, 6]
+    sources = [torch.randn(n, 16) if audio else torch.randint(5, 60, (n,)) for n in lengths]
+    padded = torch.nn.utils.rnn.pad_sequence(sources, batch_first=True)
+    task, options = "slu" if audio else "nlu", SearchOptions(beam=beam, nbest=beam, max_length=25)
+    arguments = (model, tokenizer, audio)
+    together = generate(*arguments, padded, torch.tensor(lengths), [task] * 3, options)
+    for source, hypotheses in zip(sources, together):
+        alone = generate(*arguments, source[None], torch.tensor([len(source)]), [task], options)[0]
+        assert [h.tokens for h in alone] == [h.tokens for h in hypotheses]
+        for one, other in zip(alone, hypotheses):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+def random_tokens(constraint, tokenizer, limit: int, seed: int) -> list[int]:
+    """Walk through what a constraint allows."""
+    generator = torch.Generator().manual_seed(seed)
+    state, tokens = constraint.start(), []
+    for length in range(limit):
+        allowed = constraint.allowed(state, limit - length)
+        assert bool(allowed.any())
+        # Brackets are rare among all tokens: prefer them, so that trees grow deep.
+        weights = allowed.float()
+        weights[tokenizer.close_id :] *= 40
+        token = int(torch.multinomial(weights, 1, generator=generator))
+        if token == tokenizer.eos_id:
+            return tokens
+        tokens.append(token)
+        state = constraint.advance(state, token)
+    raise AssertionError("the limit was passed")
+
+
+@pytest.mark.parametrize("limit", [4, 7, 12, 40])
+def test_whatever_the_constraint_allows_is_a_well_formed_tree(limit):
+    tokenizer = tiny.make_tokenizer("[IN:ASK [SL:WHO ] ]")
+    constraint = TreeConstraint(tokenizer)
+    for seed in range(60):
+        tokens = random_tokens(constraint, tokenizer, limit, seed)
+        text = tokenizer.decode(tokens)
+        assert is_valid(text), text
+        assert semantics.is_well_formed(semantics.parse(text)), text
+
+
+def test_only_pairs_seen_in_training_are_allowed():
+    tokenizer = tiny.make_tokenizer("[IN:ASK [SL:WHO ] ]")
+    seen = semantics.parse("[IN:PLAY play [SL:THING a [IN:ASK who [SL:WHO me ] ] ] ]")
+    pairs = pairs_of(seen)
+    assert (ROOT, "IN:PLAY") in pairs and (ROOT, "IN:ASK") not in pairs
+    constraint = TreeConstraint(tokenizer, pairs)
+    for seed in range(40):
+        tokens = random_tokens(constraint, tokenizer, 30, seed)
+        assert pairs_of(semantics.parse(tokenizer.decode(tokens))) <= pairs
+
+
+def test_an_untrained_model_lets_only_trees_out_under_the_constraint():
+    torch.manual_seed(0)
+    tokenizer = tiny.make_tokenizer()
+    model = build_model(tiny.MODEL, tokenizer)[0].eval()
+    source, lengths = torch.randn(5, 70, 16), torch.tensor([70, 60, 33, 9, 70])
+    options = SearchOptions(beam=4, nbest=4, max_length=20)
+    found = generate(
+        model, tokenizer, True, source, lengths, ["slu"] * 5, options, TreeConstraint(tokenizer)
+    )
+    for hypotheses in found:
+        assert hypotheses
+        for hypothesis in hypotheses:
+            assert is_valid(tokenizer.decode(hypothesis.tokens))
