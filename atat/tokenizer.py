@@ -53,6 +53,7 @@ class Tokenizer:
 
     pad_id = PAD_ID
     eos_id = EOS_ID
+    first_piece_id = FIRST_PIECE_ID
 
     def __init__(self, model: bytes, symbols: Sequence[str]) -> None:
         """From a serialised sentencepiece model and the table of symbols in the order of ids."""
@@ -247,8 +248,6 @@ class Tokenizer:
     def pieces(self) -> list[str]:
         """The word pieces in the order of ids, the first of which is `first_piece_id`."""
         return list(self._pieces)
-
-    first_piece_id = FIRST_PIECE_ID
 
     @property
     def source_size(self) -> int:

@@ -66,6 +66,8 @@ def test_layout_of_ids(small: Tokenizer) -> None:
         range(first, first + 4)
     )
     assert (small.cls_id, small.sep_id, small.close_id) == (first + 4, first + 5, first + 6)
+    assert small.source_size == small.sep_id + 1 == small.extend(["[SL:NEW"]).source_size
+    assert small.first_piece_id == 2 and len(small.pieces) == small.num_pieces
     assert small.tag_id("]") == small.close_id
     assert small.open_ids == {tag: small.tag_id(tag) for tag in small.symbols[7:]}
     for id_ in range(-3, small.vocab_size + 3):
