@@ -1,0 +1,147 @@
+"""A clone of Picovoice's speech-to-intent benchmark: where its files are, what its labels say.
+
+The labels are dirty, and no transcripts and no speaker ids are published. Everything odd is
+collected as findings; nothing is mended but blanks around and inside values.
+
+Knows nothing of data dirs or models.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from order_grammar import Grammar, Order
+
+from atat import audio
+from atat.errors import InputError
+from atat.files import read_lines
+
+REPOSITORY = "https://github.com/Picovoice/speech-to-intent-benchmark"
+LABELS = Path("data/label/label.json")
+SPEECH = Path("data/speech/clean")
+GRAMMAR = Path("data/rhino/coffee_maker.yaml")
+SENTENCES = Path("data/watson/corpus.txt")
+NOISE = Path("data/noise")
+
+
+@dataclass
+class Findings:
+    """What is odd in the published labels, by kind, in the order found."""
+
+    items: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, kind: str, what: str) -> None:
+        self.items.append((kind, what))
+
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(kind for kind, _ in self.items))
+
+    def report(self) -> str:
+        """The counts, then every finding."""
+        counts = [f"{number:5d}  {kind}" for kind, number in self.counts().items()]
+        listed = [f"{kind}: {what}" for kind, what in self.items]
+        return "\n".join(counts + [""] + listed) + "\n"
+
+
+def corpus_folder(folder: str | Path) -> Path:
+    """Check that a folder is the root of a clone; InputError says what to clone or where it is."""
+    folder = Path(folder)
+    if (folder / LABELS).is_file():
+        return folder.resolve()
+    for candidate in [*folder.resolve().parents][:3]:
+        if (candidate / LABELS).is_file():
+            raise InputError(f"{folder}: lies inside the corpus; give its root: --corpus {candidate}")
+    for found in sorted(folder.glob(f"*/{LABELS}")):
+        root = found.parents[len(LABELS.parts) - 1]
+        raise InputError(f"{folder}: the corpus is one folder further down: --corpus {root}")
+    if not folder.exists():
+        seen = "no such folder"
+    else:
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        seen = "it holds " + (", ".join(names[:8]) + ("…" if names[8:] else "") if names
+                              else "nothing")
+    raise InputError(
+        f"{folder}: expected a clone of the speech-to-intent benchmark (with {LABELS}), {seen}; "
+        f"make one with: git clone {REPOSITORY} {folder if seen == 'no such folder' else 'DIR'}"
+    )
+
+
+def read_labels(corpus: Path, grammar: Grammar, findings: Findings) -> dict[str, Order]:
+    """Utterance id -> order, for every label that can be understood.
+
+    Values lose stray blanks. A value which the grammar does not have stays as it was published,
+    for the published engines were judged by it, too.
+    """
+    path = corpus / LABELS
+    repeated: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(key for key, _ in pairs)
+        repeated.extend(key for key, count in counts.items() if count > 1)
+        return dict(pairs)
+
+    try:
+        content = json.loads("\n".join(read_lines(path)), object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: is no JSON ({error.msg}); clone again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected an object from file names to labels")
+    for key in repeated:
+        findings.add("label given twice (the last one counts)", key)
+    orders = {}
+    for name, entry in sorted(content.items()):
+        order = _order(name, entry, findings)
+        if order is None:
+            continue
+        for complaint in grammar.complaints(order):
+            findings.add("label outside the grammar (kept as published)", f"{name}: {complaint}")
+        orders[Path(name).stem] = order
+    return orders
+
+
+def _order(name: str, entry: Any, findings: Findings) -> Order | None:
+    slots = entry.get("slots") if isinstance(entry, Mapping) else None
+    if not isinstance(slots, Mapping) or not isinstance(entry.get("intent"), str) or not all(
+        isinstance(value, str) and value.strip() for value in slots.values()
+    ):
+        findings.add("label that cannot be read (left out)", f"{name}: {json.dumps(entry)}")
+        return None
+    clean = {}
+    for slot, value in slots.items():
+        clean[slot] = re.sub(r"\s+", " ", value.strip())
+        if clean[slot] != value:
+            findings.add("stray blank in a value (removed)", f"{name}: {slot} {value!r}")
+    return Order(entry["intent"], clean)
+
+
+def recordings(corpus: Path, labels: Mapping[str, Order], findings: Findings) -> dict[str, Path]:
+    """Utterance id -> recording, for those that have a label and can be read."""
+    folder = corpus / SPEECH
+    paths = {path.stem: path for path in sorted(folder.glob("*.wav"))}
+    if not paths:
+        raise InputError(f"{folder}: no recordings (*.wav); clone {REPOSITORY} again. Are they "
+                         "pointers of Git LFS? Then: git lfs pull")
+    for utterance in sorted(labels.keys() - paths.keys()):
+        findings.add("label without a recording (left out)", f"{utterance}.wav")
+    good = {}
+    seen: dict[bytes, str] = {}
+    for utterance, path in paths.items():
+        if utterance not in labels:
+            findings.add("recording without a label (left out)", path.name)
+            continue
+        try:
+            samples = audio.load(path)
+        except InputError as error:
+            findings.add("recording that cannot be read (left out)", str(error))
+            continue
+        first = seen.setdefault(samples.tobytes(), utterance)
+        if first != utterance:
+            findings.add("the same audio twice (both kept)", f"{first}.wav and {path.name}")
+        good[utterance] = path
+    return good
