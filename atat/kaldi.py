@@ -191,8 +191,8 @@ def load(
     utterances = []
     for number, (utterance, speaker) in enumerate(speakers.items(), 1):
         if not speaker or " " in speaker or "\t" in speaker:
-            raise InputError(f"{folder / 'utt2spk'}:{number}: found {speaker!r} after {utterance!r}; "
-                             "expected one speaker id")
+            raise InputError(f"{folder / 'utt2spk'}:{number}: found {speaker!r} after "
+                             f"{utterance!r}; expected one speaker id")
         recording, start, end = segments.get(utterance, (None, None, None))
         duration = durations.get(utterance)
         if duration is None and start is not None and end is not None:
@@ -315,8 +315,9 @@ def _lines(scan: Scan) -> list[str]:
         scan.find(1, "byte order mark", "starts with a byte order mark; save as plain UTF-8: "
                   f"sed -i '1s/^\\xef\\xbb\\xbf//' {path}")
     if (at := data.find(b"\r\n")) >= 0:
-        scan.find(data.count(b"\n", 0, at) + 1, "Windows line ends", f"{data.count(bytes((13, 10)))}"
-                  f" lines end in CRLF, this the first; convert: sed -i 's/\\r$//' {path}")
+        count = data.count(b"\r\n")
+        scan.find(data.count(b"\n", 0, at) + 1, "Windows line ends", f"{count} lines end in CRLF, "
+                  f"this the first; convert: sed -i 's/\\r$//' {path}")
         data = data.replace(b"\r\n", b"\n")
     if data and not data.endswith(b"\n"):
         scan.find(data.count(b"\n") + 1, "no newline at the end", "the last line has no newline: "
@@ -398,7 +399,8 @@ def _load_numbers(
             kind(value)
         except ValueError:
             noun = "a whole number" if kind is int else "a number"
-            raise InputError(f"{path}:{line}: found {value!r} for {key!r}, expected {noun}") from None
+            raise InputError(
+                f"{path}:{line}: found {value!r} for {key!r}, expected {noun}") from None
     raise AssertionError("one of the values is malformed")
 
 

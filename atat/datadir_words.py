@@ -1,0 +1,154 @@
+"""Checks of a data dir's words: text, trees, word alignments, and that they agree.
+
+Knows nothing of audio; how long an utterance lasts it is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from atat import semantics
+from atat.alignment import Word, check
+from atat.datadir_files import DataDir
+from atat.errors import InputError
+from atat.findings import Finding, Report
+from atat.kaldi import Scan
+
+# What Kaldi's recipes keep for themselves in a transcript.
+RESERVED = frozenset(("<s>", "</s>", "#0"))
+# White space that Unicode has beside blank and tab, and control characters: invisible, and
+# programs do not agree on whether they part words.
+ODD_BLANKS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
+)
+
+
+def check_texts(data: DataDir, report: Report) -> None:
+    """No text is empty, holds odd white space or a reserved symbol."""
+    for name in ("text", "semantics"):
+        scan = data.scans.get(name)
+        if scan is None:
+            continue
+        for utterance, text in scan.table.items():
+            if not text:
+                _find(report, scan, utterance, f"empty {name}", "nothing after the id; expected "
+                      "words; add them or drop the utterance (repair)")
+            elif not text.isascii() or not text.isprintable():
+                _check_characters(report, scan, utterance, text)
+            if name == "text" and ("<" in text or "#" in text):
+                for word in RESERVED.intersection(text.split()):
+                    _find(report, scan, utterance, "reserved symbol", f"{word!r} in {utterance!r} "
+                          "means something else to Kaldi; take it out")
+
+
+def _check_characters(report: Report, scan: Scan, utterance: str, text: str) -> None:
+    if odd := ODD_BLANKS.search(text):
+        # About nothing: repair puts a blank in its place, no utterance is lost.
+        report.add(Finding(str(scan.path), scan.line(utterance), "odd white space",
+                           f"character U+{ord(odd[0]):04X} in {utterance!r}; expected blanks "
+                           "only; repair puts a blank there"))
+
+
+def check_trees(data: DataDir, report: Report) -> None:
+    """Every tree parses; warn where intents and slots don't alternate or words are not text's."""
+    scan = data.scans.get("semantics")
+    if scan is None:
+        return
+    texts = data.table("text")
+    # Trees by the million have few shapes; each shape is parsed once: does it alternate?
+    alternates: dict[str, bool] = {}
+    for utterance, text in scan.table.items():
+        if not text:
+            continue
+        shape, words = _shape_and_words(text)
+        if shape not in alternates:
+            try:
+                alternates[shape] = semantics.is_well_formed(semantics.parse(text))
+            except semantics.SemanticsError as error:
+                _find(report, scan, utterance, "not a tree", f"the tree of {utterance!r}: {error};"
+                      " mend it or drop the utterance (repair)")
+                continue
+        if not alternates[shape]:
+            _warn(report, scan, utterance, "intents and slots do not alternate",
+                  f"the tree of {utterance!r}: expected an intent at the root, slots directly "
+                  "below intents and intents below slots; well-formed decoding can't produce it")
+        expected = texts.get(utterance)
+        if expected is not None and words != expected.split():
+            _warn(report, scan, utterance, "tree words unlike text", f"{utterance!r}: "
+                  f"{_difference(words, expected.split())}; right for trees with values in "
+                  "canonical form, else normalise both alike")
+
+
+def _shape_and_words(text: str) -> tuple[str, list[str]]:
+    """The tokens of a tree with `_` for plain words, whose spelling can't break it; its words."""
+    shape, words = [], []
+    for token in text.split():
+        if token == semantics.CLOSE or token[0] == "[":
+            shape.append(token)
+        elif "[" in token or "]" in token or "\\" in token:
+            shape.append(token)
+            words.append(semantics.unescape(token))
+        else:
+            shape.append("_")
+            words.append(token)
+    return " ".join(shape), words
+
+
+def _difference(found: list[str], expected: list[str]) -> str:
+    at = next((i for i, pair in enumerate(zip(found, expected)) if pair[0] != pair[1]),
+              min(len(found), len(expected)))
+    here = repr(found[at]) if at < len(found) else "its end"
+    there = repr(expected[at]) if at < len(expected) else "its end"
+    return f"word {at + 1} is {here} in the tree, {there} in text"
+
+
+def check_alignments(data: DataDir, report: Report, durations: Mapping[str, float]) -> None:
+    """Every line of ctm is one, its words are the text's and its times within the utterance."""
+    scan = data.scans.get("ctm")
+    if scan is None:
+        return
+    texts = data.table("text")
+    for utterance, rows in scan.table.items():
+        words = []
+        for offset, row in enumerate(rows.split("\n")):
+            try:
+                words.append(_parse_row(row))
+            except InputError as error:
+                report.add(Finding(str(scan.path), scan.line(utterance) + offset, "malformed ctm",
+                                   f"{error}; correct the line or drop the alignment (repair)"),
+                           ("ctm", utterance))
+                break
+        else:
+            spoken = [word for word in words if word.text != "<eps>"]
+            for problem in check(spoken, texts.get(utterance), durations.get(utterance)):
+                report.add(Finding(str(scan.path), scan.line(utterance), _kind(problem),
+                                   f"{utterance!r}: {problem}; align it again or drop the "
+                                   "alignment (repair)"), ("ctm", utterance))
+
+
+def _parse_row(row: str) -> Word:
+    """`<channel> <start> <duration> <word> [<confidence>]`."""
+    fields = row.split()
+    expected = "expected `<utterance> <channel> <start s> <duration s> <word>`"
+    if len(fields) not in (4, 5):
+        raise InputError(f"found {len(fields) + 1} fields, {expected}")
+    try:
+        return Word(fields[3], float(fields[1]), float(fields[2]))
+    except ValueError:
+        raise InputError(f"found times {fields[1]!r} and {fields[2]!r}, {expected}") from None
+
+
+def _kind(problem: str) -> str:
+    """What a sentence of `alignment.check` is about."""
+    if "its audio" in problem:
+        return "alignment unlike audio"
+    return "alignment unlike text" if "text" in problem else "malformed ctm"
+
+
+def _find(report: Report, scan: Scan, utterance: str, kind: str, message: str) -> None:
+    report.add(Finding(str(scan.path), scan.line(utterance), kind, message), utterance)
+
+
+def _warn(report: Report, scan: Scan, utterance: str, kind: str, message: str) -> None:
+    report.add(Finding(str(scan.path), scan.line(utterance), kind, message, is_error=False))

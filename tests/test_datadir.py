@@ -1,0 +1,470 @@
+"""Data dirs: every defect is found with file and line, mended, and no tool forgets a file."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from atat import datadir
+from atat import datadir_tools as tools
+from atat.datadir_audio import AudioOptions
+from atat.datadir_check import validate
+from atat.datadir_repair import apply, plan
+from atat.errors import InputError
+from atat.kaldi import load, read_table, speakers_to_utterances, write_tables
+
+SPEAKERS = ("ann", "bob", "cyd")
+WORDS = "play a song"
+TREE = r"[IN:PLAY play [SL:THING a song ] ]"
+NO_AUDIO = AudioOptions(check_audio=False)
+
+
+@pytest.fixture
+def made(tmp_path) -> Path:
+    """A sound data dir of 3 speakers with 4 utterances of 0.5 s each, and all kinds of files."""
+    ids = {f"{speaker}-{number}": speaker for speaker in SPEAKERS for number in range(4)}
+    (tmp_path / "wavs").mkdir()
+    for number, utterance in enumerate(ids):
+        samples = np.full(8000 + 80 * number, number, np.int16)
+        soundfile.write(tmp_path / "wavs" / f"{utterance}.wav", samples, 16000)
+    (tmp_path / "feats.ark").write_bytes(bytes(1200))
+    tables = {
+        "utt2spk": ids,
+        "spk2utt": {speaker: " ".join(u for u in ids if ids[u] == speaker) for speaker in SPEAKERS},
+        "wav.scp": {u: f"{tmp_path}/wavs/{u}.wav" for u in ids},
+        "text": dict.fromkeys(ids, WORDS),
+        "text.raw": dict.fromkeys(ids, WORDS.title()),
+        "semantics": dict.fromkeys(ids, TREE),
+        "ctm": {u: ["1 0.00 0.10 play", "1 0.10 0.10 a", "1 0.20 0.20 song"] for u in ids},
+        "feats.scp": {u: f"{tmp_path}/feats.ark:{100 * n}" for n, u in enumerate(ids)},
+        "utt2dur": {u: f"{0.5 + 0.005 * n:.3f}" for n, u in enumerate(ids)},
+        "utt2num_frames": dict.fromkeys(ids, "48"),
+        "utt2group": {u: "seen" if u.startswith("ann") else "unseen" for u in ids},
+        "spk2voice": {speaker: f"espeak:en+{speaker}" for speaker in SPEAKERS},
+        "spk2gender": dict(zip(SPEAKERS, "fmf")),
+        "reco2dur": {u: f"{0.5 + 0.005 * n:.3f}" for n, u in enumerate(ids)},
+        "utt2mood": dict.fromkeys(ids, "glad"),
+        "weather": dict.fromkeys(ids, "rain"),
+        "accents": dict.fromkeys(SPEAKERS, "scottish"),
+    }
+    write_tables(tmp_path / "data", tables)
+    (tmp_path / "data" / "frame_shift").write_text("0.01\n")
+    (tmp_path / "data" / "README").write_text("What this is.\n\nMade by hand.\n")
+    return tmp_path / "data"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def segmented(made: Path) -> Path:
+    """The dir as segments of two recordings: speakers' utterances one after the other."""
+    recordings = {"r1": ["ann"], "r2": ["bob", "cyd"]}
+    ids = list(read_table(made / "utt2spk"))
+    segments = {}
+    for recording, speakers in recordings.items():
+        inside = [u for u in ids if u.split("-")[0] in speakers]
+        soundfile.write(made.parent / f"{recording}.wav",
+                        np.zeros(8000 * len(inside), np.int16), 16000)
+        segments |= {u: f"{recording} {n / 2} {n / 2 + 0.5}" for n, u in enumerate(inside)}
+    write_tables(made, {
+        "segments": segments, "wav.scp": {r: f"{made.parent}/{r}.wav" for r in recordings},
+    }, remove=["reco2dur", "utt2dur"])
+    return made
+
+
+def test_a_sound_dir_has_no_findings(made, capsys):
+    report = validate(made)
+    assert not report.errors and not report.warnings
+    assert not validate(segmented(made)).errors
+    datadir.main(["validate", str(made)])
+    assert "no errors" in capsys.readouterr().out
+
+
+DEFECTS = [
+    # file, old text, new text, kind of the error, its file and line
+    ("text", "ann-1 play a song\n", "", "missing in text", "utt2spk:2"),
+    ("utt2spk", "bob-0 bob\n", "", "not in utt2spk", "text:5"),
+    ("wav.scp", "bob-1 ", "bob-9 ", "missing in wav.scp", "utt2spk:6"),
+    ("text", "ann-1 ", "ann-0 ", "duplicate key", "text:2"),
+    ("text", "ann-0 play a song\nann-1 ", "ann-1 play a song\nann-0 ", "not sorted", "text:2"),
+    ("text", "ann-2 play a song", "ann-2", "empty text", "text:3"),
+    ("text", "ann-2 play a song", "ann-2 play\u00a0a song", "odd white space", "text:3"),
+    ("text", "ann-2 play", "ann-2 <s>", "reserved symbol", "text:3"),
+    ("text", "ann-0", "\ufeffann-0", "byte order mark", "text:1"),
+    ("text", "ann-1 play a song\n", "\n", "line without a key", "text:2"),
+    ("utt2spk", "ann-1 ann", "ann-1", "malformed utt2spk", "utt2spk:2"),
+    ("spk2utt", "ann-1", "bob-1", "spk2utt unlike utt2spk", "spk2utt:1"),
+    ("spk2gender", "bob m", "bob x", "malformed spk2gender", "spk2gender:2"),
+    ("spk2gender", "bob m\n", "", "missing in spk2gender", "spk2gender"),
+    ("spk2voice", "cyd ", "dan ", "not in utt2spk", "spk2voice:3"),
+    ("utt2dur", "ann-1 0.505", "ann-1 0", "malformed utt2dur", "utt2dur:2"),
+    ("utt2num_frames", "ann-1 48", "ann-1 4.8", "malformed utt2num_frames", "utt2num_frames:2"),
+    ("semantics", "ann-3 [IN:PLAY", "ann-3 [IN:PLAY [IN:PLAY", "not a tree", "semantics:4"),
+    ("semantics", "ann-3 [IN:PLAY play", "ann-3 play", "not a tree", "semantics:4"),
+    ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.20 0.20 sing", "alignment unlike text", "ctm:4"),
+    ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.20 9.20 song", "alignment unlike audio", "ctm:4"),
+    ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.20 song", "malformed ctm", "ctm:6"),
+    ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.05 0.20 song", "malformed ctm", "ctm:4"),
+    ("feats.scp", "feats.ark:100\n", "feats.ark:1200\n", "features missing", "feats.scp:2"),
+    ("feats.scp", "feats.ark:100\n", "gone.ark:100\n", "features missing", "feats.scp:2"),
+    ("wav.scp", "bob-0.wav", "bob-0.wav |", "shell pipe", "wav.scp:5"),
+    ("wav.scp", "bob-0.wav", "gone.wav", "audio missing", "wav.scp:5"),
+]
+
+
+@pytest.mark.parametrize("name, old, new, kind, where", DEFECTS)
+def test_a_defect_is_found_where_it_is(made, name, old, new, kind, where):
+    edit(made / name, old, new)
+    report = validate(made)
+    assert kind in report.errors
+    assert any(str(f).startswith(f"{made}/{where}: ") for f in report.kept[kind, True])
+
+
+@pytest.mark.parametrize("name, old, new, kind", [
+    ("utt2spk", "bob-3 bob", "bob-3 cyd", "id without its speaker"),
+    ("utt2spk", "bob-3 bob", "bob-3 ann", "speakers not sorted"),
+    ("semantics", "[SL:THING a song ]", "[IN:THING a song ]",
+     "intents and slots do not alternate"),
+    ("semantics", "a song", "any song", "tree words unlike text"),
+    ("ctm", "ann-0 1 0.00 0.10 play\nann-0 1 0.10 0.10 a\nann-0 1 0.20 0.20 song\n", "",
+     "missing in ctm"),
+    ("utt2dur", "ann-0 0.500", "ann-0 0.700", "utt2dur unlike audio"),
+    ("utt2mood", "ann-0 glad\n", "", "missing in utt2mood"),
+    ("text", "song\n", "song \n", "trailing blanks"),
+    ("text", "cyd-3 play a song\n", "cyd-3 play a song", "no newline at the end"),
+])
+def test_what_may_be_meant_only_warns(made, name, old, new, kind):
+    edit(made / name, old, new)
+    speakers = read_table(made / "utt2spk")
+    write_tables(made, {"spk2utt": speakers_to_utterances(speakers)})
+    report = validate(made)
+    assert not report.errors
+    assert kind in report.warnings
+
+
+def test_windows_files_are_found_and_mended(made):
+    before = contents(made)
+    for name in ("text", "utt2spk", "semantics"):
+        (made / name).write_bytes(b"\xef\xbb\xbf" + before[name].replace(b"\n", b"\r\n"))
+    report = validate(made)
+    assert report.errors == {"byte order mark": 3, "Windows line ends": 3}
+    assert apply(plan(made)) == ["semantics", "text", "utt2spk"]
+    assert contents(made) == before
+
+
+def broken(path: Path, how: str) -> None:
+    """Make a sound recording one of the kinds of broken ones."""
+    data = path.read_bytes()
+    nan = np.zeros(8000, np.float32)
+    nan[4000] = np.nan
+    match how:
+        case "empty":
+            path.write_bytes(b"")
+        case "header only":
+            path.write_bytes(data[:44])
+        case "truncated":
+            path.write_bytes(data[:len(data) // 2])
+        case "not audio":
+            path.write_text("<html>404 not found</html>")
+        case "8 kHz":
+            soundfile.write(path, np.zeros(4000, np.int16), 8000)
+        case "stereo":
+            soundfile.write(path, np.zeros((8000, 2), np.int16), 16000)
+        case "NaN":
+            soundfile.write(path, nan, 16000, subtype="FLOAT")
+        case "NaN on the second channel":
+            soundfile.write(path, np.stack([0 * nan[::-1], nan], 1), 16000, subtype="FLOAT")
+
+
+@pytest.mark.parametrize("how, kinds", [
+    ("empty", {"audio empty"}),
+    ("header only", {"audio unreadable"}),
+    ("truncated", {"audio unreadable"}),
+    ("not audio", {"audio unreadable"}),
+    ("8 kHz", {"sample rate"}),
+    ("stereo", {"channels"}),
+    ("NaN", {"damaged samples"}),
+    ("NaN on the second channel", {"channels", "damaged samples"}),
+])
+def test_broken_audio_is_found_and_dropped(made, how, kinds):
+    broken(made.parent / "wavs" / "bob-2.wav", how)
+    report = validate(made)
+    assert set(report.errors) == kinds
+    kind = min(kinds)
+    assert str(report.kept[kind, True][0]).startswith(f"{made}/wav.scp:7: 'bob-2': ")
+    assert not validate(made, NO_AUDIO).errors
+    apply(plan(made), max_lost=0.1)
+    assert not validate(made).errors
+    assert len(load(made)) == 11
+
+
+def test_segments_out_of_bounds_and_without_recording(made):
+    segmented(made)
+    edit(made / "segments", "ann-3 r1 1.5 2.0", "ann-3 r1 1.5 2.9")
+    edit(made / "segments", "bob-0 r2", "bob-0 r3")
+    edit(made / "segments", "bob-1 r2 0.5 1.0", "bob-1 r2 1.0 0.5")
+    report = validate(made)
+    assert report.errors == {
+        "segment out of bounds": 1, "recording not in wav.scp": 1, "malformed segment": 1}
+    assert set(report.lost) == {"ann-3", "bob-0", "bob-1"}
+
+
+def test_a_recording_nobody_uses_goes_with_its_last_segment(made):
+    segmented(made)
+    for number in range(4):
+        edit(made / "text", f"ann-{number} play a song\n", "")
+    assert apply(plan(made), max_lost=0.5)
+    assert list(read_table(made / "wav.scp")) == ["r2"]
+    assert not validate(made).errors
+
+
+def test_all_findings_are_counted_and_twenty_shown(tmp_path):
+    ids = [f"a-{n:03}" for n in range(100)]
+    write_tables(tmp_path, {"utt2spk": dict.fromkeys(ids, "a"), "spk2utt": {"a": " ".join(ids)},
+                            "text": dict.fromkeys(ids, "")})
+    report = validate(tmp_path)
+    assert report.errors == {"empty text": 100}
+    lines = str(report).splitlines()
+    assert lines[0] == "error: empty text (100)" and "  and 80 more" in lines
+    assert sum(line.startswith(f"  {tmp_path}/text:") for line in lines) == 20
+
+
+def test_validate_exits_with_2_and_runs_no_pipe(made):
+    trap = made / "executed"
+    edit(made / "wav.scp", f"{made.parent}/wavs/ann-0.wav", f"touch {trap} |")
+    command = [sys.executable, "-m", "atat.datadir", "validate", str(made)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{made}/wav.scp:1: 'ann-0' is a command" in done.stdout
+    assert "Traceback" not in done.stderr and "repair" in done.stderr
+    allowed = subprocess.run([*command, "--allow_pipes"], capture_output=True, text=True)
+    assert allowed.returncode == 0
+    assert not trap.exists()
+
+
+def test_repair_drops_from_all_files_sorts_and_keeps_the_old(made):
+    before = contents(made)
+    edit(made / "text", "ann-1 play a song\n", "")
+    edit(made / "semantics", "bob-1 [IN:PLAY", "bob-1 IN:PLAY")
+    edit(made / "ctm", "cyd-0 1 0.20 0.20 song", "cyd-0 1 0.20 0.20 sing")
+    lines = (made / "utt2spk").read_text().splitlines(keepends=True)
+    (made / "utt2spk").write_text("".join(reversed(lines)))
+    todo = plan(made)
+    assert todo.lost == {"ann-1": "missing in text", "bob-1": "not a tree"}
+    assert todo.lost_alignments == {"cyd-0": "alignment unlike text"}
+    assert "2 of 12 utterances go (16.67 %), 1 alignments" in str(todo)
+    assert "1 utterances: not a tree: bob-1" in str(todo)
+    apply(todo, max_lost=0.2)
+    report = validate(made)
+    assert not report.errors
+    assert report.warnings == {"missing in ctm": 1}
+    kept = [utterance.id for utterance in load(made)]
+    assert len(kept) == 10 and not {"ann-1", "bob-1"} & set(kept)
+    for name in ("text.raw", "utt2group", "utt2mood", "weather", "feats.scp", "utt2dur"):
+        assert list(read_table(made / name)) == kept
+    backup = made / ".backup"
+    assert (backup / "feats.scp").read_bytes() == before["feats.scp"]
+    assert set(read_table(backup / "dropped")) == {"ann-1", "bob-1", "cyd-0"}
+    assert contents(made)["README"] == before["README"]
+    assert apply(plan(made)) == []
+
+
+def test_repair_stops_when_too_much_would_go(made, capsys):
+    edit(made / "text", "ann-1 play a song\n", "")
+    before = contents(made)
+    with pytest.raises(InputError, match=r"1 of 12 utterances \(8.33 %\) would go, more than 1 %"):
+        datadir.main(["repair", str(made)])
+    assert "missing in text: ann-1" in capsys.readouterr().out
+    assert contents(made) == before and not (made / ".backup").exists()
+    datadir.main(["repair", str(made), "--max_lost", "0.1"])
+    assert len(load(made)) == 11
+
+
+def test_repair_of_two_values_for_one_id_keeps_neither(made):
+    edit(made / "text", "ann-0 play a song\n", "ann-0 play a song\nann-0 play a song\n")
+    edit(made / "text", "bob-0 play a song\n", "bob-0 play a song\nbob-0 stop it\n")
+    apply(plan(made), max_lost=0.1)
+    kept = [utterance.id for utterance in load(made)]
+    assert "ann-0" in kept and "bob-0" not in kept
+
+
+def test_repair_refuses_to_guess_an_encoding_and_reports_what_is_left(made):
+    (made / "text").write_bytes(contents(made)["text"].replace(b"song", b"caf\xe9", 1))
+    with pytest.raises(InputError, match=r"text:1: byte 0xe9 is not UTF-8"):
+        plan(made)
+    edit_bytes = (made / "text").read_bytes().replace(b"caf\xe9", b"song")
+    (made / "text").write_bytes(edit_bytes)
+    edit(made / "spk2gender", "bob m\n", "")
+    with pytest.raises(InputError, match="1 errors are left"):
+        datadir.main(["repair", str(made)])
+
+
+def test_repair_makes_utt2spk_and_spk2utt_from_each_other(made):
+    before = contents(made)
+    for name in ("utt2spk", "spk2utt"):
+        (made / name).unlink()
+        assert validate(made, NO_AUDIO).errors
+        apply(plan(made, NO_AUDIO))
+        assert contents(made) == before
+
+
+KEYED_BY_UTTERANCE = (
+    "text", "text.raw", "semantics", "ctm", "feats.scp", "utt2dur", "utt2num_frames", "utt2group",
+    "utt2mood", "weather", "wav.scp", "reco2dur")
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["--utterances", "4"], ["ann-0", "ann-3", "bob-2", "cyd-1"]),
+    (["--first", "2"], ["ann-0", "ann-1"]),
+    (["--shortest", "2"], ["ann-0", "ann-1"]),
+    (["--speakers", "1"], ["ann-0", "ann-1", "ann-2", "ann-3"]),
+    (["--list", "LIST"], ["ann-2", "cyd-3"]),
+    (["--speaker_list", "LIST"], ["bob-0", "bob-1", "bob-2", "bob-3"]),
+])
+def test_a_subset_is_consistent_in_every_file(made, arguments, expected):
+    out = made.parent / "out"
+    chosen = made.parent / "list"
+    chosen.write_text("bob\n" if "--speaker_list" in arguments else "cyd-3\nann-2\n")
+    arguments = [str(chosen) if a == "LIST" else a for a in arguments]
+    datadir.main(["subset", *arguments, str(made), str(out)])
+    assert not validate(out).errors
+    assert not validate(out).warnings.keys() - {"one speaker"}
+    speakers = sorted({utterance.split("-")[0] for utterance in expected})
+    for name in KEYED_BY_UTTERANCE:
+        assert list(read_table(out / name, repeated=name == "ctm")) == expected
+        assert set(contents(out)[name].splitlines()) <= set(contents(made)[name].splitlines())
+    for name in ("spk2utt", "spk2voice", "spk2gender", "accents"):
+        assert list(read_table(out / name)) == speakers
+    assert (out / "frame_shift").read_text() == "0.01\n"
+
+
+def test_a_subset_of_segments_takes_their_recordings_only(made):
+    tools.subset(segmented(made), made.parent / "out", tools.first(2))
+    assert list(read_table(made.parent / "out" / "wav.scp")) == ["r1"]
+    assert not validate(made.parent / "out").errors
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--first", "13"], "13 utterances asked for; expected 1 to 12"),
+    (["--speakers", "0"], "0 speakers asked for; expected 1 to 3"),
+    (["--list", "LIST"], "list:2: there is no utterance 'nobody-1'"),
+])
+def test_an_impossible_subset_is_refused(made, arguments, message):
+    (made.parent / "list").write_text("ann-1\nnobody-1\n")
+    arguments = [str(made.parent / "list") if a == "LIST" else a for a in arguments]
+    with pytest.raises(InputError, match=message):
+        datadir.main(["subset", *arguments, str(made), str(made.parent / "out")])
+    assert not (made.parent / "out").exists()
+
+
+def test_tools_refuse_a_dir_that_is_not_sound(made):
+    edit(made / "text", "ann-1 play a song\n", "")
+    with pytest.raises(InputError, match="text: no line for 'ann-1'"):
+        tools.subset(made, made.parent / "out", tools.first(2))
+    with pytest.raises(InputError, match="choose another name"):
+        tools.subset(made, made, tools.first(2))
+
+
+def test_parts_of_a_split_combine_to_the_whole(made):
+    parts = tools.split(made, 3)
+    assert [part.name for part in parts] == ["1", "2", "3"]
+    assert all(len({u.speaker for u in load(part)}) == 1 for part in parts)
+    assert tools.combine(made.parent / "again", parts) == []
+    before = contents(made)
+    before.pop("README")
+    assert contents(made.parent / "again") == before
+    parts = tools.split(made, 5, per_utterance=True)
+    assert parts[0] == made / "split5utt" / "1"
+    assert sorted(len(load(part)) for part in parts) == [2, 2, 2, 3, 3]
+    with pytest.raises(InputError, match="4 parts of 3 speakers"):
+        tools.split(made, 4)
+
+
+def test_combine_says_what_it_leaves_out_and_refuses_conflicts(made, capsys):
+    one, two, out = made.parent / "one", made.parent / "two", made.parent / "out"
+    tools.subset(made, one, tools.first(4))
+    tools.subset(made, two, lambda data: [u for u in data.speakers if u.startswith("bob")])
+    for name in ("semantics", "utt2mood", "ctm"):
+        (two / name).unlink()
+    datadir.main(["combine", str(out), str(one), str(two)])
+    shown = capsys.readouterr().out
+    assert "left out: semantics" in shown and "left out: utt2mood" in shown
+    assert "8 utterances, 2 speakers" in shown
+    assert not validate(out).errors
+    assert validate(out).warnings == {"missing in ctm": 4}
+    with pytest.raises(InputError, match=r"text.*:1: 'ann-0' is also in|'ann-0' is also in"):
+        tools.combine(out, [one, one])
+    text_only = made.parent / "text_only"
+    write_tables(text_only, {"utt2spk": {"zed-1": "zed"}, "text": {"zed-1": "hello"}})
+    with pytest.raises(InputError, match="text-only dirs apart"):
+        tools.combine(out, [one, text_only])
+
+
+def test_combine_gives_segments_to_dirs_without(made):
+    one, two, out = made.parent / "one", made.parent / "two", made.parent / "out"
+    tools.subset(made, one, tools.first(4))
+    tools.subset(segmented(made), two, lambda data: [u for u in data.speakers if u[0] == "b"])
+    tools.combine(out, [one, two])
+    assert not validate(out).errors
+    assert read_table(out / "segments")["ann-1"] == "ann-1 0 0.505"
+    assert read_table(out / "segments")["bob-1"] == "r2 0.5 1.0"
+
+
+def test_relocate_rewrites_whole_path_parts_only(made):
+    old, new = made.parent / "wavs", made.parent / "moved"
+    edit(made / "wav.scp", f"{old}/ann-1.wav", f"sox {old}/ann-1.wav -t wav - |")
+    edit(made / "wav.scp", f"{old}/ann-2.wav", f"{old}2/ann-2.wav")
+    old.rename(new)
+    datadir.main(["relocate", str(made), "--old", f"{old}/", "--new", str(new)])
+    table = read_table(made / "wav.scp")
+    assert table["ann-0"] == f"{new}/ann-0.wav"
+    assert table["ann-1"] == f"sox {new}/ann-1.wav -t wav - |"
+    assert table["ann-2"] == f"{old}2/ann-2.wav"
+    with pytest.raises(InputError, match="no path in its scp files begins with '/nowhere'"):
+        tools.relocate(made, "/nowhere", "/x")
+
+
+def test_info_counts(made, capsys):
+    datadir.main(["info", str(made)])
+    out = capsys.readouterr().out
+    assert "12 utterances, 3 speakers, 0.00 h, 36 words (3 different), 1 intents and 1 slots" in out
+
+
+def test_real_corpora_validate(data_root, tmp_path):
+    root = data_root / "speechocean762"
+    report = validate(root / "test", AudioOptions(check_audio=False, root=root))
+    assert not report.errors
+    assert report.warnings["id without its speaker"] == 1260  # "000030012" of speaker "0003"
+    assert report.warnings["not sorted"] == 1  # spk2age, which Kaldi does not know
+    arguments = ["--first", "3", "--root", str(root), str(root / "test"), str(tmp_path / "few")]
+    datadir.main(["subset", *arguments])
+    assert not validate(tmp_path / "few").errors  # reads the Opus files
+
+
+def test_a_dir_made_by_kaldi_validates_and_is_cut(data_root, tmp_path):
+    folder = data_root / "kaldi_truth" / "datadir"
+    assert validate(folder).errors["shell pipe"] == 3
+    report = validate(folder, AudioOptions(allow_pipes=True))
+    # Its publisher moved one segment by a second, beyond the end of its recording.
+    assert report.errors == {"segment out of bounds": 1}
+    assert report.lost == {"lbi-3536-23268-0000": "segment out of bounds"}
+    shutil.copytree(folder, tmp_path / "copy")
+    apply(plan(tmp_path / "copy", AudioOptions(allow_pipes=True)), max_lost=0.5)
+    assert len(load(tmp_path / "copy", allow_pipes=True)) == 2
+    tools.subset(folder, tmp_path / "two", tools.first(2))
+    feats = read_table(tmp_path / "two" / "feats.scp")
+    assert feats["lbi-6241-61943-0000"] == (
+        f"{folder}/data/raw_mfcc_mini_librispeech2.1.ark:25996")
