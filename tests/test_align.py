@@ -1,0 +1,227 @@
+"""The command `python -m atat.align`: what it writes, loses, keeps and takes up again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atat import audio, kaldi, packed
+from atat.align import main
+from atat.align_model import ModelAligner
+from atat.alignment import Word, read_ctm, write_ctm
+from atat.errors import InputError
+from atat.kaldi import Utterance
+from atat.model import build_model
+from atat.textgrid import read_textgrid, write_textgrid
+from tests import tiny
+
+TEXT = "stop the music"
+WORDS = [Word("Stop", 0.1, 0.3), Word("the", 0.4, 0.2), Word("music", 0.7, 0.6)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Five utterances of noise with text, and a TextGrid of each in `grids`."""
+    utterances = []
+    for number in range(5):
+        name = f"anna-{number}"
+        wav = tmp_path / "wavs" / f"{name}.wav"
+        noise = np.random.default_rng(number).normal(0, 0.1, 24000).astype(np.float32)
+        audio.save(wav, noise)
+        write_textgrid(tmp_path / "grids" / "anna" / f"{name}.TextGrid", WORDS, 1.5)
+        utterances.append(Utterance(id=name, speaker="anna", wav=str(wav), text=TEXT))
+    kaldi.write(tmp_path / "data", utterances)
+    return tmp_path / "data"
+
+
+def read_grids(data: Path, *more: str) -> None:
+    folder = str(data.parent / "grids")
+    main(["--backend", "textgrid", "--data", str(data), "--textgrids", folder, *more])
+
+
+def test_ctm_of_textgrids(data: Path) -> None:
+    read_grids(data, "--write_textgrids", str(data.parent / "written"))
+    alignments = read_ctm(data / "ctm")
+    assert list(alignments) == [f"anna-{number}" for number in range(5)]
+    assert [word.text for word in alignments["anna-3"]] == TEXT.split()
+    written, duration = read_textgrid(data.parent / "written" / "anna-3.TextGrid")
+    assert [round(word.start, 4) for word in written] == [0.1, 0.4, 0.7] and duration == 1.5
+    about = json.loads((data / "ctm.json").read_text())
+    assert about["aligned"] == 5 and about["provenance"]["commit"]
+    assert sorted(path.name for path in data.glob("ctm*")) == ["ctm", "ctm.json"]
+
+
+def test_processes_change_nothing(data: Path) -> None:
+    read_grids(data)
+    alone = (data / "ctm").read_bytes()
+    read_grids(data, "--nj", "2", "--out", str(data / "other"))
+    assert (data / "other").read_bytes() == alone
+
+
+@pytest.mark.parametrize(
+    ("words", "duration", "reason"),
+    [
+        (WORDS[:2], 1.5, "other words than the text"),
+        (WORDS, 3.0, "longer than its audio"),
+        (WORDS, 1.35, "shorter than its audio"),
+        (None, 1.5, "no file anna-2.textgrid"),
+    ],
+)
+def test_what_does_not_fit_is_listed_and_counted(
+    data: Path, words: list[Word] | None, duration: float, reason: str
+) -> None:
+    path = data.parent / "grids" / "anna" / "anna-2.TextGrid"
+    path.unlink()
+    if words is not None:
+        write_textgrid(path, words, duration)
+    with pytest.raises(InputError, match="1 of 5 utterances have no alignment, more than 1.0%"):
+        read_grids(data)
+    assert not (data / "ctm").exists()
+    lost = kaldi.read_table(data / "ctm.lost")
+    assert list(lost) == ["anna-2"] and reason in lost["anna-2"]
+    read_grids(data, "--max_lost", "0.2")
+    assert list(read_ctm(data / "ctm")) == ["anna-0", "anna-1", "anna-3", "anna-4"]
+    assert (data / "ctm.lost").exists()
+
+
+def test_a_rerun_takes_up_what_was_done(data: Path) -> None:
+    path = data.parent / "grids" / "anna" / "anna-2.TextGrid"
+    content = path.read_bytes()
+    path.write_text("broken", encoding="utf-8")
+    with pytest.raises(InputError, match="no alignment"):
+        read_grids(data)
+    (part,) = (data / "ctm.parts").iterdir()
+    # A mark in what was kept shows up again where the rerun did not do that utterance anew.
+    part.write_text(part.read_text().replace("0.1,", "0.05,"))
+    path.write_bytes(content)
+    changed = data.parent / "grids" / "anna" / "anna-4.TextGrid"
+    write_textgrid(changed, [*WORDS[:2], Word("music", 0.8, 0.5)], 1.5)
+    read_grids(data)
+    starts = {utt: [word.start for word in words] for utt, words in read_ctm(data / "ctm").items()}
+    assert starts["anna-0"] == [0.05, 0.4, 0.7]
+    assert starts["anna-2"] == [0.1, 0.4, 0.7]
+    assert starts["anna-4"] == [0.1, 0.4, 0.8]
+    assert not (data / "ctm.parts").exists() and not (data / "ctm.lost").exists()
+
+
+def test_a_finished_ctm_is_not_made_again(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read_grids(data)
+    before = (data / "ctm").stat().st_mtime_ns
+    read_grids(data)
+    assert "nothing to do" in capsys.readouterr().out
+    assert (data / "ctm").stat().st_mtime_ns == before
+    write_textgrid(data.parent / "grids" / "anna" / "anna-4.TextGrid", WORDS, 1.52)
+    read_grids(data)
+    assert (data / "ctm").stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--backend", "textgrid"], "needs --textgrids"),
+        (["--backend", "gentle"], "needs --json"),
+        (["--backend", "ctc"], "needs --model"),
+        (["--backend", "textgrid", "--textgrids", "nowhere"], "nowhere: no such folder"),
+        (["--backend", "ctc", "--model", "nowhere"], "nowhere"),
+        (["--backend", "pocketsphinx", "--nj", "0"], "--nj 0"),
+    ],
+)
+def test_wrong_options(data: Path, options: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        main([*options, "--data", str(data)])
+
+
+def test_data_without_audio_or_text(data: Path) -> None:
+    (data / "wav.scp").unlink()
+    with pytest.raises(InputError, match="wav.scp: no such file; pocketsphinx needs it"):
+        main(["--backend", "pocketsphinx", "--data", str(data)])
+    read_grids(data)
+    (data / "text").unlink()
+    with pytest.raises(InputError, match="text: no such file"):
+        read_grids(data)
+
+
+def test_gentle_and_librispeech_backends(data: Path) -> None:
+    folder = data.parent / "json"
+    folder.mkdir()
+    lines = []
+    for number in range(5):
+        entries = [
+            {"word": word.text, "case": "success", "start": word.start, "end": word.end}
+            for word in WORDS
+        ]
+        (folder / f"anna-{number}.json").write_text(json.dumps({"words": entries}))
+        lines.append(f'anna-{number} ",STOP,THE,,MUSIC," "0.1,0.4,0.6,0.7,1.3,1.5"\n')
+    (folder / "anna.alignment.txt").write_text("".join(lines))
+    read_grids(data)
+    for backend, option in (("gentle", "--json"), ("librispeech", "--alignments")):
+        out = data / backend
+        main(["--backend", backend, "--data", str(data), option, str(folder), "--out", str(out)])
+        assert out.read_bytes() == (data / "ctm").read_bytes()
+
+
+def test_pocketsphinx_on_synthetic_speech(tmp_path: Path) -> None:
+    """Its word boundaries lie near those which the synthesiser tells; broken audio is counted."""
+    synthesis = pytest.importorskip("atat.synthesis")
+    if reason := synthesis.available("espeak"):
+        pytest.skip(reason)
+    texts = ["play some quiet music in the kitchen", "read the next chapter of my book please"]
+    truth, utterances = {}, []
+    for number, text in enumerate([*texts, "there is nothing to hear"]):
+        name, wav = f"eva-{number}", tmp_path / f"{number}.wav"
+        if number < len(texts):
+            speech = synthesis.speak("espeak:en-us:rate=150", text)
+            audio.save(wav, speech.samples)
+            truth[name] = speech.words
+        else:
+            wav.touch()
+        utterances.append(Utterance(id=name, speaker="eva", wav=str(wav), text=text))
+    kaldi.write(tmp_path / "data", utterances)
+    write_ctm(tmp_path / "truth", truth)
+    main(["--backend", "pocketsphinx", "--data", str(tmp_path / "data"), "--max_lost", "0.4"])
+    assert "empty" in kaldi.read_table(tmp_path / "data" / "ctm.lost")["eva-2"]
+    report = ["report", "--reference", str(tmp_path / "truth"), "--out", str(tmp_path / "table.md")]
+    main([*report, f"sphinx={tmp_path / 'data' / 'ctm'}", f"truth={tmp_path / 'truth'}"])
+    errors = json.loads((tmp_path / "table.json").read_text())["alignments"]
+    assert errors["truth"]["starts"]["mean"] == 0
+    assert errors["sphinx"]["matched"] == 15 and errors["sphinx"]["missing"] == 0
+    assert errors["sphinx"]["starts"]["mean"] < 0.08
+    assert "| truth | start | 0 ms | 0 ms | 100.0 %" in (tmp_path / "table.md").read_text()
+
+
+def test_report_wants_names(tmp_path: Path) -> None:
+    write_ctm(tmp_path / "ctm", {"u": WORDS})
+    with pytest.raises(InputError, match="expected NAME=CTM"):
+        main(["report", "--reference", str(tmp_path / "ctm"), "ctm", "--out", "t.md"])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed model with a CTC head and random weights."""
+    settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
+    built, units = build_model(settings, tokenizer)
+    folder = tmp_path_factory.mktemp("exp") / "model"
+    packed.save(folder, packed.Packed(built, tokenizer, settings, units, None, set(), ("asr",)))
+    return folder
+
+
+def test_ctc_backend(data: Path, model: Path) -> None:
+    main(["--backend", "ctc", "--data", str(data), "--model", str(model)])
+    for words in read_ctm(data / "ctm").values():
+        assert [word.text for word in words] == TEXT.split()
+        assert words[-1].end <= 1.5 and all(word.duration > 0 for word in words)
+
+
+def test_model_aligns_a_batch_as_one_by_one(model: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(0, 0.1, length).astype(np.float32) for length in (32000, 24000, 9000)]
+    texts = ["play the song", "stop", "the quick brown fox jumps over the lazy dog"]
+    aligner = ModelAligner(model)
+    together = aligner.align(samples, texts)
+    assert together == [aligner.align([one], [text])[0] for one, text in zip(samples, texts)]
+    # 9,000 samples are 54 frames and 14 states, the last text has 43 letters and marks.
+    assert isinstance(together[2], str) and "too few frames" in together[2]
+    assert aligner.align([samples[0][:300]], ["stop"]) == ["the audio is shorter than one frame"]
