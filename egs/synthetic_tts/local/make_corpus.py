@@ -1,0 +1,316 @@
+"""The text of the corpus and who speaks it: data dirs without audio, ready for `atat.synthesis`.
+
+    python local/make_corpus.py --size tiny --out data --seed 1
+
+Makes {train,dev,test}_{music,books}, test_{music,books}_real (the sentences of the test in voices of
+another engine), {train,dev}_books_text (no voices) and {train,dev}_everyday (no meaning; general
+speech for the asr task). Speakers of train, dev, test and real are four sets without common voices.
+Sentences of dev and test are not in train but of its words; a share of the values of open slots is in
+no sentence of train, and `utt2group` tells which test sentences have such values. `corpus.json` says what was made.
+Knows nothing of audio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from atat import cli, kaldi, semantics, synthesis  # noqa: E402
+from atat.errors import InputError  # noqa: E402
+from atat.files import atomic_write  # noqa: E402
+from atat.semantics import Tree  # noqa: E402
+from grammar import Grammar, load_grammar  # noqa: E402
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+DOMAINS = ("music", "books")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many utterances each set has, and how many values of an open slot."""
+
+    train: Mapping[str, int]
+    dev: int
+    test: int
+    values: Mapping[str, int]  # of each open slot, for train, dev, test
+
+
+SIZES = {
+    "tiny": Size({"music": 1500, "books": 800, "everyday": 800}, 150, 200,
+                 {"train": 80, "dev": 20, "test": 40}),
+    "full": Size({"music": 12000, "books": 6000, "everyday": 6000}, 500, 1000,
+                 {"train": 400, "dev": 60, "test": 150}),
+}
+# Share of the sentences of train that are new; the others are said again by another speaker.
+DISTINCT = 0.8
+# Share of the sentences of dev and test whose open slots have values that train never has.
+UNSEEN = 0.5
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Something to say; `meaning` is None for everyday sentences."""
+
+    text: str
+    meaning: Tree | None
+
+
+Values = Mapping[str, Sequence[str]]
+Voices = Mapping[str, str]
+
+
+def split_values(grammar: Grammar, size: Size, rng: random.Random) -> dict[str, dict[str, list[str]]]:
+    """Values of each slot for train, dev and test: disjoint for open slots, shared for others."""
+    parts: dict[str, dict[str, list[str]]] = {part: {} for part in size.values}
+    for slot, values in grammar.values.items():
+        if slot not in grammar.open_slots:
+            for part in parts:
+                parts[part][slot] = list(values)
+            continue
+        rest = rng.sample(values, len(values))
+        # Where a slot has few values, it is train that gets fewer.
+        count = min(size.values["train"], len(rest) - 2 * (size.values["dev"] + size.values["test"]))
+        parts["train"][slot], rest = rest[: max(count, 0)], rest[max(count, 0) :]
+        # What is held out is made of words that are not: new values, not new words.
+        words = {word for value in parts["train"][slot] for word in value.split()}
+        rest = [value for value in rest if words.issuperset(value.split())]
+        for part in ("dev", "test"):
+            parts[part][slot], rest = rest[: size.values[part]], rest[size.values[part] :]
+        if any(len(parts[part][slot]) < size.values[part] for part in ("dev", "test")):
+            raise InputError(f"grammar: {slot} has only {len(values)} values; add words or forms")
+    return parts
+
+
+def draw(
+    grammar: Grammar, domain: str, values: Values, count: int, taken: set[str],
+    rng: random.Random, vocabulary: set[str] | None = None,
+) -> list[Sentence]:
+    """New sentences, added to `taken`, of the words of a vocabulary where one is given."""
+    sentences: list[Sentence] = []
+    for _ in range(200 * count):
+        if len(sentences) == count:
+            return sentences
+        if domain == "everyday":
+            sentence = Sentence(" ".join(grammar.draw_everyday(rng).split()), None)
+        else:
+            tree = grammar.draw(domain, values, rng)
+            sentence = Sentence(" ".join(semantics.words(tree)), tree)
+        words = sentence.text.split()
+        if len(words) > grammar.longest or not (vocabulary is None or vocabulary.issuperset(words)):
+            continue
+        if sentence.text not in taken:
+            taken.add(sentence.text)
+            sentences.append(sentence)
+    raise InputError(f"grammar: {domain} has no {count} distinct sentences; add words or phrases")
+
+
+def open_values(sentence: Sentence, open_slots: frozenset[str]) -> set[tuple[str, str]]:
+    """(slot, value) of the open slots; a slot that holds an intent counts by its inner slots."""
+    found: set[tuple[str, str]] = set()
+
+    def visit(tree: Tree) -> None:
+        inner = [child for child in tree.children if isinstance(child, Tree)]
+        slot = tree.label.removeprefix("SL:")
+        if slot in open_slots and not inner:
+            found.add((slot, " ".join(semantics.words(tree))))
+        for child in inner:
+            visit(child)
+
+    if sentence.meaning is not None:
+        visit(sentence.meaning)
+    return found
+
+
+def draw_domain(
+    grammar: Grammar, domain: str, size: Size, rng: random.Random
+) -> dict[str, list[Sentence]]:
+    """The sentences of train, dev and test of a domain."""
+    parts = split_values(grammar, size, rng)
+    taken: set[str] = set()
+    distinct = round(DISTINCT * size.train[domain])
+    drawn = {"train": draw(grammar, domain, parts["train"], distinct, taken, rng)}
+    if domain != "everyday":
+        # "Seen" values are those that train does say.
+        said = {pair for sentence in drawn["train"]
+                for pair in open_values(sentence, grammar.open_slots)}
+        parts["train"].update({
+            slot: [value for value in parts["train"][slot] if (slot, value) in said]
+            or parts["train"][slot]
+            for slot in grammar.open_slots
+        })
+    words = {word for sentence in drawn["train"] for word in sentence.text.split()}
+    for part, count in (("dev", size.dev), ("test", size.test)):
+        unseen = round(UNSEEN * count)
+        drawn[part] = [
+            *draw(grammar, domain, parts[part], unseen, taken, rng, words),
+            *draw(grammar, domain, parts["train"], count - unseen, taken, rng, words),
+        ]
+    repeats = size.train[domain] - distinct
+    drawn["train"] += rng.sample(drawn["train"], repeats)
+    return drawn
+
+
+def make_voices(content: Mapping[str, Any], size: str, rng: random.Random) -> dict[str, Voices]:
+    """Speakers and their voices for train, dev, test and real."""
+    voices: dict[str, Voices] = {}
+    for part, count in content["speakers"][size].items():
+        if part == "real" and synthesis.available("flite") is None:
+            voices[part] = _flite_voices(content["flite"], count, rng)
+        else:
+            voices[part] = _espeak_voices(content, part, count, rng)
+    return voices
+
+
+def _espeak_voices(
+    content: Mapping[str, Any], part: str, count: int, rng: random.Random
+) -> Voices:
+    languages = content["espeak"][part]["languages"]
+    variants = content["espeak"][part]["variants"]
+    voices = {}
+    for number in range(count):
+        name = f"{languages[number % len(languages)]}+{variants[number % len(variants)]}"
+        options = "".join(f":{key}={rng.randint(*content[key])}" for key in ("rate", "pitch", "range"))
+        voices[f"{part}{number:02d}"] = f"espeak:{name}{options}"
+    return voices
+
+
+def _flite_voices(content: Mapping[str, Any], count: int, rng: random.Random) -> Voices:
+    names = content["voices"]
+    return {
+        f"real{number:02d}":
+            f"flite:{names[number % len(names)]}:rate={rng.uniform(*content['rate']):.2f}"
+        for number in range(count)
+    }
+
+
+def write_dir(
+    folder: Path, sentences: Sequence[Sentence], voices: Voices, domain: str,
+    rng: random.Random, groups: Sequence[str] | None = None,
+) -> None:
+    """A data dir in which the speakers share the sentences evenly."""
+    speakers = list(voices)
+    # Sentences that come twice lie far apart; shuffled turns keep speakers apart from phrases.
+    turns = [speakers[number % len(speakers)] for number in range(len(sentences))]
+    rng.shuffle(turns)
+    for number, speaker in enumerate(_other_speakers(sentences, turns, speakers)):
+        turns[number] = speaker
+    ids = [f"{speaker}-{domain}-{number:05d}" for number, speaker in enumerate(turns)]
+    tables: dict[str, dict[str, str]] = {
+        "text": dict(zip(ids, (sentence.text for sentence in sentences))),
+        "utt2spk": dict(zip(ids, turns)),
+        "spk2utt": kaldi.speakers_to_utterances(dict(zip(ids, turns))),
+    }
+    if all(sentence.meaning is not None for sentence in sentences):
+        tables["semantics"] = {
+            utterance: semantics.to_string(sentence.meaning)
+            for utterance, sentence in zip(ids, sentences) if sentence.meaning is not None
+        }
+    if any(voices.values()):
+        tables["spk2voice"] = {speaker: voices[speaker] for speaker in set(turns)}
+    if groups is not None:
+        tables["utt2group"] = dict(zip(ids, groups))
+    kaldi.write_tables(folder, tables)
+
+
+def _other_speakers(
+    sentences: Sequence[Sentence], turns: Sequence[str], speakers: Sequence[str]
+) -> list[str]:
+    """The turns, but that nobody says a sentence twice."""
+    said: set[tuple[str, str]] = set()
+    result = []
+    for sentence, speaker in zip(sentences, turns):
+        while (speaker, sentence.text) in said and len(speakers) > 1:
+            speaker = speakers[(speakers.index(speaker) + 1) % len(speakers)]
+        said.add((speaker, sentence.text))
+        result.append(speaker)
+    return result
+
+
+def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
+    """Write all data dirs and corpus.json; returns what corpus.json holds."""
+    size = SIZES[size_name]
+    grammar = load_grammar(CONF / "grammar.yaml", size_name)
+    content = yaml.safe_load((CONF / "voices.yaml").read_text(encoding="utf-8"))
+    voices = make_voices(content, size_name, random.Random(f"voices {seed}"))
+    report: dict[str, Any] = {
+        "size": size_name,
+        "seed": seed,
+        "real": "flite" if synthesis.available("flite") is None else "held-out espeak-ng voices",
+        "voices": voices,
+        "sets": {},
+    }
+    for domain in (*DOMAINS, "everyday"):
+        rng = random.Random(f"{domain} {seed}")
+        drawn = draw_domain(grammar, domain, size, rng)
+        seen = {pair for sentence in drawn["train"]
+                for pair in open_values(sentence, grammar.open_slots)}
+        for part, sentences in drawn.items():
+            if domain == "everyday" and part == "test":
+                continue
+            groups = None
+            if domain != "everyday" and part != "train":
+                groups = ["seen" if open_values(sentence, grammar.open_slots) <= seen else "unseen"
+                          for sentence in sentences]
+            name = f"{part}_{domain}"
+            write_dir(out / name, sentences, voices[part], domain, rng, groups)
+            if part == "test":
+                write_dir(out / f"{name}_real", sentences, voices["real"], domain, rng, groups)
+            if domain == "books" and part != "test":
+                distinct = list({sentence.text: sentence for sentence in sentences}.values())
+                write_dir(out / f"{name}_text", distinct, {"text": ""}, domain, rng)
+            report["sets"][name] = _describe(sentences, seen, grammar, groups)
+    with atomic_write(out / "corpus.json") as stream:
+        json.dump(report, stream, indent=2)
+        stream.write("\n")
+    return report
+
+
+def _describe(
+    sentences: Sequence[Sentence], seen: set[tuple[str, str]], grammar: Grammar,
+    groups: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Figures of a set, for corpus.json."""
+    words = [word for sentence in sentences for word in sentence.text.split()]
+    values = [pair for sentence in sentences for pair in open_values(sentence, grammar.open_slots)]
+    figures: dict[str, Any] = {
+        "utterances": len(sentences),
+        "distinct_sentences": len({sentence.text for sentence in sentences}),
+        "mean_words": round(len(words) / len(sentences), 2),
+        "vocabulary": len(set(words)),
+    }
+    if groups is not None:
+        unseen = sum(pair not in seen for pair in values)
+        figures["open_values_unseen"] = round(unseen / max(len(values), 1), 3)
+        figures["sentences_unseen"] = round(groups.count("unseen") / len(groups), 3)
+    return figures
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python local/make_corpus.py",
+        description="Make the data dirs of the corpus, without audio. "
+        "Example: python local/make_corpus.py --size tiny --out data --seed 1",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--size", choices=list(SIZES), default="tiny", help="size of the corpus")
+    parser.add_argument("--out", default="data", help="folder for the data dirs")
+    parser.add_argument("--seed", type=int, default=1, help="another seed is another corpus")
+    options = parser.parse_args(argv)
+    report = make_corpus(Path(options.out), options.size, options.seed)
+    for name, figures in report["sets"].items():
+        print(f"{name}: {figures['utterances']} utterances, {figures['distinct_sentences']} distinct, "
+              f"{figures['mean_words']} words each")
+
+
+if __name__ == "__main__":
+    cli.run(main)
