@@ -27,7 +27,7 @@ RECORDINGS = ("reco2dur", "reco2file_and_channel")
 KNOWN = frozenset((*COMPLETE, "ctm", *SPEAKERS, *RECORDINGS))
 _PREFIXES = {"utt2": UTTERANCE, "spk2": SPEAKER, "reco2": RECORDING}
 # Files of these names are never Kaldi tables, whatever their first columns hold.
-_FOREIGN = (".csv", ".tsv", ".json", ".jsonl", ".yaml", ".md", ".log")
+_FOREIGN = (".ark", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".md", ".log")
 _SNIFFED = 65536  # bytes looked at to tell a text file from a binary one
 
 

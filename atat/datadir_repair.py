@@ -101,7 +101,7 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
             f"({share(len(todo.lost), todo.total)}) would go, more than {100 * max_lost:g} %; "
             "nothing was changed. Mend the cause, or allow it with --max_lost")
     changed = {name: table for name, table in todo.tables.items()
-               if table and _rendered(table) != _old_bytes(folder / name)}
+               if table and _differs(todo.data, name, table)}
     emptied = [name for name, table in todo.tables.items() if not table]
     names = [name for name in (*changed, *emptied) if (folder / name).exists()]
     _back_up(folder, names, {**todo.lost_alignments, **todo.lost})
@@ -109,14 +109,13 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
     return sorted((*changed, *emptied))
 
 
-def _rendered(table: Table) -> bytes:
-    rows = ((key, row) for key in sorted(table)
-            for row in ([table[key]] if isinstance(table[key], str) else table[key]))
-    return "".join(f"{key} {row}\n" if row else f"{key}\n" for key, row in rows).encode()
-
-
-def _old_bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+def _differs(data: DataDir, name: str, table: Table) -> bool:
+    """Whether a file has to be written again; one that only parts its columns by tabs has not."""
+    scan = data.scans.get(name)
+    if scan is None or scan.findings:
+        return True
+    return scan.table != {key: value if isinstance(value, str) else "\n".join(value)
+                          for key, value in table.items()}
 
 
 def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:

@@ -312,6 +312,14 @@ def test_repair_refuses_to_guess_an_encoding_and_reports_what_is_left(made):
         datadir.main(["repair", str(made)])
 
 
+def test_repair_leaves_sound_files_as_they_are_even_with_tabs(made):
+    for name in ("text", "weather"):
+        (made / name).write_text((made / name).read_text().replace(" ", "\t"))
+    before = contents(made)
+    assert apply(plan(made)) == []
+    assert contents(made) == before and not (made / ".backup").exists()
+
+
 def test_repair_makes_utt2spk_and_spk2utt_from_each_other(made):
     before = contents(made)
     for name in ("utt2spk", "spk2utt"):
