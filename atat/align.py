@@ -71,7 +71,10 @@ def make(
     fingerprints = {u.id: _fingerprint(u, settings) for u in utterances}
     made = hashlib.sha1("".join(fingerprints.values()).encode()).hexdigest()
     if _is_made(out, made) and textgrids is None:
-        print(f"{out}: already made from the same data with {settings.backend}, nothing to do")
+        print(
+            f"{out}: already made from the same data with {settings.backend}, nothing to do; "
+            "remove it to make it again"
+        )
         return
     parts = out.with_name(out.name + ".parts")
     aligned = _read_parts(parts, fingerprints)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
 from atat import audio, kaldi, packed
 from atat.align import main
@@ -16,7 +17,6 @@ from atat.errors import InputError
 from atat.kaldi import Utterance
 from atat.model import build_model
 from atat.textgrid import read_textgrid, write_textgrid
-from tests import tiny
 
 TEXT = "stop the music"
 WORDS = [Word("Stop", 0.1, 0.3), Word("the", 0.4, 0.2), Word("music", 0.7, 0.6)]
