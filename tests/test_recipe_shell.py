@@ -1,0 +1,206 @@
+"""utils/recipe.sh: options, stages, marks, failures; tools/install.sh: which Python it takes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+RECIPE = """#!/usr/bin/env bash
+# A recipe of three stages.
+#
+# They say what they do.
+
+. "{root}/utils/recipe.sh"
+option size tiny "how much"
+parse_options "$@"
+keep_marks "$exp"
+
+count() {{
+  [ ! -e broken ] || false
+  echo "one of size $size"
+}}
+
+if stage 0 "Zero"; then
+  echo "zero on $corpus"
+fi
+if stage 1 "One"; then
+  count
+fi
+if stage 2 "Two"; then
+  [ ! -e slow ] || sleep 60
+  echo "two with $nj jobs"
+fi
+"""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the recipe toy/run.sh; its name has a space."""
+    script = tmp_path / "my recipes" / "toy" / "run.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(RECIPE.format(root=ROOT))
+    script.chmod(0o755)
+    return script.parent.parent
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    """Starts the recipe from the folder above its own."""
+
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["toy/run.sh", *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+    return start
+
+
+def test_help_is_the_comment_block_and_the_options(run: Run) -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    block = "A recipe of three stages.\n\nThey say what they do.\n\nOptions"
+    assert result.stdout.startswith(block)
+    for name in ("stage", "stop_stage", "nj", "ngpu", "corpus", "exp", "size"):
+        assert f"  --{name} " in result.stdout
+    assert "how much (tiny)" in result.stdout
+    assert "stage 0" not in result.stdout
+
+
+def test_all_stages_run_in_order(run: Run) -> None:
+    result = run("--nj", "3")
+    assert result.returncode == 0, result.stderr
+    first_words = ("zero", "one", "two")
+    said = [line for line in result.stdout.splitlines() if line.startswith(first_words)]
+    assert said == ["zero on ", "one of size tiny", "two with 3 jobs"]
+    assert "=== stage 1: One (" in result.stdout
+
+
+def test_values_are_taken_as_they_are(run: Run) -> None:
+    for value in ("$(touch evil)", "a b'c\"d", "*"):
+        assert f"one of size {value}\n" in run("--size", value).stdout
+    assert "one of size x=y\n" in run("--size=x=y").stdout
+
+
+def test_paths_are_meant_from_the_caller(run: Run, folder: Path) -> None:
+    assert f"zero on {folder}/data\n" in run("--corpus", "data").stdout
+    assert "zero on /data\n" in run("--corpus", "/data").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--stage", "abc"], "--stage wants a whole number, found 'abc'"),
+        (["--stage", "-1"], "--stage wants a whole number, found '-1'"),
+        (["--nj", "0"], "--nj wants at least 1"),
+        (["--ngpu", "1000"], "--ngpu 1000, but"),
+        (["--stge", "1"], "unknown option --stge; the options are: --stage --stop_stage --nj"),
+        (["--size"], "--size wants a value"),
+        (["--size", "--nj", "1"], "--size wants a value, found the option '--nj'"),
+        (["tiny"], "'tiny' is not an option"),
+        (["--stage", "9"], "no stage from 9 to 99; the stages are: 0 1 2"),
+        (["--stage", "2", "--stop_stage", "1"], "--stage 2 comes after --stop_stage 1"),
+    ],
+)
+def test_wrong_options_are_refused(run: Run, arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert "===" not in result.stdout
+
+
+def stages(result: subprocess.CompletedProcess[str]) -> list[int]:
+    """The stages that did run."""
+    lines = [line for line in result.stdout.splitlines() if line.startswith("===")]
+    return [int(line.split()[2].rstrip(":")) for line in lines]
+
+
+def test_done_stages_are_skipped_until_something_changes(run: Run, folder: Path) -> None:
+    assert stages(run("--stop_stage", "1")) == [0, 1]
+    assert stages(run()) == [2]
+    again = run()
+    assert stages(again) == [] and again.returncode == 0
+    assert "All of it was done before" in again.stdout
+    assert stages(run("--nj", "7")) == []
+    assert stages(run("--size", "full")) == [0, 1, 2]
+    (folder / "toy" / "conf").mkdir()
+    (folder / "toy" / "conf" / "a.yaml").write_text("x: 1\n")
+    assert stages(run("--size", "full")) == [0, 1, 2]
+    assert stages(run("--size", "full")) == []
+
+
+def test_a_stage_rerun_alone_invalidates_the_later_ones(run: Run) -> None:
+    run()
+    assert stages(run("--stage", "1", "--stop_stage", "1")) == [1]
+    assert stages(run()) == [2]
+    assert stages(run("--stage", "1")) == [1, 2]
+
+
+def test_a_failure_inside_a_function_stops_and_says_how_to_continue(run: Run, folder: Path) -> None:
+    (folder / "toy" / "broken").touch()
+    result = run("--size", "a b", "--stage", "0")
+    assert result.returncode == 1
+    assert "one of size" not in result.stdout and stages(result) == [0, 1]
+    assert "error: stage 1 (One) failed with exit code 1" in result.stderr
+    command = result.stderr.rstrip().splitlines()[-1].strip()
+    assert command == r"toy/run.sh --size a\ b --stage 1"
+    (folder / "toy" / "broken").unlink()
+    continued = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    assert continued.returncode == 0 and stages(continued) == [1, 2]
+
+
+def test_ctrl_c_says_how_to_continue(folder: Path) -> None:
+    (folder / "toy" / "slow").touch()
+    process = subprocess.Popen(
+        ["toy/run.sh"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("=== stage 2"):
+            break
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "stage 2 (Two) was interrupted" in errors
+    assert errors.rstrip().endswith("toy/run.sh --stage 2")
+    assert "error" not in errors
+
+
+def test_another_shell_is_told_to_use_bash(folder: Path) -> None:
+    if os.path.realpath("/bin/sh").endswith("bash"):
+        pytest.skip("sh is bash here")
+    result = subprocess.run(["sh", "toy/run.sh"], cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 2 and "recipes are written for bash" in result.stderr
+
+
+def install(tmp_path: Path, python: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHON": python, "ATAT_VENV": str(tmp_path / "venv")}
+    return subprocess.run(
+        [ROOT / "tools" / "install.sh"], env=environment, capture_output=True, text=True
+    )
+
+
+def test_an_old_python_is_refused(tmp_path: Path) -> None:
+    old = tmp_path / "python3.9"
+    old.write_text("#!/bin/sh\necho 3.9.18\n")
+    old.chmod(0o755)
+    result = install(tmp_path, str(old))
+    assert result.returncode == 1
+    assert "is Python 3.9.18, but atat needs 3.10 or newer" in result.stderr
+    assert "PYTHON=/path/to/python3.11" in result.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_a_python_that_does_not_run_is_refused(tmp_path: Path) -> None:
+    result = install(tmp_path, str(tmp_path / "nowhere"))
+    assert result.returncode == 1 and "does not run as a Python" in result.stderr

@@ -1,0 +1,293 @@
+# What every recipe's run.sh shares: strict mode, options, environment, stages. A run.sh reads:
+#
+#   #!/usr/bin/env bash
+#   # What the recipe does. This block of comments is what --help prints.
+#   . "$(dirname "$0")/../../utils/recipe.sh"      # also goes to the folder of run.sh
+#   option size tiny "how much data: tiny or full" # declares --size and the variable $size
+#   path_option audio "" "folder of recordings"    # the same for a path
+#   parse_options "$@"
+#   activate                                       # the Python environment, built when missing
+#   keep_marks "$exp"                              # where to note which stages are done
+#
+#   if stage 0 "Corpus"; then
+#     python local/make_corpus.py --size "$size"
+#   fi
+#   if stage 1 ...
+#
+# Stages that are done are skipped, unless --stage names where to start. A command that fails ends
+# the recipe with the command line that continues there.
+#
+# `if stage` is more than style: inside the body of an `if` the first command that fails ends the
+# recipe; inside a function that is called as a condition bash would go on (it switches off `set -e`).
+#
+# Knows nothing of what stages do, nor of the options of the programs they call.
+
+if [ -z "${BASH_VERSION:-}" ]; then
+  echo "error: recipes are written for bash; start them as ./run.sh or bash run.sh" >&2
+  exit 2
+fi
+
+set -euo pipefail
+shopt -s inherit_errexit 2>/dev/null || true # known to bash 4.4 and newer
+export LC_ALL=C
+
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+recipe_caller=$PWD
+recipe_arguments=("$@")
+cd "$(dirname "$0")"
+
+refuse() {
+  printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+# ------------------------------------------------------------------------------------- options
+
+option_names=()
+option_kinds=()
+option_helps=()
+
+# option NAME DEFAULT HELP: declares --NAME, and the variable NAME that holds its value.
+option() { declare_option value "$@"; }
+
+# The same for a file or folder: a relative one is meant from where the user is, and made absolute.
+path_option() { declare_option path "$@"; }
+
+# The same for a whole number.
+number_option() { declare_option number "$@"; }
+
+declare_option() {
+  option_kinds+=("$1")
+  option_names+=("$2")
+  option_helps+=("$4")
+  printf -v "$2" '%s' "$3"
+}
+
+# parse_options "$@": sets the variables from the command line; answers --help.
+parse_options() {
+  local name
+  while (($#)); do
+    case $1 in
+      -h | --help)
+        print_help
+        exit 0
+        ;;
+      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+      --*) ;;
+      *) refuse "'$1' is not an option; options are written --name value (see --help)" ;;
+    esac
+    name=${1#--}
+    if (($# < 2)) || [[ $2 == --* ]]; then
+      is_option "$name" || refuse_option "$name"
+      refuse "--$name wants a value${2:+, found the option '$2'}"
+    fi
+    set_option "$name" "$2"
+    shift 2
+  done
+  ((nj > 0)) || refuse "--nj wants at least 1"
+  ((ngpu <= gpus)) || refuse "--ngpu $ngpu, but $gpus GPUs can be seen here"
+  is_given stage || recipe_skips_done=yes
+  ((stage <= stop_stage)) || refuse "--stage $stage comes after --stop_stage $stop_stage"
+  limit_hardware
+}
+
+# What the options say of the machine, in the words that torch listens to.
+limit_hardware() {
+  if ((ngpu == 0)); then export CUDA_VISIBLE_DEVICES=""; fi
+  # One thread a core, shared by the processes of several GPUs. Programs that share out their work
+  # over --nj processes give each one thread themselves.
+  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(((cores + ngpu - 1) / (ngpu > 0 ? ngpu : 1)))}
+}
+
+set_option() {
+  local name=$1 value=$2 index
+  for index in "${!option_names[@]}"; do
+    [ "${option_names[index]}" = "$name" ] || continue
+    case ${option_kinds[index]} in
+      number) [[ $value =~ ^[0-9]{1,9}$ ]] || refuse "--$name wants a whole number, found '$value'" ;;
+      path) [[ -z $value || $value == /* ]] || value=$recipe_caller/$value ;;
+    esac
+    # Not 010: bash would count that in eights.
+    [ "${option_kinds[index]}" != number ] || value=$((10#$value))
+    printf -v "$name" '%s' "$value"
+    return
+  done
+  refuse_option "$name"
+}
+
+is_option() {
+  [[ " ${option_names[*]} " == *" $1 "* ]]
+}
+
+# Whether an option stands on the command line.
+is_given() {
+  [[ " ${recipe_arguments[*]-} " == *" --$1"[\ =]* ]]
+}
+
+refuse_option() {
+  local name known=""
+  for name in "${option_names[@]}"; do known+=" --$name"; done
+  refuse "unknown option --$1; the options are:$known"
+}
+
+# The comment block at the top of run.sh, then the options with their defaults.
+print_help() {
+  local line index name
+  while IFS= read -r line; do
+    [[ $line == '#'* ]] || break
+    [[ $line == '#!'* ]] && continue
+    line=${line#\#}
+    printf '%s\n' "${line# }"
+  done <"$(basename "$0")"
+  printf '\nOptions (relative paths are meant from the folder you are in):\n'
+  for index in "${!option_names[@]}"; do
+    name=${option_names[index]}
+    printf '  --%-14s %s%s\n' "$name" "${option_helps[index]}" "${!name:+ (${!name})}"
+  done
+}
+
+# How many GPUs torch would see.
+count_gpus() {
+  local devices
+  if [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
+    IFS=, read -r -a devices <<<"$CUDA_VISIBLE_DEVICES"
+    echo "${#devices[@]}"
+  else
+    { nvidia-smi --list-gpus 2>/dev/null || true; } | grep -c '^GPU' || true
+  fi
+}
+
+cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+gpus=$(count_gpus)
+
+number_option stage 0 "first stage to run, whether done before or not"
+number_option stop_stage 99 "last stage to run"
+number_option nj "$cores" "processes at a time where the work is shared out"
+number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
+path_option corpus "" "folder of the corpus"
+path_option exp "exp" "folder of trained models and what they decode"
+
+# launch MODULE ARGUMENTS: a Python module on the GPUs of --ngpu, or on the CPU.
+launch() {
+  if ((ngpu > 1)); then
+    python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module "$@"
+  else
+    python -m "$@"
+  fi
+}
+
+# -------------------------------------------------------------------------------------- stages
+
+recipe_marks=""          # folder of the marks; empty: none are kept
+recipe_skips_done=""     # whether stages with a mark are skipped
+recipe_open_stage=""     # number and title of the stage at work
+recipe_open_title=""
+recipe_stages=""         # the numbers of all stages met so far
+recipe_work=0            # how many of them did run
+recipe_skipped=0         # how many were done before
+recipe_stage_started=0
+
+# keep_marks FOLDER: done stages leave a mark in FOLDER/.stages. A mark holds what it was made
+# with (options, files of conf/ and local/) and counts only as long as that is the same.
+keep_marks() {
+  recipe_marks=$1/.stages
+  mkdir -p "$recipe_marks"
+  recipe_circumstances=$(
+    for name in "${option_names[@]}"; do
+      case $name in stage | stop_stage | nj | ngpu) ;; *) printf '%s %s\n' "$name" "${!name}" ;; esac
+    done
+    for folder in conf local; do
+      [ ! -d "$folder" ] || find "$folder" -type f -not -path '*/__pycache__/*' -exec cksum {} + | sort
+    done
+  )
+}
+
+# stage N "Title": whether stage N is to run; the stage before it has then been done.
+stage() {
+  local number=$1 title=$2 mark later
+  end_stage || refuse "cannot write in $recipe_marks (is the disk full?)"
+  recipe_stages+=" $number"
+  if ((number < stage || number > stop_stage)); then return 1; fi
+  mark=$recipe_marks/$number
+  if [ -n "$recipe_skips_done" ] && is_done "$mark"; then
+    recipe_skipped=$((recipe_skipped + 1))
+    echo "stage $number: $title: done before"
+    return 1
+  fi
+  # What comes after is made from what this stage makes: it counts as done no longer.
+  for later in ${recipe_marks:+"$recipe_marks"/*}; do
+    if [[ ${later##*/} =~ ^[0-9]+$ ]] && ((${later##*/} >= number)); then rm -f "$later"; fi
+  done
+  recipe_open_stage=$number
+  recipe_open_title=$title
+  recipe_work=$((recipe_work + 1))
+  recipe_stage_started=$SECONDS
+  printf '\n=== stage %s: %s (%(%H:%M:%S)T)\n' "$number" "$title" -1
+}
+
+is_done() {
+  [ -n "$recipe_marks" ] && [ -f "$1" ] && [ "$(<"$1")" = "$recipe_circumstances" ]
+}
+
+end_stage() {
+  [ -n "$recipe_open_stage" ] || return 0
+  echo "--- stage $recipe_open_stage took $(duration $((SECONDS - recipe_stage_started)))"
+  if [ -n "$recipe_marks" ]; then
+    printf '%s\n' "$recipe_circumstances" >"$recipe_marks/mark.tmp" || return
+    mv "$recipe_marks/mark.tmp" "$recipe_marks/$recipe_open_stage" || return
+  fi
+  recipe_open_stage=""
+}
+
+duration() {
+  if (($1 < 60)); then echo "$1 s"; else echo "$(($1 / 60)) min $(($1 % 60)) s"; fi
+}
+
+# The command line of the user, to be continued from a stage.
+continue_command() {
+  local argument skip=""
+  printf '%q' "$0"
+  for argument in ${recipe_arguments[@]+"${recipe_arguments[@]}"}; do
+    if [ -n "$skip" ]; then
+      skip=""
+    elif [ "$argument" = --stage ]; then
+      skip=yes
+    elif [[ $argument != --stage=* ]]; then
+      printf ' %q' "$argument"
+    fi
+  done
+  printf ' --stage %s\n' "$1"
+}
+
+finish() {
+  local code=$?
+  trap - EXIT
+  if ((code == 0)); then
+    end_stage || exit 1
+    report_end
+    exit
+  fi
+  if [ -n "$recipe_open_stage" ]; then
+    local what="error: stage %s (%s) failed with exit code $code"
+    if ((code == 130)); then what="stage %s (%s) was interrupted"; fi
+    printf "\n$what after %s. To continue there:\n  %s\n" "$recipe_open_stage" \
+      "$recipe_open_title" "$(duration $((SECONDS - recipe_stage_started)))" \
+      "$(continue_command "$recipe_open_stage")" >&2
+  fi
+  exit "$code"
+}
+
+report_end() {
+  if ((recipe_work > 0)); then
+    printf '\nDone in %s.\n' "$(duration $SECONDS)"
+  elif ((recipe_skipped > 0)); then
+    printf '\nAll of it was done before; --stage 0 does it again, --stage N from stage N on.\n'
+  elif [ -n "$recipe_stages" ]; then
+    refuse "there is no stage from $stage to $stop_stage; the stages are:$recipe_stages"
+  fi
+}
+
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs all tests; builds the environment first when it is not there.
+#
+#   utils/test.sh                      everything
+#   utils/test.sh tests/test_lfb.py    what follows goes to pytest
+#   ATAT_DATA=/corpora utils/test.sh   also the tests that read real corpora
+#
+# A closing line such as "412 passed, 9 skipped" says how it went.
+
+set -euo pipefail
+export LC_ALL=C
+. "$(dirname "$0")/environment.sh"
+activate
+cd "$atat_root"
+# One test file a core; each process keeps to one thread.
+export OMP_NUM_THREADS=1
+exec python -m pytest --numprocesses auto --dist loadfile "$@"
