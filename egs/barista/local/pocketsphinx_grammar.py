@@ -1,0 +1,76 @@
+"""The open baseline: pocketsphinx, searching only sentences of the published grammar.
+
+    python local/pocketsphinx_grammar.py --data data/real --corpus ~/speech-to-intent-benchmark \\
+        --out exp/pocketsphinx_grammar/decode_real
+
+writes a decoded dir that `python -m atat.score` takes: what was heard, as a canonical tree (a
+recording in which no whole sentence was found gets an empty one). It knows the grammar in
+advance, as the published engines did, and learns nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from order_grammar import load, vocabulary
+from picovoice import GRAMMAR, corpus_folder
+from sphinx import check_words, decode, jobs_for, totals, version
+from word_network import network
+
+from atat import cli, kaldi
+from atat.files import atomic_write
+from atat.provenance import provenance
+
+
+def write_decoded(
+    out: Path, data: Path, hypotheses: dict[str, str], scores: dict[str, float],
+    seconds: tuple[float, float],
+) -> None:
+    """Write a decoded dir of one hypothesis each; `seconds` are those of audio and of decoding."""
+    with atomic_write(out / "nbest.jsonl") as stream:
+        for utterance, tree in sorted(hypotheses.items()):
+            best = {"text": tree, "score": scores[utterance], "length": len(tree.split())}
+            stream.write(json.dumps({"utt": utterance, "nbest": [best]}) + "\n")
+    with atomic_write(out / "decode.json") as stream:
+        json.dump({
+            "task": "slu", "data": str(data), "model": f"{version()}, published grammar",
+            "beam": None, "well_formed": True, "utterances": len(hypotheses),
+            "audio_seconds": round(seconds[0], 3), "wall_seconds": round(seconds[1], 3),
+            "provenance": provenance(),
+        }, stream, indent=2)
+    kaldi.write_table(out / "hyp", hypotheses)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/pocketsphinx_grammar.py "
+        "--data data/real --corpus ~/speech-to-intent-benchmark "
+        "--out exp/pocketsphinx_grammar/decode_real",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data dir with recordings")
+    parser.add_argument("--corpus", type=Path, required=True, help="clone of the benchmark")
+    parser.add_argument("--out", type=Path, required=True, help="decoded dir to write")
+    parser.add_argument("--nj", type=int, default=1, help="processes")
+    options = parser.parse_args(argv)
+    grammar = load(corpus_folder(options.corpus) / GRAMMAR)
+    check_words(vocabulary(grammar))
+    utterances = kaldi.load(options.data)
+    jobs = jobs_for(utterances, network=network(grammar))
+    heard = decode(jobs, options.out / "journal.jsonl", options.nj)
+    hypotheses = {}
+    for key, one in heard.items():
+        order = grammar.understand(one.text)
+        hypotheses[key] = grammar.canonical(order) if order is not None else ""
+    scores = {key: one.score for key, one in heard.items()}
+    seconds = totals(heard)
+    write_decoded(options.out, options.data, hypotheses, scores, seconds)
+    found = sum(bool(tree) for tree in hypotheses.values())
+    print(f"{options.out}: {found} of {len(hypotheses)} recordings hold an order; "
+          f"{seconds[1] / seconds[0]:.3f} x real time")
+
+
+if __name__ == "__main__":
+    cli.run(main)
