@@ -1,0 +1,102 @@
+"""Folds for cross-validation on the real recordings.
+
+    python local/make_folds.py --data data/real --also data/noisy_06 data/noisy_24 --out data/folds
+
+writes `data/folds/{0..4}/{train,dev,test}` and, for each data dir of `--also`, its part that
+belongs to the fold's test set, `data/folds/{0..4}/noisy_06` …. A fold is drawn by a hash of the
+speaker id, so that a recording stays in its fold when others are added, and with it its noisy
+copies. With `--text` (see transcribe_with_labels.py) `train_text` is the part of `train` that has
+a transcript; the test sets never have one.
+
+The benchmark publishes no speaker ids, and each of its fifty-odd speakers recorded about ten
+orders: a speaker is most likely in train and in test of the same fold. The figures are those of
+a system that has heard its users before, and too good for one that has not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from atat import cli, kaldi
+from atat.errors import InputError
+
+Keep = Callable[[kaldi.Utterance], bool]
+
+
+def fold_of(speaker: str, folds: int) -> int:
+    """The fold in whose test set a speaker is."""
+    return _hash(f"fold {speaker}") % folds
+
+
+def is_dev(speaker: str, share: float) -> bool:
+    """Whether a speaker is in dev wherever it is not in test."""
+    return _hash(f"dev {speaker}") < share * 2**64
+
+
+def write_part(folder: Path, utterances: Sequence[kaldi.Utterance], keep: Keep, source: Path) -> int:
+    """Write those utterances of a data dir, with their groups; returns how many they are."""
+    chosen = [utterance for utterance in utterances if keep(utterance)]
+    if not chosen:
+        raise InputError(f"{folder}: no utterances for it in {source}; use fewer folds")
+    kaldi.write(folder, chosen)
+    if (source / "utt2group").exists():
+        groups = kaldi.read_table(source / "utt2group")
+        kaldi.write_table(folder / "utt2group", {one.id: groups[one.id] for one in chosen})
+    return len(chosen)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/make_folds.py "
+        "--data data/real --out data/folds",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data dir to cut into folds")
+    parser.add_argument("--also", type=Path, nargs="*", default=[],
+                        help="data dirs of the same speakers, of which each fold gets a test part")
+    parser.add_argument("--text", type=Path, help="data dir with text for some of the utterances")
+    parser.add_argument("--out", type=Path, default=Path("data/folds"), help="where folds go")
+    parser.add_argument("--folds", type=int, default=5, help="number of folds")
+    parser.add_argument("--dev_share", type=float, default=0.1,
+                        help="share of what is not test that becomes dev")
+    options = parser.parse_args(argv)
+    if options.folds < 2:
+        raise InputError(f"--folds {options.folds}: expected 2 or more")
+    utterances = kaldi.load(options.data)
+    texts = kaldi.read_table(options.text / "text") if options.text else {}
+    silent = [replace(utterance, text=None) for utterance in utterances]
+    spoken = [replace(one, text=texts[one.id]) for one in utterances if one.id in texts]
+    others = {folder: kaldi.load(folder) for folder in options.also}
+    for fold in range(options.folds):
+        out = options.out / str(fold)
+
+        def is_test(one: kaldi.Utterance, fold: int = fold) -> bool:
+            return fold_of(one.speaker, options.folds) == fold
+
+        def is_train(one: kaldi.Utterance, fold: int = fold) -> bool:
+            return not is_test(one, fold) and not is_dev(one.speaker, options.dev_share)
+
+        counts = {
+            "train": write_part(out / "train", silent, is_train, options.data),
+            "dev": write_part(out / "dev", silent, lambda one: not is_test(one) and not is_train(one),
+                              options.data),
+            "test": write_part(out / "test", silent, is_test, options.data),
+        }
+        if spoken:
+            counts["train_text"] = write_part(out / "train_text", spoken, is_train, options.data)
+        for folder, listed in others.items():
+            counts[folder.name] = write_part(out / folder.name, listed, is_test, folder)
+        print(f"{out}: " + ", ".join(f"{name} {number}" for name, number in counts.items()))
+    print("no speaker ids are published: train and test of a fold may share speakers")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,171 @@
+"""Text of other domains: commands with their meaning for nlu, sentences to be spoken for asr.
+
+    python local/prepare_outdomain_text.py --snips_nlu ~/2017-06-custom-intent-engines \\
+        --top ~/top-dataset-semantic-parsing --librispeech_text dev-clean.txt --out data
+
+writes `nlu_outdomain/{train,dev}` (text, semantics) from SNIPS NLU and TOP, and
+`tts_outdomain/{train,dev}` (text and voices for `python -m atat.synthesis`) from all three. Each
+corpus is optional. A sentence of SNIPS NLU becomes a tree by bracketing its slots inside its
+intent; trees of TOP are as published. Words are normalised within each span, so that text and
+tree agree. What cannot be used is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from cast_voices import VOICES, Sentence, cast, write_spoken
+
+from atat import cli, kaldi
+from atat.errors import InputError
+from atat.files import read_lines
+from atat.normalize import normalize, normalize_tree
+from atat.semantics import SemanticsError, Tree, parse, to_string, words
+
+PARTS = {"train": ("train_{}_full.json", "train.tsv"), "dev": ("validate_{}.json", "eval.tsv")}
+DEV_SHARE = 20  # of corpora without a dev set, one sentence in so many is dev
+
+
+def snips(folder: Path, part: str) -> Iterator[Tree]:
+    """The trees of SNIPS NLU: a folder for each intent, with JSON for train and dev.
+
+    Raises InputError when the folder has another layout.
+    """
+    pattern = PARTS[part][0]
+    paths = [path / pattern.format(path.name) for path in sorted(folder.iterdir()) if path.is_dir()]
+    paths = [path for path in paths if path.is_file()]
+    if not paths:
+        raise InputError(f"{folder}: no <Intent>/{pattern.format('<Intent>')}; expected SNIPS' folder "
+                         "2017-06-custom-intent-engines")
+    for path in paths:
+        intent = path.parent.name
+        for number, entry in enumerate(_read_json(path)[intent], 1):
+            children: list[Tree | str] = []
+            for span in entry["data"]:
+                spoken = normalize(span["text"]).split()
+                if "entity" in span and spoken:
+                    children.append(Tree(f"SL:{_tag(span['entity'])}", tuple(spoken)))
+                else:
+                    children.extend(spoken)
+            if not children:
+                raise InputError(f"{path}: utterance {number} has no words")
+            yield Tree(f"IN:{_tag(intent)}", tuple(children))
+
+
+def top(folder: Path, part: str, lost: Counter[str]) -> Iterator[Tree]:
+    """The trees of TOP, normalised; lines that hold no tree are counted as lost."""
+    path = folder / PARTS[part][1]
+    for number, line in enumerate(read_lines(path), 1):
+        columns = line.split("\t")
+        if len(columns) != 3:
+            raise InputError(f"{path}:{number}: found {len(columns)} columns, expected 3: "
+                             "sentence, tokens, tree")
+        try:
+            yield normalize_tree(parse(columns[2]))
+        except SemanticsError:
+            lost["no tree"] += 1
+
+
+def librispeech(path: Path, part: str) -> Iterator[str]:
+    """Sentences of a file of transcripts, `<utt> <WORDS>`; one in twenty is dev."""
+    for number, (key, text) in enumerate(kaldi.read_table(path).items(), 1):
+        if not text:
+            raise InputError(f"{path}:{number}: no words after {key!r}")
+        if (number % DEV_SHARE == 0) == (part == "dev"):
+            yield normalize(text)
+
+
+def to_speak(texts: list[str], shortest: int, longest: int) -> list[str]:
+    """Different sentences of a length in words that a synthesiser speaks well, plain letters only."""
+    return [text for text in dict.fromkeys(texts)
+            if shortest <= len(text.split()) <= longest and re.fullmatch(r"[a-z' ]+", text)]
+
+
+def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
+    """Write a data dir of text and semantics; the corpus is the speaker."""
+    utterances = [
+        kaldi.Utterance(id=f"{corpus}-{number:06d}", speaker=corpus, text=" ".join(words(tree)),
+                        semantics=to_string(tree))
+        for corpus, listed in trees.items() for number, tree in enumerate(dict.fromkeys(listed))
+    ]
+    kaldi.write(folder, utterances)
+    print(f"{folder}: {len(utterances)} sentences")
+
+
+def _read_json(path: Path) -> dict[str, list[dict[str, list[dict[str, str]]]]]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        text = path.read_bytes().decode("latin-1")  # two of the published files are
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: is no JSON ({error.msg})") from None
+    if path.parent.name not in content:
+        raise InputError(f"{path}: expected the key {path.parent.name!r}")
+    return content
+
+
+def _tag(name: str) -> str:
+    """`AddToPlaylist` -> `ADD_TO_PLAYLIST`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/prepare_outdomain_text.py "
+        "--top ~/top-dataset-semantic-parsing --out data",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--snips_nlu", type=Path, help="SNIPS' folder of seven intents")
+    parser.add_argument("--top", type=Path, help="folder with train.tsv and eval.tsv of TOP")
+    parser.add_argument("--librispeech_text", type=Path, help="file of lines `<utt> <WORDS>`")
+    parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
+    parser.add_argument("--spoken", type=int, default=6000, help="sentences to be spoken, train")
+    parser.add_argument("--dev", type=int, default=200, help="sentences to be spoken, dev")
+    parser.add_argument("--min_words", type=int, default=3, help="shortest sentence to be spoken")
+    parser.add_argument("--max_words", type=int, default=14, help="longest sentence to be spoken")
+    parser.add_argument("--voices", type=Path, default=VOICES, help="the voices to choose from")
+    parser.add_argument("--seed", type=int, default=1, help="draws sentences and voices")
+    options = parser.parse_args(argv)
+    if not (options.snips_nlu or options.top or options.librispeech_text):
+        raise InputError("no corpus given; name one at least: --snips_nlu, --top, --librispeech_text")
+    spoken: set[str] = set()
+    for part, count in (("dev", options.dev), ("train", options.spoken)):
+        prepare(options, part, count, spoken)
+
+
+def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]) -> None:
+    """Write the data dirs of one part; `spoken` collects sentences, none of which comes twice."""
+    lost: Counter[str] = Counter()
+    trees: dict[str, list[Tree]] = {}
+    if options.snips_nlu:
+        trees["snips"] = list(snips(options.snips_nlu, part))
+    if options.top:
+        trees["top"] = list(top(options.top, part, lost))
+    if trees:
+        write_trees(options.out / "nlu_outdomain" / part, trees)
+    texts = [" ".join(words(tree)) for listed in trees.values() for tree in listed]
+    if options.librispeech_text:
+        texts += librispeech(options.librispeech_text, part)
+    sentences = [text for text in to_speak(texts, options.min_words, options.max_words)
+                 if text not in spoken]
+    generator = random.Random(f"{part} {options.seed}")
+    generator.shuffle(sentences)
+    if sentences[:count]:
+        spoken.update(sentences[:count])
+        casts = cast(options.voices, part, generator)
+        write_spoken(options.out / "tts_outdomain" / part,
+                     [Sentence(text) for text in sentences[:count]], casts, generator)
+    print(f"{part}: {len(texts) - len(sentences)} of {len(texts)} sentences are too short or long, "
+          f"said already or hold odd letters; lost: {dict(lost) or 'none'}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
