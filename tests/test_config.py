@@ -1,0 +1,80 @@
+"""YAML of values into typed dataclasses: what is wrong is named with file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atat import config
+from atat.errors import InputError
+from atat.settings import TrainSettings
+
+GOOD = """
+tokenizer: tok
+steps: 10
+train: [{data: data/a, task: slu}, {data: data/b, task: nlu, weight: 2}]
+optim: {factor: 2, betas: [0.9, 0.99]}
+init: {unfreeze: [[500, 0], [100, 0.2]]}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "conf.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_values_defaults_and_overrides(tmp_path):
+    settings = config.load(write(tmp_path, GOOD), TrainSettings, ["optim.factor=0.5", "seed=3"])
+    assert settings.train[1].weight == 2.0 and settings.train[0].weight == 1.0
+    assert settings.optim.factor == 0.5 and settings.optim.betas == (0.9, 0.99)
+    assert settings.seed == 3 and settings.model.width == 256
+    assert settings.init.unfreeze == ((500.0, 0.0), (100.0, 0.2))
+
+
+def test_written_is_read(tmp_path):
+    settings = config.load(write(tmp_path, GOOD), TrainSettings)
+    config.save(tmp_path / "again.yaml", settings)
+    assert config.load(tmp_path / "again.yaml", TrainSettings) == settings
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("stepz: 5", r"conf.yaml: unknown key `stepz`; did you mean `steps`\?"),
+        ("batch: {example: 5}", r"unknown key `batch.example`; did you mean `examples`\?"),
+        ("steps: ten", r"key `steps` is 'ten' \(str\); expected a whole number"),
+        ("steps: 1.5", r"key `steps` is 1.5 \(float\); expected a whole number"),
+        ("seed: true", r"key `seed` is True \(bool\); expected a whole number"),
+        ("optim: {peak: 1e-3}", r"`optim.peak`: YAML reads 1e-3 as text.*write 1.0e-3"),
+        ("optim: {schedule: noan}", "`optim.schedule` is 'noan'.*expected one of noam, linear"),
+        ("train: {data: a}", "key `train` is .*expected a list"),
+        ("train: []", "key `train` is empty"),
+        ("train: [{data: a, task: slx}]", "task `slx` is unknown; known tasks: asr, slu, nlu, mlm"),
+        ("train: [{data: a}]", r"key `train\[0\].task` is missing"),
+        ("augment: {speeds: [0.9]}", "set `features: wav`"),
+        ("model: {audio_encoder: {kind: espnet}}", "needs espnet_name"),
+        ("steps: [", "conf.yaml:.*not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, change, message):
+    key = change.split(":")[0]
+    kept = [line for line in GOOD.splitlines() if not line.startswith(f"{key}:")]
+    path = write(tmp_path, "\n".join([*kept, change]))
+    with pytest.raises(InputError, match=message):
+        config.load(path, TrainSettings)
+
+
+def test_a_missing_file_and_a_bad_override_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such configuration file"):
+        config.load(tmp_path / "none.yaml", TrainSettings)
+    with pytest.raises(InputError, match="expected key=value"):
+        config.load(write(tmp_path, GOOD), TrainSettings, ["steps"])
+
+
+@pytest.mark.parametrize("text", ["1e-3", "2E5", "1.5e+4", ".5e1"])
+def test_the_number_proposed_is_one_that_yaml_reads(text):
+    import yaml
+
+    assert yaml.safe_load(config._yaml_float(text)) == float(text)

@@ -1,0 +1,89 @@
+"""Learning rates, parameter groups and freezing."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+
+from atat.model import build_model
+from atat.optim import Optimizer, frozen_steps, learning_rate, multiplier, partition
+from atat.settings import InitSettings, OptimSettings
+
+PAPER = InitSettings().unfreeze
+
+
+def test_noam_as_published():
+    settings = OptimSettings()
+
+    def rate(step):
+        return learning_rate(settings, step, width=256, total=10**6)
+
+    assert rate(4000) == pytest.approx(256**-0.5 * 4000**-0.5)
+    assert rate(2000) == pytest.approx(rate(4000) / 2)
+    assert rate(16000) == pytest.approx(rate(4000) / 2)
+    assert max(range(3000, 6000), key=rate) == 4000
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_other_schedules_rise_to_the_peak_and_fall_to_their_end(schedule):
+    settings = OptimSettings(schedule=schedule, peak=0.01, warmup=10)
+    rates = [learning_rate(settings, step, width=1, total=100) for step in range(1, 101)]
+    assert rates[0] == pytest.approx(0.001) and max(rates) == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.01 if schedule == "constant" else 0.0)
+
+
+def test_unfreezing_as_published():
+    """AT-AT, "Experimental Details": 0 for 500 steps; 0.2, 0.5, 0.7 for 100 each; then 1."""
+    expected = {1: 0, 500: 0, 501: 0.2, 600: 0.2, 601: 0.5, 700: 0.5, 701: 0.7, 800: 0.7, 801: 1}
+    assert {step: multiplier(PAPER, step) for step in expected} == expected
+    assert frozen_steps(PAPER) == 500
+    assert multiplier((), 1) == 1 and frozen_steps(()) == 0
+
+
+def trained(model, loaded, steps, unfreeze, audio=True, text=True):
+    """Names of parameters that moved in each of `steps` steps on a made-up loss."""
+    parts = partition(model, loaded, audio, text)
+    settings = OptimSettings(warmup=1)
+    optimizer = Optimizer(model, parts, settings, width=32, total=100, unfreeze=unfreeze)
+    moved = []
+    for step in range(1, steps + 1):
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        optimizer.prepare(step)
+        torch.manual_seed(step)
+        loss = sum((p * torch.randn_like(p)).sum() for p in model.parameters() if p.requires_grad)
+        loss.backward()
+        optimizer.step()
+        moved.append({n for n, p in model.named_parameters() if not torch.equal(p, before[n])})
+    return moved
+
+
+def test_frozen_parameters_do_not_move_and_new_rows_do():
+    model, _ = build_model(tiny.MODEL, tiny.make_tokenizer())
+    model.extend(2)
+    loaded = {name for name, _ in model.named_parameters()} - {"decoder.embedding.extension"}
+    moved = trained(model, loaded, 4, ((2, 0.0), (1, 0.5)))
+    assert moved[0] == moved[1] == {"decoder.embedding.extension"}
+    assert moved[2] == moved[3] == loaded | {"decoder.embedding.extension"}
+
+
+def test_an_encoder_that_no_task_uses_does_not_train():
+    model, _ = build_model(tiny.MODEL, tiny.make_tokenizer())
+    names = {name for name, p in model.named_parameters() if p.numel()}
+    for audio, text, idle in ((True, False, ("text_",)), (False, True, ("audio_", "ctc."))):
+        moved = trained(model, (), 1, (), audio, text)[0]
+        assert moved == {name for name in names if not name.startswith(idle)}
+
+
+def test_the_rate_of_what_was_frozen_warms_up_from_its_thaw():
+    model, _ = build_model(tiny.MODEL, tiny.make_tokenizer())
+    model.extend(1)
+    loaded = {name for name, _ in model.named_parameters()} - {"decoder.embedding.extension"}
+    settings = OptimSettings(warmup=100)
+    optimizer = Optimizer(
+        model, partition(model, loaded, True, True), settings, width=32, total=1000, unfreeze=PAPER
+    )
+    new, old = optimizer.adam.param_groups
+    optimizer.prepare(501)
+    assert new["lr"] == pytest.approx(learning_rate(settings, 501, width=32, total=1000))
+    assert old["lr"] == pytest.approx(0.2 * learning_rate(settings, 1, width=32, total=1000))
