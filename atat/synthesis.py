@@ -83,9 +83,7 @@ def frame_speech(speech: Speech, utterance: str) -> Speech:
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     before, after = (int(seconds * SAMPLE_RATE) for seconds in rng.uniform(*_PADDING, size=2))
     first, last = _loud_span(speech.samples)
-    samples = np.concatenate(
-        [np.zeros(before), speech.samples[first:last], np.zeros(after)]
-    )
+    samples = np.concatenate([np.zeros(before), speech.samples[first:last], np.zeros(after)])
     samples += rng.normal(0.0, _FLOOR, len(samples))
     words = speech.words
     if words is not None:
@@ -154,9 +152,7 @@ def speak_all(orders: Sequence[Order]) -> list[Spoken]:
     return spoken
 
 
-def synthesise(
-    data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: float = 0.01
-) -> None:
+def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: float = 0.01) -> None:
     """Speak what is missing of a data dir, then write its wav.scp, utt2dur, spk2utt and ctm.
 
     Utterances that no engine could speak are left out of these tables, listed in
@@ -166,13 +162,14 @@ def synthesise(
     orders = read_orders(data, wavs)
     spoken = _read_journal(wavs / JOURNAL)
     missing = [order for order in orders if not _is_spoken(order, spoken)]
-    _speak_missing(missing, spoken, wavs / JOURNAL, nj)
+    _speak_missing(missing, spoken, wavs / JOURNAL, nj, str(data))
     results = [spoken[order.utterance] for order in orders]
     lost = {result.utterance: result.error for result in results if result.error is not None}
     _report_lost(lost, len(orders), data, wavs / "synthesis.lost", max_lost)
     _write_tables(data, [order for order in orders if order.utterance not in lost], spoken)
     hours = sum(result.duration for result in results) / 3600
-    print(f"{data}: {len(orders) - len(lost)} utterances, {hours:.2f} h ({len(missing)} spoken now)")
+    count = len(orders) - len(lost)
+    print(f"{data}: speech of {count} utterances, {hours:.2f} h ({len(missing)} spoken now)")
 
 
 def read_orders(data: Path, wavs: Path) -> list[Order]:
@@ -201,7 +198,7 @@ def read_orders(data: Path, wavs: Path) -> list[Order]:
 
 
 def _speak_missing(
-    missing: Sequence[Order], spoken: dict[str, Spoken], journal: Path, nj: int
+    missing: Sequence[Order], spoken: dict[str, Spoken], journal: Path, nj: int, title: str
 ) -> None:
     """Speak under a progress bar, adding to `spoken` and to the journal as it goes."""
     from tqdm import tqdm
@@ -214,7 +211,7 @@ def _speak_missing(
     seconds = 0.0
     with (
         open(journal, "a", encoding="utf-8") as stream,
-        tqdm(total=len(missing), desc="speaking", unit="utt", mininterval=1.0) as progress,
+        tqdm(total=len(missing), desc=title, unit="utt") as progress,
     ):
         for results in parallel.run(speak_all, jobs, nj):
             for result in results:
@@ -261,7 +258,7 @@ def _report_lost(
         return
     kaldi.write_table(path, lost)
     shown = "".join(f"\n  {utterance}: {why}" for utterance, why in list(lost.items())[:5])
-    message = f"{data}: {len(lost)} of {total} utterances could not be spoken (all in {path}):{shown}"
+    message = f"{data}: {len(lost)} of {total} utterances are not spoken (all in {path}):{shown}"
     if len(lost) > max_lost * total:
         raise InputError(f"{message}\nmend their text or voice, or allow more with --max_lost "
                          f"(now {max_lost:g}); what was spoken is kept")
@@ -290,8 +287,9 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m atat.synthesis",
-        description="Speak the text of data dirs with the voices in their spk2voice; a rerun speaks "
-        "only what is missing. Example: python -m atat.synthesis --data data/train --wavs wavs --nj 2",
+        description="Speak the text of data dirs with the voices in their spk2voice; a rerun "
+        "speaks only what is missing. "
+        "Example: python -m atat.synthesis --data data/train data/test --wavs wavs --nj 2",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--data", nargs="+", required=True,

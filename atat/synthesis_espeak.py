@@ -68,7 +68,7 @@ def unavailable() -> str | None:
     try:
         import espeakng_loader  # noqa: F401
     except ImportError:
-        return "the package espeakng-loader is missing; install it with: pip install espeakng-loader"
+        return "espeakng-loader is missing; install it with: pip install espeakng-loader"
     return None
 
 
@@ -194,26 +194,23 @@ def _library() -> Iterator[_Engine]:
 
     library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
     try:
-        yield _Engine(library, _short_path(str(espeakng_loader.get_data_path())))
+        with _short_path(str(espeakng_loader.get_data_path())) as data_path:
+            yield _Engine(library, data_path)
         library.espeak_Terminate()
     finally:
         _ctypes.dlclose(library._handle)
 
 
-def _short_path(path: str) -> str:
+@contextmanager
+def _short_path(path: str) -> Iterator[str]:
     """The path, or a link to it where it is too long for the library."""
     if len(os.fsencode(path)) <= _LONGEST_PATH:
-        return path
-    link = Path(_link_folder().name) / "espeak-ng-data"
-    if not link.exists():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="espeak-") as folder:
+        link = Path(folder) / "espeak-ng-data"
         link.symlink_to(path)
-    return str(link)
-
-
-@functools.cache
-def _link_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder that goes when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="espeak-")
+        yield str(link)
 
 
 def _word_starts(words: Sequence[str], spoken: _Spoken, engine: _Engine) -> list[float]:

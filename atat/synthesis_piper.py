@@ -34,7 +34,7 @@ def speak(voice: Voice, text: str) -> Speech:
     """Speak normalised text; InputError when the package or the voice's model is not there."""
     voice.allow(("rate", "speaker"))
     rate = voice.number("rate", 1.0, 0.3, 3.0)
-    speaker = int(voice.number("speaker", 0, 0, 100_000))
+    speaker = voice.number("speaker", 0, 0, 100_000) if "speaker" in voice.options else None
     if not text.split():
         raise SynthesisError(f"voice '{voice}': the text is empty")
     reason = unavailable()
@@ -42,7 +42,8 @@ def speak(voice: Voice, text: str) -> Speech:
         raise InputError(f"piper: {reason}")
     from piper import SynthesisConfig
 
-    config = SynthesisConfig(speaker_id=speaker, length_scale=1 / rate)
+    speaker_id = None if speaker is None else int(speaker)
+    config = SynthesisConfig(speaker_id=speaker_id, length_scale=1 / rate)
     chunks = list(_model(voice.name).synthesize(spell_letters(text), config))
     if not chunks:
         raise SynthesisError(f"voice '{voice}': piper gave no audio for '{text}'")

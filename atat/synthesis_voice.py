@@ -39,7 +39,9 @@ class Voice:
         unknown = sorted(set(self.options) - set(keys))
         if unknown:
             known = ", ".join(sorted(keys))
-            raise InputError(f"voice '{self}': unknown option '{unknown[0]}'; {self.engine} has {known}")
+            raise InputError(
+                f"voice '{self}': unknown option '{unknown[0]}'; {self.engine} has {known}"
+            )
 
     def number(self, key: str, default: float, low: float, high: float) -> float:
         """The numeric option `key`, checked to lie within low..high."""
@@ -60,7 +62,8 @@ def parse_voice(spec: str) -> Voice:
     engine, *rest = spec.strip().split(":")
     if not engine or not rest or not rest[0]:
         raise InputError(
-            f"voice '{spec}': expected engine:name[:key=value...], for example espeak:en-us+f3:rate=160"
+            f"voice '{spec}': expected engine:name[:key=value...], "
+            "for example espeak:en-us+f3:rate=160"
         )
     options: dict[str, str] = {}
     for option in rest[1:]:
@@ -163,7 +166,7 @@ def _align(source: Sequence[str], target: Sequence[str]) -> list[int]:
 
 
 def _difference(a: str, b: str) -> float:
-    """Cost of one phone for another: a vowel for a vowel is cheap, a vowel for a consonant is not."""
+    """Cost of one phone for another: cheap within vowels and within consonants."""
     if a == b:
         return 0.0
     vowels = "aeiouAEIOUV@3"

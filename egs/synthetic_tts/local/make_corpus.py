@@ -2,12 +2,12 @@
 
     python local/make_corpus.py --size tiny --out data --seed 1
 
-Makes {train,dev,test}_{music,books}, test_{music,books}_real (the sentences of the test in voices of
-another engine), {train,dev}_books_text (no voices) and {train,dev}_everyday (no meaning; general
+Makes {train,dev,test}_{music,books}, test_{music,books}_real (the sentences of the test in voices
+of another engine), {train,dev}_books_text (no voices) and {train,dev}_everyday (no meaning; general
 speech for the asr task). Speakers of train, dev, test and real are four sets without common voices.
-Sentences of dev and test are not in train but of its words; a share of the values of open slots is in
-no sentence of train, and `utt2group` tells which test sentences have such values. `corpus.json` says what was made.
-Knows nothing of audio.
+Sentences of dev and test are not in train but of its words; a share of the values of open slots is
+in no sentence of train, and `utt2group` tells which sentences have such values. `corpus.json` says
+what was made. Knows nothing of audio.
 """
 
 from __future__ import annotations
@@ -15,21 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from grammar import Grammar, load_grammar
+from speakers import Voices, has_flite, make_voices
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-
-from atat import cli, kaldi, semantics, synthesis  # noqa: E402
-from atat.errors import InputError  # noqa: E402
-from atat.files import atomic_write  # noqa: E402
-from atat.semantics import Tree  # noqa: E402
-from grammar import Grammar, load_grammar  # noqa: E402
+from atat import cli, kaldi, semantics
+from atat.errors import InputError
+from atat.files import atomic_write
+from atat.semantics import Tree
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DOMAINS = ("music", "books")
@@ -55,6 +52,8 @@ SIZES = {
 DISTINCT = 0.8
 # Share of the sentences of dev and test whose open slots have values that train never has.
 UNSEEN = 0.5
+# What later stages add to a data dir; it goes when the dir's utterances change.
+DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,11 @@ class Sentence:
 
 
 Values = Mapping[str, Sequence[str]]
-Voices = Mapping[str, str]
 
 
-def split_values(grammar: Grammar, size: Size, rng: random.Random) -> dict[str, dict[str, list[str]]]:
+def split_values(
+    grammar: Grammar, size: Size, rng: random.Random
+) -> dict[str, dict[str, list[str]]]:
     """Values of each slot for train, dev and test: disjoint for open slots, shared for others."""
     parts: dict[str, dict[str, list[str]]] = {part: {} for part in size.values}
     for slot, values in grammar.values.items():
@@ -79,8 +79,9 @@ def split_values(grammar: Grammar, size: Size, rng: random.Random) -> dict[str, 
             continue
         rest = rng.sample(values, len(values))
         # Where a slot has few values, it is train that gets fewer.
-        count = min(size.values["train"], len(rest) - 2 * (size.values["dev"] + size.values["test"]))
-        parts["train"][slot], rest = rest[: max(count, 0)], rest[max(count, 0) :]
+        held_out = size.values["dev"] + size.values["test"]
+        count = max(0, min(size.values["train"], len(rest) - 2 * held_out))
+        parts["train"][slot], rest = rest[:count], rest[count:]
         # What is held out is made of words that are not: new values, not new words.
         words = {word for value in parts["train"][slot] for word in value.split()}
         rest = [value for value in rest if words.issuperset(value.split())]
@@ -155,42 +156,10 @@ def draw_domain(
             *draw(grammar, domain, parts[part], unseen, taken, rng, words),
             *draw(grammar, domain, parts["train"], count - unseen, taken, rng, words),
         ]
+        rng.shuffle(drawn[part])
     repeats = size.train[domain] - distinct
     drawn["train"] += rng.sample(drawn["train"], repeats)
     return drawn
-
-
-def make_voices(content: Mapping[str, Any], size: str, rng: random.Random) -> dict[str, Voices]:
-    """Speakers and their voices for train, dev, test and real."""
-    voices: dict[str, Voices] = {}
-    for part, count in content["speakers"][size].items():
-        if part == "real" and synthesis.available("flite") is None:
-            voices[part] = _flite_voices(content["flite"], count, rng)
-        else:
-            voices[part] = _espeak_voices(content, part, count, rng)
-    return voices
-
-
-def _espeak_voices(
-    content: Mapping[str, Any], part: str, count: int, rng: random.Random
-) -> Voices:
-    languages = content["espeak"][part]["languages"]
-    variants = content["espeak"][part]["variants"]
-    voices = {}
-    for number in range(count):
-        name = f"{languages[number % len(languages)]}+{variants[number % len(variants)]}"
-        options = "".join(f":{key}={rng.randint(*content[key])}" for key in ("rate", "pitch", "range"))
-        voices[f"{part}{number:02d}"] = f"espeak:{name}{options}"
-    return voices
-
-
-def _flite_voices(content: Mapping[str, Any], count: int, rng: random.Random) -> Voices:
-    names = content["voices"]
-    return {
-        f"real{number:02d}":
-            f"flite:{names[number % len(names)]}:rate={rng.uniform(*content['rate']):.2f}"
-        for number in range(count)
-    }
 
 
 def write_dir(
@@ -199,11 +168,9 @@ def write_dir(
 ) -> None:
     """A data dir in which the speakers share the sentences evenly."""
     speakers = list(voices)
-    # Sentences that come twice lie far apart; shuffled turns keep speakers apart from phrases.
     turns = [speakers[number % len(speakers)] for number in range(len(sentences))]
     rng.shuffle(turns)
-    for number, speaker in enumerate(_other_speakers(sentences, turns, speakers)):
-        turns[number] = speaker
+    turns = _without_repeats(sentences, turns, speakers)
     ids = [f"{speaker}-{domain}-{number:05d}" for number, speaker in enumerate(turns)]
     tables: dict[str, dict[str, str]] = {
         "text": dict(zip(ids, (sentence.text for sentence in sentences))),
@@ -219,13 +186,20 @@ def write_dir(
         tables["spk2voice"] = {speaker: voices[speaker] for speaker in set(turns)}
     if groups is not None:
         tables["utt2group"] = dict(zip(ids, groups))
-    kaldi.write_tables(folder, tables)
+    if not _is_written(folder, tables):
+        kaldi.write_tables(folder, tables, remove=DERIVED)
 
 
-def _other_speakers(
+def _is_written(folder: Path, tables: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a folder holds the same tables from an earlier run."""
+    return all((folder / name).exists() and kaldi.read_table(folder / name) == dict(table)
+               for name, table in tables.items())
+
+
+def _without_repeats(
     sentences: Sequence[Sentence], turns: Sequence[str], speakers: Sequence[str]
 ) -> list[str]:
-    """The turns, but that nobody says a sentence twice."""
+    """The turns, changed where a speaker would say a sentence twice."""
     said: set[tuple[str, str]] = set()
     result = []
     for sentence, speaker in zip(sentences, turns):
@@ -240,12 +214,11 @@ def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
     """Write all data dirs and corpus.json; returns what corpus.json holds."""
     size = SIZES[size_name]
     grammar = load_grammar(CONF / "grammar.yaml", size_name)
-    content = yaml.safe_load((CONF / "voices.yaml").read_text(encoding="utf-8"))
-    voices = make_voices(content, size_name, random.Random(f"voices {seed}"))
+    voices = make_voices(CONF / "voices.yaml", size_name, seed)
     report: dict[str, Any] = {
         "size": size_name,
         "seed": seed,
-        "real": "flite" if synthesis.available("flite") is None else "held-out espeak-ng voices",
+        "real": "flite" if has_flite() else "held-out espeak-ng voices",
         "voices": voices,
         "sets": {},
     }
@@ -308,8 +281,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     report = make_corpus(Path(options.out), options.size, options.seed)
     for name, figures in report["sets"].items():
-        print(f"{name}: {figures['utterances']} utterances, {figures['distinct_sentences']} distinct, "
-              f"{figures['mean_words']} words each")
+        print(f"{name}: {figures['utterances']} utterances, {figures['distinct_sentences']} "
+              f"distinct, {figures['mean_words']} words each")
 
 
 if __name__ == "__main__":
