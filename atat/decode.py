@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, kaldi
+from atat import cli, kaldi, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.kaldi import Utterance
@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     if is_finished(options):
         print(f"{options.out}: finished before; remove the folder to decode anew")
         return
+    machine.tune()
     decode(options)
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, config
+from atat import cli, config, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.provenance import provenance
@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         check_same(options.out, settings)
         print(f"{options.out}: finished before; remove the folder to train it anew")
         return
+    machine.tune()
     train(settings, options.out)
 
 
