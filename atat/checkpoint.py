@@ -32,7 +32,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint; nothing in it is executed."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
         raise InputError(
             f"{path}: not a readable checkpoint ({str(error).splitlines()[0]}); remove it to go on "
             "from the one before"

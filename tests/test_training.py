@@ -1,0 +1,318 @@
+"""Laws of training, decoding and packing, on a tiny corpus with real arks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from atat import ark, checkpoint, cmvn, config, decode, kaldi, packed
+from atat import train as train_cli
+from atat.dataset import Encoding, TaskData
+from atat.errors import InputError
+from atat.lfb import LOG_FLOOR, frames_touching
+from atat.recognizer import Recognizer
+from atat.settings import (
+    BatchSettings,
+    InitSettings,
+    OptimSettings,
+    Source,
+    TrainSettings,
+    ValidSettings,
+)
+from atat.train import train
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    tiny.make_data(folder / "train", 40)
+    tiny.make_data(folder / "dev", 12, seed=5)
+    tiny.make_tokenizer().save(folder / "tokenizer")
+    specs = kaldi.read_table(folder / "train" / "feats.scp").values()
+    ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
+    return folder
+
+
+def settings(corpus: Path, **changes) -> TrainSettings:
+    mix = tuple(Source(str(corpus / "train"), task) for task in ("asr", "slu", "nlu", "mlm"))
+    valid = tuple(Source(str(corpus / "dev"), task) for task in ("slu", "nlu"))
+    base = TrainSettings(
+        tokenizer=str(corpus / "tokenizer"),
+        cmvn=str(corpus / "cmvn.ark"),
+        train=mix,
+        steps=12,
+        model=tiny.MODEL,
+        valid=ValidSettings(sources=valid, every=6, decode=4),
+        batch=BatchSettings(examples=12, block=3),
+        optim=OptimSettings(schedule="linear", peak=4e-3, warmup=20),
+        checkpoint_every=4,
+        workers=0,
+    )
+    return replace(base, **changes)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus) -> Path:
+    """A model that has learned the tiny corpus by heart."""
+    folder = corpus / "exp"
+    train(settings(corpus, steps=160), folder)
+    return folder / "model"
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return packed.load(folder / "model").model.state_dict()
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers):
+    train(settings(corpus, workers=workers), tmp_path / "straight")
+    from atat.trainer import Trainer
+
+    whole = Trainer._step
+
+    def interrupted(self, step, batches):
+        if step == 7:
+            raise KeyboardInterrupt
+        return whole(self, step, batches)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(corpus, workers=workers), tmp_path / "broken")
+    assert checkpoint.found(tmp_path / "broken")[-1].name == "checkpoint-00000006.pt"
+    monkeypatch.setattr(Trainer, "_step", whole)
+    train(settings(corpus, workers=workers), tmp_path / "broken")
+    assert_same(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
+
+
+def test_cutting_a_step_into_more_batches_changes_nothing(corpus, tmp_path):
+    # A large eps: Adam would otherwise blow rounding errors of near-zero gradients up to its full step.
+    optim = OptimSettings(schedule="constant", peak=1e-2, warmup=1, eps=1e-2)
+    fixed = settings(corpus, steps=3, model=tiny.without_dropout(), optim=optim)
+    for name, frames in (("whole", 40000), ("cut", 250)):
+        batch = BatchSettings(examples=12, block=3, max_frames=frames, max_tokens=frames)
+        train(replace(fixed, batch=batch), tmp_path / name)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], atol=2e-4, rtol=1e-3)
+
+
+def test_it_learns_all_tasks_and_writes_what_was_promised(corpus, trained):
+    about = json.loads((trained.parent / "train.json").read_text())
+    last = {v["name"]: v for v in about["validations"][-1]["sources"]}
+    assert last["slu/dev"]["exact_match"] > 0.7 and last["nlu/dev"]["exact_match"] > 0.7
+    assert about["finished"] and about["steps"] == 160 and about["audio_seconds"] > 0
+    assert list((trained.parent / "tensorboard").iterdir())
+    assert (trained.parent / "config.yaml").is_file()
+
+
+def test_decoded_from_the_command_line_as_by_the_recognizer(corpus, trained, tmp_path, capsys):
+    arguments = ["--model", str(trained), "--data", str(corpus / "dev"), "--task", "slu"]
+    arguments += ["--out", str(tmp_path / "out"), "--max_frames", "400"]
+    decode.main(arguments)
+    hypotheses = kaldi.read_table(tmp_path / "out" / "hyp")
+    utterances = kaldi.load(corpus / "dev")
+    assert list(hypotheses) == [utterance.id for utterance in utterances]
+    recognizer = Recognizer.load(trained)
+    right = 0
+    for utterance in utterances:
+        alone = recognizer.recognize([ark.read(utterance.feats)], "slu")[0]
+        assert alone.text == hypotheses[utterance.id]
+        right += alone.text == utterance.semantics
+    assert right > 0.7 * len(utterances)
+    about = json.loads((tmp_path / "out" / "decode.json").read_text())
+    assert about["utterances"] == 12 and about["beam"] == 4
+    nbest = [json.loads(line) for line in (tmp_path / "out" / "nbest.jsonl").read_text().splitlines()]
+    assert all(entry["nbest"][0]["text"] == hypotheses[entry["utt"]] for entry in nbest)
+    capsys.readouterr()
+    decode.main(arguments)
+    assert "finished before" in capsys.readouterr().out
+
+
+def test_interrupted_decoding_goes_on_where_it_stopped(corpus, trained, tmp_path, monkeypatch):
+    arguments = ["--model", str(trained), "--data", str(corpus / "dev"), "--task", "nlu"]
+    decode.main([*arguments, "--out", str(tmp_path / "straight"), "--max_tokens", "30"])
+    whole, calls = Recognizer.recognize, []
+
+    def interrupted(self, sources, task):
+        calls.append(len(sources))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(self, sources, task)
+
+    monkeypatch.setattr(Recognizer, "recognize", interrupted)
+    arguments += ["--out", str(tmp_path / "broken"), "--max_tokens", "30"]
+    with pytest.raises(KeyboardInterrupt):
+        decode.main(arguments)
+    decode.main(arguments)
+    assert sum(calls) - calls[2] == 12
+    for name in ("hyp", "nbest.jsonl"):
+        assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()
+
+
+def test_text_and_audio_of_one_object(corpus, trained):
+    recognizer = Recognizer.load(trained, well_formed=True)
+    found = recognizer(text="Play the red LAMP!")
+    assert found.text == "[IN:PLAY play the [SL:THING red lamp ] ]"
+    assert found.tree is not None and found.score < 0
+    utterance = kaldi.load(corpus / "train")[0]
+    transcript = recognizer.recognize([ark.read(utterance.feats)], "asr")[0]
+    assert transcript.text == utterance.text
+    for wrong in ({}, {"text": "a", "task": "slu"}, {"text": "a", "task": "sing"}):
+        with pytest.raises(InputError):
+            recognizer(**wrong)
+
+
+def test_a_new_domain_extends_the_vocabulary_and_freezes_what_is_known(corpus, trained, tmp_path):
+    tokenizer = packed.load(trained).tokenizer.extend(["[IN:ASK", "[SL:WHO"])
+    tokenizer.save(tmp_path / "tokenizer")
+    init = InitSettings(model=str(trained), unfreeze=((4, 0.0), (2, 0.5)))
+    nlu = (Source(str(corpus / "train"), "nlu"),)
+    run = settings(corpus, tokenizer=str(tmp_path / "tokenizer"), init=init, train=nlu)
+    valid = ValidSettings()
+    train(replace(run, steps=4, valid=valid), tmp_path / "frozen")
+    train(replace(run, steps=8, valid=valid), tmp_path / "thawed")
+    before = packed.load(trained).model.state_dict()
+    frozen, thawed = weights(tmp_path / "frozen"), weights(tmp_path / "thawed")
+    rows = "decoder.embedding.base"
+    assert len(frozen[rows]) == len(before[rows]) + 2
+    for name, value in before.items():
+        same = frozen[name][: len(value)] if name == rows else frozen[name]
+        assert torch.equal(same, value), name
+        # Text alone moves the decoder and the text encoder, never the audio encoder.
+        moved = not torch.equal(thawed[name][: len(value)] if name == rows else thawed[name], value)
+        assert moved == (value.numel() > 0 and name.startswith(("decoder.", "text_"))), name
+
+
+def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
+    init = InitSettings(model=str(trained), part="audio_encoder", unfreeze=((2, 0.0),))
+    slu = (Source(str(corpus / "train"), "slu"),)
+    train(
+        settings(corpus, init=init, train=slu, steps=2, valid=ValidSettings()), tmp_path / "exp"
+    )
+    before, after = packed.load(trained).model.state_dict(), weights(tmp_path / "exp")
+    assert not any(name.startswith("text_encoder.") for name in after)
+    for name, value in after.items():
+        same = torch.equal(value, before[name])
+        assert same == (name.startswith(("audio_encoder.", "ctc.", "cmvn.")) or not value.numel())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"zero_shot": True}, "needs a pretrained model"),
+        ({"cmvn": None}, "key `cmvn` is missing"),
+        ({"tokenizer": "nowhere"}, "nowhere"),
+    ],
+)
+def test_runs_that_cannot_work_are_refused(corpus, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        train(settings(corpus, **changes), tmp_path / "exp")
+
+
+def test_zero_shot_needs_pretraining_on_audio_and_text(corpus, tmp_path):
+    slu = (Source(str(corpus / "train"), "slu"),)
+    train(settings(corpus, train=slu, steps=1, valid=ValidSettings()), tmp_path / "audio_only")
+    init = InitSettings(model=str(tmp_path / "audio_only" / "model"))
+    nlu = (Source(str(corpus / "train"), "nlu"),)
+    run = settings(corpus, train=nlu, init=init, zero_shot=True)
+    with pytest.raises(InputError, match="on no text task"):
+        train(run, tmp_path / "exp")
+    with pytest.raises(InputError, match="task nlu needs a model with a text encoder"):
+        train(replace(run, zero_shot=False), tmp_path / "other")
+
+
+def test_a_tokenizer_of_other_pieces_or_a_run_of_other_settings_is_refused(corpus, trained, tmp_path):
+    from atat.tokenizer import Tokenizer
+
+    Tokenizer.train(["other words altogether"] * 9, ["[IN:PLAY"], 300).save(tmp_path / "other")
+    init = InitSettings(model=str(trained))
+    with pytest.raises(InputError, match="not an extension of the tokenizer"):
+        train(settings(corpus, tokenizer=str(tmp_path / "other"), init=init), tmp_path / "exp")
+    with pytest.raises(InputError, match="begun with `steps` = 160, now 170"):
+        train(settings(corpus, steps=170), trained.parent)
+
+
+def test_unusable_data_is_named(corpus, tmp_path):
+    data = tiny.make_data(tmp_path / "data", 10)
+    encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
+    lines = (data / "ctm").read_text().splitlines()
+    (data / "ctm").write_text("\n".join(line for line in lines if "-003" not in line) + "\n")
+    with pytest.raises(InputError, match="spk0-003 .no word alignment.*max_lost"):
+        TaskData(Source(str(data), "mlm"), encoding)
+    assert len(TaskData(Source(str(data), "mlm"), encoding, max_lost=0.2)) == 9
+    (data / "ctm").unlink()
+    with pytest.raises(InputError, match="ctm: no such file, but task mlm"):
+        TaskData(Source(str(data), "mlm"), encoding)
+    text = (data / "semantics").read_text().replace("[SL:THING", "[SL:THINK", 1)
+    (data / "semantics").write_text(text)
+    with pytest.raises(InputError, match="semantics: spk0-000: tag .*SL:THINK.*extend"):
+        TaskData(Source(str(data), "slu"), encoding)
+    with pytest.raises(InputError, match="16 mel bins, the model expects 80"):
+        TaskData(Source(str(data), "asr"), replace(encoding, mel_bins=80)).example(0)
+
+
+def test_mlm_masks_whole_words_of_the_audio_freshly_each_time(corpus):
+    encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
+    masked = TaskData(Source(str(corpus / "train"), "mlm"), encoding)
+    plain = TaskData(Source(str(corpus / "train"), "asr"), encoding)
+    counts, chosen = [], set()
+    for draw in range(200):
+        example = masked.example(draw % 40, np.random.default_rng(draw))
+        words = masked.alignments[example.utterance]
+        silent = (example.source == np.float32(LOG_FLOOR)).all(axis=1)
+        hidden = [
+            word
+            for word in words
+            if silent[slice(*frames_touching(word.start, word.end))].all()
+        ]
+        covered = np.zeros(len(silent), dtype=bool)
+        for word in hidden:
+            covered[slice(*frames_touching(word.start, word.end))] = True
+        assert (covered == silent).all() and example.target[1:] == plain.example(draw % 40).target[1:]
+        np.testing.assert_array_equal(example.source[~silent], plain.example(draw % 40).source[~silent])
+        counts.append(len(hidden))
+        chosen.add((example.utterance, tuple(word.text for word in hidden)))
+    assert min(counts) == 1  # of four words, 15 % is less than one: one is hidden
+    assert len(chosen) > 80
+
+
+def test_the_mean_of_checkpoints(corpus, tmp_path):
+    valid = ValidSettings(average=2)
+    train(settings(corpus, steps=8, valid=valid), tmp_path / "exp")
+    paths = checkpoint.found(tmp_path / "exp")
+    states = [checkpoint.load(path)["model"] for path in paths]
+    after = weights(tmp_path / "exp")
+    name = "decoder.norm.weight"
+    torch.testing.assert_close(after[name], (states[-1][name] + states[-2][name]) / 2)
+
+
+def test_what_is_damaged_is_named(corpus, trained, tmp_path):
+    with pytest.raises(InputError, match="not a packed model.*did you mean"):
+        packed.load(trained.parent)
+    broken = tmp_path / "checkpoint-00000001.pt"
+    broken.write_bytes(b"half")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        checkpoint.load(broken)
+
+
+def test_the_command_line_trains_and_finished_runs_return_at_once(corpus, tmp_path, capsys):
+    config.save(tmp_path / "conf.yaml", settings(corpus, steps=2, valid=ValidSettings()))
+    arguments = ["--config", str(tmp_path / "conf.yaml"), "--out", str(tmp_path / "exp")]
+    train_cli.main([*arguments, "--seed", "4"])
+    assert json.loads((tmp_path / "exp" / "train.json").read_text())["seed"] == 4
+    train_cli.main([*arguments, "--seed", "4"])
+    assert "finished before" in capsys.readouterr().out
+    with pytest.raises(InputError, match="begun with `seed` = 4, now 5"):
+        train_cli.main([*arguments, "--seed", "5"])
