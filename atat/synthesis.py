@@ -25,7 +25,7 @@ from atat import audio, cli, kaldi, parallel
 from atat import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
 from atat.alignment import Word, write_ctm
 from atat.errors import InputError
-from atat.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, Voice, parse_voice
+from atat.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, parse_voice
 
 # Goes up when the same text and voice sound different, so that older wavs are made again.
 VERSION = 1

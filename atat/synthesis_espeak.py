@@ -13,6 +13,7 @@ import ctypes
 import functools
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from atat import audio
-from atat.alignment import Word
 from atat.errors import InputError
 from atat.synthesis_voice import (
     SAMPLE_RATE,
@@ -41,6 +41,8 @@ _UTF8 = 1
 _IPA = 0x02
 _BY_CHARACTER = 1
 
+# All threads of a process would share one copy of the library, and unload it under each other.
+_ONE_AT_A_TIME = threading.Lock()
 _LONGEST_PATH = 120  # characters: the library keeps its data path in a buffer of 160
 _LANGUAGES = {"en-gb": "en"}  # the file of British English is called en
 
@@ -192,13 +194,14 @@ def _library() -> Iterator[_Engine]:
         raise InputError(f"espeak: {reason}")
     import espeakng_loader
 
-    library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
-    try:
-        with _short_path(str(espeakng_loader.get_data_path())) as data_path:
-            yield _Engine(library, data_path)
-        library.espeak_Terminate()
-    finally:
-        _ctypes.dlclose(library._handle)
+    with _ONE_AT_A_TIME:
+        library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
+        try:
+            with _short_path(str(espeakng_loader.get_data_path())) as data_path:
+                yield _Engine(library, data_path)
+        finally:
+            library.espeak_Terminate()
+            _ctypes.dlclose(library._handle)
 
 
 @contextmanager
