@@ -20,6 +20,8 @@ RECIPE = """#!/usr/bin/env bash
 
 . "{root}/utils/recipe.sh"
 option size tiny "how much"
+path_option corpus "" "folder of the corpus"
+number_option nj 2 "jobs"
 parse_options "$@"
 keep_marks "$exp"
 

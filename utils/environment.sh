@@ -17,4 +17,6 @@ activate() {
   export PYTHONPATH=$atat_root${PYTHONPATH:+:$PYTHONPATH}
   # Otherwise what programs and scripts say comes out in another order than it happened.
   export PYTHONUNBUFFERED=1
+  # A progress bar in a log file is a line each time; every half minute will do.
+  if [ ! -t 2 ]; then export TQDM_MININTERVAL=${TQDM_MININTERVAL:-30}; fi
 }

@@ -4,7 +4,7 @@
 #   # What the recipe does. This block of comments is what --help prints.
 #   . "$(dirname "$0")/../../utils/recipe.sh"      # also goes to the folder of run.sh
 #   option size tiny "how much data: tiny or full" # declares --size and the variable $size
-#   path_option audio "" "folder of recordings"    # the same for a path
+#   path_option corpus "" "folder of the corpus"   # the same for a path
 #   parse_options "$@"
 #   activate                                       # the Python environment, built when missing
 #   keep_marks "$exp"                              # where to note which stages are done
@@ -57,10 +57,15 @@ path_option() { declare_option path "$@"; }
 # The same for a whole number.
 number_option() { declare_option number "$@"; }
 
+# Declared again, an option takes another kind, default and help: so a recipe adapts a shared one.
 declare_option() {
-  option_kinds+=("$1")
-  option_names+=("$2")
-  option_helps+=("$4")
+  local index=0
+  while ((index < ${#option_names[@]})) && [ "${option_names[index]}" != "$2" ]; do
+    index=$((index + 1))
+  done
+  option_kinds[index]=$1
+  option_names[index]=$2
+  option_helps[index]=$4
   printf -v "$2" '%s' "$3"
 }
 
@@ -165,7 +170,6 @@ number_option stage 0 "first stage to run, whether done before or not"
 number_option stop_stage 99 "last stage to run"
 number_option nj "$cores" "processes at a time where the work is shared out"
 number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
-path_option corpus "" "folder of the corpus"
 path_option exp "exp" "folder of trained models and what they decode"
 
 # launch MODULE ARGUMENTS: a Python module on the GPUs of --ngpu, or on the CPU.
