@@ -103,7 +103,8 @@ if stage 2 "Validate the data dirs"; then
 fi
 
 if stage 3 "Alignments: pocketsphinx beside the synthesiser's own"; then
-  python -m atat.align --backend pocketsphinx --data "$data/test_music" --nj "$nj" \
+  # It cannot follow some synthetic voices; the table of stage 9 counts what it misses.
+  python -m atat.align --backend pocketsphinx --data "$data/test_music" --nj "$nj" --max_lost 1 \
     --out "$exp/align/pocketsphinx.ctm" --write_textgrids "$exp/align/textgrids"
 fi
 
