@@ -24,10 +24,11 @@ from word_network import Network
 from atat import audio, kaldi, parallel
 from atat.errors import InputError
 
-# Wide beams: orders are long and the search is small. Features are normalised over the whole
-# recording. The lattice's best path is off, because it forgets that a network has an end and lets
-# sentences stop in the middle.
-SETTINGS = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40, "cmn": "batch", "bestpath": False}
+# Features are normalised over the whole recording, since all of it is there.
+FEATURES = {"cmn": "batch"}
+# A network is small: wide beams cost little. The lattice's best path is off, because it forgets
+# that a network has an end and lets sentences stop in the middle. N-gram search has the defaults.
+NETWORK_SEARCH = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40, "bestpath": False}
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,9 @@ def _decoder(language_model: str | None) -> Any:
     """A decoder; one is kept for each worker, since loading its model takes a second."""
     from pocketsphinx import Decoder, get_model_path
 
+    search = NETWORK_SEARCH if language_model is None else {}
     return Decoder(hmm=get_model_path("en-us/en-us"), lm=language_model, loglevel="FATAL",
-                   dict=get_model_path("en-us/cmudict-en-us.dict"), **SETTINGS)
+                   dict=get_model_path("en-us/cmudict-en-us.dict"), **FEATURES, **search)
 
 
 @lru_cache(maxsize=1)
@@ -156,7 +158,7 @@ def _search(decoder: Any, network: Network) -> None:
 
 
 def _fingerprint(jobs: Sequence[Job]) -> str:
-    content: list[Any] = [version(), SETTINGS]
+    content: list[Any] = [version(), FEATURES, NETWORK_SEARCH]
     for job in jobs:
         model = job.language_model
         size = Path(model).stat().st_size if model is not None else 0
