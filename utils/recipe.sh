@@ -172,14 +172,29 @@ number_option nj "$cores" "processes at a time where the work is shared out"
 number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
 path_option exp "exp" "folder of trained models and what they decode"
 
-# launch MODULE ARGUMENTS: a Python module on the GPUs of --ngpu, or on the CPU.
-launch() {
+# queue MODULE ARGUMENTS: remember to run a Python module, on the GPUs of --ngpu or on the CPU.
+queue() {
+  local launcher=(python -m) line
   if ((ngpu > 1)); then
-    python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module "$@"
-  else
-    python -m "$@"
+    launcher=(python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module)
   fi
+  printf -v line '%q ' "${launcher[@]}" "$@"
+  recipe_queue+=("$line")
 }
+
+# Runs all that is queued: one after the other on GPUs, --nj at a time on the CPU. Small models
+# train faster side by side, on a core each, than one after the other on all cores.
+run_queue() {
+  local at_once=$((ngpu > 0 ? 1 : nj)) count=${#recipe_queue[@]} threads
+  ((at_once < count)) || at_once=$count
+  threads=$(((ngpu > 0 ? OMP_NUM_THREADS : cores / at_once)))
+  printf '%s\0' "${recipe_queue[@]}" |
+    OMP_NUM_THREADS=$((threads > 0 ? threads : 1)) xargs -0 -n 1 -P "$at_once" \
+      --process-slot-var=TQDM_POSITION bash -c
+  recipe_queue=()
+}
+
+recipe_queue=()
 
 # -------------------------------------------------------------------------------------- stages
 

@@ -59,11 +59,11 @@ decodings=(
   "books_tts test_books_real slu"
 )
 
-# train NAME [START]: for each seed, from scratch or from the model START of the same seed.
+# train NAME [START]: queue, for each seed, a training from scratch or from START of the same seed.
 train() {
   local name=$1 start=${2:-} seed
   for seed in $seeds; do
-    launch atat.train --config "conf/$size/$name.yaml" --out "$exp/$name/seed$seed" \
+    queue atat.train --config "conf/$size/$name.yaml" --out "$exp/$name/seed$seed" \
       --seed "$seed" ${start:+--init "$exp/$start/seed$seed/model"}
   done
 }
@@ -122,13 +122,15 @@ if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of books"; 
 fi
 
 if stage 6 "Pretrain: speech to meaning alone (E2E), and all tasks (AT-AT)"; then
-  train e2e
   train pretrain
+  train e2e
+  run_queue
 fi
 
 if stage 7 "Finetune on music, and on books in four ways"; then
   train finetune pretrain
-  for name in books_e2e books_zeroshot books_replay books_tts; do train "$name" pretrain; done
+  for name in books_e2e books_tts books_replay books_zeroshot; do train "$name" pretrain; done
+  run_queue
 fi
 
 if stage 8 "Decode the test sets, and align one with our own model"; then
