@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +184,34 @@ def test_another_shell_is_told_to_use_bash(folder: Path) -> None:
         pytest.skip("sh is bash here")
     result = subprocess.run(["sh", "toy/run.sh"], cwd=folder, capture_output=True, text=True)
     assert result.returncode == 2 and "recipes are written for bash" in result.stderr
+
+
+QUEUE = """#!/usr/bin/env bash
+. "{root}/utils/recipe.sh"
+parse_options "$@"
+keep_marks "$exp"
+if stage 0 "Queue"; then
+  for word in "a b" "it's" c; do queue say "$word"; done
+  run_queue
+  queue say later
+  run_queue
+fi
+"""
+
+
+def test_queued_programs_all_run_and_one_failure_fails_the_stage(folder: Path) -> None:
+    (folder / "toy" / "run.sh").write_text(QUEUE.format(root=ROOT))
+    (folder / "toy" / "say.py").write_text(
+        "import sys\nsys.stdout.write(f'said {sys.argv[1]}\\n')\nsys.exit(sys.argv[1] == 'c')\n"
+    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    result = subprocess.run(
+        ["toy/run.sh", "--nj", "2", "--ngpu", "0"], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PATH": path},
+    )
+    said = sorted(line for line in result.stdout.splitlines() if line.startswith("said"))
+    assert said == ["said a b", "said c", "said it's"]
+    assert result.returncode != 0 and "stage 0 (Queue) failed" in result.stderr
 
 
 def install(tmp_path: Path, python: str) -> subprocess.CompletedProcess[str]:
