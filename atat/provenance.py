@@ -39,11 +39,23 @@ def commit() -> str:
 
 
 def command() -> str:
-    """The command line of this process, as one would type it in the recipe's folder."""
+    """The command line of this process, as one would type it in the recipe's folder.
+
+    Of paths outside that folder only the end is kept: where somebody's corpora lie is their own.
+    """
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
-    start = ["python", "-m", spec.name] if spec is not None else [Path(sys.argv[0]).name]
-    return shlex.join(start + sys.argv[1:])
+    start = ["python", "-m", spec.name] if spec is not None else ["python", sys.argv[0]]
+    return " ".join(shlex.quote(_outside_shortened(part)) for part in start + sys.argv[1:])
+
+
+def _outside_shortened(argument: str) -> str:
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return f".../{path.name}"
 
 
 def hardware() -> str:

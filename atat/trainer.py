@@ -93,7 +93,7 @@ class Trainer:
             total=settings.steps,
             initial=first,
             unit="step",
-            desc=self.folder.name,
+            desc="/".join(self.folder.parts[-2:]),
             disable=not self.is_main,
             mininterval=1.0,
             dynamic_ncols=True,

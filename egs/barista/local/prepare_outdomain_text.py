@@ -4,7 +4,8 @@
         --top ~/top-dataset-semantic-parsing --librispeech_text dev-clean.txt --out data
 
 writes `nlu_outdomain/{train,dev}` (text, semantics) from SNIPS NLU and TOP, and
-`tts_outdomain/{train,dev}` (text and voices for `python -m atat.synthesis`) from all three. Each
+to be spoken by `python -m atat.synthesis`, `tts_commands/{train,dev}` (some of these, with voices)
+and `tts_outdomain/{train,dev}` (sentences that mean nothing to an assistant, LibriSpeech's). Each
 corpus is optional. A sentence of SNIPS NLU becomes a tree by bracketing its slots inside its
 intent; trees of TOP are as published. Words are normalised within each span, so that text and
 tree agree. What cannot be used is counted.
@@ -41,8 +42,8 @@ def snips(folder: Path, part: str) -> Iterator[Tree]:
     paths = [path / pattern.format(path.name) for path in sorted(folder.iterdir()) if path.is_dir()]
     paths = [path for path in paths if path.is_file()]
     if not paths:
-        raise InputError(f"{folder}: no <Intent>/{pattern.format('<Intent>')}; expected SNIPS' folder "
-                         "2017-06-custom-intent-engines")
+        raise InputError(f"{folder}: no <Intent>/{pattern.format('<Intent>')}; expected SNIPS' "
+                         "folder 2017-06-custom-intent-engines")
     for path in paths:
         intent = path.parent.name
         for number, entry in enumerate(_read_json(path)[intent], 1):
@@ -82,7 +83,7 @@ def librispeech(path: Path, part: str) -> Iterator[str]:
 
 
 def to_speak(texts: list[str], shortest: int, longest: int) -> list[str]:
-    """Different sentences of a length in words that a synthesiser speaks well, plain letters only."""
+    """Different sentences of such a length in words, of plain letters only."""
     return [text for text in dict.fromkeys(texts)
             if shortest <= len(text.split()) <= longest and re.fullmatch(r"[a-z' ]+", text)]
 
@@ -135,7 +136,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1, help="draws sentences and voices")
     options = parser.parse_args(argv)
     if not (options.snips_nlu or options.top or options.librispeech_text):
-        raise InputError("no corpus given; name one at least: --snips_nlu, --top, --librispeech_text")
+        raise InputError("no corpus given; name one at least: --snips_nlu, --top, "
+                         "--librispeech_text")
     spoken: set[str] = set()
     for part, count in (("dev", options.dev), ("train", options.spoken)):
         prepare(options, part, count, spoken)
@@ -158,11 +160,16 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
                  if text not in spoken]
     generator = random.Random(f"{part} {options.seed}")
     generator.shuffle(sentences)
-    if sentences[:count]:
-        spoken.update(sentences[:count])
-        casts = cast(options.voices, part, generator)
-        write_spoken(options.out / "tts_outdomain" / part,
-                     [Sentence(text) for text in sentences[:count]], casts, generator)
+    meanings = {" ".join(words(tree)): to_string(tree) for listed in trees.values() for tree in listed}
+    spoken.update(sentences[:count])
+    casts = cast(options.voices, part, generator)
+    for name, chosen in (
+        ("tts_commands", [text for text in sentences[:count] if text in meanings]),
+        ("tts_outdomain", [text for text in sentences[:count] if text not in meanings]),
+    ):
+        if chosen:
+            write_spoken(options.out / name / part,
+                         [Sentence(text, meanings.get(text)) for text in chosen], casts, generator)
     print(f"{part}: {len(texts) - len(sentences)} of {len(texts)} sentences are too short or long, "
           f"said already or hold odd letters; lost: {dict(lost) or 'none'}")
 

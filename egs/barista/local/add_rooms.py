@@ -1,0 +1,97 @@
+"""Speech as a cheap microphone in a room hears it: multi-condition training data from clean audio.
+
+    python local/add_rooms.py --data data/tts_barista/train --out data/tts_barista/train_rooms \
+        --wavs wavs/rooms
+
+Every utterance goes through a random filter, a made-up room and stationary noise of random colour
+(atat.augment), drawn by its id; the noise of the benchmark's test is not used. What the
+utterances mean, and the times of their words, stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shutil
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from atat import audio, augment, cli, kaldi, parallel
+from atat.errors import InputError
+from atat.kaldi import Utterance
+
+FILTERED, REVERBERATED, NOISY = 0.8, 0.7, 0.7  # share of the utterances
+SNR = (8.0, 30.0)  # dB
+CHUNK = 50  # utterances handed to a worker at a time
+KEPT = ("utt2group", "text.raw")  # tables that concern neither the audio nor its times
+
+
+def heard(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Clean speech (T,) as it arrives (T,)."""
+    if rng.random() < FILTERED:
+        samples = augment.random_filter(samples, rng)
+    if rng.random() < REVERBERATED:
+        samples = augment.reverberate(samples, rng)
+    if rng.random() < NOISY:
+        noise = augment.coloured_noise(rng, len(samples))
+        samples = augment.add_noise(samples, noise, float(rng.uniform(*SNR)))
+    samples = augment.random_gain(samples, rng)
+    return samples / max(1.0, float(np.abs(samples).max(initial=0.0)))
+
+
+def write_chunk(chunk: list[tuple[Utterance, Path]], seed: int) -> int:
+    """Write the audio of some utterances that is not there yet; how many they are."""
+    for utterance, path in chunk:
+        if path.is_file():
+            continue
+        rng = np.random.default_rng([seed, zlib.crc32(utterance.id.encode())])
+        samples = audio.load(str(utterance.wav), utterance.start, utterance.end, resample=True)
+        audio.save(path, heard(samples, rng))
+    return len(chunk)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/add_rooms.py --data "
+        "data/tts_barista/train --out data/tts_barista/train_rooms --wavs wavs/rooms",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data dir with clean audio")
+    parser.add_argument("--out", type=Path, required=True, help="data dir to write")
+    parser.add_argument("--wavs", type=Path, required=True, help="folder for the audio")
+    parser.add_argument("--seed", type=int, default=1, help="draws rooms, filters and noise")
+    parser.add_argument("--nj", type=int, default=1, help="processes")
+    options = parser.parse_args(argv)
+    if options.out.resolve() == options.data.resolve():
+        raise InputError(f"--out {options.out} is the data dir itself; name another one")
+    from tqdm import tqdm
+
+    utterances = kaldi.load(options.data)
+    if any(utterance.wav is None for utterance in utterances):
+        raise InputError(f"{options.data}: no wav.scp; rooms are added to audio")
+    paths = [options.wavs.resolve() / u.speaker / f"{u.id}.wav" for u in utterances]
+    jobs = list(zip(utterances, paths))
+    chunks = [jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK)]
+    work = functools.partial(write_chunk, seed=options.seed)
+    with tqdm(total=len(jobs), unit="utt", desc=f"rooms {options.data.name}") as bar:
+        for count in parallel.run(work, chunks, options.nj):
+            bar.update(count)
+    kaldi.write(
+        options.out,
+        [
+            replace(u, wav=str(path), start=None, end=None, recording=None, feats=None,
+                    num_frames=None)
+            for u, path in jobs
+        ],
+    )
+    for name in (*KEPT, "ctm"):
+        if (options.data / name).exists():
+            shutil.copyfile(options.data / name, options.out / name)
+    print(f"{options.out}: {len(jobs)} utterances")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Coffee orders of real people (Picovoice's speech-to-intent benchmark), understood by a model that
+# has never heard one of them: learned from text alone, and from text and synthetic speech.
+#
+#   egs/barista/run.sh --corpus ~/speech-to-intent-benchmark --speechocean ~/speechocean762 \
+#     --librispeech ~/LibriSpeech --snips_nlu ~/snips_nlu_text --top ~/top
+#
+# Stages: 0 corpus, 1 synthetic speech, 2 validate, 3 alignments and folds, 4 LFB, 5 tokenizer,
+# 6 pretrain, 7 finetune, 8 decode, 9 score. Interrupted, the same command continues where it stopped.
+
+. "$(dirname "$0")/../../utils/recipe.sh"
+path_option corpus "" "clone of github.com/Picovoice/speech-to-intent-benchmark"
+path_option speechocean "" "speechocean762 (openslr.org/101): people reading aloud, for asr"
+path_option librispeech "" "LibriSpeech (openslr.org/12), any subset: more of them"
+path_option snips_nlu "" "SNIPS NLU benchmark: commands of other domains, text and meaning"
+path_option top "" "TOP: more of them"
+path_option librispeech_text "" "further sentences to be spoken, lines <utt> <WORDS>"
+number_option spoken 3000 "orders of the grammar that are spoken"
+number_option spoken_commands 4000 "commands of other domains that are spoken"
+number_option seed 1 "of every training"
+number_option folds 5 "folds of the rows with real speech"
+option snrs "6 9 12 15 18 21 24" "levels of kitchen noise in the test, dB; \"\" = clean only"
+parse_options "$@"
+
+[ -n "$corpus" ] || refuse "--corpus is missing: the folder of the recordings. Get them with:
+  git clone https://github.com/Picovoice/speech-to-intent-benchmark"
+[ -n "$speechocean$librispeech" ] || refuse "give --speechocean or --librispeech or both: without \
+any human speech a model cannot learn to listen to people"
+[ -n "$snips_nlu$top" ] || refuse "give --snips_nlu or --top or both: commands of other domains"
+
+activate
+keep_marks "$exp"
+
+spoken_sets=(tts_barista/{train,dev} tts_commands/{train,dev})
+room_sets=(tts_barista/train tts_commands/train)
+tests=(real)
+for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
+
+# train NAME START: queue a training that starts from another model, or from none.
+train() {
+  queue atat.train --config "conf/$1.yaml" --out "$exp/$1" --seed "$seed" \
+    ${2:+--init "$exp/$2/model"}
+}
+
+decode() {
+  python -m atat.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" --well_formed \
+    --out "$exp/$1/decode_$3"
+}
+
+if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other commands"; then
+  python local/prepare_barista.py --corpus "$corpus" --out data --snrs $snrs
+  python local/prepare_text.py --corpus "$corpus" --out data --spoken "$spoken"
+  python local/prepare_human.py --out data ${speechocean:+--speechocean "$speechocean"} \
+    ${librispeech:+--librispeech "$librispeech"}
+  python local/prepare_outdomain_text.py --out data --spoken "$spoken_commands" \
+    ${snips_nlu:+--snips_nlu "$snips_nlu"} ${top:+--top "$top"} \
+    ${librispeech_text:+--librispeech_text "$librispeech_text"}
+  for name in "${tests[@]}"; do
+    python local/trim_silence.py --data "data/$name" --out "data/${name}_trimmed"
+  done
+fi
+
+if stage 1 "Synthetic speech, clean and in rooms"; then
+  python -m atat.synthesis --data "${spoken_sets[@]/#/data/}" --wavs wavs --nj "$nj"
+  for name in "${room_sets[@]}"; do
+    python local/add_rooms.py --data "data/$name" --out "data/${name}_rooms" \
+      --wavs "wavs/rooms/$name" --nj "$nj"
+  done
+fi
+
+if stage 2 "Validate the data dirs"; then
+  for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" text_barista/train; do
+    python -m atat.datadir validate "data/$name" --nj "$nj"
+  done
+fi
+
+if stage 3 "Wording of the recordings by pocketsphinx told the label, and folds"; then
+  python local/transcribe_with_labels.py --data data/real_trimmed --corpus "$corpus" \
+    --out data/real_transcribed --nj "$nj"
+  python -m atat.features --data data/real_trimmed --arks lfb/real --nj "$nj"
+  python local/make_folds.py --data data/real_trimmed --text data/real_transcribed \
+    --out data/folds --folds "$folds"
+fi
+
+if stage 4 "LFB and their mean and variance"; then
+  for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}"; do
+    python -m atat.features --data "data/$name" --arks "lfb/$name" --nj "$nj" --compress
+  done
+  python -m atat.features --data "${tests[@]/#/data/}" --arks lfb/test --nj "$nj" --compress
+  python -m atat.features --data $(printf 'data/%s_trimmed ' "${tests[@]}") --arks lfb/test \
+    --nj "$nj" --compress
+  python -m atat.cmvn --data data/human_train data/tts_commands/train{,_rooms} --out data/cmvn.ark
+fi
+
+if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee"; then
+  python -m atat.tokenizer train --data data/human_train data/nlu_outdomain/train \
+    --vocab_size 1000 --out data/tokenizer
+  python -m atat.tokenizer extend --tokenizer data/tokenizer --data data/text_barista/train \
+    --out data/tokenizer_barista
+fi
+
+if stage 6 "Pretrain on everything but coffee"; then
+  train pretrain ""
+  run_queue
+fi
+
+if stage 7 "Finetune: text, text with replay, text and synthetic speech, folds of real speech"; then
+  for name in tts replay zeroshot; do train "$name" pretrain; done
+  run_queue
+  for ((fold = 0; fold < folds; fold++)); do
+    sed "s|{fold}|data/folds/$fold|" conf/fold.yaml >"data/folds/$fold/train.yaml"
+    queue atat.train --config "data/folds/$fold/train.yaml" --out "$exp/folds/$fold" \
+      --seed "$seed" --init "$exp/tts/model"
+  done
+  run_queue
+fi
+
+if stage 8 "Decode clean and noisy recordings; pocketsphinx, alone and before our nlu"; then
+  for name in "${tests[@]}"; do
+    for model in zeroshot replay tts; do decode "$model" "${name}_trimmed" "$name"; done
+    python local/pocketsphinx_grammar.py --data "data/${name}_trimmed" --corpus "$corpus" \
+      --out "$exp/pocketsphinx_grammar/decode_$name" --nj "$nj"
+  done
+  for ((fold = 0; fold < folds; fold++)); do decode "folds/$fold" "folds/$fold/test" real; done
+  python local/pocketsphinx_transcribe.py --data data/real_trimmed --out data/real_heard --nj "$nj"
+  decode zeroshot real_heard heard nlu
+fi
+
+if stage 9 "Score and write the table"; then
+  for name in "${tests[@]}"; do
+    for model in zeroshot replay tts pocketsphinx_grammar; do
+      python -m atat.score --data "data/${name}_trimmed" --decoded "$exp/$model/decode_$name" --task slu
+    done
+  done
+  for ((fold = 0; fold < folds; fold++)); do
+    python -m atat.score --data "data/folds/$fold/test" --decoded "$exp/folds/$fold/decode_real"
+  done
+  python -m atat.score --data data/real_heard --decoded "$exp/zeroshot/decode_heard"
+  sed "s|{exp}|$exp|" conf/results.yaml >"$exp/results.yaml"
+  python -m atat.results --config "$exp/results.yaml" --out RESULTS.md
+fi
