@@ -50,8 +50,8 @@ def read(specifier: str | Path) -> np.ndarray:
         ) from None
     except (ValueError, AssertionError, RuntimeError, struct.error, IndexError) as error:
         raise InputError(
-            f"{specifier}: no whole matrix is stored there ({error}); the file is damaged, truncated"
-            " or another one than feats.scp was written for: make the features again"
+            f"{specifier}: no whole matrix is stored there ({error}); the file is damaged,"
+            " truncated or another one than feats.scp was written for: make the features again"
         ) from None
     matrix = matrix[_slices(match["ranges"])] if match["ranges"] else matrix
     # What comes straight from the file's bytes is read-only, and torch warns of such arrays.

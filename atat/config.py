@@ -49,7 +49,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        raise InputError(
+            f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}"
+        ) from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -71,12 +73,16 @@ def from_dict(values: Mapping[str, Any], cls: type[T], where: str, prefix: str =
         if name in values:
             found[name] = _convert(values[name], hints[name], where, prefix + name)
         elif _required(field):
-            raise InputError(f"{where}: key `{prefix}{name}` is missing ({_type_name(hints[name])})")
+            raise InputError(
+                f"{where}: key `{prefix}{name}` is missing ({_type_name(hints[name])})"
+            )
     try:
         return cls(**found)
     except InputError as error:
         # A dataclass checks its own values in __post_init__ and knows neither file nor prefix.
-        raise InputError(f"{where}: {'in `' + prefix[:-1] + '`: ' if prefix else ''}{error}") from None
+        raise InputError(
+            f"{where}: {'in `' + prefix[:-1] + '`: ' if prefix else ''}{error}"
+        ) from None
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class CharacterUnits:
         self._ids = {piece: number for number, piece in enumerate(self.pieces)}
 
     def ids(self, text: str) -> list[int]:
-        """"a cat" -> the units of ▁ a ▁ c a t."""
+        """ "a cat" -> the units of ▁ a ▁ c a t."""
         other = self._ids["?"]
         found = []
         for word in text.split():

@@ -126,8 +126,8 @@ class TaskData:
                 features[first:last] = LOG_FLOOR
         if features.shape[1] != self.encoding.mel_bins:
             raise InputError(
-                f"{self.source.data}: features of {utterance.id} have {features.shape[1]} mel bins, "
-                f"the model expects {self.encoding.mel_bins} (key model.audio_encoder.mel_bins)"
+                f"{self.source.data}: features of {utterance.id} have {features.shape[1]} mel bins,"
+                f" the model expects {self.encoding.mel_bins} (key model.audio_encoder.mel_bins)"
             )
         if rng is not None and self.augmenter is not None:
             features = self.augmenter.features(features, rng)
@@ -167,7 +167,8 @@ class TaskData:
                 continue
             mend = "; make it with: python -m atat.features" if field == "feats" else ""
             raise InputError(
-                f"{folder}/{needs[field]}: missing or empty, but task {self.task.name} needs it{mend}"
+                f"{folder}/{needs[field]}: missing or empty, but task {self.task.name} "
+                f"needs it{mend}"
             )
 
     def _needed_fields(self) -> list[str]:
@@ -295,8 +296,12 @@ def _audio_files(paths: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for path in map(Path, paths):
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found = [file for file in found if file.suffix.lower() in (".wav", ".flac", ".opus", ".ogg")]
+        found = [
+            file for file in found if file.suffix.lower() in (".wav", ".flac", ".opus", ".ogg")
+        ]
         if not found:
-            raise InputError(f"key augment.noise: {path}: no audio file there (wav, flac, opus, ogg)")
+            raise InputError(
+                f"key augment.noise: {path}: no audio file there (wav, flac, opus, ogg)"
+            )
         files.extend(found)
     return files

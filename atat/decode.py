@@ -42,14 +42,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--task", default="slu", choices=list(TASKS), help="what to do (slu)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the hypotheses")
     parser.add_argument("--beam", type=int, default=4, help="width of the search (4, as the paper)")
-    parser.add_argument("--nbest", type=int, default=4, help="hypotheses kept of each utterance (4)")
-    parser.add_argument("--max_length", type=int, default=200, help="most tokens of an output (200)")
     parser.add_argument(
-        "--length_exponent", type=float, default=1.0,
+        "--nbest", type=int, default=4, help="hypotheses kept of each utterance (4)"
+    )
+    parser.add_argument(
+        "--max_length", type=int, default=200, help="most tokens of an output (200)"
+    )
+    parser.add_argument(
+        "--length_exponent",
+        type=float,
+        default=1.0,
         help="a score is the log probability / length ** this (1.0)",
     )
     parser.add_argument(
-        "--well_formed", action="store_true",
+        "--well_formed",
+        action="store_true",
         help="let only well-formed trees out, with parent-child pairs seen in training",
     )
     parser.add_argument(
@@ -58,7 +65,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max_frames", type=int, default=16000, help="padded frames of a batch")
     parser.add_argument("--max_tokens", type=int, default=2000, help="padded tokens of a batch")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
-    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, or auto: cuda where there is one"
+    )
     options = parser.parse_args(argv)
     if is_finished(options):
         print(f"{options.out}: finished before; remove the folder to decode anew")
@@ -125,9 +134,12 @@ def _decode_rest(
     else:
         batches = _text_batches(recognizer, left, options.max_tokens, options.data)
     start = time.monotonic()
-    with open(options.out / PARTIAL, "a", encoding="utf-8") as stream, tqdm(
-        total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
-    ) as bar:
+    with (
+        open(options.out / PARTIAL, "a", encoding="utf-8") as stream,
+        tqdm(
+            total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
+        ) as bar,
+    ):
         for names, sources in batches:
             for name, found in zip(names, recognizer.recognize(sources, options.task)):
                 done[name] = _entry(name, found)

@@ -56,14 +56,12 @@ def sum_(values: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Sum the gradients of all processes; one that a rank lacks (no batch used it) counts as zero."""
+    """Sum the gradients of all processes; one that a rank lacks counts as zero."""
     if not dist.is_initialized():
         return
     training = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in training:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([parameter.grad.flatten() for parameter in training])  # type: ignore[union-attr]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in training]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     offset = 0
     for parameter in training:

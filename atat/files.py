@@ -49,18 +49,22 @@ def read_lines(path: str | Path) -> list[str]:
         raise InputError(f"{path}: is a folder, a file was expected") from None
     if data.startswith(b"\xef\xbb\xbf"):
         raise InputError(
-            f"{path}:1: starts with a byte order mark; save as plain UTF-8 (sed -i '1s/^\\xef\\xbb\\xbf//')"
+            f"{path}:1: starts with a byte order mark; save as plain UTF-8, with: "
+            f"sed -i '1s/^\\xef\\xbb\\xbf//' {path}"
         )
     carriage_return = data.find(b"\r\n")
     if carriage_return >= 0:
         line = data.count(b"\n", 0, carriage_return) + 1
-        raise InputError(f"{path}:{line}: Windows line end (CRLF); convert with: sed -i 's/\\r$//' {path}")
+        raise InputError(
+            f"{path}:{line}: Windows line end (CRLF); convert with: sed -i 's/\\r$//' {path}"
+        )
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8; convert with: iconv -t utf-8"
+            f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8; "
+            "convert with: iconv -t utf-8"
         ) from None
     lines = text.split("\n")
     if lines and lines[-1] == "":

@@ -62,7 +62,9 @@ class Partition:
     pretrained: tuple[str, ...] = ()
 
 
-def partition(model: nn.Module, loaded: Iterable[str], tasks_audio: bool, tasks_text: bool) -> Partition:
+def partition(
+    model: nn.Module, loaded: Iterable[str], tasks_audio: bool, tasks_text: bool
+) -> Partition:
     """Which parameters train follows from the task mix: an encoder no task reads with does not.
 
     loaded: names of the parameters that came from a packed model.
@@ -104,7 +106,9 @@ class Optimizer:
         groups = []
         for kind, names in (("new", parts.new), ("pretrained", parts.pretrained)):
             for bert in (False, True):
-                chosen = [parameters[n] for n in names if n.startswith("text_encoder.bert.") == bert]
+                chosen = [
+                    parameters[n] for n in names if n.startswith("text_encoder.bert.") == bert
+                ]
                 if chosen:
                     groups.append({"params": chosen, "kind": kind, "bert": bert, "lr": 0.0})
         self.adam = torch.optim.AdamW(

@@ -1,10 +1,10 @@
 """A packed model: one folder with everything needed to use a trained model, or to start from it.
 
-    model/config.yaml        sizes (ModelSettings) and what is known of the training
-    model/model.safetensors  weights and CMVN
-    model/tokenizer/         word pieces and tags
-    model/trees.json         parent-child pairs of the training trees, for well-formed decoding
-    model/bert/              BERT's configuration and word pieces, where the text encoder is BERT
+model/config.yaml        sizes (ModelSettings) and what is known of the training
+model/model.safetensors  weights and CMVN
+model/tokenizer/         word pieces and tags
+model/trees.json         parent-child pairs of the training trees, for well-formed decoding
+model/bert/              BERT's configuration and word pieces, where the text encoder is BERT
 """
 
 from __future__ import annotations

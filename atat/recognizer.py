@@ -1,9 +1,9 @@
 """The trained model as a function: a recording or a sentence in, intents and slots out.
 
-    recognizer = Recognizer.load("exp/pretrain/model")
-    recognizer("lamp.wav").text                   # [IN:SWITCH_ON switch on the [SL:DEVICE lamp ] ]
-    recognizer("lamp.wav", task="asr").text       # switch on the lamp
-    recognizer(text="switch on the lamp").tree    # the same tree, from text
+recognizer = Recognizer.load("exp/pretrain/model")
+recognizer("lamp.wav").text                   # [IN:SWITCH_ON switch on the [SL:DEVICE lamp ] ]
+recognizer("lamp.wav", task="asr").text       # switch on the lamp
+recognizer(text="switch on the lamp").tree    # the same tree, from text
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ class Recognizer:
         return cls(packs.load(folder, device), **options)
 
     def __call__(
-        self, audio: str | Path | np.ndarray | None = None, *, text: str | None = None,
+        self,
+        audio: str | Path | np.ndarray | None = None,
+        *,
+        text: str | None = None,
         task: str | None = None,
     ) -> Recognition:
         """Understand one recording (a file, or samples at 16 kHz in [-1, 1]) or one sentence.

@@ -108,9 +108,7 @@ class Sampler:
         start = first - epochs[0] * size
         return np.concatenate(pieces)[start : start + last - first]
 
-    def _cut(
-        self, items: list[Item], groups: int, rng: np.random.Generator
-    ) -> list[list[Item]]:
+    def _cut(self, items: list[Item], groups: int, rng: np.random.Generator) -> list[list[Item]]:
         """Sort by length, cut into groups of nearly equal total length, shuffle the groups."""
         if not items:
             return [[] for _ in range(groups)]

@@ -167,7 +167,10 @@ def _select(
     beam = options.beam
     is_end = token == eos
     _collect(beams, finished, source, scores, is_end, length, options)
-    if all(_is_done(finished[u], limit, length, beam) for u, limit in zip(beams.utterances, beams.limits)):
+    if all(
+        _is_done(finished[u], limit, length, beam)
+        for u, limit in zip(beams.utterances, beams.limits)
+    ):
         return None
     # Stable sort: candidates that go on keep their order, ends move behind them.
     order = is_end.int().sort(dim=1, stable=True).indices[:, :beam]
@@ -179,10 +182,7 @@ def _select(
     if constraint is not None:
         alive = (beams.scores > NEVER).tolist()
         beams.states = [
-            [
-                constraint.advance(states[s], t) if lives else states[s]
-                for s, t, lives in zip(*row)
-            ]
+            [constraint.advance(states[s], t) if lives else states[s] for s, t, lives in zip(*row)]
             for states, *row in zip(beams.states, chosen_source.tolist(), chosen.tolist(), alive)
         ]
     first = torch.arange(len(beams.utterances), device=source.device)[:, None] * beam

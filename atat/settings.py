@@ -35,7 +35,7 @@ class AudioEncoderSettings:
 
     @property
     def subsampling(self) -> int:
-        """Frames to one encoder state; ESPnet's encoders are 4 unless their options say otherwise."""
+        """Frames to one encoder state; ESPnet's encoders have 4 unless their options differ."""
         return 4 if self.kind == "espnet" else math.prod((*self.time_stride, *self.time_pool))
 
     def __post_init__(self) -> None:
@@ -46,7 +46,9 @@ class AudioEncoderSettings:
                 f"conv_channels ({len(self.conv_channels)})"
             )
         if self.kind == "espnet" and not self.espnet_name:
-            raise InputError("kind espnet needs espnet_name: transformer, conformer, e_branchformer")
+            raise InputError(
+                "kind espnet needs espnet_name: transformer, conformer, e_branchformer"
+            )
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ def build_text_encoder(
     assert settings.bert is not None
     if pretrained:
         return BertTextEncoder(_from_pretrained(AutoModel, settings.bert), width)
-    return BertTextEncoder(AutoModel.from_config(_from_pretrained(AutoConfig, settings.bert)), width)
+    return BertTextEncoder(
+        AutoModel.from_config(_from_pretrained(AutoConfig, settings.bert)), width
+    )
 
 
 def build_source(settings: TextEncoderSettings, tokenizer: Tokenizer) -> SourceTokenizer:

@@ -45,7 +45,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--init", help="packed model to start from (key init.model)")
     parser.add_argument("--seed", type=int, help="instead of the one in the YAML file")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE",
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
         help="another value for a key of the YAML file, such as optim.factor=0.5; may be repeated",
     )
     options = parser.parse_args(argv)
@@ -175,8 +178,13 @@ def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
     model, units = build_model(model_settings, tokenizer)
     text = model_settings.text_encoder
     packed = packs.Packed(
-        model, tokenizer, model_settings, units,
-        build_source(text, tokenizer) if text else None, set(), tasks,
+        model,
+        tokenizer,
+        model_settings,
+        units,
+        build_source(text, tokenizer) if text else None,
+        set(),
+        tasks,
     )
     loaded = _load_audio_encoder(packed, settings) if settings.init.model else set()
     if any(TASKS[task].source == "audio" for task in tasks):
@@ -263,7 +271,9 @@ def _log_data(data: list["TaskData"]) -> None:
             logger.warning(
                 "%s: %d of %d utterances have fewer encoder states than CTC needs for their words; "
                 "their CTC loss is 0",
-                source.source.data, source.ctc_too_short, len(source),
+                source.source.data,
+                source.ctc_too_short,
+                len(source),
             )
 
 

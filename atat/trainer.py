@@ -146,7 +146,12 @@ class Trainer:
         figures = dict(zip(TERMS, distributed.sum_(sums).tolist()))
         self._check_finite(figures, norm, batches)
         return {
-            **figures, "tokens": tokens, "units": units, "frames": frames, "rate": rate, "norm": norm
+            **figures,
+            "tokens": tokens,
+            "units": units,
+            "frames": frames,
+            "rate": rate,
+            "norm": norm,
         }
 
     def _backward(self, batch: Batch, tokens: float, units: float) -> dict[str, torch.Tensor]:

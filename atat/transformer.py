@@ -25,8 +25,8 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
 class Dropout(nn.Module):
     """Dropout whose random numbers are cheap on a CPU, where they otherwise cost a tenth of a step.
 
-    One random byte decides about a value, so the rate is a multiple of 1/256; what is kept is scaled
-    by exactly that rate.
+    One random byte decides about a value, so the rate is a multiple of 1/256; what is kept is
+    scaled by exactly that rate.
     """
 
     def __init__(self, rate: float) -> None:
@@ -54,9 +54,7 @@ def attend(
     in bf16 on a CPU takes about three times as long (measured at T of 20 to 100).
     """
     if not (query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad):
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=causal
-        )
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if causal:
         size = scores.shape[-1]
@@ -148,9 +146,7 @@ class CrossAttention(Heads):
         key, value = self.memory(memory).chunk(2, dim=-1)
         return self.split(key).contiguous(), self.split(value).contiguous()
 
-    def forward(
-        self, x: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """x (B, U, D); mask (B, 1, 1, S) -> (B, U, D)."""
         query = self.split(self.query(x))
         return self.join(attend(query, *keys_values, mask))
@@ -245,9 +241,7 @@ class DecoderLayer(nn.Module):
     def _rest(
         self, x: Tensor, keys_values: tuple[Tensor, Tensor], memory_mask: Tensor | None
     ) -> Tensor:
-        x = x + self.dropout(
-            self.cross_attention(self.cross_norm(x), keys_values, memory_mask)
-        )
+        x = x + self.dropout(self.cross_attention(self.cross_norm(x), keys_values, memory_mask))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 

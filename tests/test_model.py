@@ -60,8 +60,15 @@ def test_padding_changes_nothing(model, tokenizer, audio):
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1), (2, 2)])
 def test_padding_changes_nothing_whatever_strides_and_pools(strides):
     settings = AudioEncoderSettings(
-        mel_bins=13, conv_channels=(3, 4), time_stride=strides, freq_stride=strides,
-        time_pool=(2, 3), freq_pool=(2, 1), layers=1, heads=2, feed_forward=16,
+        mel_bins=13,
+        conv_channels=(3, 4),
+        time_stride=strides,
+        freq_stride=strides,
+        time_pool=(2, 3),
+        freq_pool=(2, 1),
+        layers=1,
+        heads=2,
+        feed_forward=16,
     )
     torch.manual_seed(1)
     encoder = AudioEncoder(settings, 8).eval()
@@ -204,7 +211,9 @@ def test_a_bert_from_a_local_folder_is_the_text_encoder(tmp_path, tokenizer):
     model, _ = build_model(replace(tiny.MODEL, text_encoder=text), tokenizer)
     ids = build_source(text, tokenizer)("play the song")
     assert ids == [2, *(words.index(word) for word in ("play", "the", "song")), 3]
-    memory, _ = model.eval().encode(False, torch.tensor([ids, [*ids[:3], 0, 0]]), torch.tensor([5, 3]))
+    memory, _ = model.eval().encode(
+        False, torch.tensor([ids, [*ids[:3], 0, 0]]), torch.tensor([5, 3])
+    )
     own, _ = model.encode(False, torch.tensor([ids[:3]]), torch.tensor([3]))
     assert memory.shape == (2, 5, 32)
     torch.testing.assert_close(memory[1, :3], own[0], atol=1e-5, rtol=1e-4)
@@ -215,7 +224,12 @@ def test_an_espnet_encoder_is_the_audio_encoder_with_weights_of_an_espnet_model(
     tmp_path, tokenizer, name
 ):
     audio = AudioEncoderSettings(
-        kind="espnet", espnet_name=name, mel_bins=80, layers=1, heads=2, feed_forward=32,
+        kind="espnet",
+        espnet_name=name,
+        mel_bins=80,
+        layers=1,
+        heads=2,
+        feed_forward=32,
         espnet_options={"cgmlp_linear_units": 32} if name == "e_branchformer" else {},
     )
     settings = replace(tiny.MODEL, audio_encoder=audio)

@@ -38,7 +38,9 @@ class TableScorer:
 
     def keep(self, utterances):
         self.prefixes = [
-            p for u in utterances for p in self.prefixes[int(u) * self.beam : (int(u) + 1) * self.beam]
+            p
+            for u in utterances
+            for p in self.prefixes[int(u) * self.beam : (int(u) + 1) * self.beam]
         ]
 
 

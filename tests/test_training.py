@@ -97,7 +97,7 @@ def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers):
 
 
 def test_cutting_a_step_into_more_batches_changes_nothing(corpus, tmp_path):
-    # A large eps: Adam would otherwise blow rounding errors of near-zero gradients up to its full step.
+    # With a small eps Adam would blow rounding errors of zero gradients up to its full step.
     optim = OptimSettings(schedule="constant", peak=1e-2, warmup=1, eps=1e-2)
     fixed = settings(corpus, steps=3, model=tiny.without_dropout(), optim=optim)
     for name, frames in (("whole", 40000), ("cut", 250)):
@@ -133,7 +133,9 @@ def test_decoded_from_the_command_line_as_by_the_recognizer(corpus, trained, tmp
     assert right > 0.7 * len(utterances)
     about = json.loads((tmp_path / "out" / "decode.json").read_text())
     assert about["utterances"] == 12 and about["beam"] == 4
-    nbest = [json.loads(line) for line in (tmp_path / "out" / "nbest.jsonl").read_text().splitlines()]
+    nbest = [
+        json.loads(line) for line in (tmp_path / "out" / "nbest.jsonl").read_text().splitlines()
+    ]
     assert all(entry["nbest"][0]["text"] == hypotheses[entry["utt"]] for entry in nbest)
     capsys.readouterr()
     decode.main(arguments)
@@ -158,7 +160,9 @@ def test_interrupted_decoding_goes_on_where_it_stopped(corpus, trained, tmp_path
     decode.main(arguments)
     assert sum(calls) - calls[2] == 12
     for name in ("hyp", "nbest.jsonl"):
-        assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()
+        assert (tmp_path / "straight" / name).read_bytes() == (
+            tmp_path / "broken" / name
+        ).read_bytes()
 
 
 def test_text_and_audio_of_one_object(corpus, trained):
@@ -198,9 +202,7 @@ def test_a_new_domain_extends_the_vocabulary_and_freezes_what_is_known(corpus, t
 def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
     init = InitSettings(model=str(trained), part="audio_encoder", unfreeze=((2, 0.0),))
     slu = (Source(str(corpus / "train"), "slu"),)
-    train(
-        settings(corpus, init=init, train=slu, steps=2, valid=ValidSettings()), tmp_path / "exp"
-    )
+    train(settings(corpus, init=init, train=slu, steps=2, valid=ValidSettings()), tmp_path / "exp")
     before, after = packed.load(trained).model.state_dict(), weights(tmp_path / "exp")
     assert not any(name.startswith("text_encoder.") for name in after)
     for name, value in after.items():
@@ -233,7 +235,9 @@ def test_zero_shot_needs_pretraining_on_audio_and_text(corpus, tmp_path):
         train(replace(run, zero_shot=False), tmp_path / "other")
 
 
-def test_a_tokenizer_of_other_pieces_or_a_run_of_other_settings_is_refused(corpus, trained, tmp_path):
+def test_a_tokenizer_of_other_pieces_or_a_run_of_other_settings_is_refused(
+    corpus, trained, tmp_path
+):
     from atat.tokenizer import Tokenizer
 
     Tokenizer.train(["other words altogether"] * 9, ["[IN:PLAY"], 300).save(tmp_path / "other")
@@ -273,15 +277,17 @@ def test_mlm_masks_whole_words_of_the_audio_freshly_each_time(corpus):
         words = masked.alignments[example.utterance]
         silent = (example.source == np.float32(LOG_FLOOR)).all(axis=1)
         hidden = [
-            word
-            for word in words
-            if silent[slice(*frames_touching(word.start, word.end))].all()
+            word for word in words if silent[slice(*frames_touching(word.start, word.end))].all()
         ]
         covered = np.zeros(len(silent), dtype=bool)
         for word in hidden:
             covered[slice(*frames_touching(word.start, word.end))] = True
-        assert (covered == silent).all() and example.target[1:] == plain.example(draw % 40).target[1:]
-        np.testing.assert_array_equal(example.source[~silent], plain.example(draw % 40).source[~silent])
+        assert (covered == silent).all() and example.target[1:] == plain.example(draw % 40).target[
+            1:
+        ]
+        np.testing.assert_array_equal(
+            example.source[~silent], plain.example(draw % 40).source[~silent]
+        )
         counts.append(len(hidden))
         chosen.add((example.utterance, tuple(word.text for word in hidden)))
     assert min(counts) == 1  # of four words, 15 % is less than one: one is hidden

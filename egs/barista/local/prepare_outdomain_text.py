@@ -42,8 +42,10 @@ def snips(folder: Path, part: str) -> Iterator[Tree]:
     paths = [path / pattern.format(path.name) for path in sorted(folder.iterdir()) if path.is_dir()]
     paths = [path for path in paths if path.is_file()]
     if not paths:
-        raise InputError(f"{folder}: no <Intent>/{pattern.format('<Intent>')}; expected SNIPS' "
-                         "folder 2017-06-custom-intent-engines")
+        raise InputError(
+            f"{folder}: no <Intent>/{pattern.format('<Intent>')}; expected SNIPS' "
+            "folder 2017-06-custom-intent-engines"
+        )
     for path in paths:
         intent = path.parent.name
         for number, entry in enumerate(_read_json(path)[intent], 1):
@@ -65,8 +67,9 @@ def top(folder: Path, part: str, lost: Counter[str]) -> Iterator[Tree]:
     for number, line in enumerate(read_lines(path), 1):
         columns = line.split("\t")
         if len(columns) != 3:
-            raise InputError(f"{path}:{number}: found {len(columns)} columns, expected 3: "
-                             "sentence, tokens, tree")
+            raise InputError(
+                f"{path}:{number}: found {len(columns)} columns, expected 3: sentence, tokens, tree"
+            )
         try:
             yield normalize_tree(parse(columns[2]))
         except SemanticsError:
@@ -84,16 +87,24 @@ def librispeech(path: Path, part: str) -> Iterator[str]:
 
 def to_speak(texts: list[str], shortest: int, longest: int) -> list[str]:
     """Different sentences of such a length in words, of plain letters only."""
-    return [text for text in dict.fromkeys(texts)
-            if shortest <= len(text.split()) <= longest and re.fullmatch(r"[a-z' ]+", text)]
+    return [
+        text
+        for text in dict.fromkeys(texts)
+        if shortest <= len(text.split()) <= longest and re.fullmatch(r"[a-z' ]+", text)
+    ]
 
 
 def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
     """Write a data dir of text and semantics; the corpus is the speaker."""
     utterances = [
-        kaldi.Utterance(id=f"{corpus}-{number:06d}", speaker=corpus, text=" ".join(words(tree)),
-                        semantics=to_string(tree))
-        for corpus, listed in trees.items() for number, tree in enumerate(dict.fromkeys(listed))
+        kaldi.Utterance(
+            id=f"{corpus}-{number:06d}",
+            speaker=corpus,
+            text=" ".join(words(tree)),
+            semantics=to_string(tree),
+        )
+        for corpus, listed in trees.items()
+        for number, tree in enumerate(dict.fromkeys(listed))
     ]
     kaldi.write(folder, utterances)
     print(f"{folder}: {len(utterances)} sentences")
@@ -136,8 +147,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1, help="draws sentences and voices")
     options = parser.parse_args(argv)
     if not (options.snips_nlu or options.top or options.librispeech_text):
-        raise InputError("no corpus given; name one at least: --snips_nlu, --top, "
-                         "--librispeech_text")
+        raise InputError(
+            "no corpus given; name one at least: --snips_nlu, --top, --librispeech_text"
+        )
     spoken: set[str] = set()
     for part, count in (("dev", options.dev), ("train", options.spoken)):
         prepare(options, part, count, spoken)
@@ -156,11 +168,14 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
     texts = [" ".join(words(tree)) for listed in trees.values() for tree in listed]
     if options.librispeech_text:
         texts += librispeech(options.librispeech_text, part)
-    sentences = [text for text in to_speak(texts, options.min_words, options.max_words)
-                 if text not in spoken]
+    sentences = [
+        text for text in to_speak(texts, options.min_words, options.max_words) if text not in spoken
+    ]
     generator = random.Random(f"{part} {options.seed}")
     generator.shuffle(sentences)
-    meanings = {" ".join(words(tree)): to_string(tree) for listed in trees.values() for tree in listed}
+    meanings = {
+        " ".join(words(tree)): to_string(tree) for listed in trees.values() for tree in listed
+    }
     spoken.update(sentences[:count])
     casts = cast(options.voices, part, generator)
     for name, chosen in (
@@ -168,10 +183,16 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
         ("tts_outdomain", [text for text in sentences[:count] if text not in meanings]),
     ):
         if chosen:
-            write_spoken(options.out / name / part,
-                         [Sentence(text, meanings.get(text)) for text in chosen], casts, generator)
-    print(f"{part}: {len(texts) - len(sentences)} of {len(texts)} sentences are too short or long, "
-          f"said already or hold odd letters; lost: {dict(lost) or 'none'}")
+            write_spoken(
+                options.out / name / part,
+                [Sentence(text, meanings.get(text)) for text in chosen],
+                casts,
+                generator,
+            )
+    print(
+        f"{part}: {len(texts) - len(sentences)} of {len(texts)} sentences are too short or long, "
+        f"said already or hold odd letters; lost: {dict(lost) or 'none'}"
+    )
 
 
 if __name__ == "__main__":
