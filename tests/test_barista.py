@@ -1,4 +1,4 @@
-"""The barista recipe's local commands: the grammar, the labels, noise, endpoints, folds, decoding."""
+"""The barista recipe's local commands: grammar, labels, noise, endpoints, folds, decoding."""
 
 from __future__ import annotations
 
@@ -181,7 +181,8 @@ def test_dirty_labels_are_listed_and_counted(local: Any, tmp_path: Path) -> None
 
 
 def test_noise_is_mixed_at_its_level_once_and_reproducibly(local: Any, tmp_path: Path) -> None:
-    corpus = small_corpus(tmp_path / "corpus", {f"{n}.wav": label(coffeeDrink="latte") for n in "abc"})
+    labels = {f"{name}.wav": label(coffeeDrink="latte") for name in "abc"}
+    corpus = small_corpus(tmp_path / "corpus", labels)
     command = ["--corpus", str(corpus), "--out", str(tmp_path / "data"), "--snrs", "6"]
     local("prepare_barista").main(command)
     noisy = kaldi.load(tmp_path / "data" / "noisy_06")
@@ -255,7 +256,8 @@ def test_text_of_train_and_dev_is_disjoint_and_repeatable(
     assert len(dev) == 20 and len(train) == 150 + 432
     assert not {one.text for one in train} & {one.text for one in dev}
     for path in sorted((tmp_path / "one").rglob("*/*/*")):
-        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == other.read_bytes()
     spoken = kaldi.load(tmp_path / "one" / "tts_barista" / "train")
     voices = kaldi.read_table(tmp_path / "one" / "tts_barista" / "train" / "spk2voice")
     assert {one.speaker for one in spoken} == set(voices)
@@ -275,13 +277,14 @@ def test_human_speech_gets_plain_text_and_speakers_of_its_own(
         local("prepare_human").main(["--speechocean", str(tmp_path), "--out", str(tmp_path)])
 
 
-def test_commands_of_other_domains_become_trees(local: Any, data_root: Path, tmp_path: Path) -> None:
+def test_commands_of_other_domains_become_trees(local: Any, tmp_path: Path) -> None:
     folder = tmp_path / "snips" / "PlayMusic"
     folder.mkdir(parents=True)
     data = [{"text": "Play "}, {"text": "Hey, Jude", "entity": "album"}, {"text": " please."}]
     for name in ("train_PlayMusic_full.json", "validate_PlayMusic.json"):
         (folder / name).write_text(json.dumps({"PlayMusic": [{"data": data}]}), encoding="utf-8")
-    local("prepare_outdomain_text").main(["--snips_nlu", str(folder.parent), "--out", str(tmp_path)])
+    prepare = local("prepare_outdomain_text").main
+    prepare(["--snips_nlu", str(folder.parent), "--out", str(tmp_path)])
     (one,) = kaldi.load(tmp_path / "nlu_outdomain" / "train")
     assert one.text == "play hey jude please"
     assert one.semantics == "[IN:PLAY_MUSIC play [SL:ALBUM hey jude ] please ]"
@@ -313,7 +316,8 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
     cut = journal[: journal.rindex("\n", 0, -1) + 20]  # interrupted in the middle of the last line
     (tmp_path / "decoded" / "journal.jsonl").write_text(cut, encoding="utf-8")
     jobs = []
-    monkeypatch.setattr(sphinx.parallel, "run", lambda work, todo, nj: jobs.extend(todo) or map(work, todo))
+    monkeypatch.setattr(sphinx.parallel, "run",
+                        lambda work, todo, nj: jobs.extend(todo) or map(work, todo))
     local("pocketsphinx_grammar").main(command)
     assert len(jobs) == 1
     assert kaldi.read_table(tmp_path / "decoded" / "hyp") == heard

@@ -37,7 +37,9 @@ def is_dev(speaker: str, share: float) -> bool:
     return _hash(f"dev {speaker}") < share * 2**64
 
 
-def write_part(folder: Path, utterances: Sequence[kaldi.Utterance], keep: Keep, source: Path) -> int:
+def write_part(
+    folder: Path, utterances: Sequence[kaldi.Utterance], keep: Keep, source: Path
+) -> int:
     """Write those utterances of a data dir, with their groups; returns how many they are."""
     chosen = [utterance for utterance in utterances if keep(utterance)]
     if not chosen:
@@ -84,12 +86,12 @@ def main(argv: list[str] | None = None) -> None:
         def is_train(one: kaldi.Utterance, fold: int = fold) -> bool:
             return not is_test(one, fold) and not is_dev(one.speaker, options.dev_share)
 
-        counts = {
-            "train": write_part(out / "train", silent, is_train, options.data),
-            "dev": write_part(out / "dev", silent, lambda one: not is_test(one) and not is_train(one),
-                              options.data),
-            "test": write_part(out / "test", silent, is_test, options.data),
-        }
+        def is_rest(one: kaldi.Utterance, fold: int = fold) -> bool:
+            return not is_test(one, fold) and not is_train(one, fold)
+
+        parts: dict[str, Keep] = {"train": is_train, "dev": is_rest, "test": is_test}
+        counts = {name: write_part(out / name, silent, keep, options.data)
+                  for name, keep in parts.items()}
         if spoken:
             counts["train_text"] = write_part(out / "train_text", spoken, is_train, options.data)
         for folder, listed in others.items():

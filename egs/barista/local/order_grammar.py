@@ -230,7 +230,7 @@ def _sequence(tokens: Sequence[str], at: int, where: str) -> tuple[tuple[Item, .
             items.append(choice)
             continue
         if token.startswith("$"):
-            kind, colon, name = token[1:].partition(":")
+            kind, _, name = token[1:].partition(":")
             if not kind or not name:
                 raise InputError(f"{where}: found {token!r}, expected $type:name")
             items.append(Slot(kind, name))

@@ -56,7 +56,8 @@ def corpus_folder(folder: str | Path) -> Path:
         return folder.resolve()
     for candidate in [*folder.resolve().parents][:3]:
         if (candidate / LABELS).is_file():
-            raise InputError(f"{folder}: lies inside the corpus; give its root: --corpus {candidate}")
+            raise InputError(f"{folder}: lies inside the corpus; give its root: "
+                             f"--corpus {candidate}")
     for found in sorted(folder.glob(f"*/{LABELS}")):
         root = found.parents[len(LABELS.parts) - 1]
         raise InputError(f"{folder}: the corpus is one folder further down: --corpus {root}")

@@ -23,7 +23,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from order_grammar import Grammar, load as load_grammar
+from order_grammar import load as load_grammar
 from picovoice import GRAMMAR, NOISE, Findings, corpus_folder, read_labels, recordings
 
 from atat import audio, cli, kaldi
@@ -41,7 +41,7 @@ def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi.Utteran
     Raises InputError when more than the share `max_lost` of the recordings must be left out.
     """
     findings = Findings()
-    grammar: Grammar = load_grammar(corpus / GRAMMAR)
+    grammar = load_grammar(corpus / GRAMMAR)
     labels = read_labels(corpus, grammar, findings)
     paths = recordings(corpus, labels, findings)
     with atomic_write(out / "label_findings.txt") as stream:
@@ -92,8 +92,8 @@ def prepare_noisy(
     """
     from tqdm import tqdm
 
-    checksums = {name: hashlib.sha256(noise.tobytes()).hexdigest() for name, noise in noises.items()}
-    recipe = json.dumps({"seed": seed, "snr_db": snr_db, "noises": checksums}, sort_keys=True)
+    sums = {name: hashlib.sha256(noise.tobytes()).hexdigest() for name, noise in noises.items()}
+    recipe = json.dumps({"seed": seed, "snr_db": snr_db, "noises": sums}, sort_keys=True)
     stamp = out / "mixing.json"
     same = stamp.is_file() and stamp.read_text(encoding="utf-8") == recipe
     if not same:

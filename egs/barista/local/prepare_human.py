@@ -1,6 +1,7 @@
 """Human speech of other corpora, with its transcripts, for the asr task.
 
-    python local/prepare_human.py --speechocean ~/speechocean762 --librispeech ~/LibriSpeech --out data
+    python local/prepare_human.py --speechocean ~/speechocean762 --librispeech ~/LibriSpeech \\
+        --out data
 
 writes `human_train`, `human_dev` (other speakers of the same material) and `human_test`
 (speechocean762's own test speakers); `utt2group` names the corpus. Both corpora are optional. Of
@@ -51,7 +52,8 @@ def speechocean(folder: Path, part: str) -> list[Recording]:
     recordings = []
     for number, (key, wav) in enumerate(wavs.items(), 1):
         if key not in texts or key not in speakers:
-            raise InputError(f"{tables / 'wav.scp'}:{number}: {key!r} is missing in text or utt2spk")
+            raise InputError(f"{tables / 'wav.scp'}:{number}: {key!r} is missing in text or "
+                             "utt2spk; fetch the corpus again or drop the line")
         speaker = f"so{speakers[key]}"
         recordings.append(Recording(f"{speaker}-{key}", speaker, folder / wav, texts[key],
                                     "speechocean762"))

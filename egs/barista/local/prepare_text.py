@@ -97,7 +97,9 @@ def main(argv: list[str] | None = None) -> None:
     }
     for part, sources in parts.items():
         write_text(options.out / "text_barista" / part, grammar, sources)
-        spoken = [understood(grammar, raw) for raw in sum(reversed(sources.values()), [])]
+        # The published sentences first: they are all spoken.
+        spoken = [understood(grammar, raw) for listed in reversed(sources.values())
+                  for raw in listed]
         generator = random.Random(f"voices {part} {options.seed}")
         casts = cast(options.voices, part, generator)
         write_spoken(options.out / "tts_barista" / part, spoken[:options.spoken], casts, generator)

@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Heard:
-    """What was recognised: words ("" for nothing), and where the first begins and the last ends (s).
+    """What was recognised: words ("" for nothing), from where to where (s).
 
     `seconds` is the length of the recording, `wall_seconds` what the decoding of it took.
     """
