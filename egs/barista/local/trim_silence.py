@@ -3,7 +3,7 @@
     python local/trim_silence.py --data data/real --out data/real_trimmed
 
 The recordings of the benchmark are mostly silence (about 1.2 s before the order and 4 s behind
-it, in 8.7 s); synthetic speech and read speech begin and end with the words. The endpoints come
+it, in 8.3 s); synthetic speech and read speech begin and end with the words. The endpoints come
 from the levels of the recording alone, so that they can be had at test time as in training: from
 the first to the last 20 ms which are louder than the background and not far below the loud parts,
 a margin on both sides. Short clicks don't count. Where nothing stands out, all is kept; in kitchen
