@@ -7,7 +7,7 @@ the paper's (AT-AT, "Experimental Details") wherever it gives one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Optional
 
 from atat.errors import InputError
@@ -216,3 +216,13 @@ class TrainSettings:
             raise InputError("key `train` is empty; list at least one {data, task}")
         if self.augment.needs_waveform and self.features != "wav":
             raise InputError("speeds, noise, reverb and filter work on audio: set `features: wav`")
+
+    def model_of_mix(self) -> ModelSettings:
+        """The model without an encoder that no task of the mix reads with."""
+        sources = {TASKS[source.task].source for source in self.train}
+        model = self.model
+        if "text" not in sources:
+            model = replace(model, text_encoder=None)
+        if "audio" not in sources:
+            model = replace(model, audio_encoder=None)
+        return model

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +173,7 @@ def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
                     f"{settings.init.model} has none"
                 )
         return packed, loaded
-    model_settings = _needed_parts(settings)
+    model_settings = settings.model_of_mix()
     model, units = build_model(model_settings, tokenizer)
     text = model_settings.text_encoder
     packed = packs.Packed(
@@ -194,17 +193,6 @@ def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
                 "python -m atat.cmvn"
             )
     return packed, loaded
-
-
-def _needed_parts(settings: TrainSettings) -> Any:
-    """The model's settings without an encoder that no task of the mix reads with."""
-    sources = {TASKS[source.task].source for source in settings.train}
-    model = settings.model
-    if "text" not in sources:
-        model = replace(model, text_encoder=None)
-    if "audio" not in sources:
-        model = replace(model, audio_encoder=None)
-    return model
 
 
 def _load_audio_encoder(packed: "Packed", settings: TrainSettings) -> set[str]:

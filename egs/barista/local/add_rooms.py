@@ -82,8 +82,9 @@ def main(argv: list[str] | None = None) -> None:
     kaldi.write(
         options.out,
         [
-            replace(u, wav=str(path), start=None, end=None, recording=None, feats=None,
-                    num_frames=None)
+            replace(
+                u, wav=str(path), start=None, end=None, recording=None, feats=None, num_frames=None
+            )
             for u, path in jobs
         ],
     )
