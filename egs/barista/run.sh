@@ -83,12 +83,10 @@ if stage 3 "Wording of the recordings by pocketsphinx told the label, and folds"
 fi
 
 if stage 4 "LFB and their mean and variance"; then
-  for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}"; do
+  for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" \
+    "${tests[@]/%/_trimmed}"; do
     python -m atat.features --data "data/$name" --arks "lfb/$name" --nj "$nj" --compress
   done
-  python -m atat.features --data "${tests[@]/#/data/}" --arks lfb/test --nj "$nj" --compress
-  python -m atat.features --data $(printf 'data/%s_trimmed ' "${tests[@]}") --arks lfb/test \
-    --nj "$nj" --compress
   python -m atat.cmvn --data data/human_train data/tts_commands/train{,_rooms} --out data/cmvn.ark
 fi
 
@@ -122,7 +120,8 @@ if stage 8 "Decode clean and noisy recordings; pocketsphinx, alone and before ou
       --out "$exp/pocketsphinx_grammar/decode_$name" --nj "$nj"
   done
   for ((fold = 0; fold < folds; fold++)); do decode "folds/$fold" "folds/$fold/test" real; done
-  python local/pocketsphinx_transcribe.py --data data/real_trimmed --out data/real_heard --nj "$nj"
+  python local/pocketsphinx_transcribe.py --data data/real_trimmed --out data/real_heard \
+    --lm_text data/text_barista/train --nj "$nj"
   decode zeroshot real_heard heard nlu
 fi
 

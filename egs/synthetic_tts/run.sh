@@ -3,6 +3,7 @@
 # it, and a table of how well it understands. No network is needed once the packages are installed.
 #
 #   egs/synthetic_tts/run.sh                              every step in small, for 2 CPU cores
+#   egs/synthetic_tts/run.sh --size mini                  the same in two minutes; learns nothing
 #   egs/synthetic_tts/run.sh --size full --seeds "1 2 3"  what the committed RESULTS.md is made with
 #
 # The assistant plays music and reads books. Music is learned from speech; books come only in
@@ -12,7 +13,7 @@
 # 8 decode, 9 score, 10 demo. Interrupted, the same command continues where it stopped.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
-option size tiny "tiny or full"
+option size tiny "mini, tiny or full"
 option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
 number_option vocab_size 500 "word pieces at most; with fewer words there are fewer"
 path_option exp "" "folder of models and results; exp/SIZE unless given"
@@ -20,11 +21,13 @@ parse_options "$@"
 
 data=data/$size
 exp=${exp:-exp/$size}
-# The committed table is the full one; the tiny one stays with its models.
+conf=conf/$size
+# The committed table is the full one; the others stay with their models.
 case $size in
   full) results=RESULTS.md note="" ;;
   tiny) results=$exp/RESULTS.md note="Miniature (--size tiny): shows every step, not what the model can do" ;;
-  *) refuse "--size is tiny or full, found '$size'" ;;
+  mini) results=$exp/RESULTS.md note="Mini (--size mini): a few steps of training, to see every stage run" ;;
+  *) refuse "--size is mini, tiny or full, found '$size'" ;;
 esac
 [[ $seeds =~ ^[0-9]+(\ [0-9]+)*$ ]] || refuse "--seeds wants whole numbers, found '$seeds'"
 
@@ -50,20 +53,28 @@ decodings=(
   "books_e2e test_books slu"
   "books_e2e test_books_real slu"
   "books_zeroshot test_books slu"
+  "books_zeroshot test_books slu well_formed"
   "books_zeroshot test_books_real slu"
   "books_zeroshot test_books nlu"
   "books_replay test_books slu"
+  "books_replay test_books slu well_formed"
   "books_replay test_books_real slu"
   "books_tts test_books slu"
   "books_tts test_books slu well_formed"
   "books_tts test_books_real slu"
 )
 
+# Mini trains and decodes a part of what tiny does, with the same settings, for a few steps.
+if [ "$size" = mini ]; then
+  conf=$exp/conf
+  decodings=("pretrain test_music slu" "pretrain test_music asr" "books_zeroshot test_books slu well_formed")
+fi
+
 # train NAME [START]: queue, for each seed, a training from scratch or from START of the same seed.
 train() {
   local name=$1 start=${2:-} seed
   for seed in $seeds; do
-    queue atat.train --config "conf/$size/$name.yaml" --out "$exp/$name/seed$seed" \
+    queue atat.train --config "$conf/$name.yaml" --out "$exp/$name/seed$seed" \
       --seed "$seed" ${start:+--init "$exp/$start/seed$seed/model"}
   done
 }
@@ -119,6 +130,13 @@ if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of books"; 
     --vocab_size "$vocab_size" --out "$data/tokenizer"
   python -m atat.tokenizer extend --tokenizer "$data/tokenizer" --data "$data/train_books_text" \
     --out "$data/tokenizer_books"
+fi
+
+if [ "$size" = mini ]; then
+  mkdir -p "$conf"
+  for file in conf/tiny/*.yaml; do
+    sed "s|data/tiny/|$data/|; s|^steps: .*|steps: 6|" "$file" >"$conf/${file##*/}"
+  done
 fi
 
 if stage 6 "Pretrain: speech to meaning alone (E2E), and all tasks (AT-AT)"; then

@@ -43,6 +43,8 @@ class Size:
 
 
 SIZES = {
+    "mini": Size({"music": 60, "books": 40, "everyday": 40}, 8, 10,
+                 {"train": 20, "dev": 6, "test": 10}),
     "tiny": Size({"music": 1500, "books": 800, "everyday": 800}, 150, 200,
                  {"train": 80, "dev": 20, "test": 40}),
     "full": Size({"music": 12000, "books": 6000, "everyday": 6000}, 500, 1000,
