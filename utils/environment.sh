@@ -1,6 +1,7 @@
 # The Python environment, for shell scripts that source this file. Knows nothing of recipes.
 
-atat_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Through symbolic links to where the files are: there is one environment for all of them.
+atat_root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 atat_venv=${ATAT_VENV:-$atat_root/tools/venv}
 # Made absolute now, since scripts change their folder.
 [[ $atat_venv == /* ]] || atat_venv=$PWD/$atat_venv
