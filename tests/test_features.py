@@ -265,13 +265,16 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
 
 def test_interrupted_and_continued_is_uninterrupted(tmp_path: Path) -> None:
     data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
-    slow = {key: f"sleep 0.2; cat {wav} |"
-            for key, wav in kaldi.read_table(data / "wav.scp").items()}
-    kaldi.write_table(data / "wav.scp", slow)
+    # The last utterance waits until the stage has been interrupted, however slow the machine is.
+    gate, wavs = tmp_path / "gate", kaldi.read_table(data / "wav.scp")
+    last = max(wavs)
+    wavs[last] = f"while [ ! -e {gate} ]; do sleep 0.05; done; cat {wavs[last]} |"
+    kaldi.write_table(data / "wav.scp", wavs)
     stage = run_stage(data, arks, "--allow_pipes")
     while not list(arks.glob("*.made")) and stage.poll() is None:
         time.sleep(0.02)
     stage.send_signal(signal.SIGINT)
+    gate.touch()
     message = stage.communicate()[1]
     assert stage.returncode == 130 and "run the same command again" in message
     assert "Traceback" not in message
