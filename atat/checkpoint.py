@@ -49,10 +49,24 @@ def found(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("checkpoint-*.pt") if _NAME.fullmatch(path.name))
 
 
-def keep_last(folder: Path, count: int) -> None:
-    """Remove all checkpoints but the last `count` (at least one stays)."""
-    for path in found(folder)[: -max(count, 1)]:
-        path.unlink()
+def scheduled(folder: Path, every: int) -> list[Path]:
+    """Checkpoints that an uninterrupted run would have, too: each `every` steps, and the last."""
+    paths = found(folder)
+    return [path for path in paths if _step(path) % every == 0 or path == paths[-1]]
+
+
+def keep_last(folder: Path, count: int, every: int) -> None:
+    """Remove all but the last `count` checkpoints of the schedule, and the newest."""
+    kept = set(scheduled(folder, every)[-max(count, 1) :])
+    for path in found(folder):
+        if path not in kept:
+            path.unlink()
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
 
 
 def average(paths: Sequence[Path]) -> dict[str, Tensor]:

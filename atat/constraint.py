@@ -40,7 +40,10 @@ class TreeConstraint:
         size, first = tokenizer.vocab_size, tokenizer.first_piece_id
         self._pieces = torch.zeros(size, dtype=torch.bool)
         self._pieces[first : first + tokenizer.num_pieces] = True
+        self._pieces[first] = False  # <unk>, which stands for nothing
         starts = [id_ for id_ in range(size) if tokenizer.is_word_start(id_)]
+        # A blank alone is no word yet: what begins with it would let an empty slot out.
+        starts = [id_ for id_ in starts if tokenizer.decode([id_]).strip()]
         self._word_starts = torch.zeros(size, dtype=torch.bool)
         self._word_starts[starts] = True
         self._cache: dict[tuple[object, ...], Tensor] = {}

@@ -153,7 +153,7 @@ class TaskData:
         """Start and end (s) of the words that mlm hides: mask_words of them, at least one."""
         words = self.alignments[utterance.id]
         wanted = self.encoding.mask_words * len(words)
-        # Rounding at random keeps the mean share exact for short utterances, too.
+        # Rounding at random keeps the mean share exact, where it is a word at all.
         count = max(1, int(wanted + rng.random()))
         chosen = rng.choice(len(words), size=min(count, len(words)), replace=False)
         return [(words[i].start, words[i].end) for i in sorted(chosen)]
@@ -185,6 +185,9 @@ class TaskData:
             if not getattr(utterance, field):
                 self.lost[utterance.id] = f"no {field}"
                 return False
+        if self.is_audio and self._length(utterance) < 1:
+            self.lost[utterance.id] = "shorter than one frame (25 ms)"
+            return False
         if self.task.masked and not self.alignments.get(utterance.id):
             self.lost[utterance.id] = "no word alignment"
             return False

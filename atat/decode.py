@@ -69,6 +69,8 @@ def main(argv: list[str] | None = None) -> None:
         "--device", default="auto", help="cpu, cuda, or auto: cuda where there is one"
     )
     options = parser.parse_args(argv)
+    if options.max_length < (3 if options.well_formed else 1):
+        raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
     if is_finished(options):
         print(f"{options.out}: finished before; remove the folder to decode anew")
         return

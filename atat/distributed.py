@@ -6,6 +6,7 @@ parameters may freeze and thaw in between, and every rank may have another numbe
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterable
 
@@ -14,16 +15,19 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+# Rank 0 validates and packs while the others wait for it.
+TIMEOUT = datetime.timedelta(hours=6)
+
+
 def start() -> torch.device:
     """Join the group that torchrun describes, if any; the device this process works on."""
     gpu = torch.cuda.is_available()
-    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if gpu else "gloo")
-    if not gpu:
-        return torch.device("cpu")
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    torch.cuda.set_device(local)
-    return torch.device("cuda", local)
+    if gpu:
+        torch.cuda.set_device(local)
+    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if gpu else "gloo", timeout=TIMEOUT)
+    return torch.device("cuda", local) if gpu else torch.device("cpu")
 
 
 def stop() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from atat.errors import InputError
 from atat.settings import AudioEncoderSettings
+from atat.transformer import length_mask
 
 ENCODERS = {
     "transformer": ("espnet2.asr.encoder.transformer_encoder", "TransformerEncoder"),
@@ -50,6 +51,8 @@ class EspnetEncoder(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> memory (B, T', D), lengths (B,)."""
+        # Its convolutions reach over the end: what they find there must not depend on the batch.
+        features = features * length_mask(lengths, features.shape[1])[..., None]
         memory, lengths, _ = self.encoder(features, lengths)
         return memory, lengths
 

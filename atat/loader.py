@@ -5,6 +5,7 @@ A step's batches are a pure function of its number: resuming means starting at a
 
 from __future__ import annotations
 
+import signal
 import zlib
 from collections.abc import Sequence
 
@@ -50,12 +51,15 @@ def step_loader(
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_start_worker if workers else None,
     )
 
 
-def _one_thread(_: int) -> None:
+def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
+    # Ctrl-C reaches every process of the terminal; the trainer decides when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def in_order(data: TaskData, budget: int, limit: int | None = None) -> list[list[int]]:

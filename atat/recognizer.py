@@ -84,6 +84,11 @@ class Recognizer:
         self.precision = precision
         self.device = next(packed.model.parameters()).device
         pairs = None if any_pair else packed.pairs
+        if well_formed and pairs is not None and not pairs:
+            raise InputError(
+                "well-formed decoding knows no pairs of tags: the model was trained on no trees; "
+                "allow any pair, or decode without"
+            )
         self.constraint = TreeConstraint(packed.tokenizer, pairs) if well_formed else None
 
     @classmethod
@@ -112,7 +117,11 @@ class Recognizer:
             return self.recognize([self.text_source(normalize(text))], task)[0]
         if not isinstance(audio, np.ndarray):
             audio = audio_files.load(audio, resample=True)
-        return self.recognize([self.features(audio)], task)[0]
+        if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating):
+            raise InputError(
+                f"expected samples (T,) in [-1, 1] as floats, found {audio.dtype} {audio.shape}"
+            )
+        return self.recognize([self.features(audio.astype(np.float32, copy=False))], task)[0]
 
     def features(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T,) at 16 kHz -> filterbank frames (T', F)."""
@@ -127,6 +136,8 @@ class Recognizer:
     def recognize(self, sources: Sequence[np.ndarray], task: str) -> list[Recognition]:
         """Sources (T, F) or (S,) of one task -> what was understood of each."""
         self.check_task(task)
+        if any(len(source) == 0 for source in sources):
+            raise InputError("a recording is shorter than one frame (25 ms)")
         audio = TASKS[task].source == "audio"
         tensors = [torch.from_numpy(source) for source in sources]
         padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(self.device)

@@ -67,7 +67,7 @@ class Sampler:
         self, block: int, groups: int, rng: np.random.Generator
     ) -> tuple[list[Item], list[Item]]:
         """The audio items and the text items of a block."""
-        wanted = self.settings.examples * groups
+        wanted = self.settings.examples * self.settings.block
         parts: tuple[list[Item], list[Item]] = ([], [])
         for source, share in enumerate(self.shares):
             # Cumulative counts, so that a share that is no whole number a block evens out.

@@ -14,6 +14,12 @@ from atat.errors import InputError
 from atat.tasks import TASKS
 
 
+def _at_least(smallest: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < smallest:
+            raise InputError(f"{name} is {value}; expected at least {smallest}")
+
+
 @dataclass(frozen=True)
 class AudioEncoderSettings:
     """atat/audio_encoder.py, or an ESPnet2 encoder by name (atat/espnet_encoder.py)."""
@@ -36,7 +42,10 @@ class AudioEncoderSettings:
     @property
     def subsampling(self) -> int:
         """Frames to one encoder state; ESPnet's encoders have 4 unless their options differ."""
-        return 4 if self.kind == "espnet" else math.prod((*self.time_stride, *self.time_pool))
+        if self.kind == "espnet":
+            layer = self.espnet_options.get("input_layer", "conv2d")
+            return {"conv2d1": 1, "conv2d2": 2, "conv2d6": 6, "conv2d8": 8}.get(layer, 4)
+        return math.prod((*self.time_stride, *self.time_pool))
 
     def __post_init__(self) -> None:
         lists = (self.time_stride, self.freq_stride, self.time_pool, self.freq_pool)
@@ -107,6 +116,10 @@ class Source:
             raise InputError(f"task `{self.task}` is unknown; known tasks: {', '.join(TASKS)}")
         if self.weight <= 0:
             raise InputError(f"weight of {self.data} ({self.task}) is {self.weight}; expected > 0")
+        if self.loss_weight <= 0:
+            raise InputError(
+                f"loss_weight of {self.data} ({self.task}) is {self.loss_weight}; expected > 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -125,6 +138,10 @@ class AugmentSettings:
     reverb_probability: float = 0.0  # a synthetic room; needs features: wav
     filter_probability: float = 0.0  # a random tilt of the spectrum; needs features: wav
 
+    def __post_init__(self) -> None:
+        if len(self.noise_snr) != 2:
+            raise InputError(f"noise_snr has {len(self.noise_snr)} values; expected from and to")
+
     @property
     def needs_waveform(self) -> bool:
         return bool(
@@ -142,10 +159,14 @@ class BatchSettings:
 
     examples: int = 64  # mean number of examples in an optimizer step, all tasks together
     max_frames: int = 40000  # padded audio frames in one forward pass; more is accumulated
-    max_tokens: int = 8000  # padded source tokens in one forward pass
+    max_tokens: int = 8000  # padded words of source text in one forward pass
     block: int = 50  # steps whose examples are drawn together and sorted by length
     short_first_steps: int = 0  # curriculum: the longest utterance allowed grows until this step
     short_first_seconds: float = 2.0  # ... starting from here
+
+    def __post_init__(self) -> None:
+        _at_least(1, examples=self.examples, block=self.block)
+        _at_least(1, max_frames=self.max_frames, max_tokens=self.max_tokens)
 
 
 @dataclass(frozen=True)
@@ -163,6 +184,12 @@ class OptimSettings:
     bert_multiplier: float = 0.02  # noam's peak of 1e-3 destroys a pretrained BERT
     label_smoothing: float = 0.1
 
+    def __post_init__(self) -> None:
+        if len(self.betas) != 2:
+            raise InputError(f"betas has {len(self.betas)} values; expected two")
+        if self.clip <= 0:
+            raise InputError(f"clip is {self.clip}; expected > 0 (a large one to switch it off)")
+
 
 @dataclass(frozen=True)
 class InitSettings:
@@ -172,7 +199,11 @@ class InitSettings:
     part: Literal["all", "audio_encoder"] = "all"
     # [steps, multiplier of the learning rate of what is pretrained], one after the other; 1 after
     unfreeze: tuple[tuple[float, ...], ...] = ((500, 0.0), (100, 0.2), (100, 0.5), (100, 0.7))
-    always_unfreeze: bool = False  # also when no parameter is new
+    always_unfreeze: bool = False  # also when no parameter is new; then phases at 0 are left out
+
+    def __post_init__(self) -> None:
+        if any(len(phase) != 2 for phase in self.unfreeze):
+            raise InputError("unfreeze: expected pairs [steps, multiplier]")
 
 
 @dataclass(frozen=True)
@@ -185,6 +216,11 @@ class ValidSettings:
     select: Literal["loss", "exact_match"] = "loss"
     keep_last: int = 3
     average: int = 0  # the packed model is the mean of the last N checkpoints; 0: the best one
+
+    def __post_init__(self) -> None:
+        _at_least(1, every=self.every, keep_last=self.keep_last)
+        if self.select == "exact_match" and self.decode < 1:
+            raise InputError("select: exact_match needs decode of at least 1")
 
 
 @dataclass(frozen=True)
@@ -212,6 +248,8 @@ class TrainSettings:
     max_lost: float = 0.01  # share of examples that may be unusable before the run is refused
 
     def __post_init__(self) -> None:
+        _at_least(1, steps=self.steps, checkpoint_every=self.checkpoint_every)
+        _at_least(1, log_every=self.log_every)
         if not self.train:
             raise InputError("key `train` is empty; list at least one {data, task}")
         if self.augment.needs_waveform and self.features != "wav":

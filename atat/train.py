@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 # Settings that don't change what is learned: a run may be continued with other values of these.
-FREE_SETTINGS = ("workers", "log_every", "checkpoint_every")
+FREE_SETTINGS = ("workers", "log_every")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -130,6 +130,8 @@ def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer"
     )
     # With nothing new there is nothing to settle first, unless freezing is asked for.
     unfreeze = settings.init.unfreeze if parts.new or settings.init.always_unfreeze else ()
+    if not parts.new:
+        unfreeze = tuple(phase for phase in unfreeze if phase[1] > 0)
     optimizer = Optimizer(
         model,
         parts,
@@ -147,7 +149,10 @@ def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer"
         ranks=distributed.size(),
     )
     batches = StepBatches(data, sampler, seed=settings.seed, rank=distributed.rank())
-    return Trainer(model, optimizer, batches, valid, settings, folder, device), packed
+    sampler.plan(0)  # refuses a mix that cannot be cut into steps
+    vocabulary = packed.tokenizer.fingerprint()
+    trainer = Trainer(model, optimizer, batches, valid, settings, folder, device, vocabulary)
+    return trainer, packed
 
 
 def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
@@ -239,6 +244,8 @@ def _check_zero_shot(settings: TrainSettings) -> None:
         return
     from atat import packed as packs
 
+    if settings.init.part != "all":
+        raise InputError("zero_shot needs the whole pretrained model: set init.part to all")
     if settings.init.model is None:
         raise InputError("zero_shot needs a pretrained model: give --init or the key init.model")
     tasks = packs.load(settings.init.model).tasks
@@ -303,7 +310,7 @@ def _pack(trainer: "Trainer", packed: "Packed") -> None:
     weights = None
     chosen = f"step {settings.steps}"
     if settings.valid.average > 0:
-        paths = checkpoint.found(folder)[-settings.valid.average :]
+        paths = checkpoint.scheduled(folder, settings.checkpoint_every)[-settings.valid.average :]
         weights = checkpoint.average(paths)
         chosen = f"mean of {len(paths)} checkpoints"
     elif (folder / checkpoint.BEST).is_file():

@@ -1,8 +1,8 @@
 """The training loop. It does not know which model it trains: a model gives the loss of a batch.
 
-One optimizer step: all batches of the step on all ranks, their losses summed, divided by the number
-of targets of the whole step, clipped, applied. Interrupting at any moment loses nothing: a
-checkpoint is written, and the next run goes on as if there had been no interruption.
+One optimizer step: all batches of the step on all ranks, their losses summed, divided by the
+number of targets of the whole step, clipped, applied. Ctrl-C or SIGTERM (a scheduler's) ends the
+run between two steps, with a checkpoint, and the next run goes on as if there had been none.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,11 @@ class Progress:
     """What goes into a checkpoint besides weights: where the run stands."""
 
     step: int = 0
-    best_score: float = -math.inf
+    best_score: tuple[float, ...] = (-math.inf,)
     best_step: int = 0
     wall_seconds: float = 0.0
     audio_seconds: float = 0.0
+    validated: int = 0  # the last step that was validated
     validations: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -60,12 +62,16 @@ class Trainer:
         settings: TrainSettings,
         folder: Path,
         device: torch.device,
+        vocabulary: str = "",
     ) -> None:
+        """vocabulary: the tokenizer's fingerprint; a checkpoint of another one is refused."""
         self.model, self.optimizer, self.batches = model, optimizer, batches
         self.valid, self.settings, self.folder, self.device = valid, settings, folder, device
         self.progress = Progress()
         self.is_main = distributed.rank() == 0
+        self.vocabulary = vocabulary
         self._board: Any = None
+        self._stop = False
 
     def resume(self) -> None:
         """Go on from the newest checkpoint in the folder, if there is one."""
@@ -73,13 +79,21 @@ class Trainer:
         if not paths:
             return
         state = checkpoint.load(paths[-1])
-        self.model.load_state_dict(state["model"])
+        if state["vocabulary"] != self.vocabulary:
+            raise InputError(
+                f"{paths[-1]}: made with another vocabulary than that of {self.settings.tokenizer} "
+                f"now; bring that tokenizer back, or remove {self.folder} to begin anew"
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise InputError(f"{paths[-1]}: does not fit the model of this run: {error}") from None
         self.optimizer.adam.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
         logger.info("continuing %s from step %d", self.folder, self.progress.step)
 
     def run(self) -> None:
-        """Train up to settings.steps; on an interrupt write a checkpoint and pass it on."""
+        """Train up to settings.steps. KeyboardInterrupt after a checkpoint, when told to stop."""
         self.model.train()
         settings, first = self.settings, self.progress.step
         loader = step_loader(
@@ -98,21 +112,36 @@ class Trainer:
             mininterval=1.0,
             dynamic_ncols=True,
         )
-        with bar:
+        with bar, self._listening():
             try:
+                # Made up for where a run was killed between a step and its validation.
+                self._validate_if_due()
                 self._loop(iter(loader), bar)
-            except KeyboardInterrupt:
-                self._save_checkpoint()
-                raise
             finally:
                 if self._board is not None:
                     self._board.close()
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Signals only ask to stop: in the midst of an update there is no state worth saving."""
+
+        def ask(number: int, frame: Any) -> None:
+            if self._stop:
+                raise KeyboardInterrupt  # asked twice: at once, going on from the last checkpoint
+            self._stop = True
+
+        before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _loop(self, loader: Iterator[list[Batch]], bar: tqdm[Any]) -> None:
         totals = dict.fromkeys((*TERMS, "tokens", "units", "frames"), 0.0)
         mark = time.monotonic()
         for step in range(self.progress.step + 1, self.settings.steps + 1):
-            figures = self._step(step, next(loader))
+            figures = self._step(step, _next(loader))
             for name in totals:
                 totals[name] += figures[name]
             now = time.monotonic()
@@ -123,7 +152,16 @@ class Trainer:
             if step % self.settings.log_every == 0 or step == self.settings.steps:
                 self._log(step, totals, figures, bar)
                 totals = dict.fromkeys(totals, 0.0)
-            self._periodic(step)
+            self._validate_if_due()
+            stopping = figures["stop"] > 0  # the same on every rank, whichever was told
+            if (
+                step % self.settings.checkpoint_every == 0
+                or step == self.settings.steps
+                or stopping
+            ):
+                self._save_checkpoint()
+            if stopping and step < self.settings.steps:
+                raise KeyboardInterrupt
             mark = time.monotonic()
 
     def _step(self, step: int, batches: list[Batch]) -> dict[str, float]:
@@ -134,8 +172,8 @@ class Trainer:
         counts = [batch.counts() for batch in batches]
         local = [sum(count[term] for count in counts) for term in ("ce", "ctc")]
         frames = sum(float(batch.source_lengths.sum()) for batch in batches if batch.audio)
-        tokens, units, frames = distributed.sum_(
-            torch.tensor([*local, frames], dtype=torch.float64, device=self.device)
+        tokens, units, frames, stop = distributed.sum_(
+            torch.tensor([*local, frames, self._stop], dtype=torch.float64, device=self.device)
         ).tolist()
         sums = torch.zeros(len(TERMS), dtype=torch.float64, device=self.device)
         for batch in batches:
@@ -152,6 +190,7 @@ class Trainer:
             "frames": frames,
             "rate": rate,
             "norm": norm,
+            "stop": stop,
         }
 
     def _backward(self, batch: Batch, tokens: float, units: float) -> dict[str, torch.Tensor]:
@@ -206,13 +245,11 @@ class Trainer:
             f"loss {shown['loss']:.3f} acc {100 * shown['accuracy']:.0f}% {speed:.0f} s audio/s"
         )
 
-    def _periodic(self, step: int) -> None:
-        settings = self.settings
-        last = step == settings.steps
-        if self.valid and (step % settings.valid.every == 0 or last):
+    def _validate_if_due(self) -> None:
+        step, settings = self.progress.step, self.settings
+        due = step > 0 and (step % settings.valid.every == 0 or step == settings.steps)
+        if self.valid and due and self.progress.validated < step:
             self._validate(step)
-        if step % settings.checkpoint_every == 0 or last:
-            self._save_checkpoint()
 
     def _validate(self, step: int) -> None:
         if self.is_main:
@@ -225,11 +262,12 @@ class Trainer:
                     self._writer().add_scalar(f"valid_exact_match/{v.name}", v.exact_match, step)
             self.progress.validations.append({"step": step, "sources": [vars(v) for v in found]})
             value = score(found, self.settings.valid.select)
-            if value > self.progress.best_score:
+            if value > tuple(self.progress.best_score):
                 self.progress.best_score, self.progress.best_step = value, step
                 state = {"model": self.model.state_dict(), "step": step}
                 checkpoint.save(self.folder / checkpoint.BEST, state)
             self.progress.wall_seconds += time.monotonic() - start
+        self.progress.validated = step
         distributed.barrier()
 
     def _save_checkpoint(self) -> None:
@@ -238,10 +276,11 @@ class Trainer:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.adam.state_dict(),
                 "progress": vars(self.progress),
+                "vocabulary": self.vocabulary,
             }
             checkpoint.save(checkpoint.path_of(self.folder, self.progress.step), state)
             keep = max(self.settings.valid.keep_last, self.settings.valid.average)
-            checkpoint.keep_last(self.folder, keep)
+            checkpoint.keep_last(self.folder, keep, self.settings.checkpoint_every)
         distributed.barrier()
 
     def _writer(self) -> Any:
@@ -250,3 +289,12 @@ class Trainer:
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"))
         return self._board
+
+
+def _next(loader: Iterator[list[Batch]]) -> list[Batch]:
+    """The next step's batches; a user's mistake found in a worker is told as one."""
+    try:
+        return next(loader)
+    except InputError as error:
+        # The data loader wraps the message in the worker's traceback.
+        raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from None

@@ -42,7 +42,8 @@ class Dropout(nn.Module):
         # Drawing eight bytes at a time is several times as fast as drawing them one by one.
         words = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // 8),))
         bytes_ = words.view(torch.uint8)[: x.numel()].view(x.shape)
-        return x * ((bytes_ >= dropped).to(x.dtype) * (256 / (256 - dropped)))
+        # The factor stays a Python number: in bf16 it would be rounded, and the mean with it.
+        return x * (bytes_ >= dropped) * (256 / (256 - dropped))
 
 
 def attend(

@@ -76,12 +76,15 @@ def _exact_match(model: Atat, data: TaskData, device: torch.device, decode: int)
     return right / total
 
 
-def score(validations: Sequence[Validation], select: str) -> float:
-    """One figure to compare checkpoints by, higher is better: the mean over sources."""
-    if select == "exact_match":
-        values = [v.exact_match for v in validations if v.exact_match is not None]
-        return sum(values) / max(len(values), 1)
-    return -sum(v.loss for v in validations) / max(len(validations), 1)
+def score(validations: Sequence[Validation], select: str) -> tuple[float, ...]:
+    """What to compare checkpoints by, higher is better: means over sources.
+
+    Of equal exact matches, as at the start of a run, the lower loss is the better one.
+    """
+    loss = sum(v.loss for v in validations) / len(validations)
+    if select == "loss":
+        return (-loss,)
+    return sum(v.exact_match or 0.0 for v in validations) / len(validations), -loss
 
 
 def summary(validations: Sequence[Validation]) -> str:

@@ -49,7 +49,7 @@ def test_every_table_is_read(path):
 
 
 def test_the_papers_sizes_train_a_step_and_decode(tmp_path):
-    """AT-AT, "Experimental Details": the defaults of atat.settings, BERT-base with random weights."""
+    """AT-AT, "Experimental Details": the defaults of atat.settings, BERT-base of random weights."""
     from transformers import BertConfig
 
     BertConfig().save_pretrained(tmp_path / "bert")

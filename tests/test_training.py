@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,24 +77,28 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
         assert torch.equal(value, other[name]), name
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers):
-    train(settings(corpus, workers=workers), tmp_path / "straight")
+@pytest.mark.parametrize(("workers", "sent"), [(0, signal.SIGINT), (1, signal.SIGTERM)])
+def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers, sent):
+    valid = replace(settings(corpus).valid, average=2)
+    train(settings(corpus, workers=workers, valid=valid), tmp_path / "straight")
     from atat.trainer import Trainer
 
     whole = Trainer._step
 
     def interrupted(self, step, batches):
-        if step == 7:
-            raise KeyboardInterrupt
+        if step == 6:
+            os.kill(os.getpid(), sent)
         return whole(self, step, batches)
 
     monkeypatch.setattr(Trainer, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(settings(corpus, workers=workers), tmp_path / "broken")
+        train(settings(corpus, workers=workers, valid=valid), tmp_path / "broken")
     assert checkpoint.found(tmp_path / "broken")[-1].name == "checkpoint-00000006.pt"
     monkeypatch.setattr(Trainer, "_step", whole)
-    train(settings(corpus, workers=workers), tmp_path / "broken")
+    train(settings(corpus, workers=workers, valid=valid), tmp_path / "broken")
+    assert [p.name for p in checkpoint.scheduled(tmp_path / "broken", 4)] == [
+        p.name for p in checkpoint.scheduled(tmp_path / "straight", 4)
+    ]
     assert_same(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
 
 
