@@ -171,6 +171,50 @@ def test_interrupted_decoding_goes_on_where_it_stopped(corpus, trained, tmp_path
         ).read_bytes()
 
 
+def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
+    from atat.tokenizer import Tokenizer
+
+    Tokenizer.load(corpus / "tokenizer").save(tmp_path / "tokenizer")
+    run = settings(corpus, tokenizer=str(tmp_path / "tokenizer"), steps=4, valid=ValidSettings())
+    train(run, tmp_path / "exp")
+    other = Tokenizer.train(["play stop the song"] * 9, ["[IN:PLAY", "[IN:STOP", "[SL:THING"], 300)
+    other.save(tmp_path / "tokenizer")
+    with pytest.raises(InputError, match="checkpoint-00000004.pt: made with another vocabulary"):
+        train(run, tmp_path / "exp")
+
+
+def test_of_equal_exact_matches_the_lower_loss_is_better():
+    from atat.validate import Validation, score
+
+    early, late = (Validation("slu/dev", loss, 0.5, 0.0) for loss in (3.0, 2.0))
+    assert score([late], "exact_match") > score([early], "exact_match")
+    assert score([late], "loss") > score([early], "loss")
+
+
+def test_freezing_without_anything_new_skips_the_phases_at_zero(corpus, trained, tmp_path):
+    init = InitSettings(model=str(trained), unfreeze=((3, 0.0), (2, 0.5)), always_unfreeze=True)
+    train(settings(corpus, init=init, steps=2, valid=ValidSettings()), tmp_path / "exp")
+    name = "decoder.norm.weight"
+    assert not torch.equal(weights(tmp_path / "exp")[name], weights(trained.parent)[name])
+
+
+def test_recordings_too_short_or_of_the_wrong_kind_are_refused(corpus, trained, tmp_path):
+    recognizer = Recognizer.load(trained)
+    samples = np.random.default_rng(0).normal(0, 0.1, 16000)
+    assert recognizer(samples).text == recognizer(samples.astype(np.float32)).text
+    with pytest.raises(InputError, match="shorter than one frame"):
+        recognizer(samples[:100])
+    with pytest.raises(InputError, match="found int16"):
+        recognizer((samples * 1000).astype(np.int16))
+    data = tiny.make_data(tmp_path / "data", 10)
+    frames = (data / "utt2num_frames").read_text().splitlines()
+    name = frames[4].split()[0]
+    (data / "utt2num_frames").write_text("\n".join([*frames[:4], f"{name} 0", *frames[5:]]) + "\n")
+    encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
+    with pytest.raises(InputError, match=f"{name} .shorter than one frame"):
+        TaskData(Source(str(data), "asr"), encoding)
+
+
 def test_text_and_audio_of_one_object(corpus, trained):
     recognizer = Recognizer.load(trained, well_formed=True)
     found = recognizer(text="Play the red LAMP!")
