@@ -170,7 +170,7 @@ def test_ctrl_c_says_how_to_continue(folder: Path) -> None:
     for line in process.stdout:
         if line.startswith("=== stage 2"):
             break
-    # A signal between a fork and the program it starts is lost, as it is for a user, who repeats it.
+    # A signal between a fork and the program it starts is lost; a user repeats it, too.
     while process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.5)
