@@ -16,7 +16,7 @@ from atat.model import build_model
 from atat.optim import Optimizer, partition
 from atat.results import Report
 from atat.search import SearchOptions
-from atat.settings import ModelSettings, OptimSettings, TextEncoderSettings, TrainSettings
+from atat.settings import TextEncoderSettings, TrainSettings
 
 EGS = Path(__file__).parent.parent / "egs"
 CONFS = sorted(
@@ -36,8 +36,8 @@ def test_there_are_recipes():
 @pytest.mark.parametrize("path", CONFS, ids=name_of)
 def test_every_configuration_builds_a_model(path):
     settings = config.load(path, TrainSettings)
-    if "model" not in config.read_yaml(path):
-        return  # its model is the one it starts from, whose own configuration is in CONFS, too
+    if "model" not in config.read_yaml(path) or path.name == "paper.yaml":
+        return  # its model is the one it starts from, which is in CONFS, too; paper: see below
     model, _ = build_model(settings.model_of_mix(), tiny.make_tokenizer(), pretrained=False)
     for source in settings.train:
         assert model.accepts(source.task)
@@ -49,19 +49,20 @@ def test_every_table_is_read(path):
 
 
 def test_the_papers_sizes_train_a_step_and_decode(tmp_path):
-    """AT-AT, "Experimental Details": the defaults of atat.settings, BERT-base of random weights."""
+    """AT-AT, "Experimental Details"; BERT-base with random weights."""
     from transformers import BertConfig
 
     BertConfig().save_pretrained(tmp_path / "bert")
     text = TextEncoderSettings(kind="bert", bert=str(tmp_path / "bert"))
-    settings = replace(ModelSettings(), text_encoder=text)
+    paper = config.load(EGS / "synthetic_tts" / "conf" / "paper.yaml", TrainSettings)
+    settings = replace(paper.model, text_encoder=text)
     tokenizer = tiny.make_tokenizer()
     model, _ = build_model(settings, tokenizer, pretrained=False)
     audio = sum(p.numel() for p in model.audio_encoder.encoder.layers.parameters())
     decoder = sum(p.numel() for p in model.decoder.layers.parameters())
     assert round(audio / 1e6, 1) == 15.8 and round(decoder / 1e6, 1) == 9.5
     optimizer = Optimizer(
-        model, partition(model, (), True, True), OptimSettings(), width=256, total=10
+        model, partition(model, (), True, True), paper.optim, width=256, total=10
     )
     target = [tokenizer.task_id("slu"), *tokenizer.encode_text("play the song"), tokenizer.eos_id]
     speech = torch.randn(60, 80).numpy()
