@@ -28,6 +28,7 @@ def cross_entropy_sum(logits: Tensor, outputs: Tensor, weights: Tensor, smoothin
     return (losses.view_as(outputs).sum(1) * weights).sum()
 
 
-def correct_tokens(logits: Tensor, outputs: Tensor) -> Tensor:
-    """Number of tokens predicted right under teacher forcing; a scalar."""
-    return ((logits.argmax(-1) == outputs) & (outputs != IGNORE)).sum()
+def correct_tokens(logits: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
+    """Number of tokens predicted right under teacher forcing, each times its example's weight."""
+    right = (logits.argmax(-1) == outputs) & (outputs != IGNORE)
+    return (right.sum(1) * weights).sum()

@@ -58,13 +58,13 @@ class Atat(nn.Module):
     def losses(self, batch: Batch, smoothing: float = 0.0) -> dict[str, Tensor]:
         """Sums of the batch's loss terms: "ce", and "ctc" already times its weight.
 
-        "correct" is the number of tokens right under teacher forcing, without a gradient.
+        "correct" is the weighted number of tokens right under teacher forcing, without a gradient.
         """
         memory, lengths = self.encode(batch.audio, batch.source, batch.source_lengths)
         logits = self.decoder(batch.inputs, memory, lengths)
         sums = {
             "ce": cross_entropy_sum(logits, batch.outputs, batch.weights, smoothing),
-            "correct": correct_tokens(logits.detach(), batch.outputs),
+            "correct": correct_tokens(logits.detach(), batch.outputs, batch.weights),
         }
         if batch.audio and self.ctc is not None and batch.units.shape[1] > 0:
             nll = self.ctc.loss(memory, lengths, batch.units, batch.unit_lengths)

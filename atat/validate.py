@@ -45,7 +45,7 @@ def _validate(model: Atat, data: TaskData, device: torch.device, decode: int) ->
         batch = collate([data.example(number) for number in numbers]).to(device)
         sums = model.losses(batch)
         loss += float(sums["ce"]) / data.source.loss_weight
-        correct += float(sums["correct"])
+        correct += float(sums["correct"]) / data.source.loss_weight
         tokens += batch.counts()["ce"] / data.source.loss_weight
     return Validation(
         name=f"{data.task.name}/{data.source.data.rstrip('/').rsplit('/', 1)[-1]}",

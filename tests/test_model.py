@@ -11,7 +11,7 @@ import tiny
 from atat.audio_encoder import AudioEncoder
 from atat.batch import IGNORE, Example, collate
 from atat.ctc import CharacterUnits, PieceUnits, frames_needed
-from atat.loss import cross_entropy_sum
+from atat.loss import correct_tokens, cross_entropy_sum
 from atat.model import Atat, build_model
 from atat.settings import AudioEncoderSettings, TextEncoderSettings
 from atat.transformer import Dropout, attend
@@ -177,6 +177,14 @@ def test_loss_without_smoothing_is_the_log_likelihood():
         log_probs[1, 0, 0] + log_probs[1, 1, 2] + log_probs[1, 2, 3]
     )
     torch.testing.assert_close(cross_entropy_sum(logits, outputs, weights, 0.0), expected)
+
+
+def test_no_more_than_all_tokens_can_be_right_whatever_the_weights(model, tokenizer):
+    batch = collate(examples(tokenizer, [40, 64]))
+    light = replace(batch, weights=torch.tensor([0.5, 0.25]))
+    logits = torch.nn.functional.one_hot(batch.outputs.clamp(min=0), tokenizer.vocab_size).float()
+    right = correct_tokens(logits, light.outputs, light.weights)
+    assert float(right) == pytest.approx(light.counts()["ce"])
 
 
 def test_embedding_and_generator_are_tied_and_new_rows_are_a_parameter_of_their_own(model):
