@@ -50,9 +50,9 @@ def command() -> str:
 
 
 def _outside_shortened(argument: str) -> str:
-    path = Path(argument)
-    if not path.is_absolute():
+    if not argument.startswith(("/", "..")):
         return argument
+    path = Path(os.path.abspath(argument))
     if path.is_relative_to(Path.cwd()):
         return str(path.relative_to(Path.cwd()))
     return f".../{path.name}"
