@@ -4,7 +4,7 @@
 #
 #   egs/synthetic_tts/run.sh                              every step in small, for 2 CPU cores
 #   egs/synthetic_tts/run.sh --size mini                  the same in two minutes; learns nothing
-#   egs/synthetic_tts/run.sh --size full --seeds "1 2 3"  what the committed RESULTS.md is made with
+#   egs/synthetic_tts/run.sh --size full --seeds "1 2 3"  some hours; writes RESULTS.md here
 #
 # The assistant plays music and reads books. Music is learned from speech; books come only in
 # finetuning, as text alone or as text and synthetic speech (the paper's zero-shot experiment).
