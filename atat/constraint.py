@@ -28,6 +28,7 @@ class State(NamedTuple):
     started: bool = False
     fresh: bool = True  # a tag came last: the next piece must begin a word
     empty: bool = True  # nothing stands in the innermost node yet
+    bare: bool = False  # a word has begun with a blank alone: its letters must follow
 
 
 class TreeConstraint:
@@ -42,8 +43,8 @@ class TreeConstraint:
         self._pieces[first : first + tokenizer.num_pieces] = True
         self._pieces[first] = False  # <unk>, which stands for nothing
         starts = [id_ for id_ in range(size) if tokenizer.is_word_start(id_)]
-        # A blank alone is no word yet: what begins with it would let an empty slot out.
-        starts = [id_ for id_ in starts if tokenizer.decode([id_]).strip()]
+        # A blank alone begins words too rare for a piece of their own, but is no word yet.
+        self._blanks = {id_ for id_ in starts if not tokenizer.decode([id_]).strip()}
         self._word_starts = torch.zeros(size, dtype=torch.bool)
         self._word_starts[starts] = True
         self._cache: dict[tuple[object, ...], Tensor] = {}
@@ -56,7 +57,7 @@ class TreeConstraint:
         # Beyond what is needed to open and close one more node, more room changes nothing.
         spare = min(remaining - len(state.open) - 1, 4)
         parent = state.open[-1] if state.open else ROOT
-        key = (parent, bool(state.open), state.started, state.fresh, state.empty, spare)
+        key = (parent, bool(state.open), *state[1:], spare)
         if key not in self._cache:
             self._cache[key] = self._allowed(state, parent, spare)
         return self._cache[key]
@@ -66,6 +67,8 @@ class TreeConstraint:
             return State((*state.open, self.labels[token]), started=True)
         if token == self.tokenizer.close_id:
             return State(state.open[:-1], started=True, fresh=True, empty=False)
+        if token in self._blanks:
+            return State(state.open, started=True, fresh=False, empty=state.empty, bare=True)
         return State(state.open, started=True, fresh=False, empty=False)
 
     def _allowed(self, state: State, parent: str, spare: int) -> Tensor:
@@ -74,6 +77,8 @@ class TreeConstraint:
         if state.started and not state.open:
             mask[self.tokenizer.eos_id] = True
             return mask
+        if state.bare:
+            return self._pieces & ~self._word_starts
         for id_, label in self.labels.items():
             # A child needs its two brackets, and a slot something between them.
             if self._may_follow(parent, label) and spare >= (2 if _is_intent(label) else 3):
@@ -81,6 +86,8 @@ class TreeConstraint:
         if state.open:
             if spare >= 1:
                 mask |= self._word_starts if state.fresh else self._pieces
+            if spare < 2:
+                mask[list(self._blanks)] = False
             if _is_intent(parent) or not state.empty:
                 mask[self.tokenizer.close_id] = True
         return mask

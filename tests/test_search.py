@@ -172,6 +172,24 @@ def test_whatever_the_constraint_allows_is_a_well_formed_tree(limit):
         assert semantics.is_well_formed(semantics.parse(text)), text
 
 
+def test_every_tree_of_the_tokenizer_is_allowed_and_a_blank_is_no_word():
+    tokenizer = tiny.make_tokenizer()
+    constraint = TreeConstraint(tokenizer)
+    # A word of letters unknown to the pieces begins with a blank alone.
+    for text in ("[IN:PLAY play [SL:THING \u00e9t\u00e9 zq ] ]", "[IN:STOP the song ]"):
+        ids, state = tokenizer.encode_tree(semantics.parse(text)), constraint.start()
+        for place, token in enumerate(ids):
+            assert bool(constraint.allowed(state, len(ids) + 1 - place)[token]), (text, place)
+            state = constraint.advance(state, token)
+        assert bool(constraint.allowed(state, 1)[tokenizer.eos_id])
+    blank = tokenizer.encode_text("\u00e9")[0]
+    assert not tokenizer.decode([blank]).strip()
+    state = constraint.start()
+    for token in (tokenizer.tag_id("[IN:PLAY"), tokenizer.tag_id("[SL:THING"), blank):
+        state = constraint.advance(state, token)
+    assert not bool(constraint.allowed(state, 20)[tokenizer.close_id])
+
+
 def test_only_pairs_seen_in_training_are_allowed():
     tokenizer = tiny.make_tokenizer("[IN:ASK [SL:WHO ] ]")
     seen = semantics.parse("[IN:PLAY play [SL:THING a [IN:ASK who [SL:WHO me ] ] ] ]")
