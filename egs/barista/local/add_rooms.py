@@ -4,8 +4,9 @@
         --wavs wavs/rooms
 
 Every utterance goes through a random filter, a made-up room and stationary noise of random colour
-(atat.augment), drawn by its id; the noise of the benchmark's test is not used. What the
-utterances mean, and the times of their words, stay as they are.
+(atat.augment), drawn by its id; the noise of the benchmark's test is not used. Some get stretches
+without speech before and behind, as recordings have whose endpoints the noise hides. What the
+utterances mean stays as it is; the times of their words move with the speech.
 """
 
 from __future__ import annotations
@@ -19,14 +20,23 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import audio, augment, cli, kaldi, parallel
+from atat import alignment, audio, augment, cli, kaldi, parallel
 from atat.errors import InputError
 from atat.kaldi import Utterance
 
-FILTERED, REVERBERATED, NOISY = 0.8, 0.7, 0.7  # share of the utterances
-SNR = (8.0, 30.0)  # dB
+PADDED, FILTERED, REVERBERATED, NOISY = 0.4, 0.8, 0.7, 0.7  # share of the utterances
+LEAD, TAIL = 1.2, 2.5  # s without speech, at most
+SNR = (5.0, 30.0)  # dB
 CHUNK = 50  # utterances handed to a worker at a time
 KEPT = ("utt2group", "text.raw")  # tables that concern neither the audio nor its times
+
+
+def padding(utt: str, seed: int) -> tuple[float, float]:
+    """Seconds without speech before and behind an utterance."""
+    rng = np.random.default_rng([seed, 1, zlib.crc32(utt.encode())])
+    if rng.random() >= PADDED:
+        return 0.0, 0.0
+    return float(rng.uniform(0, LEAD)), float(rng.uniform(0, TAIL))
 
 
 def heard(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,7 +59,8 @@ def write_chunk(chunk: list[tuple[Utterance, Path]], seed: int) -> int:
             continue
         rng = np.random.default_rng([seed, zlib.crc32(utterance.id.encode())])
         samples = audio.load(str(utterance.wav), utterance.start, utterance.end, resample=True)
-        audio.save(path, heard(samples, rng))
+        around = [round(seconds * audio.SAMPLE_RATE) for seconds in padding(utterance.id, seed)]
+        audio.save(path, heard(np.pad(samples, around), rng))
     return len(chunk)
 
 
@@ -82,15 +93,20 @@ def main(argv: list[str] | None = None) -> None:
     kaldi.write(
         options.out,
         [
-            replace(
-                u, wav=str(path), start=None, end=None, recording=None, feats=None, num_frames=None
-            )
+            replace(u, wav=str(path), start=None, end=None, recording=None, feats=None,
+                    num_frames=None, duration=None)
             for u, path in jobs
         ],
     )
-    for name in (*KEPT, "ctm"):
+    for name in KEPT:
         if (options.data / name).exists():
             shutil.copyfile(options.data / name, options.out / name)
+    if (options.data / "ctm").exists():
+        moved = {
+            utt: [replace(word, start=word.start + padding(utt, options.seed)[0]) for word in words]
+            for utt, words in alignment.read_ctm(options.data / "ctm").items()
+        }
+        alignment.write_ctm(options.out / "ctm", moved)
     print(f"{options.out}: {len(jobs)} utterances")
 
 
