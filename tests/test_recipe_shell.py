@@ -23,6 +23,7 @@ RECIPE = """#!/usr/bin/env bash
 option size tiny "how much"
 path_option corpus "" "folder of the corpus"
 number_option nj 2 "jobs"
+flag mini "less of it"
 parse_options "$@"
 keep_marks "$exp"
 
@@ -39,7 +40,7 @@ if stage 1 "One"; then
 fi
 if stage 2 "Two"; then
   [ ! -e slow ] || sleep 60
-  echo "two with $nj jobs"
+  echo "two with $nj jobs${{mini:+, mini}}"
 fi
 """
 
@@ -91,6 +92,14 @@ def test_values_are_taken_as_they_are(run: Run) -> None:
     for value in ("$(touch evil)", "a b'c\"d", "*"):
         assert f"one of size {value}\n" in run("--size", value).stdout
     assert "one of size x=y\n" in run("--size=x=y").stdout
+
+
+def test_a_flag_takes_no_value(run: Run) -> None:
+    for arguments in (["--mini"], ["--mini", "--nj", "2"], ["--nj", "2", "--mini"]):
+        assert "two with 2 jobs, mini\n" in run(*arguments, "--stage", "2").stdout
+    assert "two with 2 jobs\n" in run("--stage", "2").stdout
+    assert run("--mini=no").stderr == "error: --mini takes no value, found 'no'\n"
+    assert "'no' is not an option" in run("--mini", "no").stderr
 
 
 def test_paths_are_meant_from_the_caller(run: Run, folder: Path) -> None:

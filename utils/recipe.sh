@@ -5,6 +5,7 @@
 #   . "$(dirname "$0")/../../utils/recipe.sh"      # also goes to the folder of run.sh
 #   option size tiny "how much data: tiny or full" # declares --size and the variable $size
 #   path_option corpus "" "folder of the corpus"   # the same for a path
+#   flag mini "a made-up miniature"                # declares --mini; $mini is "yes" or empty
 #   parse_options "$@"
 #   activate                                       # the Python environment, built when missing
 #   keep_marks "$exp"                              # where to note which stages are done
@@ -57,6 +58,9 @@ path_option() { declare_option path "$@"; }
 # The same for a whole number.
 number_option() { declare_option number "$@"; }
 
+# flag NAME HELP: declares --NAME, which takes no value; the variable NAME is "yes" or empty.
+flag() { declare_option flag "$1" "" "$2"; }
+
 # Declared again, an option takes another kind, default and help: so a recipe adapts a shared one.
 declare_option() {
   local index=0
@@ -78,11 +82,20 @@ parse_options() {
         print_help
         exit 0
         ;;
-      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+      --*=*)
+        name=${1%%=*}
+        [ "$(kind_of "${name#--}")" != flag ] || refuse "$name takes no value, found '${1#*=}'"
+        set -- "$name" "${1#*=}" "${@:2}"
+        ;;
       --*) ;;
       *) refuse "'$1' is not an option; options are written --name value (see --help)" ;;
     esac
     name=${1#--}
+    if [ "$(kind_of "$name")" = flag ]; then
+      printf -v "$name" yes
+      shift
+      continue
+    fi
     if (($# < 2)) || [[ $2 == --* ]]; then
       is_option "$name" || refuse_option "$name"
       refuse "--$name wants a value${2:+, found the option '$2'}"
@@ -123,6 +136,14 @@ set_option() {
 
 is_option() {
   [[ " ${option_names[*]} " == *" $1 "* ]]
+}
+
+# value, path, number or flag; nothing for what is no option.
+kind_of() {
+  local index
+  for index in "${!option_names[@]}"; do
+    [ "${option_names[index]}" != "$1" ] || printf '%s' "${option_kinds[index]}"
+  done
 }
 
 # Whether an option stands on the command line.

@@ -1,0 +1,60 @@
+"""What `--mini` runs share: shrunk confs keep their switches, miniature speech keeps its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atat import audio, config, miniature_conf, synthesis
+from atat.errors import InputError
+from atat.miniature_speech import VARIANTS, Line, speak, voice
+from atat.settings import TrainSettings
+
+EGS = Path(__file__).parent.parent / "egs"
+PAPER = EGS / "synthetic_tts" / "conf" / "paper.yaml"
+
+
+def test_a_shrunk_conf_keeps_sources_tasks_and_switches(tmp_path: Path) -> None:
+    miniature_conf.main([str(PAPER), "--out", str(tmp_path), "--data", "data_mini"])
+    before = config.load(PAPER, TrainSettings)
+    after = config.load(tmp_path / "paper.yaml", TrainSettings)
+    assert after.steps < 10 and after.model.width < before.model.width
+    assert [(s.task, s.weight, s.loss_weight) for s in after.train] == [
+        (s.task, s.weight, s.loss_weight) for s in before.train
+    ]
+    assert [s.data for s in after.train] == [
+        s.data.replace("data/", "data_mini/", 1) for s in before.train
+    ]
+    assert after.tokenizer.startswith("data_mini/") and after.augment == before.augment
+    assert after.optim.schedule == before.optim.schedule
+    assert after.model.text_encoder is not None and after.model.text_encoder.kind == "small"
+
+
+def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:
+    copy = tmp_path / "paper.yaml"
+    copy.write_bytes(PAPER.read_bytes())
+    with pytest.raises(InputError, match="name another one"):
+        miniature_conf.main([str(copy), "--out", str(tmp_path)])
+    assert copy.read_bytes() == PAPER.read_bytes()
+
+
+@pytest.mark.skipif(
+    synthesis.available("espeak") is not None, reason="espeakng-loader is not installed"
+)
+def test_miniature_speech_is_as_long_as_its_words(tmp_path: Path) -> None:
+    lines = [Line(tmp_path / "a" / "1.flac", "Turn it to 5", 0),
+             Line(tmp_path / "2.wav", "stop", 1)]
+    times = speak(lines)
+    assert [[word.text for word in words] for words in times] == [
+        ["turn", "it", "to", "five"], ["stop"]]
+    for line, words in zip(lines, times):
+        samples = audio.load(str(line.path))
+        assert 0 < words[-1].end <= len(samples) / 16000
+    first = lines[0].path.read_bytes()
+    speak(lines[:1])
+    assert lines[0].path.read_bytes() == first
+
+
+def test_neighbouring_speakers_have_different_voices() -> None:
+    assert len({voice(number) for number in range(4 * len(VARIANTS))}) == 4 * len(VARIANTS)
