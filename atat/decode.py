@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, kaldi, machine
+from atat import cli, decoded, kaldi, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.kaldi import Utterance
@@ -244,11 +244,6 @@ def _write(
     options: argparse.Namespace,
 ) -> None:
     out = options.out
-    kaldi.write_table(out / "hyp", {name: e["nbest"][0]["text"] for name, e in done.items()})
-    with atomic_write(out / "nbest.jsonl") as stream:
-        for name in sorted(done):
-            entry = {"utt": name, "nbest": done[name]["nbest"]}
-            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
     about = {
         "task": options.task,
         "data": str(options.data),
@@ -261,8 +256,7 @@ def _write(
         "options": _named(options),
         "provenance": provenance(),
     }
-    with atomic_write(out / "decode.json") as stream:
-        json.dump(about, stream, indent=1)
+    decoded.write(out, {name: entry["nbest"] for name, entry in done.items()}, about)
     (out / PARTIAL).unlink(missing_ok=True)
     (out / "decode.partial.json").unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ they stand, apart from blanks: both sides have gone through `atat.normalize` bef
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -201,6 +201,24 @@ def slurp_f1(reference: Tree, hypothesis: Tree | None) -> tuple[float, float]:
     return numerator, denominator
 
 
+def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int | None]:
+    """Which word of the reference each word of the hypothesis stands for, by edit distance.
+
+    None: for none, it was inserted. The order is kept; both equal and other words stand for one.
+    """
+    aligned: list[int | None] = [None] * len(hypothesis)
+    if not reference or not hypothesis:
+        return aligned
+    import jiwer
+
+    output = jiwer.process_words([" ".join(reference)], [" ".join(hypothesis)])
+    for chunk in output.alignments[0]:
+        if chunk.type in ("equal", "substitute"):
+            for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx):
+                aligned[chunk.hyp_start_idx + offset] = chunk.ref_start_idx + offset
+    return aligned
+
+
 def _parse_or_none(text: str) -> Tree | None:
     try:
         return semantics.parse(text)
@@ -217,14 +235,7 @@ def _places(reference: list[str], hypothesis: list[str]) -> tuple[list[int], lis
 
     Gap i is before word i. Where no word of the reference was lost the two are equal.
     """
-    import jiwer
-
-    aligned: list[int | None] = [None] * len(hypothesis)
-    output = jiwer.process_words([" ".join(reference)], [" ".join(hypothesis)])
-    for chunk in output.alignments[0]:
-        if chunk.type in ("equal", "substitute"):
-            for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx):
-                aligned[chunk.hyp_start_idx + offset] = chunk.ref_start_idx + offset
+    aligned = align_words(reference, hypothesis)
     first, last = [0], [len(reference)]
     for position in aligned:
         first.append(first[-1] if position is None else position + 1)

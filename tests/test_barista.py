@@ -293,9 +293,9 @@ def test_commands_of_other_domains_become_trees(local: Any, tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def sphinx(local: Any) -> ModuleType:
+def sphinx() -> ModuleType:
     pytest.importorskip("pocketsphinx")
-    return local("sphinx")
+    return importlib.import_module("atat.sphinx")
 
 
 def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(

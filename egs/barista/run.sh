@@ -120,8 +120,10 @@ if stage 8 "Decode clean and noisy recordings; pocketsphinx, alone and before ou
       --out "$exp/pocketsphinx_grammar/decode_$name" --nj "$nj"
   done
   for ((fold = 0; fold < folds; fold++)); do decode "folds/$fold" "folds/$fold/test" real; done
-  python local/pocketsphinx_transcribe.py --data data/real_trimmed --out data/real_heard \
-    --lm_text data/text_barista/train --nj "$nj"
+  python -m atat.sphinx_asr --data data/real_trimmed --lm_text data/text_barista/train --nj "$nj" \
+    --out "$exp/pocketsphinx/decode_real"
+  python -m atat.heard --data data/real_trimmed --decoded "$exp/pocketsphinx/decode_real" \
+    --out data/real_heard
   decode zeroshot real_heard heard nlu
 fi
 

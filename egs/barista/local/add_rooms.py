@@ -6,7 +6,7 @@
 Every utterance goes through a random filter, a made-up room and stationary noise of random colour
 (atat.augment), drawn by its id; the noise of the benchmark's test is not used. Some get stretches
 without speech before and behind, as recordings have whose endpoints the noise hides. What the
-utterances mean stays as it is; the times of their words move with the speech.
+utterances mean stays as it is; the times of their words (for mlm) stay with the clean audio.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import alignment, audio, augment, cli, kaldi, parallel
+from atat import audio, augment, cli, kaldi, parallel
 from atat.errors import InputError
 from atat.kaldi import Utterance
 
@@ -101,12 +101,6 @@ def main(argv: list[str] | None = None) -> None:
     for name in KEPT:
         if (options.data / name).exists():
             shutil.copyfile(options.data / name, options.out / name)
-    if (options.data / "ctm").exists():
-        moved = {
-            utt: [replace(word, start=word.start + padding(utt, options.seed)[0]) for word in words]
-            for utt, words in alignment.read_ctm(options.data / "ctm").items()
-        }
-        alignment.write_ctm(options.out / "ctm", moved)
     print(f"{options.out}: {len(jobs)} utterances")
 
 

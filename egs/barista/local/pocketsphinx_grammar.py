@@ -11,36 +11,15 @@ advance, as the published engines did, and learns nothing.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from order_grammar import load, vocabulary
 from picovoice import GRAMMAR, corpus_folder
-from sphinx import check_words, decode, jobs_for, totals, version
 from word_network import network
 
-from atat import cli, kaldi
-from atat.files import atomic_write
+from atat import cli, decoded, kaldi
 from atat.provenance import provenance
-
-
-def write_decoded(
-    out: Path, data: Path, hypotheses: dict[str, str], scores: dict[str, float],
-    seconds: tuple[float, float],
-) -> None:
-    """Write a decoded dir of one hypothesis each; `seconds` are those of audio and of decoding."""
-    with atomic_write(out / "nbest.jsonl") as stream:
-        for utterance, tree in sorted(hypotheses.items()):
-            best = {"text": tree, "score": scores[utterance], "length": len(tree.split())}
-            stream.write(json.dumps({"utt": utterance, "nbest": [best]}) + "\n")
-    with atomic_write(out / "decode.json") as stream:
-        json.dump({
-            "task": "slu", "data": str(data), "model": f"{version()}, published grammar",
-            "beam": None, "well_formed": True, "utterances": len(hypotheses),
-            "audio_seconds": round(seconds[0], 3), "wall_seconds": round(seconds[1], 3),
-            "provenance": provenance(),
-        }, stream, indent=2)
-    kaldi.write_table(out / "hyp", hypotheses)
+from atat.sphinx import check_words, decode, jobs_for, totals, version
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -64,9 +43,15 @@ def main(argv: list[str] | None = None) -> None:
     for key, one in heard.items():
         order = grammar.understand(one.text)
         hypotheses[key] = grammar.canonical(order) if order is not None else ""
-    scores = {key: one.score for key, one in heard.items()}
     seconds = totals(heard)
-    write_decoded(options.out, options.data, hypotheses, scores, seconds)
+    nbest = {key: [{"text": tree, "score": heard[key].score, "length": len(tree.split())}]
+             for key, tree in hypotheses.items()}
+    decoded.write(options.out, nbest, {
+        "task": "slu", "data": str(options.data), "model": f"{version()}, published grammar",
+        "beam": None, "well_formed": True, "utterances": len(hypotheses),
+        "audio_seconds": round(seconds[0], 3), "wall_seconds": round(seconds[1], 3),
+        "provenance": provenance(),
+    })
     found = sum(bool(tree) for tree in hypotheses.values())
     print(f"{options.out}: {found} of {len(hypotheses)} recordings hold an order; "
           f"{seconds[1] / seconds[0]:.3f} x real time")

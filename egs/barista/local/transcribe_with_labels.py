@@ -17,12 +17,12 @@ from pathlib import Path
 
 from order_grammar import load, slots_of
 from picovoice import GRAMMAR, corpus_folder
-from sphinx import Job, check_words, decode, jobs_for
 from word_network import network
 
 from atat import cli, kaldi
 from atat.errors import InputError
 from atat.semantics import parse
+from atat.sphinx import Job, check_words, decode, jobs_for
 
 
 def main(argv: list[str] | None = None) -> None:

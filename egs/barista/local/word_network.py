@@ -9,27 +9,15 @@ Knows nothing of recognisers; probabilities are those of choosing evenly among n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from order_grammar import Grammar, Item, Order, Slot, Words
 
 from atat.errors import InputError
 from atat.normalize import normalize
+from atat.sphinx import Network
 
 State = frozenset[tuple[Item, ...]]  # all that may still be said
 _END: State = frozenset()  # the state behind the last word
-
-
-@dataclass(frozen=True)
-class Network:
-    """The sentences of a grammar as an automaton over words; it starts in state 0.
-
-    Each arc is (from state, to state, probability, word), the probabilities of the arcs of a
-    state are equal. An arc with the word None ends a sentence: it leads to the state `final`.
-    """
-
-    arcs: tuple[tuple[int, int, float, str | None], ...]
-    final: int
 
 
 def network(grammar: Grammar, order: Order | None = None) -> Network:

@@ -4,7 +4,7 @@ Each job names its search: a word network or an n-gram model. Results go line by
 journal, so that an interrupted run goes on where it stopped; a journal made with other settings
 is thrown away. The acoustic model and dictionary are those in pocketsphinx' wheel (US English).
 
-Knows nothing of orders: what comes out are words.
+Knows nothing of meaning: what comes out are words. `atat.align_pocketsphinx` aligns known ones.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from word_network import Network
 
 from atat import audio, kaldi, parallel
 from atat.errors import InputError
+from atat.files import atomic_write
 
 # Features are normalised over the whole recording, since all of it is there.
 FEATURES = {"cmn": "batch"}
@@ -32,8 +32,23 @@ NETWORK_SEARCH = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40, "bestpath": Fal
 
 
 @dataclass(frozen=True)
+class Network:
+    """Sentences as an automaton over words; it starts in state 0.
+
+    Each arc is (from state, to state, probability, word), the probabilities of the arcs of a
+    state are equal. An arc with the word None ends a sentence: it leads to the state `final`.
+    """
+
+    arcs: tuple[tuple[int, int, float, str | None], ...]
+    final: int
+
+
+@dataclass(frozen=True)
 class Job:
-    """A recording to decode. `language_model` is a file; without it the network is searched."""
+    """A recording to decode. `language_model` is a file; without it the network is searched.
+
+    `dictionary` is a file of pronunciations that takes the place of the wheel's.
+    """
 
     utterance: str
     wav: str
@@ -41,6 +56,7 @@ class Job:
     end: float | None = None
     network: Network | None = None
     language_model: str | None = None
+    dictionary: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,10 +101,32 @@ def jobs_for(utterances: Iterable[kaldi.Utterance], **search: Any) -> list[Job]:
 
 def check_words(words: Iterable[str]) -> None:
     """Raise InputError for words that pocketsphinx has no pronunciation of."""
-    decoder = _decoder(None)
-    missing = sorted(word for word in set(words) if decoder.lookup_word(word) is None)
+    missing = unknown_words(words)
     if missing:
         raise InputError(f"pocketsphinx has no pronunciation of: {', '.join(missing)}")
+
+
+def unknown_words(words: Iterable[str]) -> list[str]:
+    """The words that pocketsphinx has no pronunciation of, sorted."""
+    decoder = _decoder(None, None)
+    return sorted(word for word in set(words) if decoder.lookup_word(word) is None)
+
+
+def write_dictionary(words: Iterable[str], path: Path) -> None:
+    """Write the wheel's pronunciations and espeak-ng's of some words that are missing there."""
+    from atat.synthesis_espeak import espeak_phonemes
+    from atat.synthesis_voice import SynthesisError
+
+    lines = []
+    for word in words:
+        try:
+            lines.append(f"{word} {' '.join(espeak_phonemes(word))}\n")
+        except (SynthesisError, RuntimeError) as error:
+            raise InputError(f"no pronunciation of {word!r}: {error}") from None
+    known = Path(_dictionary()).read_text(encoding="utf-8")
+    with atomic_write(path) as stream:
+        stream.write(known if known.endswith("\n") else known + "\n")
+        stream.writelines(lines)
 
 
 def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Heard]:
@@ -115,7 +153,7 @@ def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Heard]:
 def hear(job: Job) -> Heard:
     """Decode one recording in this process."""
     samples = audio.load(job.wav, job.start, job.end)
-    decoder = _decoder(job.language_model)
+    decoder = _decoder(job.language_model, job.dictionary)
     if job.network is not None:
         _search(decoder, job.network)
     begun = time.perf_counter()
@@ -139,13 +177,19 @@ def hear(job: Job) -> Heard:
 
 
 @lru_cache(maxsize=1)
-def _decoder(language_model: str | None) -> Any:
+def _decoder(language_model: str | None, dictionary: str | None) -> Any:
     """A decoder; one is kept for each worker, since loading its model takes a second."""
     from pocketsphinx import Decoder, get_model_path
 
     search = NETWORK_SEARCH if language_model is None else {}
     return Decoder(hmm=get_model_path("en-us/en-us"), lm=language_model, loglevel="FATAL",
-                   dict=get_model_path("en-us/cmudict-en-us.dict"), **FEATURES, **search)
+                   dict=dictionary or _dictionary(), **FEATURES, **search)
+
+
+def _dictionary() -> str:
+    from pocketsphinx import get_model_path
+
+    return str(get_model_path("en-us/cmudict-en-us.dict"))
 
 
 @lru_cache(maxsize=1)
@@ -160,9 +204,9 @@ def _search(decoder: Any, network: Network) -> None:
 def _fingerprint(jobs: Sequence[Job]) -> str:
     content: list[Any] = [version(), FEATURES, NETWORK_SEARCH]
     for job in jobs:
-        model = job.language_model
-        size = Path(model).stat().st_size if model is not None else 0
-        content.append([repr(replace(job, network=None)), hash_of(job.network), size])
+        files = (job.language_model, job.dictionary)
+        sizes = [Path(name).stat().st_size if name is not None else 0 for name in files]
+        content.append([repr(replace(job, network=None)), hash_of(job.network), sizes])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -1,0 +1,53 @@
+"""A decoded dir: what a system made of each utterance of a data dir, and how.
+
+hyp           `<utt> <best hypothesis>`, a transcript or a tree
+nbest.jsonl   {"utt": ..., "nbest": [{"text": ..., "score": ..., "length": ...}, ...]}, best first
+decode.json   task, data, model, times, options and provenance; the last to be written
+
+Every system that decodes writes one, and `atat.score` reads it. Knows nothing of systems.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atat import kaldi
+from atat.errors import InputError
+from atat.files import atomic_write
+from atat.tasks import TASKS
+
+Hypothesis = dict[str, Any]  # text, score (of the system's own kind), length
+
+
+def write(
+    folder: Path, nbest: Mapping[str, Sequence[Hypothesis]], about: Mapping[str, Any]
+) -> None:
+    """Write a decoded dir: the hypotheses of each utterance, best first, and what made them."""
+    kaldi.write_table(folder / "hyp", {name: found[0]["text"] for name, found in nbest.items()})
+    with atomic_write(folder / "nbest.jsonl") as stream:
+        for name in sorted(nbest):
+            entry = {"utt": name, "nbest": list(nbest[name])}
+            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    with atomic_write(folder / "decode.json") as stream:
+        json.dump(about, stream, indent=1)
+
+
+def is_decoded(folder: Path) -> bool:
+    """Whether a folder is a decoded dir, and not, say, a data dir."""
+    return (folder / "hyp").is_file()
+
+
+def read_transcripts(folder: Path) -> dict[str, str]:
+    """Utterance -> what was heard; InputError for a folder that holds no transcripts."""
+    if not is_decoded(folder):
+        raise InputError(
+            f"{folder}: not a decoded dir: no hyp; make one with: python -m atat.decode --task asr"
+        )
+    path = folder / "decode.json"
+    task = json.loads(path.read_text(encoding="utf-8")).get("task") if path.is_file() else None
+    if task not in TASKS or TASKS[task].target != "text":
+        raise InputError(f"{folder}: decoded as task {task}, expected transcripts (task asr)")
+    return kaldi.read_table(folder / "hyp")
