@@ -1,8 +1,9 @@
-"""Well-formed decoding: the tokens that keep an output on the way to a tree.
+"""Which tokens an output may have: those that keep it on the way to a tree, or words alone.
 
-One intent at the root, intents and slots alternate, a slot is not empty, words begin with a piece
+Well-formed decoding (`TreeConstraint`): one intent at the root, intents and slots alternate, a slot is not empty, words begin with a piece
 that begins a word, every bracket is closed before the length limit, and, where pairs are given,
-only parent-child pairs seen in training. Plugs into `atat.search` as its constraint.
+only parent-child pairs seen in training. Transcripts (`WordConstraint`) have no tags, whatever a
+finetuning on trees has made of the decoder. Both plug into `atat.search` as its constraint.
 """
 
 from __future__ import annotations
@@ -98,6 +99,24 @@ class TreeConstraint:
         if parent == ROOT and not _is_intent(child):
             return False
         return self.pairs is None or (parent, child) in self.pairs
+
+
+class WordConstraint:
+    """Allows word pieces and the end, never a tag: what a transcript is made of."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._allowed = torch.ones(tokenizer.vocab_size, dtype=torch.bool)
+        self._allowed[[*tokenizer.open_ids.values(), tokenizer.close_id]] = False
+
+    def start(self) -> None:
+        return None
+
+    def allowed(self, state: None, remaining: int) -> Tensor:  # type: ignore[override]
+        """(V,) bool, always the same."""
+        return self._allowed
+
+    def advance(self, state: None, token: int) -> None:  # type: ignore[override]
+        return None
 
 
 def pairs_of(tree: Tree) -> set[Pair]:

@@ -20,7 +20,7 @@ import torch
 from atat import audio as audio_files
 from atat import packed as packs
 from atat import semantics
-from atat.constraint import TreeConstraint
+from atat.constraint import TreeConstraint, WordConstraint
 from atat.errors import InputError
 from atat.generate import generate
 from atat.lfb import lfb
@@ -90,6 +90,7 @@ class Recognizer:
                 "allow any pair, or decode without"
             )
         self.constraint = TreeConstraint(packed.tokenizer, pairs) if well_formed else None
+        self.words_only = WordConstraint(packed.tokenizer)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> "Recognizer":
@@ -157,7 +158,7 @@ class Recognizer:
                 lengths,
                 [task] * len(sources),
                 self.options,
-                self.constraint if is_tree else None,
+                self.constraint if is_tree else self.words_only,
             )
         decode = self.packed.tokenizer.decode
         return [

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# At tiny size threads only wait for each other; beside a busy core they wait very long. Read when
+# torch is loaded, by this process and by those that the tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:

@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from atat import semantics
-from atat.constraint import ROOT, TreeConstraint, is_valid, pairs_of
+from atat.constraint import ROOT, TreeConstraint, WordConstraint, is_valid, pairs_of
 from atat.generate import generate
 from atat.model import build_model
 from atat.search import SearchOptions, beam_search
@@ -214,3 +214,19 @@ def test_an_untrained_model_lets_only_trees_out_under_the_constraint():
         assert hypotheses
         for hypothesis in hypotheses:
             assert is_valid(tokenizer.decode(hypothesis.tokens))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_transcript_has_no_tags_whatever_the_decoder_likes(seed):
+    tokenizer = tiny.make_tokenizer()
+    tags = {*tokenizer.open_ids.values(), tokenizer.close_id}
+
+    def tokens(constraint):
+        scorer = TableScorer(4, 3, tokenizer.vocab_size, seed)
+        start = torch.full((4,), tokenizer.task_id("asr"))
+        options = SearchOptions(beam=3, nbest=3, max_length=30)
+        found = beam_search(scorer, start, tokenizer.eos_id, options, constraint=constraint)
+        return {token for hypotheses in found for h in hypotheses for token in h.tokens}
+
+    assert tokens(None) & tags  # otherwise nothing is shown
+    assert not tokens(WordConstraint(tokenizer)) & tags
