@@ -1,9 +1,10 @@
 """Which tokens an output may have: those that keep it on the way to a tree, or words alone.
 
-Well-formed decoding (`TreeConstraint`): one intent at the root, intents and slots alternate, a slot is not empty, words begin with a piece
-that begins a word, every bracket is closed before the length limit, and, where pairs are given,
-only parent-child pairs seen in training. Transcripts (`WordConstraint`) have no tags, whatever a
-finetuning on trees has made of the decoder. Both plug into `atat.search` as its constraint.
+Well-formed decoding (`TreeConstraint`): one intent at the root, intents and slots alternate, a slot
+is not empty, words begin with a piece that begins a word, every bracket is closed before the length
+limit, and, where pairs are given, only parent-child pairs seen in training. Transcripts
+(`WordConstraint`) have no tags, whatever a finetuning on trees has made of the decoder. Both plug
+into `atat.search` as its constraint.
 """
 
 from __future__ import annotations
