@@ -13,9 +13,9 @@ import sys
 
 MODULES = """
     torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr kaldiio
-    praatio pocketsphinx espeakng_loader jiwer matplotlib tensorboard configargparse editdistance
-    humanfriendly packaging torch_complex typeguard espnet2.asr.encoder.transformer_encoder
-    flake8 pytest xdist atat
+    praatio pocketsphinx espeakng_loader pycrfsuite torchcrf jiwer matplotlib
+    tensorboard configargparse editdistance humanfriendly packaging torch_complex typeguard
+    espnet2.asr.encoder.transformer_encoder flake8 pytest xdist atat
 """.split()
 
 
