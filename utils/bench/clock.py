@@ -1,0 +1,76 @@
+"""Timing side by side: medians of interleaved rounds, and what the machine can do at most.
+
+Machines are shared and noisy: systems take turns within a round, so that what disturbs one
+disturbs all, and ratios are medians over the rounds of ratios within a round.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one system, and how many times as fast as the baseline it was."""
+
+    seconds: float  # median over rounds
+    speedup: float  # median over rounds of baseline / system
+    rounds: int
+
+
+def interleave(
+    systems: Mapping[str, Work], baseline: str, *, rounds: int, device: torch.device
+) -> dict[str, Timing]:
+    """Run every system once a round, in turning order, after one round that does not count."""
+    names = list(systems)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds + 1):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            elapsed = _time(systems[name], device)
+            if number > 0:
+                seconds[name].append(elapsed)
+    return {
+        name: Timing(
+            statistics.median(seconds[name]),
+            statistics.median(b / s for b, s in zip(seconds[baseline], seconds[name])),
+            rounds,
+        )
+        for name in names
+    }
+
+
+def _time(work: Work, device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -> float:
+    """FLOP/s of the best of some square matrix products: what a share of the peak refers to."""
+    if device.type == "cuda":
+        size *= 4
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    b = torch.randn(size, size, device=device, dtype=dtype)
+    best = min(_time(lambda: a @ b, device) for _ in range(10))
+    return 2 * size**3 / best
+
+
+def flops_of(work: Work) -> int:
+    """Operations of the matrix products, convolutions and attentions of one run, backward too."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()

@@ -1,0 +1,60 @@
+"""What every system of the benchmark is given: the paper's sizes and two kinds of utterances.
+
+Sizes: AT-AT, "Experimental Details". Random weights and random inputs: speed does not ask what was
+said. Outputs are forced to a number of steps, so that all systems do the same work.
+
+Shapes: B utterances, T frames, F mel bins, U target tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MEL_BINS, WIDTH, HEADS, FEED_FORWARD = 80, 256, 4, 2048
+ENCODER_LAYERS, DECODER_LAYERS, VOCABULARY, BEAM = 12, 6, 5000, 4
+FRAMES_PER_SECOND = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Utterances of a kind: how many, how long, how many tokens come out."""
+
+    name: str
+    utterances: int
+    seconds: tuple[float, float]
+    tokens: int
+
+
+COMMANDS = Kind("commands, 1 to 6 s", 32, (1.0, 6.0), 25)
+LONG = Kind("LibriSpeech-like, 10 to 16 s", 16, (10.0, 16.0), 50)
+KINDS = (COMMANDS, LONG)
+
+
+def lengths(kind: Kind, count: int, seed: int = 0) -> Tensor:
+    """(count,) frames, drawn evenly from the kind's range."""
+    generator = torch.Generator().manual_seed(seed)
+    low, high = (int(s * FRAMES_PER_SECOND) for s in kind.seconds)
+    return torch.randint(low, high + 1, (count,), generator=generator)
+
+
+def features(frames: Tensor, device: torch.device, seed: int = 0) -> Tensor:
+    """(B,) lengths -> random LFB (B, T, F), zero beyond them."""
+    generator = torch.Generator().manual_seed(seed)
+    longest = int(frames.max())
+    x = torch.randn(len(frames), longest, MEL_BINS, generator=generator)
+    inside = torch.arange(longest)[None] < frames[:, None]
+    return (x * inside[:, :, None]).to(device)
+
+
+def targets(count: int, tokens: int, device: torch.device, seed: int = 0) -> Tensor:
+    """(count, tokens) random ids that are no special symbol."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(10, VOCABULARY, (count, tokens), generator=generator).to(device)
+
+
+def by_length(frames: Tensor, size: int) -> list[Tensor]:
+    """Indices (b,) of batches of at most `size` utterances of like length."""
+    return list(frames.argsort().split(size))

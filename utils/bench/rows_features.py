@@ -1,0 +1,99 @@
+"""LFB extraction and ark reading against torchaudio, kaldi-native-fbank and kaldiio."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import torch
+from clock import interleave
+from table import Table, seconds_text
+
+from atat import ark
+from atat.lfb import lfb
+from atat.provenance import hardware
+
+SAMPLE_RATE = 16000
+UTTERANCES = 40
+
+
+def features(rounds: int, device: torch.device) -> Table:
+    """Filterbanks of utterances one by one; the largest difference of values to torchaudio's."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    audio = [
+        (rng.standard_normal(int(seconds * SAMPLE_RATE)) * 0.1).astype(np.float32)
+        for seconds in rng.uniform(1, 16, UTTERANCES)
+    ]
+    total = sum(len(samples) for samples in audio) / SAMPLE_RATE
+    systems = {"torchaudio.compliance.kaldi": _torchaudio, "atat": lfb}
+    try:
+        systems["kaldi-native-fbank"] = _kaldi_native()
+    except ImportError:
+        pass  # utils/bench.sh --peers installs it
+    work: dict[str, Callable[[], object]] = {
+        name: lambda compute=compute: [compute(samples) for samples in audio]
+        for name, compute in systems.items()
+    }
+    timings = interleave(work, "torchaudio.compliance.kaldi", rounds=rounds, device=device)
+    reference = [_torchaudio(samples) for samples in audio[:10]]
+    rows = []
+    for name, timing in timings.items():
+        worst = max(float(np.abs(systems[name](samples) - wanted).max())
+                    for samples, wanted in zip(audio, reference))
+        rows.append([name, seconds_text(timing.seconds), f"{timing.speedup:.2f}",
+                     f"{total / timing.seconds:.0f}", f"{worst:.1e}"])
+    note = (f"{UTTERANCES} utterances of 1 to 16 s, {total:.0f} s of noise, 80 bins, no dither, "
+            "one at a time on one thread. Difference: the largest of any value to torchaudio's.")
+    return Table("LFB", note, ["", "time", "speed", "x real time", "difference"], rows, hardware())
+
+
+def _torchaudio(samples: np.ndarray) -> np.ndarray:
+    import torchaudio.compliance.kaldi as kaldi
+
+    scaled = torch.from_numpy(samples)[None] * 32768
+    return kaldi.fbank(scaled, num_mel_bins=80, dither=0.0, sample_frequency=SAMPLE_RATE).numpy()
+
+
+def _kaldi_native() -> Callable[[np.ndarray], np.ndarray]:
+    import kaldi_native_fbank
+
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.dither = 0
+    options.mel_opts.num_bins = 80
+
+    def compute(samples: np.ndarray) -> np.ndarray:
+        bank = kaldi_native_fbank.OnlineFbank(options)
+        bank.accept_waveform(SAMPLE_RATE, samples * 32768)
+        bank.input_finished()
+        return np.stack([bank.get_frame(i) for i in range(bank.num_frames_ready)])
+
+    return compute
+
+
+def arks(rounds: int, device: torch.device) -> Table:
+    """Reading matrices by their scp line, as training does: in random order, file in the cache."""
+    rng = np.random.default_rng(0)
+    matrices = {f"utt{i:04d}": rng.standard_normal((int(rng.integers(100, 1600)), 80))
+                .astype(np.float32) for i in range(300)}
+    megabytes = sum(matrix.nbytes for matrix in matrices.values()) / 1e6
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, method in (("float", None), ("compressed", 2)):
+            path = Path(folder) / f"{kind}.ark"
+            scp = path.with_suffix(".scp")
+            kaldiio.save_ark(str(path), matrices, scp=str(scp), compression_method=method)
+            lines = list(ark.load_scp(scp).values())
+            rng.shuffle(lines)
+            work: dict[str, Callable[[], object]] = {
+                "kaldiio": lambda lines=lines: [kaldiio.load_mat(line) for line in lines],
+                "atat": lambda lines=lines: [ark.read(line) for line in lines],
+            }
+            for name, timing in interleave(work, "kaldiio", rounds=rounds, device=device).items():
+                rows.append([f"{kind}, {name}", seconds_text(timing.seconds),
+                             f"{timing.speedup:.2f}", f"{megabytes / timing.seconds:.0f}"])
+    note = f"{len(matrices)} matrices of 1 to 16 s, {megabytes:.0f} MB of float32."
+    return Table("Reading arks", note, ["", "time", "speed", "MB/s"], rows, hardware())

@@ -1,0 +1,193 @@
+"""What stands around the model: start-up, data loading, data dirs of up to a million utterances."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from clock import interleave
+from system_atat import Atat
+from table import Table, seconds_text
+
+from atat import kaldi
+from atat.kaldi import Utterance
+from atat.provenance import hardware
+
+COMMANDS = ("train", "decode", "score", "datadir", "features", "synthesis", "tokenizer", "align")
+LOADED_UTTERANCES = 2000
+
+
+def startup(rounds: int, device: torch.device) -> Table:
+    """Seconds from the shell to the end of --help, and of importing what peers need."""
+    programs = {
+        "import torch": [sys.executable, "-c", "import torch"],
+        **{f"atat.{name} --help": [sys.executable, "-m", f"atat.{name}", "--help"]
+           for name in COMMANDS},
+        "espnet2.bin.asr_inference --help": [
+            sys.executable, "-m", "espnet2.bin.asr_inference", "--help"],
+    }
+    work: dict[str, Callable[[], object]] = {}
+    notes = []
+    for name, program in programs.items():
+        if subprocess.run(program, capture_output=True).returncode:
+            notes.append(f"{name} does not start without further packages.")
+        else:
+            work[name] = lambda program=program: subprocess.run(program, capture_output=True)
+    timings = interleave(work, "import torch", rounds=rounds, device=device)
+    rows = [[name, seconds_text(timing.seconds), f"{timing.speedup:.1f}"]
+            for name, timing in timings.items()]
+    return Table("Start-up", " ".join(["A new process each time.", *notes]),
+                 ["", "time", "speed"], rows, hardware())
+
+
+def loading(rounds: int, device: torch.device) -> Table:
+    """Training steps fed by two worker processes from arks, against steps on batches at hand."""
+    from atat.loader import step_loader
+
+    with tempfile.TemporaryDirectory() as folder:
+        batches = _step_batches(Path(folder))
+        model = Atat(device, precision="bf16" if device.type == "cuda" else "fp32")
+        steps = 4 if device.type == "cpu" else 40
+
+        def train(stream: Any) -> None:
+            for step in stream:
+                for batch in step:
+                    batch = batch.to(device)
+                    model.train_step(batch.source, batch.source_lengths, batch.inputs)
+
+        cached = [batches[step] for step in range(steps)]
+        train(cached)
+        shares, times = [], []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            train(cached)
+            middle = time.perf_counter()
+            # A loader takes up its work with the first step: one step more, not counted.
+            stream = iter(step_loader(batches, 0, steps + 1, workers=2,
+                                      pin=device.type == "cuda"))
+            train([next(stream)])
+            begin = time.perf_counter()
+            train(stream)
+            end = time.perf_counter()
+            times.append((middle - start) / steps)
+            shares.append((end - begin) / (middle - start))
+        alone = time.perf_counter()
+        for step in range(20):
+            batches[step]
+        alone = (time.perf_counter() - alone) / 20
+    rows = [["step on batches at hand", seconds_text(statistics.median(times)), "1"],
+            ["step with loading, 2 workers", "", f"{statistics.median(shares):.3f}"],
+            ["making the batches of a step, one process", seconds_text(alone), ""]]
+    note = f"{LOADED_UTTERANCES} commands in arks, 16 in a step, SpecAugment."
+    return Table("Data loading", note,
+                 ["", "time", "ratio"], rows, hardware())
+
+
+def _step_batches(folder: Path) -> Any:
+    """A corpus of made-up arks, read as asr with SpecAugment."""
+    from atat import ark
+    from atat.dataset import Augmenter, Encoding, TaskData
+    from atat.loader import StepBatches
+    from atat.sampler import Sampler
+    from atat.settings import AugmentSettings, BatchSettings, Source
+    from atat.tokenizer import Tokenizer
+
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghijklmnop"), 5)) for _ in range(300)]
+    utterances = []
+    with ark.Writer(folder / "feats.ark", compress=True) as write:
+        for number in range(LOADED_UTTERANCES):
+            name, frames = f"spk-{number:06d}", int(rng.integers(100, 600))
+            write(name, rng.standard_normal((frames, 80), dtype=np.float32))
+            utterances.append(Utterance(
+                name, "spk", feats=write.specifiers[name], num_frames=frames,
+                text=" ".join(rng.choice(words, 8))))
+    kaldi.write(folder / "data", utterances)
+    texts = [utterance.text or "" for utterance in utterances]
+    encoding = Encoding(Tokenizer.train(texts, [], 200))
+    augment = Augmenter(AugmentSettings(time_masks=2, freq_masks=2))
+    data = TaskData(Source(str(folder / "data"), "asr"), encoding, augment)
+    sampler = Sampler([data.lengths], [1.0], [True], BatchSettings(examples=16), seed=1)
+    return StepBatches([data], sampler, seed=1, rank=0)
+
+
+def datadirs(rounds: int, device: torch.device) -> Table:
+    """Data dirs of 10^4 to 10^6 made-up utterances: load, validate, split, sample; time, memory."""
+    rows = []
+    for count in (10**4, 10**5, 10**6):
+        with tempfile.TemporaryDirectory() as folder:
+            write_datadir(Path(folder) / "data", count)
+            cells = []
+            for task in ("load", "validate", "split", "sample"):
+                program = [sys.executable, __file__, task, f"{folder}/data"]
+                done = subprocess.run(program, capture_output=True, text=True, check=True)
+                found = json.loads(done.stdout.splitlines()[-1])
+                cells += [seconds_text(found["seconds"]), f"{found['gib']:.2f}"]
+        rows.append([f"{count:,}", *cells])
+    header = ["utterances"]
+    for task in ("load", "validate", "split in 8", "plan 1,000 steps"):
+        header += [task, "GiB"]
+    return Table("Data dirs", "Text, trees, features' places and lengths; the audio is not opened. "
+                 "Each in a process of its own; GiB: the most memory it held.", header, rows,
+                 hardware())
+
+
+def write_datadir(folder: Path, count: int) -> None:
+    """A made-up data dir: 1,000 utterances a speaker, trees of a few shapes."""
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghijklmnopqrst"), rng.integers(3, 9)))
+             for _ in range(20000)]
+    drawn = rng.integers(0, len(words), (count, 8))
+    frames = rng.integers(100, 1600, count)
+    utterances = []
+    for number in range(count):
+        spoken = [words[i] for i in drawn[number]]
+        name = f"s{number // 1000:05d}-{number:08d}"
+        tree = f"[IN:PLAY {spoken[0]} [SL:SONG {' '.join(spoken[1:4])} ] {' '.join(spoken[4:])} ]"
+        utterances.append(Utterance(
+            name, name[:6], wav=f"/corpus/{name}.wav", feats=f"/corpus/feats.ark:{number}",
+            num_frames=int(frames[number]), duration=float(frames[number]) / 100,
+            text=" ".join(spoken), semantics=tree))
+    kaldi.write(folder, utterances)
+
+
+def _one(task: str, folder: str) -> None:
+    """Do one thing with a data dir and print what it took; runs in a process of its own."""
+    import resource
+
+    start = time.perf_counter()
+    if task == "load":
+        kaldi.load(folder)
+    elif task == "validate":
+        from atat.datadir_audio import AudioOptions
+        from atat.datadir_check import validate
+
+        validate(folder, AudioOptions(check_audio=False))
+    elif task == "split":
+        from atat.datadir_tools import split
+
+        split(folder, 8)
+    else:
+        from atat.sampler import Sampler
+        from atat.settings import BatchSettings
+
+        lengths = np.array([utterance.num_frames for utterance in kaldi.load(folder)])
+        sampler = Sampler([lengths], [1.0], [True], BatchSettings(), seed=1)
+        for step in range(1000):
+            sampler.plan(step)
+    seconds = time.perf_counter() - start
+    gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"seconds": seconds, "gib": gib}))
+
+
+if __name__ == "__main__":
+    _one(*sys.argv[1:])

@@ -1,0 +1,72 @@
+"""The benchmark: measures the rows asked for and writes them all on one page.
+
+    python utils/bench/run.py --out BENCHMARKS.md
+
+Each table is kept as JSON beside the others in --tables; a rerun measures only what is missing,
+unless --rows names it. Peers are measured where they are installed (utils/bench.sh --peers).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import rows_features
+import rows_models
+import rows_pipeline
+import torch
+from table import Table, write_page
+
+from atat import cli, machine
+from atat.errors import InputError
+
+ROWS = {
+    "training": rows_models.training,
+    "search": rows_models.search,
+    "whole": rows_models.whole,
+    "lfb": rows_features.features,
+    "arks": rows_features.arks,
+    "loading": rows_pipeline.loading,
+    "startup": rows_pipeline.startup,
+    "datadirs": rows_pipeline.datadirs,
+}
+ON_A_GPU = ("training", "search", "whole", "loading")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Measure atat beside its peers. Example: utils/bench.sh --rows search",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW",
+                        help=f"measure these, also when done before: {', '.join(ROWS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--tables", type=Path, default=Path("exp_bench"),
+                        help="folder of the tables measured so far")
+    parser.add_argument("--out", type=Path, default=Path("BENCHMARKS.md"), help="page to write")
+    options = parser.parse_args()
+    unknown = sorted(set(options.rows) - set(ROWS))
+    if unknown:
+        raise InputError(f"--rows {unknown[0]}: unknown; there are {', '.join(ROWS)}")
+    if options.rounds < 1:
+        raise InputError(f"--rounds {options.rounds}: expected 1 or more")
+    device = torch.device(options.device)
+    machine.tune()
+    for name in ROWS if options.device == "cpu" else ON_A_GPU:
+        path = options.tables / f"{name}.{options.device}.json"
+        if (path.is_file() and name not in options.rows) or (
+            options.rows and name not in options.rows
+        ):
+            continue
+        print(f"measuring {name} on {options.device} ...", flush=True)
+        threads = torch.get_num_threads()
+        ROWS[name](options.rounds, device).save(path)
+        torch.set_num_threads(threads)
+    paths = [options.tables / f"{name}.{kind}.json" for name in ROWS for kind in ("cpu", "cuda")]
+    write_page(options.out, [Table.load(path) for path in paths if path.is_file()])
+    print(f"the page: {options.out}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

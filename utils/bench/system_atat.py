@@ -1,0 +1,105 @@
+"""atat itself: its model at the paper's sizes, its search, its training step."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import inputs
+import torch
+from torch import Tensor
+
+from atat.audio_encoder import AudioEncoder
+from atat.decoder import Decoder
+from atat.loss import cross_entropy_sum
+from atat.search import SearchOptions, beam_search
+from atat.settings import AudioEncoderSettings, DecoderSettings
+from atat.transformer import DecoderState
+
+EOS = 1
+START = 2
+# Far below any logit: the end comes when the number of steps is reached and not before.
+NO_END = -1.0e4
+
+
+class Forced:
+    """The decoder as the search wants it, without an end before the limit."""
+
+    def __init__(self, decoder: Decoder, state: DecoderState) -> None:
+        self.decoder, self.state = decoder, state
+
+    def step(self, tokens: Tensor) -> Tensor:
+        logits = self.decoder.step(tokens, self.state)
+        logits[:, EOS] = NO_END
+        return logits
+
+    def reorder(self, hypotheses: Tensor) -> None:
+        self.state.reorder(hypotheses)
+
+    def keep(self, utterances: Tensor) -> None:
+        self.state.keep(utterances)
+
+
+class Atat:
+    """Encoder and decoder with random weights; precision fp32 or bf16 (autocast)."""
+
+    def __init__(
+        self, device: torch.device, *, precision: str = "fp32", wide_front_end: bool = False
+    ) -> None:
+        """wide_front_end: two strided convolutions of 256 channels, as ESPnet2 has them."""
+        torch.manual_seed(0)
+        front: dict[str, Any] = {}
+        if wide_front_end:
+            front = {"conv_channels": (256, 256), "time_stride": (2, 2), "freq_stride": (2, 2),
+                     "time_pool": (1, 1), "freq_pool": (1, 1)}
+        self.device, self.precision = device, precision
+        self.encoder = AudioEncoder(AudioEncoderSettings(**front), inputs.WIDTH).to(device)
+        self.decoder = Decoder(DecoderSettings(), inputs.WIDTH, inputs.VOCABULARY).to(device)
+        parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.adam = torch.optim.AdamW(parameters, lr=1e-6, fused=True)
+        self.parameters = parameters
+
+    def eval(self) -> "Atat":
+        self.encoder.eval()
+        self.decoder.eval()
+        return self
+
+    def _autocast(self) -> Any:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    @torch.inference_mode()
+    def encode(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, F), (B,) -> memory (B, S, D), lengths (B,)."""
+        with self._autocast():
+            return self.encoder(features, frames)
+
+    @torch.inference_mode()
+    def search(self, memory: Tensor, lengths: Tensor, tokens: int) -> Any:
+        """The 4-best search of a batch, `tokens` steps."""
+        with self._autocast():
+            state = self.decoder.start(memory, lengths, inputs.BEAM, tokens + 1)
+            start = torch.full((len(memory),), START, device=memory.device)
+            options = SearchOptions(beam=inputs.BEAM, max_length=tokens)
+            return beam_search(Forced(self.decoder, state), start, EOS, options)
+
+    def decode(self, features: Tensor, frames: Tensor, tokens: int, size: int) -> None:
+        """Encoder and search, in batches of `size` utterances of like length."""
+        for rows in inputs.by_length(frames, size):
+            part = frames[rows].to(self.device)
+            memory, lengths = self.encode(features[rows.to(self.device), : int(part.max())], part)
+            self.search(memory, lengths, tokens)
+
+    def train_step(self, features: Tensor, frames: Tensor, targets: Tensor) -> float:
+        """Forward, backward, clipping and update; targets (B, U)."""
+        with self._autocast():
+            memory, lengths = self.encoder(features, frames)
+            logits = self.decoder(targets[:, :-1], memory, lengths)
+            weights = torch.ones(len(targets), device=targets.device)
+            loss = cross_entropy_sum(logits, targets[:, 1:], weights, 0.1) / targets.numel()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        return float(loss.detach())

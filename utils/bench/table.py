@@ -1,0 +1,54 @@
+"""What a measurement is written down as, and the page made of all of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from atat.files import atomic_write
+from atat.results_text import table_text
+
+INTRO = """# Benchmarks
+
+Made by `utils/bench.sh`; nobody types a number. Systems take turns within a round; times are
+medians over the rounds, *speed* is the median over the rounds of (time of the first row / time of
+this row) within a round. The models have the paper's sizes (12-layer encoder of width 256, 6-layer
+decoder, 5,000 tokens, beam 4) and random weights; outputs are forced to the same number of steps.
+Times wander with what else the machine does; ratios hardly.
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, what is to be said of it, and lines of cells below a header."""
+
+    title: str
+    note: str
+    header: list[str]
+    rows: list[list[str]]
+    machine: str
+
+    def save(self, path: Path) -> None:
+        with atomic_write(path) as stream:
+            json.dump(asdict(self), stream, indent=1)
+
+    @classmethod
+    def load(cls, path: Path) -> "Table":
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def text(self) -> str:
+        lines = [f"## {self.title}", "", self.note, "", table_text(self.header, self.rows)]
+        return "\n".join([*lines, "", f"Measured on: {self.machine}.", ""])
+
+
+def write_page(path: Path, tables: list[Table]) -> None:
+    with atomic_write(path) as stream:
+        stream.write("\n".join([INTRO, *(table.text() for table in tables)]))
+
+
+def seconds_text(seconds: float) -> str:
+    """Three digits in a fitting unit."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.3g} µs"
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
