@@ -240,7 +240,7 @@ def _our_line(
 
 
 def figure_text(figure: Figure) -> str:
-    """ "83.45 ± 0.52 [80.12, 86.40]": mean, spread over runs, interval of the mean."""
+    """ "83.45 ± 0.52 [80.12, 86.40]": mean, spread over runs or folds, interval of the mean."""
     text = format_interval(figure.interval)
     if figure.spread is None or figure.interval.value is None:
         return text
@@ -333,7 +333,8 @@ def _legend(report: Report) -> str:
     return join(
         "## How to read this",
         "All figures are per cent, counted over the whole test set (micro-average). A cell is the "
-        "mean over runs (seeds) ± their standard deviation, then the 95 % bootstrap interval over "
+        "mean over runs (seeds) ± their standard deviation (of a single cross-validation: that of "
+        "its folds), then the 95 % bootstrap interval over "
         "test data: whole speakers are drawn again where several are known, else utterances; "
         "what a different seed would change is in ±, not in the interval. Differences are drawn "
         "in pairs, p is two-sided. Below some ten speakers intervals and p are rough. The paper's "

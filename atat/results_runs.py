@@ -39,6 +39,7 @@ class Run:
     name: str
     folders: tuple[Path, ...]
     scored: tuple[Scored, ...]
+    folds: tuple[tuple[Scored, ...], ...] = ()  # the same, by folder
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ class Figure:
     values: tuple[float | None, ...]  # one per run
     interval: Interval  # of their mean
     n: int  # utterances
+    folds: tuple[float | None, ...] = ()  # of each fold, where one cross-validation is the only run
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the runs; None below two."""
-        known = [value for value in self.values if value is not None]
+        """Standard deviation over the runs, over the folds of a single one; None below two."""
+        known = [value for value in self.folds or self.values if value is not None]
         return statistics.stdev(known) if len(known) > 1 else None
 
 
@@ -102,7 +104,14 @@ class Runs:
         counts = self._counts(metric, group)
         clusters = self._clusters(counts, group)
         interval = bootstrap.mean_interval(clusters, utterances=len(counts))
-        return Figure(tuple(_values(counts)), interval, len(counts))
+        return Figure(tuple(_values(counts)), interval, len(counts), self._folds(metric, group))
+
+    def _folds(self, metric: str, group: str | None) -> tuple[float | None, ...]:
+        """The metric of each fold, in per cent, where one cross-validation is the only run."""
+        if len(self.runs) > 1:
+            return ()
+        parts = [_of_group(fold, group) for fold in self.runs[0].folds]
+        return tuple(_values(counts_array(part, [metric]))[0] for part in parts if part)
 
     def against(self, baseline: Runs, metric: str, group: str | None = None) -> Comparison:
         """Paired bootstrap of this row minus `baseline` on the same utterances."""
@@ -118,11 +127,12 @@ class Runs:
                 known = ", ".join(run.scored[0].counts)
                 raise InputError(f"{run.folders[0]}: no metric {metric!r} there; scored: {known}")
         return np.stack(
-            [counts_array(_of_group(run, group), [metric])[:, 0] for run in self.runs], axis=1
+            [counts_array(_of_group(run.scored, group), [metric])[:, 0] for run in self.runs],
+            axis=1,
         )
 
     def _clusters(self, counts: np.ndarray, group: str | None) -> np.ndarray:
-        speakers = [scored.spk for scored in _of_group(self.runs[0], group)]
+        speakers = [scored.spk for scored in _of_group(self.runs[0].scored, group)]
         return bootstrap.cluster_sums(counts, speakers)[0]
 
 
@@ -184,6 +194,7 @@ def info(folder: Path, name: str) -> dict[str, Any]:
 
 def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
     scored: dict[str, Scored] = {}
+    folds = []
     for folder in folders:
         found = str(info(folder, "score.json").get("data", ""))
         lines = load_scored(folder)
@@ -196,7 +207,8 @@ def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
                     "pooled folds must not share test utterances"
                 )
             scored[one.utt] = one
-    return Run(name, tuple(folders), tuple(scored[utt] for utt in sorted(scored)))
+        folds.append(tuple(lines))
+    return Run(name, tuple(folders), tuple(scored[utt] for utt in sorted(scored)), tuple(folds))
 
 
 def _run_name(pattern: str, folder: Path, pool: bool) -> str:
@@ -238,8 +250,8 @@ def _values(counts: np.ndarray) -> list[float | None]:
     return [None if np.isnan(ratio) else ratio for ratio in ratios]
 
 
-def _of_group(run: Run, group: str | None) -> list[Scored]:
-    return [scored for scored in run.scored if group is None or scored.group == group]
+def _of_group(scored: Sequence[Scored], group: str | None) -> list[Scored]:
+    return [one for one in scored if group is None or one.group == group]
 
 
 def _ids(one: Run, two: Run) -> tuple[set[str], set[str], str, str]:

@@ -154,6 +154,16 @@ def test_folds_are_one_test_set() -> None:
     assert cells(write(table([row])), "CV")[3] == "not run", "part of the folds is another test"
 
 
+def test_the_spread_of_a_single_cross_validation_is_that_of_its_folds() -> None:
+    for fold in range(3):
+        make_data(f"data/fold{fold}", UTTERANCES[fold::3])
+        decode(f"exp/cv/fold{fold}", wrong=fold, data=f"data/fold{fold}")
+    row = {"name": "CV", "decoded": "exp/cv/fold*/decode_test", "pool": True}
+    text = write(table([row], data="data/fold*"))
+    assert cells(text, "CV")[1:3] == ["24", "1 x 3 folds"]
+    assert cells(text, "CV")[3].startswith("87.50 ± 12.50 [")  # 8, 7 and 6 of 8 each
+
+
 def test_folds_must_not_share_utterances() -> None:
     for fold in range(2):
         decode(f"exp/cv/fold{fold}", wrong=0)
