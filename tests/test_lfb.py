@@ -37,6 +37,8 @@ def test_agrees_with_htk(data_root: Path, number: int, dtype: type) -> None:
     raw = (folder / f"test.wav.fbank_htk.{number}").read_bytes()
     expected = np.frombuffer(raw, ">f4", offset=12).reshape(-1, 23)
     changes, tolerance = HTK_CONFS[number]
+    # HTK computes in float32, too: two roundings may differ by more than one.
+    tolerance *= 2 if dtype is np.float32 else 1
     features = lfb(audio.load(folder / "test.wav").astype(dtype), HTK, **changes)
     assert features.dtype == dtype
     np.testing.assert_allclose(features, expected, rtol=0, atol=tolerance)

@@ -12,7 +12,7 @@ import io
 import sys
 
 MODULES = """
-    torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr kaldiio
+    torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr scipy kaldiio
     praatio pocketsphinx espeakng_loader pycrfsuite torchcrf jiwer matplotlib
     tensorboard configargparse editdistance humanfriendly packaging torch_complex typeguard
     espnet2.asr.encoder.transformer_encoder flake8 pytest xdist atat
