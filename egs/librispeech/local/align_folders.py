@@ -1,0 +1,80 @@
+"""Word times of the data dirs to train on: read where somebody has made them, else pocketsphinx.
+
+    python local/align_folders.py --corpus ~/LibriSpeech --data data/train_clean_100 \\
+        --alignments ~/LibriSpeech-Alignments
+
+Reads the condensed `<speaker>-<chapter>.alignment.txt`, TextGrids and Gentle's JSON (one file an
+utterance), from the folder given or, without one, beside the recordings. Writes DATA/ctm;
+utterances without times are listed in DATA/ctm.lost: they stay in asr and are left out of mlm. The
+forms themselves are `python -m atat.align`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from atat import align, cli
+from atat.align_backends import Settings
+from atat.errors import InputError
+
+# By preference, where a folder holds several: backend of atat.align, and the names of its files.
+FORMS = {
+    "textgrid": re.compile(r"\d+-\d+-\d+\.textgrid", re.IGNORECASE),
+    "librispeech": re.compile(r"\d+-\d+\.alignment\.txt"),
+    "gentle": re.compile(r"\d+-\d+-\d+\.json"),
+}
+
+
+def find_form(folder: Path) -> str | None:
+    """The backend that reads the alignments in a folder and those inside it; None for none."""
+    found = set()
+    for _, _, files in os.walk(folder):
+        found |= {form for form, name in FORMS.items() if any(map(name.fullmatch, files))}
+    return next((form for form in FORMS if form in found), None)
+
+
+def settings_for(name: str, corpus: Path, alignments: Path | None) -> Settings:
+    """How the folder `name` (train-clean-100) is aligned.
+
+    Raises InputError when alignments were promised and there are none.
+    """
+    if alignments is None:
+        form = find_form(corpus / name)
+        return Settings(form, str(corpus / name)) if form else Settings("pocketsphinx")
+    inner = (alignments / name, alignments / "LibriSpeech" / name)
+    folder = next((path for path in inner if path.is_dir()), alignments)
+    form = find_form(folder)
+    if form is None:
+        raise InputError(
+            f"--alignments {folder}: no alignments in it; expected <speaker>-<chapter>."
+            "alignment.txt, or <utterance>.TextGrid or .json (Gentle), at any depth; without "
+            "--alignments pocketsphinx makes them")
+    return Settings(form, str(folder))
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/align_folders.py "
+        "--corpus ~/LibriSpeech --data data/train_clean_100",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--corpus", type=Path, required=True, help="the folder LibriSpeech")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data dirs to align")
+    parser.add_argument("--alignments", type=Path, help="folder of alignments made by others")
+    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--max_lost", type=float, default=0.01,
+                        help="share of utterances that may go unaligned")
+    options = parser.parse_args(argv)
+    if options.alignments is not None and not options.alignments.is_dir():
+        raise InputError(f"--alignments {options.alignments}: no such folder")
+    for data in options.data:
+        settings = settings_for(data.name.replace("_", "-"), options.corpus, options.alignments)
+        print(f"{data}: {settings.backend}{f' from {settings.source}' if settings.source else ''}")
+        align.make(data, data / "ctm", settings, nj=options.nj, max_lost=options.max_lost)
+
+
+if __name__ == "__main__":
+    cli.run(main)

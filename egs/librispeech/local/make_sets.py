@@ -1,0 +1,105 @@
+"""The training set and its dev set from the data dirs of the folders.
+
+    python local/make_sets.py --train data/train_clean_100 data/train_clean_360 \\
+        --eval data/dev_clean data/dev_other data/test_clean --out data/train
+
+writes `OUT/asr` (all utterances of --train), `OUT/mlm` (those of them whose words have times) and
+`OUT/dev`, by which models are chosen: the dev_* of --eval together, or, where there is none, a
+share of the training speakers, which are then in neither `asr` nor `mlm`. Prints how many sentences
+of each dir of --eval stand in training, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from atat import cli, kaldi
+from atat.alignment import read_ctm
+from atat.datadir_files import DataDir
+from atat.datadir_tools import combine, subset
+from atat.errors import InputError
+
+
+def held_out(speakers: Collection[str], share: float) -> set[str]:
+    """Speakers kept for dev: at least one, chosen by their names alone.
+
+    Raises InputError where none would be left to train on.
+    """
+    names = set(speakers)
+    if len(names) < 2:
+        raise InputError(f"the training folders have only the speaker {', '.join(names)}, and "
+                         "there is no dev-* folder to choose models by; get one")
+    ranked = sorted(names, key=lambda name: hashlib.sha256(f"dev {name}".encode()).digest())
+    return set(ranked[:max(1, round(share * len(names)))])
+
+
+def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: float) -> None:
+    """Write asr, mlm and dev; see the top of this file."""
+    dev = [folder for folder in evaluate if folder.name.startswith("dev_")]
+    if dev:
+        combine(out / "asr", list(train))
+        combine(out / "dev", list(dev))
+    else:
+        # Both are cut from a dir of their own: a rerun finds the dev speakers in it again.
+        combine(out / "everyone", list(train))
+        chosen = held_out({u.speaker for u in kaldi.load(out / "everyone")}, share)
+        subset(out / "everyone", out / "dev", _of(chosen, True))
+        subset(out / "everyone", out / "asr", _of(chosen, False))
+        print(f"{out}/dev: no dev-* folder, so training speakers are held out for it: "
+              f"{len(chosen)}")
+    _write_aligned(out / "asr", out / "mlm")
+    _report_overlap(out / "asr", evaluate)
+
+
+def _of(chosen: set[str], inside: bool) -> Callable[[DataDir], list[str]]:
+    """A choice for `subset`: the utterances of these speakers, or of the others."""
+    return lambda data: [key for key, name in data.speakers.items() if (name in chosen) == inside]
+
+
+def _write_aligned(source: Path, target: Path) -> None:
+    ctm = source / "ctm"
+    if not ctm.is_file():
+        raise InputError(f"{ctm}: no such file, mlm needs the times of words; make them first "
+                         "(stage 3)")
+    aligned = {key for key, words in read_ctm(ctm).items() if words}
+
+    def has_times(data: DataDir) -> Collection[str]:
+        return aligned & data.speakers.keys()
+
+    count = subset(source, target, has_times)
+    total = len(kaldi.read_table(source / "utt2spk"))
+    print(f"{source}: {total} utterances; {target}: {count} of them, the words of "
+          f"{total - count} have no times")
+
+
+def _report_overlap(train: Path, evaluate: Sequence[Path]) -> None:
+    heard = kaldi.read_table(train / "text")
+    sentences = set(heard.values())
+    for folder in evaluate:
+        texts = kaldi.read_table(folder / "text")
+        known = sum(text in sentences for text in texts.values())
+        same = sum(key in heard for key in texts)
+        print(f"{folder}: {known} of {len(texts)} sentences also stand in training"
+              + (f", {same} as the very same recording" if same else ""))
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/make_sets.py "
+        "--train data/train_clean_100 --eval data/dev_clean --out data/train",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="dirs to train on")
+    parser.add_argument("--eval", type=Path, nargs="*", default=[], help="dirs of dev and test")
+    parser.add_argument("--out", type=Path, required=True, help="where asr, mlm and dev go")
+    parser.add_argument("--dev_share", type=float, default=0.02,
+                        help="share of the training speakers for dev, where there is no dev dir")
+    options = parser.parse_args(argv)
+    make(options.train, options.eval, options.out, options.dev_share)
+
+
+if __name__ == "__main__":
+    cli.run(main)

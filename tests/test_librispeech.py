@@ -1,0 +1,273 @@
+"""The LibriSpeech recipe's local commands: layout, faults, alignments, training sets."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atat import kaldi, synthesis
+from atat.alignment import read_ctm
+from atat.errors import InputError
+from atat.textgrid import write_textgrid
+
+LOCAL = Path(__file__).resolve().parent.parent / "egs" / "librispeech" / "local"
+
+pytestmark = pytest.mark.skipif(
+    synthesis.available("espeak") is not None, reason="espeakng-loader is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Any]:
+    """A function that imports one of the recipe's modules, whatever other recipes call theirs."""
+    known = {path.stem for path in LOCAL.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in known & sys.modules.keys()}
+    sys.path.insert(0, str(LOCAL))
+    try:
+        yield importlib.import_module
+    finally:
+        sys.path.remove(str(LOCAL))
+        for name in known:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
+
+
+@pytest.fixture(scope="module")
+def made(local: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The miniature as its generator writes it; not to be changed."""
+    folder = tmp_path_factory.mktemp("mini")
+    local("make_mini").main(["--out", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def corpus(made: Path, tmp_path: Path) -> Path:
+    """A copy of the miniature's LibriSpeech, to be damaged."""
+    shutil.copytree(made / "LibriSpeech", tmp_path / "LibriSpeech")
+    return tmp_path / "LibriSpeech"
+
+
+def prepare(local: Any, corpus: Path, out: Path, *options: str) -> None:
+    local("prepare_librispeech").main(
+        ["--corpus", str(corpus), "--out", str(out), "--lists", str(out / "train"), *options])
+
+
+def align(local: Any, corpus: Path, data: Path, *options: str) -> None:
+    local("align_folders").main(["--corpus", str(corpus), "--data", str(data), *options])
+
+
+def first(corpus: Path, pattern: str) -> Path:
+    return sorted(corpus.glob(pattern))[0]
+
+
+def test_the_layout_is_read_back(local: Any, made: Path, tmp_path: Path) -> None:
+    prepare(local, made / "LibriSpeech", tmp_path)
+    said = local("make_mini").readings(1)
+    found: dict[str, tuple[str, str]] = {}
+    for folder in sorted(tmp_path.glob("*_*")):
+        raw = kaldi.read_table(folder / "text.raw")
+        for utterance in kaldi.load(folder):
+            assert utterance.text == raw[utterance.id].lower()
+            assert utterance.speaker == utterance.id.split("-")[0]
+            assert utterance.wav is not None and Path(utterance.wav).is_file()
+            found[utterance.id] = (folder.name, raw[utterance.id])
+    assert found == {r.id: (r.folder.replace("-", "_"), r.text) for r in said}
+    lists = {name: [Path(line).name for line in (tmp_path / "train" / name).read_text().split()]
+             for name in ("train_dirs", "eval_dirs")}
+    assert lists["train_dirs"] == ["train_clean_100", "train_other_500"]
+    assert lists["eval_dirs"] == ["dev_clean", "test_clean", "test_other"]
+    # A reader whose name holds bars is read like any other.
+    assert kaldi.read_table(tmp_path / "train_clean_100" / "spk2gender") == {
+        "1034": "m", "19": "f", "26": "m"}
+
+
+def test_folders_to_train_on(local: Any) -> None:
+    choose = local("prepare_librispeech").choose
+    present = ["dev-clean", "test-other", "train-clean-100", "train-clean-5"]
+    assert choose(present, [], False) == ["train-clean-100", "train-clean-5"]
+    assert choose(present, ["train-clean-5"], False) == ["train-clean-5"]
+    assert choose(present, [], True) == present
+    with pytest.raises(InputError, match="--train train-clean-360: no such folder.*train-clean-5"):
+        choose(present, ["train-clean-360"], False)
+    with pytest.raises(InputError, match="no train-"):
+        choose(["dev-clean"], [], False)
+
+
+def test_a_training_set_keeps_its_folders(local: Any, made: Path, tmp_path: Path) -> None:
+    prepare(local, made / "LibriSpeech", tmp_path, "--train", "train-clean-100")
+    prepare(local, made / "LibriSpeech", tmp_path, "--train", "train-clean-100")
+    with pytest.raises(InputError, match="was made of train-clean-100, now it would be.*500"):
+        prepare(local, made / "LibriSpeech", tmp_path)
+
+
+@pytest.mark.parametrize("inside, answer", [
+    ("..", "further down: --corpus {corpus}"),
+    ("train-clean-100", "further up: --corpus {corpus}"),
+    ("train-clean-100/19", "further up: --corpus {corpus}"),
+    ("train-clean-100/19/198", "further up: --corpus {corpus}"),
+])
+def test_another_level_is_refused_and_the_right_one_named(
+    local: Any, corpus: Path, inside: str, answer: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        local("librispeech").folders((corpus / inside).resolve())
+    assert answer.format(corpus=corpus.resolve()) in str(caught.value)
+
+
+def test_archives_that_are_not_unpacked_are_named(local: Any, tmp_path: Path) -> None:
+    (tmp_path / "dev-clean.tar.gz").touch()
+    with pytest.raises(InputError, match="found dev-clean.tar.gz; unpack it first: tar -xzf"):
+        local("librispeech").folders(tmp_path)
+
+
+def test_missing_files_are_listed_and_counted(
+    local: Any, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = first(corpus, "train-clean-100/19/198/*.flac")
+    gone.unlink()
+    stray = first(corpus, "train-clean-100/26/495/*.flac")
+    shutil.copy(stray, stray.with_name("26-495-0099.flac"))
+    broken = sorted(corpus.glob("train-clean-100/26/495/*.flac"))[1]
+    broken.write_bytes(b"no audio")
+    other = first(corpus, "train-clean-100/1034/121119/*.flac")
+    shutil.copy(other, other.with_name("1034-5-0001.flac"))
+    prepare(local, corpus, tmp_path / "data", "--max_lost", "0.3")
+    kept = [u.id for u in kaldi.load(tmp_path / "data" / "train_clean_100")]
+    assert gone.stem not in kept and broken.stem not in kept and len(kept) == 18
+    listed = (tmp_path / "data" / "findings" / "train_clean_100.txt").read_text()
+    for name in (gone.name, "26-495-0099.flac", broken.name, "1034-5-0001.flac"):
+        assert name in listed
+    assert "18 utterances, 3 speakers" in (said := capsys.readouterr().out) and "4 left out" in said
+    with pytest.raises(InputError, match="4 of 22 recordings must be left out.*download whole"):
+        prepare(local, corpus, tmp_path / "data")
+
+
+def test_half_a_download_is_refused(local: Any, corpus: Path, tmp_path: Path) -> None:
+    shutil.rmtree(corpus / "train-clean-100" / "1034")
+    with pytest.raises(InputError, match=r"1 of the 3 speakers .* not there \(1034\).*--partial"):
+        prepare(local, corpus, tmp_path)
+    prepare(local, corpus, tmp_path, "--partial")
+    assert len(kaldi.load(tmp_path / "train_clean_100")) == 15
+
+
+@pytest.mark.parametrize("line, message", [
+    ("19-198-0000", "found '19-198-0000', expected"),
+    ("hello THE WORDS", "found 'hello THE WORDS', expected"),
+    ("19-198-0001 AGAIN\n19-198-0001 AGAIN", "19-198-0001 stands a second time"),
+])
+def test_a_transcript_of_another_form(local: Any, corpus: Path, line: str, message: str) -> None:
+    path = corpus / "train-clean-100" / "19" / "198" / "19-198.trans.txt"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=f"19-198.trans.txt:[12]: {message}"):
+        local("librispeech").read_folder(corpus, "train-clean-100", _findings())
+
+
+def _findings() -> Any:
+    from atat.corpus import Findings
+
+    return Findings()
+
+
+def test_a_speaker_list_of_another_form(local: Any, corpus: Path) -> None:
+    (corpus / "SPEAKERS.TXT").write_text("; comment\n19 F train-clean-100\n")
+    with pytest.raises(InputError, match="SPEAKERS.TXT:2: found '19 F train-clean-100', expected"):
+        local("librispeech").read_speakers(corpus)
+
+
+def test_what_has_no_alignment_stays_in_asr_and_leaves_mlm(
+    local: Any, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(local, made / "LibriSpeech", tmp_path)
+    dirs = [tmp_path / name for name in ("train_clean_100", "train_other_500")]
+    given = ("--alignments", str(made / "LibriSpeech-Alignments"))
+    with pytest.raises(InputError, match="1 of 20 utterances have no alignment, more than 1.0%"):
+        align(local, made / "LibriSpeech", dirs[0], *given)
+    for folder in dirs:
+        align(local, made / "LibriSpeech", folder, *given, "--max_lost", "0.3")
+    unaligned = set(local("make_mini").UNALIGNED)
+    lost = {line.split()[0] for d in dirs for line in (d / "ctm.lost").read_text().splitlines()}
+    assert lost == unaligned
+    tests = [tmp_path / name for name in ("dev_clean", "test_clean", "test_other")]
+    local("make_sets").make(dirs, tests, tmp_path / "set", 0.02)
+    asr, mlm = ({u.id for u in kaldi.load(tmp_path / "set" / name)} for name in ("asr", "mlm"))
+    assert unaligned < asr and mlm == asr - unaligned
+    assert read_ctm(tmp_path / "set" / "mlm" / "ctm").keys() == mlm
+    said = capsys.readouterr().out
+    assert "25 utterances" in said and "the words of 2 have no times" in said
+    assert "test_clean: 1 of 5 sentences also stand in training\n" in said
+    assert "test_other: 0 of 5 sentences" in said
+
+
+def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path) -> None:
+    """Condensed, TextGrids beside the recordings, Gentle in a folder: the same times."""
+    corpus = tmp_path / "LibriSpeech"
+    shutil.copytree(made / "LibriSpeech" / "dev-clean", corpus / "dev-clean")
+    prepare(local, corpus, tmp_path / "data", "--train", "dev-clean")
+    data = tmp_path / "data" / "dev_clean"
+    align(local, corpus, data, "--alignments", str(made / "LibriSpeech-Alignments"))
+    expected = (data / "ctm").read_text()
+    times = read_ctm(data / "ctm")
+    lengths = {u.id: u.duration for u in kaldi.load(data)}
+    for key, words in times.items():
+        path = next(corpus.rglob(f"{key}.flac"))
+        write_textgrid(path.with_suffix(".TextGrid"), words, lengths[key] or 0.0)
+        content = {"words": [{"word": w.text, "case": "success", "start": w.start, "end": w.end}
+                             for w in words]}
+        (tmp_path / "gentle" / f"{key}.json").parent.mkdir(exist_ok=True)
+        (tmp_path / "gentle" / f"{key}.json").write_text(json.dumps(content))
+    for options in ((), ("--alignments", str(tmp_path / "gentle"))):
+        (data / "ctm").unlink()
+        align(local, corpus, data, *options)
+        again = read_ctm(data / "ctm")
+        assert (data / "ctm").read_text() == expected or all(
+            abs(a.start - b.start) < 0.002 and a.text == b.text
+            for key in times for a, b in zip(times[key], again[key], strict=True))
+    settings = local("align_folders").settings_for
+    assert settings("dev-clean", corpus, None).backend == "textgrid"
+    assert settings("dev-clean", corpus, tmp_path / "gentle").backend == "gentle"
+    assert settings("dev-clean", made / "LibriSpeech", None).backend == "pocketsphinx"
+    with pytest.raises(InputError, match="no alignments in it; expected.*pocketsphinx makes them"):
+        settings("dev-clean", corpus, data)
+
+
+def test_without_a_dev_folder_speakers_are_held_out(
+    local: Any, made: Path, tmp_path: Path
+) -> None:
+    prepare(local, made / "LibriSpeech", tmp_path)
+    data = tmp_path / "train_clean_100"
+    align(local, made / "LibriSpeech", data, "--max_lost", "0.3", "--alignments",
+          str(made / "LibriSpeech-Alignments"))
+    everyone = {u.id for u in kaldi.load(data)}
+    for _ in range(2):  # a rerun makes the same sets
+        local("make_sets").make([data], [], tmp_path / "set", 0.02)
+        dev, asr = (kaldi.load(tmp_path / "set" / name) for name in ("dev", "asr"))
+        assert {u.id for u in dev} | {u.id for u in asr} == everyone
+        assert len({u.speaker for u in dev}) == 1
+        assert not {u.speaker for u in dev} & {u.speaker for u in asr}
+
+
+def test_held_out_speakers_depend_on_names_alone(local: Any) -> None:
+    held_out = local("make_sets").held_out
+    names = [str(number) for number in range(200)]
+    chosen = held_out(names, 0.05)
+    assert len(chosen) == 10 and chosen == held_out(names[::-1], 0.05)
+    with pytest.raises(InputError, match="only the speaker 7"):
+        held_out(["7", "7"], 0.05)
+
+
+def test_a_part_of_the_real_corpus(local: Any, data_root: Path, tmp_path: Path) -> None:
+    corpus = data_root / "librispeech" / "LibriSpeech"
+    if not corpus.is_dir():
+        pytest.skip(f"{corpus} is not there")
+    prepare(local, corpus, tmp_path, "--train", "test-other")
+    utterances = kaldi.load(tmp_path / "test_other")
+    assert len(utterances) == 50 and len({u.speaker for u in utterances}) == 5
+    assert not (tmp_path / "test_other" / "spk2gender").exists()  # no SPEAKERS.TXT there
+    assert all(2 < (u.duration or 0) < 36 for u in utterances)
