@@ -1,0 +1,53 @@
+"""Random subsets of a training set, for the rows with few recordings.
+
+    python local/draw_subsets.py --data data/train --percent 10 --number 10 --out data/subsets/10
+
+writes `data/subsets/10/{1..10}/train`. Subset k holds the utterances whose hash with the seed k is
+smallest: it does not change with the order of the data dir, the sets of two seeds have nothing to
+do with each other, and the 1 % of a seed are a part of its 10 %. Speakers and commands are not
+balanced, as nothing is said of it where such figures are published (README.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from atat import cli, datadir_tools
+from atat.datadir_files import DataDir
+from atat.errors import InputError
+
+
+def chosen(utterances: list[str], percent: float, seed: int) -> list[str]:
+    """The utterances of a subset: `percent` of all, rounded, at least one; in order of hash."""
+    def order(utterance: str) -> bytes:
+        return hashlib.sha256(f"subset {seed} {utterance}".encode()).digest()
+
+    count = max(1, round(len(utterances) * percent / 100))
+    return sorted(utterances, key=order)[:count]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/draw_subsets.py "
+        "--data data/train --percent 10 --number 10 --out data/subsets/10",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data dir to draw from")
+    parser.add_argument("--percent", type=float, required=True, help="size of each subset")
+    parser.add_argument("--number", type=int, required=True, help="how many; seeds from 1 on")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the subsets")
+    options = parser.parse_args(argv)
+    if not 0 < options.percent <= 100:
+        raise InputError(f"--percent {options.percent:g}: expected more than 0, 100 at most")
+    for seed in range(1, options.number + 1):
+        def choose(data: DataDir, seed: int = seed) -> list[str]:
+            return chosen(list(data.speakers), options.percent, seed)
+
+        size = datadir_tools.subset(options.data, options.out / str(seed) / "train", choose)
+        print(f"{options.out / str(seed) / 'train'}: {size} utterances")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,140 @@
+"""Fluent Speech Commands as Kaldi data dirs, one for each set of a split.
+
+    python local/prepare_fluentspeech.py --corpus ~/fluent_speech_commands_dataset --out data
+
+writes `data/{train,valid,test}` of the original split, or with `--split unseen` and
+`--split challenge` `data/{train,valid,test_speaker,test_utterance}`: wav.scp, utt2spk, utt2dur,
+text (normalised), text.raw (as published), semantics. `findings.txt` lists every row that is odd
+or left out. How many sentences and speakers of a test set are in training, too, is printed.
+Whether a transcript is what was said nobody checks here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import fluent
+from fluent import Row
+
+from atat import audio, cli, kaldi
+from atat.corpus import Findings
+from atat.errors import InputError
+from atat.normalize import normalize
+
+
+def usable(
+    folder: Path, rows: Sequence[Row], findings: Findings
+) -> list[tuple[Row, kaldi.Utterance]]:
+    """The rows of a set whose recordings can be read, as utterances; others go to `findings`."""
+    good: dict[str, tuple[Row, kaldi.Utterance]] = {}
+    for row in rows:
+        utterance = _utterance(folder, row, findings)
+        if utterance is None:
+            continue
+        if utterance.id in good:
+            findings.add("row that stands twice in a set (the first counts)",
+                         f"{row.where}: {row.path}, first in {good[utterance.id][0].where}")
+            continue
+        good[utterance.id] = row, utterance
+    return list(good.values())
+
+
+def _utterance(folder: Path, row: Row, findings: Findings) -> kaldi.Utterance | None:
+    """A row as an utterance; None where it must be left out."""
+    for name, value in row.labels.items():
+        if not fluent.atom(value):
+            findings.add("row without a label (left out)", f"{row.where}: no {name}", lost=True)
+            return None
+        if value.lower() not in fluent.LABELS[name]:
+            findings.add("label that is not published (kept)", f"{row.where}: {name} {value!r}")
+    text = normalize(row.text)
+    if not text:
+        findings.add("row without words (left out)", f"{row.where}: {row.text!r}", lost=True)
+        return None
+    if not row.speaker or row.speaker.split() != [row.speaker]:
+        findings.add("row without a speaker (left out)", f"{row.where}: {row.speaker!r}",
+                     lost=True)
+        return None
+    path = folder / row.path
+    if not path.is_file():
+        findings.add("recording that is not there (left out)", f"{row.where}: {path}", lost=True)
+        return None
+    try:
+        seconds = audio.duration(path)
+    except InputError as error:
+        findings.add("recording that cannot be read (left out)", f"{row.where}: {error}",
+                     lost=True)
+        return None
+    return kaldi.Utterance(id=f"{row.speaker}-{path.stem}", speaker=row.speaker, wav=str(path),
+                           duration=seconds, text=text, semantics=fluent.tree(row))
+
+
+def note_shared(
+    parts: Mapping[str, Sequence[tuple[Row, kaldi.Utterance]]], findings: Findings
+) -> None:
+    """Recordings that two sets of the split have are kept in both, as published, and listed."""
+    first: dict[str, str] = {}
+    for part in parts.values():
+        for row, utterance in part:
+            if utterance.id in first:
+                findings.add("recording in two sets (kept in both, as published)",
+                             f"{row.where}: {row.path}, also in {first[utterance.id]}")
+            first.setdefault(utterance.id, row.where)
+
+
+def write(folder: Path, part: Sequence[tuple[Row, kaldi.Utterance]]) -> None:
+    """Write a data dir with the original wording beside it."""
+    kaldi.write(folder, (utterance for _, utterance in part))
+    kaldi.write_table(folder / "text.raw", {utterance.id: row.text for row, utterance in part})
+    hours = sum(utterance.duration or 0.0 for _, utterance in part) / 3600
+    print(f"{folder}: {len(part)} utterances, {len({u.speaker for _, u in part})} speakers, "
+          f"{len({u.text for _, u in part})} sentences, {hours:.2f} hours")
+
+
+def print_overlap(
+    name: str, test: Sequence[kaldi.Utterance], train: Sequence[kaldi.Utterance]
+) -> None:
+    """How much of a test set training has heard: sentences, and speakers."""
+    sentences, speakers = {one.text for one in train}, {one.speaker for one in train}
+    known_text = sum(one.text in sentences for one in test)
+    known_speaker = sum(one.speaker in speakers for one in test)
+    print(f"{name}: of {len(test)} utterances, the sentences of {known_text} and the speakers of "
+          f"{known_speaker} are in train, too")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/prepare_fluentspeech.py "
+        "--corpus ~/fluent_speech_commands_dataset --out data",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--corpus", type=Path, required=True,
+                        help="folder fluent_speech_commands_dataset")
+    parser.add_argument("--split", choices=list(fluent.SPLITS), default="original",
+                        help="which csv files say what is train and test")
+    parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
+    parser.add_argument("--max_lost", type=float, default=0.01,
+                        help="share of recordings that may be left out before it is an error")
+    options = parser.parse_args(argv)
+    folder = fluent.root(options.corpus)
+    findings = Findings()
+    parts = {name: usable(folder, fluent.read_csv(path), findings)
+             for name, path in fluent.csv_files(folder, options.split).items()}
+    note_shared(parts, findings)
+    findings.close(options.out / "findings.txt", kept=sum(map(len, parts.values())),
+                   max_lost=options.max_lost, corpus=folder)
+    for name, part in parts.items():
+        if not part:
+            raise InputError(f"{options.out / name}: nothing is left for it; see "
+                             f"{options.out / 'findings.txt'}")
+        write(options.out / name, part)
+    utterances = {name: [one for _, one in part] for name, part in parts.items()}
+    for name in utterances:
+        if name.startswith("test"):
+            print_overlap(name, utterances[name], utterances["train"])
+
+
+if __name__ == "__main__":
+    cli.run(main)

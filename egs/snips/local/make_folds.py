@@ -1,0 +1,73 @@
+"""Folds for cross-validation on SNIPS smart lights, drawn by sentence.
+
+    python local/make_folds.py --data data/close --folds 5 --out data/folds/close
+
+writes `data/folds/close/{0..4}/{train,dev,test}`. A hash of the normalised sentence says in which
+fold a recording is tested and, where it is not, whether it is in dev: so no sentence is in two of
+the three sets, the folds are the same for close and far field, and a recording stays where it is
+when others come or go. Folds differ in size by chance. The corpus has no folds of its own.
+
+Speakers are not kept apart: each test set has speakers of training, as published figures have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from atat import cli, datadir_tools
+from atat.datadir_files import DataDir
+from atat.errors import InputError
+
+
+def fold_of(sentence: str, folds: int) -> int:
+    """The fold in whose test set a sentence is."""
+    return _hash(f"fold {sentence}") % folds
+
+
+def is_dev(sentence: str, share: float) -> bool:
+    """Whether a sentence is in dev wherever it is not in test."""
+    return _hash(f"dev {sentence}") < share * 2**64
+
+
+def part_of(sentence: str, fold: int, folds: int, dev_share: float) -> str:
+    """train, dev or test: where a sentence is in one of the folds."""
+    if fold_of(sentence, folds) == fold:
+        return "test"
+    return "dev" if is_dev(sentence, dev_share) else "train"
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/make_folds.py "
+        "--data data/close --out data/folds/close",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data dir with text")
+    parser.add_argument("--out", type=Path, required=True, help="where folds go")
+    parser.add_argument("--folds", type=int, default=5, help="number of folds")
+    parser.add_argument("--dev_share", type=float, default=0.1,
+                        help="share of what is not test that becomes dev")
+    options = parser.parse_args(argv)
+    if options.folds < 2:
+        raise InputError(f"--folds {options.folds}: expected 2 or more")
+    for fold in range(options.folds):
+        counts = []
+        for part in ("train", "dev", "test"):
+            def choose(data: DataDir, fold: int = fold, part: str = part) -> list[str]:
+                return [key for key, text in data.table("text").items()
+                        if part_of(text, fold, options.folds, options.dev_share) == part]
+
+            out = options.out / str(fold) / part
+            counts.append(f"{part} {datadir_tools.subset(options.data, out, choose)}")
+        print(f"{options.out / str(fold)}: {', '.join(counts)}")
+    print("no sentence is in two of train, dev and test; speakers are")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,211 @@
+"""The Fluent Speech Commands recipe's local commands: miniature, trees, faults, splits, subsets."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atat import audio, kaldi, miniature_speech, semantics
+from atat.errors import InputError
+from atat.metrics import tree_counts
+
+LOCAL = Path(__file__).resolve().parent.parent / "egs" / "fluentspeech" / "local"
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Any]:
+    """A function that imports one of the recipe's modules, whatever other recipes call theirs."""
+    known = {path.stem for path in LOCAL.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in known & sys.modules.keys()}
+    sys.path.insert(0, str(LOCAL))
+    try:
+        yield importlib.import_module
+    finally:
+        sys.path.remove(str(LOCAL))
+        for name in known:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
+
+
+@pytest.fixture
+def corpus(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The miniature with short tones for speech."""
+    def tones(lines: list[miniature_speech.Line]) -> None:
+        for line in lines:
+            line.path.parent.mkdir(parents=True, exist_ok=True)
+            audio.save(line.path, np.sin(np.arange(3200, dtype=np.float32) / 9))
+
+    make_mini = local("make_mini")
+    monkeypatch.setattr(make_mini, "speak", tones)
+    make_mini.main(["--out", str(tmp_path / "corpus")])
+    return tmp_path / "corpus"
+
+
+def prepare(local: Any, corpus: Path, *options: str) -> Path:
+    out = corpus.parent / "data"
+    local("prepare_fluentspeech").main(
+        ["--corpus", str(corpus), "--out", str(out), "--max_lost", "0.05", *options])
+    return out
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_the_miniature_is_read_back_and_each_planted_fault_counted(
+    local: Any, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = prepare(local, corpus)
+    printed = capsys.readouterr().out
+    sizes = {name: len(kaldi.load(data / name)) for name in ("train", "valid", "test")}
+    assert sizes == {"train": 70, "valid": 24, "test": 24}  # 72 but for the two faults
+    assert "1  recording that is not there (left out)" in printed
+    assert "1  recording that cannot be read (left out)" in printed
+    assert "not published" not in printed
+    assert "of 24 utterances, the sentences of 24 and the speakers of 0 are in train" in printed
+    listed = (data / "findings.txt").read_text()
+    assert "train_data.csv:3: " in listed and "truncated" in listed
+    for one in kaldi.load(data / "train"):
+        assert one.id.startswith(f"{one.speaker}-") and Path(one.wav or "").is_file()
+
+
+def test_commas_quotes_and_curly_apostrophes_are_read(local: Any, corpus: Path) -> None:
+    data = prepare(local, corpus)
+    texts, raw = (kaldi.read_table(data / "train" / name) for name in ("text", "text.raw"))
+    assert "that's too loud" in texts.values() and "That’s too loud" in raw.values()
+    assert "i couldn't hear anything turn up the volume" in texts.values()
+
+
+@pytest.mark.parametrize("command, tree", [
+    (("Turn up the heat in the kitchen", "increase", "heat", "kitchen"),
+     "[IN:INCREASE [SL:OBJECT heat ] [SL:LOCATION kitchen ] turn up the heat in the kitchen ]"),
+    (("Change language", "change language", "none", "none"),
+     "[IN:CHANGE_LANGUAGE change language ]"),
+    (("Use Chinese", "change language", "Chinese", "none"),
+     "[IN:CHANGE_LANGUAGE [SL:OBJECT chinese ] use chinese ]"),
+])
+def test_a_command_is_a_tree_with_its_labels_first(
+    local: Any, command: tuple[str, str, str, str], tree: str
+) -> None:
+    fluent = local("fluent")
+    assert fluent.tree(fluent.Row("a.csv:2", "a.wav", "anna", *command)) == tree
+    assert semantics.is_well_formed(semantics.parse(tree))
+
+
+def test_em_hyp_is_the_3_tuple_and_em_full_adds_the_transcript(local: Any) -> None:
+    fluent = local("fluent")
+
+    def of(text: str, action: str, thing: str, location: str) -> str:
+        return fluent.tree(fluent.Row("", "", "", text, action, thing, location))
+
+    truth = of("Bathroom lights on", "activate", "lights", "washroom")
+    cases = {
+        truth: (1, 1),
+        of("Bedroom lamps off", "activate", "lights", "washroom"): (1, 0),
+        of("Bathroom lights on", "activate", "lights", "none"): (0, 0),
+        of("Bathroom lights on", "activate", "lamp", "washroom"): (0, 0),
+        of("Bathroom lights on", "deactivate", "lights", "washroom"): (0, 0),
+    }
+    for hypothesis, expected in cases.items():
+        counts = tree_counts(truth, hypothesis)
+        assert (counts["em_hyp"][0], counts["em_full"][0]) == expected, hypothesis
+        assert counts["hyp_er"][0] == 1 - expected[0]
+
+
+@pytest.mark.parametrize("split", ["unseen", "challenge"])
+def test_further_splits_have_two_tests(
+    local: Any, corpus: Path, split: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = prepare(local, corpus, "--split", split)
+    parts = {name: kaldi.load(data / name)
+             for name in ("train", "valid", "test_speaker", "test_utterance")}
+    ids = [one.id for part in parts.values() for one in part]
+    assert len(ids) == len(set(ids)) == 118
+    heard = {one.speaker for one in parts["train"]}
+    said = {one.text for one in parts["train"]}
+    assert not heard & {one.speaker for one in parts["test_speaker"]}
+    assert not said & {one.text for one in parts["test_utterance"]}
+    assert "test_utterance: of 13 utterances, the sentences of 0 and" in capsys.readouterr().out
+
+
+def test_splits_are_found_beside_data_and_else_said_where_to_put(
+    local: Any, corpus: Path
+) -> None:
+    (corpus / "data/challenge_splits").rename(corpus / "challenge_splits")
+    assert (prepare(local, corpus, "--split", "challenge") / "test_speaker").is_dir()
+    (corpus / "challenge_splits" / "speaker_test_data.csv").unlink()
+    with pytest.raises(InputError) as error:
+        prepare(local, corpus, "--split", "challenge")
+    for told in ("speaker_test_data.csv, utterance", "data/challenge_splits",
+                 "github.com/maseEval/mase", "holds train_data.csv, utterance_test_data.csv"):
+        assert told in str(error.value)
+
+
+def test_odd_rows_are_left_out_or_kept_and_listed(
+    local: Any, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = corpus / "data" / "test_data.csv"
+    header, first, second, third, *rest = path.read_text().splitlines()
+    fields = second.split(",")
+    fields[-3] = "explode"
+    third = third.replace(third.split(",")[3], "...", 1)
+    path.write_text("\n".join([header, first, first, ",".join(fields), third, *rest]) + "\n")
+    other = corpus / "data" / "valid_data.csv"
+    other.write_text(other.read_text() + first + "\n")
+    data = prepare(local, corpus)
+    printed = capsys.readouterr().out
+    for finding in ("row that stands twice in a set", "label that is not published (kept)",
+                    "row without words (left out)", "recording in two sets (kept in both"):
+        assert f"1  {finding}" in printed
+    assert len(kaldi.load(data / "test")) == 23 and len(kaldi.load(data / "valid")) == 25
+
+
+def test_too_much_lost_stops(local: Any, corpus: Path) -> None:
+    with pytest.raises(InputError, match=r"2 of 120 recordings.*--max_lost 0.01.*findings.txt"):
+        prepare(local, corpus, "--max_lost", "0.01")
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("speakerId,transcription", "speaker,text", "test_data.csv:1: no column speakerId, transcrip"),
+    (",none\n", "\n", "test_data.csv:[0-9]+: fewer columns"),
+])
+def test_other_columns_are_named(
+    local: Any, corpus: Path, old: str, new: str, message: str
+) -> None:
+    edit(corpus / "data" / "test_data.csv", old, new)
+    with pytest.raises(InputError, match=message):
+        prepare(local, corpus)
+
+
+def test_the_folder_must_be_the_root(local: Any, corpus: Path) -> None:
+    for wrong in (corpus / "data", corpus.parent):
+        with pytest.raises(InputError, match=f"--corpus {corpus}"):
+            prepare(local, wrong)
+    (corpus / "data" / "valid_data.csv").unlink()
+    with pytest.raises(InputError, match="the download is not whole"):
+        prepare(local, corpus)
+
+
+def test_subsets_depend_on_their_seed_alone(local: Any, corpus: Path) -> None:
+    chosen = local("draw_subsets").chosen
+    utterances = [f"spk-{number}" for number in range(1000)]
+    ten = [set(chosen(utterances, 10, seed)) for seed in (1, 2)]
+    assert [len(one) for one in ten] == [100, 100]
+    assert 2 < len(ten[0] & ten[1]) < 25  # hypergeometric: 10 expected
+    assert set(chosen(utterances[::-1], 10, 1)) == ten[0]
+    assert set(chosen(utterances, 1, 1)) < ten[0]
+    data = prepare(local, corpus)
+    local("draw_subsets").main(["--data", str(data / "train"), "--percent", "10", "--number", "2",
+                                "--out", str(data / "subsets")])
+    whole = kaldi.read_table(data / "train" / "semantics")
+    parts = [kaldi.read_table(data / "subsets" / seed / "train" / "semantics") for seed in "12"]
+    assert [len(part) for part in parts] == [7, 7] and parts[0] != parts[1]
+    assert all(part.items() <= whole.items() for part in parts)
