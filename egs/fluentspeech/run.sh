@@ -9,7 +9,7 @@
 #   ... --split unseen                          another public split (see README.md)
 #
 # Without --init only the models from scratch are trained.
-# Stages: 0 data dirs, 2 validate, 4 LFB, 5 tokenizers and subsets, 6 train from scratch,
+# Stages: 0 data dirs, 2 validate, 4 LFB and subsets, 5 tokenizers, 6 train from scratch,
 # 7 finetune, 8 decode, 9 score. Interrupted, the same command continues where it stopped.
 
 . "$(dirname "$0")/../../utils/recipe.sh"

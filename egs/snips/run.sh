@@ -9,7 +9,7 @@
 #   ... --field far --folds 10                  the far field only, in 10 folds
 #
 # Without --init only the model from scratch is trained.
-# Stages: 0 data dirs and folds, 2 validate, 4 LFB, 5 tokenizers and confs of the folds, 6 train from
+# Stages: 0 data dirs, 2 validate, 4 LFB and folds, 5 tokenizers and confs of the folds, 6 train from
 # scratch, 7 finetune, 8 decode, 9 score. Interrupted, the same command continues where it stopped.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
