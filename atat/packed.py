@@ -13,13 +13,14 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atat import config
+from atat import config, int8
 from atat.constraint import Pair
 from atat.ctc import Units
 from atat.errors import InputError
@@ -40,6 +41,7 @@ class PackedConfig:
     version: int
     tasks: tuple[str, ...]  # what it was trained on, pretraining included
     model: ModelSettings
+    weights: Literal["float32", "int8"] = "float32"
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Packed:
     source_text: SourceTokenizer | None
     pairs: set[Pair]
     tasks: tuple[str, ...]
+    weights: Literal["float32", "int8"] = "float32"  # of linear layers (atat/int8.py)
 
 
 def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None = None) -> None:
@@ -64,7 +67,8 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    config.save(partial / "config.yaml", PackedConfig(VERSION, packed.tasks, packed.settings))
+    about = PackedConfig(VERSION, packed.tasks, packed.settings, packed.weights)
+    config.save(partial / "config.yaml", about)
     packed.tokenizer.save(partial / "tokenizer")
     with atomic_write(partial / "trees.json") as stream:
         json.dump(sorted(packed.pairs), stream, indent=0)
@@ -88,6 +92,10 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
         settings = replace(settings, text_encoder=text)
     tokenizer = Tokenizer.load(folder / "tokenizer")
     model, units = build_model(settings, tokenizer, pretrained=False)
+    if about.weights == "int8":
+        if torch.device(device).type != "cpu":
+            raise InputError(f"{folder}: weights of 8 bits are for the CPU, not for {device}")
+        int8.convert(model)
     try:
         state = load_file(folder / "model.safetensors")
         model.load_state_dict(state)
@@ -98,7 +106,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     pairs = {(parent, child) for parent, child in json.loads((folder / "trees.json").read_text())}
     source = build_source(settings.text_encoder, tokenizer) if settings.text_encoder else None
     model.to(device).eval()
-    return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks)
+    return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks, about.weights)
 
 
 def check(folder: Path) -> None:

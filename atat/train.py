@@ -166,7 +166,7 @@ def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
     tasks = tuple(dict.fromkeys(source.task for source in settings.train))
     _check_zero_shot(settings)
     if settings.init.model is not None and settings.init.part == "all":
-        packed = packs.load(settings.init.model)
+        packed = _load_start(settings)
         _extend(packed, tokenizer, settings)
         loaded = {name for name, _ in packed.model.named_parameters()}
         loaded.discard("decoder.embedding.extension")
@@ -200,11 +200,22 @@ def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
     return packed, loaded
 
 
-def _load_audio_encoder(packed: "Packed", settings: TrainSettings) -> set[str]:
-    """Take CMVN, audio encoder and CTC head from another packed model; their parameters' names."""
+def _load_start(settings: TrainSettings) -> "Packed":
+    """The packed model to start from."""
     from atat import packed as packs
 
-    base = packs.load(str(settings.init.model))
+    packed = packs.load(str(settings.init.model))
+    if packed.weights == "int8":
+        raise InputError(
+            f"{settings.init.model}: its weights have 8 bits (atat.quantize), which can't be "
+            "trained; start from the model it was made of"
+        )
+    return packed
+
+
+def _load_audio_encoder(packed: "Packed", settings: TrainSettings) -> set[str]:
+    """Take CMVN, audio encoder and CTC head from another packed model; their parameters' names."""
+    base = _load_start(settings)
     own, state = packed.settings, base.model.state_dict()
     if base.settings.audio_encoder != own.audio_encoder or base.settings.width != own.width:
         raise InputError(

@@ -1,0 +1,88 @@
+"""Weights of 8 bits: close to the original, a quarter of its size, written then read the same."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from atat import packed, quantize
+from atat.errors import InputError
+from atat.int8 import Int8Linear, convert
+from atat.model import build_model
+from atat.recognizer import Recognizer
+from atat.settings import InitSettings, Source, TrainSettings
+from atat.text_encoder import build_source
+from atat.train import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A packed model with random weights."""
+    torch.manual_seed(0)
+    tokenizer = tiny.make_tokenizer()
+    model, units = build_model(tiny.MODEL, tokenizer)
+    source = build_source(tiny.MODEL.text_encoder, tokenizer)
+    path = tmp_path_factory.mktemp("quantize") / "model"
+    packed.save(path, packed.Packed(model, tokenizer, tiny.MODEL, units, source, set(),
+                                    ("asr", "slu", "nlu")))
+    return path
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_is_as_close_as_8_bits_allow(bias):
+    torch.manual_seed(1)
+    linear, x = torch.nn.Linear(48, 96, bias=bias), torch.randn(7, 5, 48)
+    wanted, found = linear(x), Int8Linear.of(linear)(x)
+    # Half a step of weight and of activation for each of the 48 products, at worst.
+    steps = linear.weight.abs().amax() / 127, (x.max() - x.min()) / 255
+    bound = 48 * (steps[0] / 2 * x.abs().max() + steps[1] * linear.weight.abs().max())
+    error = (wanted - found).abs()
+    assert 0 < error.max() < bound and error.mean() < 0.02 * wanted.abs().mean()
+
+
+def test_every_linear_layer_is_converted_and_copies_work():
+    model, _ = build_model(tiny.MODEL, tiny.make_tokenizer())
+    convert(model)
+    assert not any(isinstance(module, torch.nn.Linear) for module in model.modules())
+    layer = next(module for module in model.modules() if isinstance(module, Int8Linear))
+    x = torch.randn(3, layer.weight.shape[1])
+    torch.testing.assert_close(copy.deepcopy(layer)(x), layer(x))
+
+
+def test_quantised_written_read_and_understood_alike(folder, tmp_path):
+    out = tmp_path / "int8"
+    quantize.main(["--model", str(folder), "--out", str(out)])
+    read = packed.load(out)
+    assert read.weights == "int8"
+    direct = convert(packed.load(folder).model)
+    features, lengths = torch.randn(2, 60, 16), torch.tensor([60, 41])
+    with torch.inference_mode():
+        found = read.model.encode(True, features, lengths)[0]
+        assert torch.equal(found, direct.encode(True, features, lengths)[0])
+        plain = packed.load(folder).model.encode(True, features, lengths)[0]
+    assert 0 < (found - plain).abs().mean() < 0.05 * plain.abs().mean()
+    samples = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    for precision in ("fp32", "bf16"):
+        assert Recognizer.load(out, precision=precision)(0.1 * samples).nbest
+    size = [(f / "model.safetensors").stat().st_size for f in (out, folder)]
+    assert size[0] < 0.6 * size[1]  # the tiny model is half embedding, norms and convolutions
+
+
+def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="the model itself"):
+        quantize.main(["--model", str(folder), "--out", str(folder)])
+    quantize.quantize(folder, tmp_path / "int8")
+    with pytest.raises(InputError, match="8 bits already"):
+        quantize.quantize(tmp_path / "int8", tmp_path / "twice")
+    tiny.make_data(tmp_path / "train", 12)
+    settings = TrainSettings(
+        tokenizer=str(tmp_path / "int8" / "tokenizer"), steps=1,
+        train=(Source(str(tmp_path / "train"), "slu"),),
+        init=InitSettings(model=str(tmp_path / "int8")))
+    with pytest.raises(InputError, match="8 bits .* can't be trained"):
+        train(settings, tmp_path / "exp")
