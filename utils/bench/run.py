@@ -3,7 +3,8 @@
     python utils/bench/run.py --out BENCHMARKS.md
 
 Each table is kept as JSON beside the others in --tables; a rerun measures only what is missing,
-unless --rows names it. Peers are measured where they are installed (utils/bench.sh --peers).
+unless --rows names it. With --model and --data, a trained model is measured on one core, too.
+Peers are measured where they are installed (utils/bench.sh --peers).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import rows_devices
 import rows_features
 import rows_models
 import rows_pipeline
@@ -42,6 +44,8 @@ def main() -> None:
                         help=f"measure these, also when done before: {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--model", type=Path, help="trained model for the table of one core")
+    parser.add_argument("--data", type=Path, help="test set for it, with features")
     parser.add_argument("--tables", type=Path, default=Path("exp_bench"),
                         help="folder of the tables measured so far")
     parser.add_argument("--out", type=Path, default=Path("BENCHMARKS.md"), help="page to write")
@@ -63,7 +67,12 @@ def main() -> None:
         threads = torch.get_num_threads()
         ROWS[name](options.rounds, device).save(path)
         torch.set_num_threads(threads)
-    paths = [options.tables / f"{name}.{kind}.json" for name in ROWS for kind in ("cpu", "cuda")]
+    if options.model and options.data:
+        print("measuring the trained model on one core ...", flush=True)
+        table = rows_devices.devices(options.model, options.data, options.rounds)
+        table.save(options.tables / "devices.cpu.json")
+    names = (*ROWS, "devices")
+    paths = [options.tables / f"{name}.{kind}.json" for name in names for kind in ("cpu", "cuda")]
     write_page(options.out, [Table.load(path) for path in paths if path.is_file()])
     print(f"the page: {options.out}")
 
