@@ -8,9 +8,9 @@ Kinds: `crf`, a linear-chain CRF (`atat.tagger_crf`); `bilstm_crf` (`atat.tagger
 is a decoded dir of task asr, from our own model or `atat.sphinx_asr`, or a data dir, whose `text`
 is read. What comes out is a decoded dir like that of `atat.decode`.
 
-Tags know one intent and flat slots (`atat.bio`): of nested trees the outer slots are learned, and
-no such tree can come out; both commands count them. Training with `--heard` also reads what a
-recogniser heard of the training sentences, the slots carried over by alignment.
+Tags stand for trees as `atat.bio` says; what they cannot express is counted. Training with
+`--heard` also reads what a recogniser heard of the training sentences, the slots carried over by
+alignment.
 """
 
 from __future__ import annotations
@@ -47,25 +47,18 @@ class Examples:
     """Sentences of a data dir with their tags; what tags cannot express is counted."""
 
     tagged: dict[str, Tagged]
-    nested: int  # of them only the outer slots are there
     lost: dict[str, str]  # utterance -> why it is not there
-
-    @property
-    def total(self) -> int:
-        return len(self.tagged) + len(self.lost)
 
 
 def read_examples(data: Path) -> Examples:
     """The sentences of a data dir that has `text` and `semantics`."""
-    tagged, lost, nested = {}, {}, 0
+    tagged, lost = {}, {}
     for utterance in kaldi.load(data):
         if utterance.text is None or utterance.semantics is None:
             name = "text" if utterance.text is None else "semantics"
             raise InputError(f"{data / name}: no such file; tags are learned from both")
         try:
-            tree = semantics.parse(utterance.semantics)
-            flat = bio.flatten(tree)
-            example = bio.from_tree(flat)
+            example = bio.from_tree(semantics.parse(utterance.semantics))
         except InputError as error:
             lost[utterance.id] = str(error)
             continue
@@ -75,8 +68,7 @@ def read_examples(data: Path) -> Examples:
             lost[utterance.id] = "no words"
         else:
             tagged[utterance.id] = example
-            nested += flat != tree
-    return Examples(tagged, nested, lost)
+    return Examples(tagged, lost)
 
 
 def carry_over(examples: Mapping[str, Tagged], heard: Mapping[str, str]) -> list[Tagged]:
@@ -96,14 +88,13 @@ def train(options: argparse.Namespace) -> None:
     """Train a tagger and write `model/` and train.json; nothing when that is there already."""
     sentences = read_examples(options.data)
     _report(options.data, sentences, options.max_lost)
-    valid = read_examples(options.valid) if options.valid else Examples({}, 0, {})
+    valid = read_examples(options.valid) if options.valid else Examples({}, {})
     examples = list(sentences.tagged.values())
     for folder in options.heard:
         carried = carry_over(sentences.tagged, read_words(folder))
         if not carried:
             raise InputError(f"{folder}: none of its utterances is in {options.data}")
-        slots = sum(tag.startswith(bio.BEGIN) for one in carried for tag in one.tags)
-        print(f"{folder}: {len(carried)} sentences as they were heard, with {slots} slots")
+        print(f"{folder}: {len(carried)} sentences as they were heard")
         examples += carried
     key = {"options": _named(options), "examples": _fingerprint(examples, valid.tagged.values())}
     if _is_finished(options.out / "train.json", key):
@@ -184,9 +175,10 @@ def decode(options: argparse.Namespace) -> None:
 
 def _report(data: Path, sentences: Examples, max_lost: float) -> None:
     """Say what BIO tags cannot express; InputError when more than `max_lost` is gone."""
-    total, lost = sentences.total, sentences.lost
-    print(f"{data}: {total} sentences; {sentences.nested} with nested tags, of which the outer "
-          f"slots are learned; {len(lost)} left out")
+    lost, total = sentences.lost, len(sentences.tagged) + len(sentences.lost)
+    nested = sum(example.is_nested for example in sentences.tagged.values())
+    print(f"{data}: {total} sentences, {nested} of them with nested tags; {len(lost)} left out "
+          "because tags cannot express them")
     if len(lost) > max_lost * total:
         name, why = next(iter(lost.items()))
         raise InputError(

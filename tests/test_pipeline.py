@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from atat import embeddings, heard, kaldi, pipeline
-from atat.bio import NotFlat, Tagged, flatten, from_tree, project, to_tree
+from atat.bio import NotTaggable, Tagged, from_tree, project, to_tree
 from atat.errors import InputError
 from atat.kaldi import Utterance
 from atat.results_runs import find
 from atat.score import score
-from atat.semantics import parse, to_string
+from atat.semantics import Tree, parse, to_string
 
 COLOURS = "red blue green black white".split()
 SONGS = "river window garden engine kingdom".split()
@@ -75,7 +75,7 @@ def test_tags_hold_all_of_a_flat_tree() -> None:
     for _ in range(300):
         tree = parse(random_flat_tree(rng))
         assert to_tree(from_tree(tree)) == tree
-        assert flatten(tree) == tree
+        assert not from_tree(tree).is_nested
 
 
 def test_tags_say_what_is_in_a_slot() -> None:
@@ -83,28 +83,50 @@ def test_tags_say_what_is_in_a_slot() -> None:
     assert tagged == Tagged(("play", "a", "b", "c"), ("O", "B-SONG", "I-SONG", "B-SONG"), "PLAY")
 
 
+def random_tree(rng: random.Random, level: int = 0) -> Tree:
+    """Intents and slots in turn, a word or more in each."""
+    label = rng.choice(["A", "B"])
+    children: list[Tree | str] = []
+    for _ in range(rng.randint(1, 3)):
+        deeper = level < 5 and rng.random() < 0.5
+        children.append(random_tree(rng, level + 1) if deeper else rng.choice("abc"))
+    return Tree(("SL:" if level % 2 else "IN:") + label, tuple(children))
+
+
+def test_tags_hold_all_of_a_nested_tree() -> None:
+    rng = random.Random(1)
+    trees = [random_tree(rng) for _ in range(500)]
+    assert sum(from_tree(tree).is_nested for tree in trees) > 100
+    for tree in trees:
+        assert to_tree(from_tree(tree)) == tree
+
+
+def test_a_word_has_a_tag_for_each_level() -> None:
+    tree = "[IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST nora ] ] ] now ]"
+    assert from_tree(parse(tree)).tags == (
+        "O", "B-SONG B-FIND", "I-SONG I-FIND", "I-SONG I-FIND B-ARTIST", "O")
+
+
 @pytest.mark.parametrize("tree, why", [
-    ("[SL:X a ]", "root is SL:X"),
-    ("[IN:A [SL:X [IN:B b ] ] ]", "SL:X holds another tag"),
-    ("[IN:A [IN:B b ] ]", "without a slot around"),
+    ("[SL:X a ]", "the root is SL:X"),
+    ("[IN:A [IN:B b ] ]", "level 1 below it is IN:B, expected SL:NAME"),
+    ("[IN:A [SL:X [SL:Y b ] ] ]", "level 2 below it is SL:Y"),
     ("[IN:A a [SL:X ] ]", "SL:X holds no word"),
+    ("[IN:A a [SL:X [IN:B ] ] ]", "IN:B holds no word"),
 ])
 def test_what_tags_cannot_say_is_refused(tree: str, why: str) -> None:
-    with pytest.raises(NotFlat, match=why):
+    with pytest.raises(NotTaggable, match=why):
         from_tree(parse(tree))
 
 
-def test_of_a_nested_tree_the_outer_slots_are_kept() -> None:
-    nested = parse("[IN:PLAY play [SL:SONG [IN:GET a by [SL:ARTIST b ] ] ] now ]")
-    assert to_string(flatten(nested)) == "[IN:PLAY play [SL:SONG a by b ] now ]"
-
-
 def test_any_sequence_of_tags_is_a_tree_with_the_same_words() -> None:
+    strange = ["O", "B-X I-Y", "I-X B-Y B-X", "I-X I-Y I-X", "I-X I-X", "I-Z"]
+    for tags in itertools.product(strange, repeat=3):
+        again = from_tree(to_tree(Tagged(("a", "b", "c"), tags, "DO")))
+        assert again.words == ("a", "b", "c")
+        assert [t.replace("B-", "I-") for t in again.tags] == [t.replace("B-", "I-") for t in tags]
     for tags in itertools.product(["O", "B-X", "I-X", "I-Y"], repeat=4):
-        tree = to_tree(Tagged(("a", "b", "c", "d"), tags, "DO"))
-        again = from_tree(tree)
-        assert again.words == ("a", "b", "c", "d")
-        assert [tag[1:] for tag in again.tags] == [tag[1:] for tag in tags]
+        again = from_tree(to_tree(Tagged(("a", "b", "c", "d"), tags, "DO")))
         # Only an I that nothing stands before became a B.
         changed = [i for i in range(4) if again.tags[i] != tags[i]]
         assert all(tags[i][0] == "I" and (i == 0 or tags[i - 1][2:] != tags[i][2:])
@@ -154,6 +176,18 @@ def test_projection_of_random_changes_keeps_the_words_and_invents_no_slot() -> N
         slots = [t for t in carried.tags if t.startswith("B-")]
         order = iter([t for t in said.tags if t.startswith("B-")])
         assert all(slot in order for slot in slots)  # a subsequence of those said
+
+
+@pytest.mark.parametrize("heard_words, tree", [
+    ("play songs by uh nora",
+     "[IN:PLAY play [SL:SONG [IN:FIND songs by uh [SL:ARTIST nora ] ] ] ]"),
+    ("play by nora", "[IN:PLAY play [SL:SONG [IN:FIND by [SL:ARTIST nora ] ] ] ]"),
+    ("play songs by", "[IN:PLAY play [SL:SONG [IN:FIND songs by ] ] ]"),
+    ("play nora", "[IN:PLAY play [SL:SONG [IN:FIND [SL:ARTIST nora ] ] ] ]"),
+])
+def test_nested_slots_are_carried_over_level_by_level(heard_words: str, tree: str) -> None:
+    said = from_tree(parse("[IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST nora ] ] ] ]"))
+    assert to_string(to_tree(project(said, heard_words.split()))) == tree
 
 
 def test_two_neighbouring_slots_of_one_name_stay_two() -> None:
@@ -293,14 +327,17 @@ def test_training_on_what_was_heard_learns_the_recognisers_words(
     assert right["with"] > right["without"] and right["with"] >= 45
 
 
-def test_nested_trees_are_counted_and_unfit_ones_stop(
+def test_nested_trees_are_learned_and_unfit_ones_stop(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = random.Random(4)
     trees = [sentence(rng) for _ in range(60)]
-    nested = "[IN:PLAY play [SL:SONG [IN:GET red [SL:ARTIST maria ] ] ] ]"
-    run("crf", make_data(tmp_path / "a", 0, 0, [*trees, nested]), tmp_path / "one")
-    assert "61 sentences; 1 with nested tags" in capsys.readouterr().out
+    nested = [f"[IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST {name} ] ] ] ]"
+              for name in FIRST]
+    model = run("crf", make_data(tmp_path / "a", 0, 0, trees + nested[:-1]), tmp_path / "one")
+    assert "64 sentences, 4 of them with nested tags" in capsys.readouterr().out
+    test = make_data(tmp_path / "test", 0, 0, nested[-1:])
+    assert list(decode(model, test, tmp_path / "out").values()) == nested[-1:]
     data = make_data(tmp_path / "b", 0, 0, [*trees, "[IN:A [SL:X ] a ]", "[IN:A [IN:B b ] ]"])
     with pytest.raises(InputError, match="2 of 62 trees cannot be learned .* SL:X holds no word"):
         run("crf", data, tmp_path / "two")

@@ -62,8 +62,8 @@ def slot_values(tree: Tree) -> set[tuple[str, str]]:
 
 def test_dirs_are_sound(corpus: Path) -> None:
     names = {path.name for path in corpus.iterdir() if path.is_dir()}
-    assert names == {*SETS, "test_music_real", "test_books_real", "train_books_text",
-                     "dev_books_text", "train_everyday", "dev_everyday"}
+    assert names == {*SETS, "test_music_real", "test_books_real", "train_books_real",
+                     "train_books_text", "dev_books_text", "train_everyday", "dev_everyday"}
     for name in names:
         assert not validate(corpus / name).errors, name
 
@@ -136,6 +136,24 @@ def test_voices_are_disjoint_and_exist(corpus: Path) -> None:
         assert len(everyone) == len(set(everyone))
 
 
+@pytest.mark.parametrize("path", ["", "/nowhere"])
+def test_who_trains_on_real_voices_is_tested_on_others(
+    make_corpus: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
+) -> None:
+    """With flite and, where nothing is on the PATH, with its stand-in."""
+    if path:
+        monkeypatch.setenv("PATH", path)
+    make_corpus.main(["--size", "mini", "--out", str(tmp_path)])
+    held = (tmp_path / "real_held.list").read_text().split()
+    test, train = (table(tmp_path, f"{part}_books_real/spk2voice") for part in ("test", "train"))
+    said, heard = ({parse_voice(voice).name.rpartition("+")[2] for voice in voices}
+                   for voices in ([test[speaker] for speaker in held], train.values()))
+    assert held and said and not said & heard
+    assert not test.keys() & train.keys()
+    assert table(tmp_path, "train_books_real/text").keys().isdisjoint(
+        table(tmp_path, "test_books_real/text"))
+
+
 def test_every_voice_speaks(make_corpus: ModuleType) -> None:
     engines = {"espeak", "flite"}
     if any(synthesis.available(engine) for engine in engines):
@@ -163,6 +181,19 @@ def test_corpus_says_what_it_is(corpus: Path) -> None:
     assert {parse_voice(voice).engine for voice in real.values()} == {engine}
     for name in SETS:
         assert report["sets"][name]["utterances"] == len(table(corpus, f"{name}/text"))
+
+
+def test_a_tenth_of_music_is_drawn_and_the_rest_is_the_rest(
+    make_corpus: ModuleType, corpus: Path
+) -> None:
+    tenth, rest = ((corpus / f"train_music_{share}.list").read_text().splitlines()
+                   for share in (10, 90))
+    assert len(tenth) == 150 and not {*tenth} & {*rest}
+    assert {*tenth, *rest} == table(corpus, "train_music/utt2spk").keys()
+    # Drawn by lot, not every tenth, and by all speakers.
+    assert len({utterance.split("-")[0] for utterance in tenth}) == 16
+    numbers = sorted(int(utterance.rpartition("-")[2]) for utterance in tenth)
+    assert len({b - a for a, b in zip(numbers, numbers[1:])}) > 5
 
 
 def test_same_seed_same_corpus_other_seed_another(

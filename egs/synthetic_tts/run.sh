@@ -5,9 +5,13 @@
 #   egs/synthetic_tts/run.sh                              every step in small, for 2 CPU cores
 #   egs/synthetic_tts/run.sh --size mini                  the same in two minutes; learns nothing
 #   egs/synthetic_tts/run.sh --size full --seeds "1 2 3"  some hours; writes RESULTS.md here
+#   egs/synthetic_tts/run.sh --experiments "main low_resource full_music real_audio ablations"
 #
 # The assistant plays music and reads books. Music is learned from speech; books come only in
 # finetuning, as text alone or as text and synthetic speech (the paper's zero-shot experiment).
+# Experiments, each with a table of its own: main, this one; low_resource, with the meaning of a tenth
+# of the music (the paper's Table 1); full_music, against recogniser and tagger (Table 2); real_audio,
+# against training on "real" speech (Table 6); ablations. local/experiments.sh lists what they train.
 #
 # Stages: 0 corpus, 1 speech, 2 validate, 3 alignments, 4 LFB, 5 tokenizer, 6 pretrain, 7 finetune,
 # 8 decode, 9 score, 10 demo. Interrupted, the same command continues where it stopped.
@@ -15,6 +19,9 @@
 . "$(dirname "$0")/../../utils/recipe.sh"
 option size tiny "mini, tiny or full"
 option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
+option experiments main "of: main low_resource full_music real_audio ablations"
+path_option embeddings "" "word embeddings of the BiLSTM-CRF, GloVe's text format; random without"
+path_option bert "" "folder of bert-base-uncased, for the rows of the ablations that need it"
 number_option vocab_size 500 "word pieces at most; with fewer words there are fewer"
 path_option exp "" "folder of models and results; exp/SIZE unless given"
 parse_options "$@"
@@ -29,53 +36,30 @@ case $size in
   mini) results=$exp/RESULTS.md note="Mini (--size mini): a few steps of training, to see every stage run" ;;
   *) refuse "--size is mini, tiny or full, found '$size'" ;;
 esac
+[ -z "$bert" ] || [ -f "$bert/config.json" ] || refuse "--bert: no config.json in '$bert'"
 [[ $seeds =~ ^[0-9]+(\ [0-9]+)*$ ]] || refuse "--seeds wants whole numbers, found '$seeds'"
+
+activate
+keep_marks "$exp"
+. local/experiments.sh
+. local/two_stage.sh
 
 # Data dirs with speech, and with text only.
 spoken=("$data"/{train,dev,test}_{music,books} "$data"/test_{music,books}_real
   "$data"/{train,dev}_everyday)
 text=("$data"/{train,dev}_books_text)
+if is_among real_audio $experiments; then spoken+=("$data/train_books_real"); fi
 
-activate
-keep_marks "$exp"
+# Mini trains with the settings of tiny, for a few steps.
+if [ "$size" = mini ]; then conf=$exp/conf; fi
 
-# What is decoded: model, test set, task, and an option of atat.decode.
-decodings=(
-  "e2e test_music slu"
-  "e2e test_music_real slu"
-  "pretrain test_music slu"
-  "pretrain test_music_real slu"
-  "pretrain test_music asr"
-  "pretrain test_music nlu"
-  "finetune test_music slu"
-  "finetune test_music slu well_formed"
-  "finetune test_music_real slu"
-  "books_e2e test_books slu"
-  "books_e2e test_books_real slu"
-  "books_zeroshot test_books slu"
-  "books_zeroshot test_books slu well_formed"
-  "books_zeroshot test_books_real slu"
-  "books_zeroshot test_books nlu"
-  "books_replay test_books slu"
-  "books_replay test_books slu well_formed"
-  "books_replay test_books_real slu"
-  "books_tts test_books slu"
-  "books_tts test_books slu well_formed"
-  "books_tts test_books_real slu"
-)
-
-# Mini trains and decodes a part of what tiny does, with the same settings, for a few steps.
-if [ "$size" = mini ]; then
-  conf=$exp/conf
-  decodings=("pretrain test_music slu" "pretrain test_music asr" "books_zeroshot test_books slu well_formed")
-fi
-
-# train NAME [START]: queue, for each seed, a training from scratch or from START of the same seed.
+# train NAME [START [CONF]]: queue, for each seed, a training from scratch or from START of that seed.
 train() {
-  local name=$1 start=${2:-} seed
+  local name=$1 start=${2:-} file=${3:-$1} seed weights=""
+  if [ "$name" = pretrain_bert ]; then weights=$bert; fi
   for seed in $seeds; do
-    queue atat.train --config "$conf/$name.yaml" --out "$exp/$name/seed$seed" \
-      --seed "$seed" ${start:+--init "$exp/$start/seed$seed/model"}
+    queue atat.train --config "$conf/$file.yaml" --out "$exp/$name/seed$seed" --seed "$seed" \
+      ${start:+--init "$exp/$start/seed$seed/model"} ${weights:+--set "model.text_encoder.bert=$weights"}
   done
 }
 
@@ -93,6 +77,11 @@ each_decoding() {
 decode() {
   python -m atat.decode --model "$1/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
     --out "$1/decode_$2_$3${4:+_$4}"
+}
+
+# table_of EXPERIMENT: RESULTS.md for the main one, RESULTS.NAME.md beside it for the others.
+table_of() {
+  if [ "$1" = main ]; then echo "$results"; else echo "${results%.md}.$1.md"; fi
 }
 
 score() {
@@ -119,10 +108,16 @@ if stage 3 "Alignments: pocketsphinx beside the synthesiser's own"; then
     --out "$exp/align/pocketsphinx.ctm" --write_textgrids "$exp/align/textgrids"
 fi
 
-if stage 4 "LFB and their mean and variance"; then
+if stage 4 "LFB and their mean and variance; subsets of the data dirs"; then
   python -m atat.features --data "${spoken[@]}" --arks "lfb/$size" --nj "$nj"
   # Of what pretraining hears; books are unknown then.
   python -m atat.cmvn --data "$data"/train_{music,everyday} --out "$data/cmvn.ark"
+  for share in 10 90; do
+    python -m atat.datadir subset --list "$data/train_music_$share.list" \
+      "$data/train_music" "$data/train_music_$share"
+  done
+  python -m atat.datadir subset --speaker_list "$data/real_held.list" \
+    "$data/test_books_real" "$data/test_books_real_held"
 fi
 
 if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of books"; then
@@ -139,33 +134,40 @@ if [ "$size" = mini ]; then
   done
 fi
 
-if stage 6 "Pretrain: speech to meaning alone (E2E), and all tasks (AT-AT)"; then
-  train pretrain
-  train e2e
+if stage 6 "Train from scratch: speech to meaning alone (E2E), and several tasks (AT-AT)"; then
+  for line in "${scratch[@]}"; do train $line; done
   run_queue
 fi
 
-if stage 7 "Finetune on music, and on books in four ways"; then
-  train finetune pretrain
-  for name in books_e2e books_tts books_replay books_zeroshot; do train "$name" pretrain; done
+if stage 7 "Finetune: on music, and on books in several ways"; then
+  for line in ${finetuned[@]+"${finetuned[@]}"}; do train $line; done
   run_queue
 fi
 
-if stage 8 "Decode the test sets, and align one with our own model"; then
+if stage 8 "Decode the test sets; the two-stage systems; align one set with our own model"; then
   each_decoding decode
-  python -m atat.align --backend ctc --data "$data/test_music" --out "$exp/align/ctc.ctm" \
-    --model "$exp/pretrain/seed${seeds%% *}/model"
+  if [ -n "${readings[*]-}" ]; then two_stage_decode; fi
+  if is_among main $experiments; then
+    python -m atat.align --backend ctc --data "$data/test_music" --out "$exp/align/ctc.ctm" \
+      --model "$exp/pretrain/seed${seeds%% *}/model"
+  fi
 fi
 
-if stage 9 "Score and write the table"; then
+if stage 9 "Score and write a table for each experiment"; then
   each_decoding score
-  python -m atat.align report --reference "$data/test_music/ctm" --out "$exp/alignment.md" \
-    pocketsphinx="$exp/align/pocketsphinx.ctm" ctc="$exp/align/ctc.ctm"
-  sed "s|{exp}|$exp|; s|{data}|$data|" conf/results.yaml >"$exp/results.yaml"
-  python -m atat.results --config "$exp/results.yaml" --out "$results" --title_note "$note"
+  if [ -n "${readings[*]-}" ]; then two_stage_score; fi
+  if is_among main $experiments; then
+    python -m atat.align report --reference "$data/test_music/ctm" --out "$exp/alignment.md" \
+      pocketsphinx="$exp/align/pocketsphinx.ctm" ctc="$exp/align/ctc.ctm"
+  fi
+  for experiment in $experiments; do
+    file=results_$experiment.yaml
+    sed "s|{exp}|$exp|; s|{data}|$data|" "conf/${file/_main/}" >"$exp/$file"
+    python -m atat.results --config "$exp/$file" --out "$(table_of "$experiment")" --title_note "$note"
+  done
 fi
 
-if stage 10 "Demo: what the last model makes of some recordings"; then
+if is_among main $experiments && stage 10 "Demo: what the last model makes of some recordings"; then
   python local/demo.py --model "$exp/books_tts/seed${seeds%% *}/model" \
     --data "$data"/test_{books,books_real}
   echo "How well all of them do: $(realpath "$results")"

@@ -5,6 +5,8 @@
 Makes {train,dev,test}_{music,books}, test_{music,books}_real (the sentences of the test in voices
 of another engine), {train,dev}_books_text (no voices) and {train,dev}_everyday (no meaning; general
 speech for the asr task). Speakers of train, dev, test and real are four sets without common voices.
+train_books_real are the sentences of train_books in some of the other engine's voices;
+`real_held.list` names the speakers of test_*_real who have none of these.
 Sentences of dev and test are not in train but of its words; a share of the values of open slots is
 in no sentence of train, and `utt2group` tells which sentences have such values. `corpus.json` says
 what was made. Knows nothing of audio.
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from grammar import Grammar, load_grammar
-from speakers import Voices, has_flite, make_voices
+from speakers import Voices, has_flite, make_voices, without_voices_of
 
 from atat import cli, kaldi, semantics
 from atat.errors import InputError
@@ -54,6 +56,8 @@ SIZES = {
 DISTINCT = 0.8
 # Share of the sentences of dev and test whose open slots have values that train never has.
 UNSEEN = 0.5
+# Share of train_music whose meaning the experiment with few labels knows.
+LABELLED = 0.1
 # What later stages add to a data dir; it goes when the dir's utterances change.
 DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
 
@@ -240,14 +244,31 @@ def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
             write_dir(out / name, sentences, voices[part], domain, rng, groups)
             if part == "test":
                 write_dir(out / f"{name}_real", sentences, voices["real"], domain, rng, groups)
+            if name == "train_books":
+                write_dir(out / f"{name}_real", sentences, voices["real_train"], domain,
+                          random.Random(f"real {seed}"))
             if domain == "books" and part != "test":
                 distinct = list({sentence.text: sentence for sentence in sentences}.values())
                 write_dir(out / f"{name}_text", distinct, {"text": ""}, domain, rng)
             report["sets"][name] = _describe(sentences, seen, grammar, groups)
+    write_lists(out, seed)
+    held = without_voices_of(voices["real"], voices["real_train"])
+    with atomic_write(out / "real_held.list") as stream:
+        stream.writelines(f"{speaker}\n" for speaker in held)
     with atomic_write(out / "corpus.json") as stream:
         json.dump(report, stream, indent=2)
         stream.write("\n")
     return report
+
+
+def write_lists(out: Path, seed: int) -> None:
+    """A tenth of the utterances of train_music, drawn by lot, and the others."""
+    utterances = sorted(kaldi.read_table(out / "train_music" / "utt2spk"))
+    count = round(LABELLED * len(utterances))
+    chosen = set(random.Random(f"labelled {seed}").sample(utterances, count))
+    for name, wanted in (("train_music_10", True), ("train_music_90", False)):
+        with atomic_write(out / f"{name}.list") as stream:
+            stream.writelines(f"{one}\n" for one in utterances if (one in chosen) == wanted)
 
 
 def _describe(

@@ -24,14 +24,17 @@ def has_flite() -> bool:
 
 
 def make_voices(path: str | Path, size: str, seed: int) -> dict[str, Voices]:
-    """The voices of train, dev, test and real, in which no voice is in two of them."""
+    """The voices of train, dev, test and real, in which no voice is in two of them.
+
+    `real_train` are some of the real ones, with speakers of their own.
+    """
     content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     rng = random.Random(f"voices {seed}")
     voices: dict[str, Voices] = {}
     try:
         for part, count in content["speakers"][size].items():
-            if part == "real" and has_flite():
-                voices[part] = _flite_voices(content["flite"], count, rng)
+            if part.startswith("real") and has_flite():
+                voices[part] = _flite_voices(content["flite"], part, count, rng)
             else:
                 voices[part] = _espeak_voices(content, part, count, rng)
     except KeyError as error:
@@ -53,9 +56,21 @@ def _espeak_voices(
     return voices
 
 
-def _flite_voices(content: Mapping[str, Any], count: int, rng: random.Random) -> Voices:
-    names, rate = content["voices"], content["rate"]
+def _flite_voices(
+    content: Mapping[str, Any], part: str, count: int, rng: random.Random
+) -> Voices:
+    names, rate = content["voices" if part == "real" else part], content["rate"]
     return {
-        f"real{number:02d}": f"flite:{names[number % len(names)]}:rate={rng.uniform(*rate):.2f}"
+        f"{part}{number:02d}": f"flite:{names[number % len(names)]}:rate={rng.uniform(*rate):.2f}"
         for number in range(count)
     }
+
+
+def without_voices_of(voices: Voices, others: Voices) -> list[str]:
+    """The speakers whose voice none of the others has; rate and pitch make no other voice."""
+
+    def person(voice: str) -> str:
+        return voice.split(":")[1].rpartition("+")[2]
+
+    taken = {person(voice) for voice in others.values()}
+    return sorted(speaker for speaker, voice in voices.items() if person(voice) not in taken)
