@@ -35,8 +35,10 @@ class Findings:
         """How often each kind was found."""
         return dict(Counter(kind for kind, _ in self.items))
 
-    def close(self, path: Path, *, kept: int, max_lost: float, corpus: Path) -> None:
-        """List everything in `path`, print the counts; `kept` recordings are left.
+    def close(
+        self, path: Path, *, kept: int, max_lost: float, corpus: Path, noun: str = "recordings"
+    ) -> None:
+        """List everything in `path`, print the counts; `kept` recordings (`noun`) are left.
 
         Raises InputError when more than the share `max_lost` of the recordings is lost.
         """
@@ -49,13 +51,15 @@ class Findings:
         total = kept + self.lost
         if self.lost > max_lost * total:
             raise InputError(
-                f"{corpus}: {self.lost} of {total} recordings must be left out, more than "
+                f"{corpus}: {self.lost} of {total} {noun} must be left out, more than "
                 f"--max_lost {max_lost:g}; they are listed in {path}. Is the download whole?"
             )
 
 
-def root(folder: str | Path, marks: Sequence[str], *, name: str, source: str) -> Path:
-    """Check that `folder` is the root of a corpus: it holds all `marks` (relative paths).
+def root(
+    folder: str | Path, marks: Sequence[str], *, name: str, source: str, option: str = "--corpus"
+) -> Path:
+    """Check that `folder`, given by `option`, is a corpus' root: it holds all `marks` (paths).
 
     Raises InputError that names the right folder where it is a level or two away, else what
     was expected, what is there, and the `source` of the corpus.
@@ -66,11 +70,11 @@ def root(folder: str | Path, marks: Sequence[str], *, name: str, source: str) ->
     expected = f"expected {name}: a folder that holds {', '.join(marks)}"
     for candidate in list(folder.resolve().parents)[:3]:
         if _is_root(candidate, marks):
-            raise InputError(f"{folder}: {expected}. That is some levels up: --corpus {candidate}")
+            raise InputError(f"{folder}: {expected}. That is some levels up: {option} {candidate}")
     for pattern in ("*", "*/*"):
         below = [path for path in sorted(folder.glob(pattern)) if _is_root(path, marks)]
         if below:
-            raise InputError(f"{folder}: {expected}. That is further down: --corpus {below[0]}")
+            raise InputError(f"{folder}: {expected}. That is further down: {option} {below[0]}")
     raise InputError(f"{folder}: {expected}; found {contents(folder)}. Get it from {source}")
 
 

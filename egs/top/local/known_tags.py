@@ -1,0 +1,40 @@
+"""Which tags of TOP the model to start from has seen already: zero-shot wants none.
+
+    python local/known_tags.py --tokenizer exp/pretrain/model/tokenizer --data data/text_train
+
+Two corpora may use one name (IN:PLAY_MUSIC) for the same thing: what pretraining learned of it is
+then not learned from text alone. `--leave_out` of run.sh leaves such sentences out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from atat import cli, kaldi
+from atat.semantics import is_open, parse, tags
+from atat.tokenizer import Tokenizer
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/known_tags.py "
+        "--tokenizer ../pretrain/exp/four_tasks/model/tokenizer --data data/text_train",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--tokenizer", type=Path, required=True, help="that of the model")
+    parser.add_argument("--data", type=Path, required=True, help="data dir with trees")
+    options = parser.parse_args(argv)
+    known = set(Tokenizer.load(options.tokenizer).symbols)
+    trees = [tags(parse(tree)) for tree in kaldi.read_table(options.data / "semantics").values()]
+    wanted = {tag for tree in trees for tag in tree if is_open(tag)}
+    shared = wanted & known
+    print(f"{len(shared)} of the {len(wanted)} tags are known to the model to start from")
+    if shared:
+        with_one = sum(not shared.isdisjoint(tree) for tree in trees)
+        print(f"  {with_one} of {len(trees)} sentences have some of them and are not wholly new: "
+              + " ".join(tag[1:] for tag in sorted(shared)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,149 @@
+"""Who says what in synthetic speech: data dirs with voices, ready for `python -m atat.synthesis`.
+
+    python local/prepare_speech.py --data data --spoken 0 --tested 1915
+
+takes sentences of `text_train`, `text_dev` and `text_test` and writes `tts_train`, `tts_dev` (in
+the voices of training) and `tts_test` (in those of another engine). With `--librispeech_text`
+there are `reading_train` and `reading_dev`, sentences that mean nothing to an assistant. Voices
+stand in conf/voices.yaml. Makes no audio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from atat import cli, config, kaldi, synthesis
+from atat.errors import InputError
+from atat.files import atomic_write
+from atat.normalize import normalize
+
+VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
+ENGINE = "engine"  # file in tts_test: who speaks it, for the table
+DEV_SHARE = 20  # of sentences that are read, one in so many is dev
+# What synthesis adds to a data dir; it goes when the dir is written anew.
+DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
+
+
+def choose_voices(path: Path, part: str) -> list[str]:
+    """The voices of the first cast of `part` whose engine is installed.
+
+    A cast is a list of voices of one engine, as `atat.synthesis` names them.
+    """
+    content: Any = config.read_yaml(path)
+    casts = content.get(part) if isinstance(content, dict) else None
+    if not isinstance(casts, list) or not all(
+        isinstance(cast, list) and cast and all(isinstance(voice, str) for voice in cast)
+        for cast in casts
+    ):
+        raise InputError(f"{path}: {part}: expected a list of casts, each a list of voices")
+    reasons = []
+    for cast in casts:
+        engine = cast[0].partition(":")[0]
+        reason = synthesis.available(engine)
+        if reason is None:
+            return cast
+        reasons.append(f"{engine}: {reason}")
+    raise InputError(f"{path}: nobody can speak {part}: {'; '.join(reasons)}")
+
+
+def spread(utterances: Sequence[kaldi.Utterance], count: int) -> list[kaldi.Utterance]:
+    """`count` of them, evenly over the file; all for 0 or where there are no more."""
+    if count == 0 or count >= len(utterances):
+        return list(utterances)
+    return [utterances[index * len(utterances) // count] for index in range(count)]
+
+
+def write_spoken(
+    folder: Path, sentences: Sequence[kaldi.Utterance], voices: Sequence[str], seed: int
+) -> None:
+    """Write a data dir in which every sentence has one of the voices, drawn by the seed.
+
+    A folder that holds the same from an earlier run stays, with its audio.
+    """
+    rng = random.Random(f"{folder.name} {seed}")
+    names = {voice: f"{folder.name.replace('_', '')}{number:02d}"
+             for number, voice in enumerate(voices)}
+    spoken = []
+    for sentence in sentences:
+        speaker = names[rng.choice(voices)]
+        key = f"{speaker}-{sentence.id.rpartition('-')[2]}"
+        spoken.append(replace(sentence, id=key, speaker=speaker))
+    used = {utterance.speaker for utterance in spoken}
+    tables: dict[str, dict[str, str]] = {
+        "text": {utterance.id: utterance.text or "" for utterance in spoken},
+        "utt2spk": {utterance.id: utterance.speaker for utterance in spoken},
+        "spk2voice": {name: voice for voice, name in names.items() if name in used},
+    }
+    tables["spk2utt"] = kaldi.speakers_to_utterances(tables["utt2spk"])
+    if all(utterance.semantics is not None for utterance in spoken):
+        tables["semantics"] = {utterance.id: utterance.semantics or "" for utterance in spoken}
+    if not all((folder / name).is_file() and kaldi.read_table(folder / name) == table
+               for name, table in tables.items()):
+        kaldi.write_tables(folder, tables, remove=DERIVED)
+    print(f"{folder}: {len(spoken)} sentences for {len(used)} voices")
+
+
+def write_groups(folder: Path, text: Path) -> None:
+    """Copy utt2group, flat or nested, from the sentences to those who say them."""
+    groups = {key.rpartition("-")[2]: group
+              for key, group in kaldi.read_table(text / "utt2group").items()}
+    kaldi.write_table(folder / "utt2group", {
+        key: groups[key.rpartition("-")[2]] for key in kaldi.read_table(folder / "utt2spk")
+    })
+
+
+def read_sentences(path: Path, shortest: int, longest: int) -> dict[str, list[kaldi.Utterance]]:
+    """Sentences of a file of transcripts, `<utt> <WORDS>`, for train and dev."""
+    parts: dict[str, list[kaldi.Utterance]] = {"train": [], "dev": []}
+    for number, transcript in enumerate(kaldi.read_table(path).values(), 1):
+        text = normalize(transcript)
+        if shortest <= len(text.split()) <= longest:
+            part = "dev" if number % DEV_SHARE == 0 else "train"
+            parts[part].append(kaldi.Utterance(id=f"x-{number:06d}", speaker="x", text=text))
+    if not all(parts.values()):
+        raise InputError(f"{path}: too few sentences of {shortest} to {longest} words; expected "
+                         "lines `<utt> <WORDS>`, as many as LibriSpeech's dev-clean")
+    return parts
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/prepare_speech.py "
+        "--data data --spoken 3000",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="where data dirs are")
+    parser.add_argument("--spoken", type=int, default=0, help="sentences of train; 0 = all")
+    parser.add_argument("--spoken_dev", type=int, default=500, help="sentences of dev; 0 = all")
+    parser.add_argument("--tested", type=int, default=1915, help="sentences of test; 0 = all")
+    parser.add_argument("--librispeech_text", type=Path, help="file of lines `<utt> <WORDS>`")
+    parser.add_argument("--min_words", type=int, default=3, help="shortest sentence that is read")
+    parser.add_argument("--max_words", type=int, default=20, help="longest sentence that is read")
+    parser.add_argument("--voices", type=Path, default=VOICES, help="the voices of each part")
+    parser.add_argument("--seed", type=int, default=1, help="draws who says what")
+    options = parser.parse_args(argv)
+    counts = {"train": options.spoken, "dev": options.spoken_dev, "test": options.tested}
+    for part, count in counts.items():
+        folder, text = options.data / f"tts_{part}", options.data / f"text_{part}"
+        voices = choose_voices(options.voices, "test" if part == "test" else "train")
+        write_spoken(folder, spread(kaldi.load(text), count), voices, options.seed)
+        if part == "test":
+            write_groups(folder, text)
+            engine = voices[0].partition(":")[0]
+            with atomic_write(folder / ENGINE) as stream:
+                stream.write(f"{engine}\n")
+            print(f"the test is spoken by {len(voices)} voices of {engine}")
+    if options.librispeech_text:
+        parts = read_sentences(options.librispeech_text, options.min_words, options.max_words)
+        voices = choose_voices(options.voices, "reading")
+        for part, sentences in parts.items():
+            write_spoken(options.data / f"reading_{part}", sentences, voices, options.seed)
+
+
+if __name__ == "__main__":
+    cli.run(main)
