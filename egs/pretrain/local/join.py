@@ -1,0 +1,92 @@
+"""The gathered parts as the data dirs that the confs name.
+
+    python local/join.py --data data
+
+joins `DATA/parts/<role>_*` to `DATA/<role>` (train_slu, dev_slu, train_asr, dev_asr, train_nlu,
+dev_nlu). The dirs of nlu keep text and meaning alone. `DATA/train_mlm` holds the utterances of
+train_asr whose words have times. Prints what each has, and how many sentences and speakers of a dev
+set are in training, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from pathlib import Path
+
+from atat import cli, kaldi
+from atat.alignment import read_ctm
+from atat.datadir_files import DataDir
+from atat.datadir_tools import combine, subset
+from atat.errors import InputError
+
+ROLES = ("train_slu", "dev_slu", "train_asr", "dev_asr", "train_nlu", "dev_nlu")
+
+
+def join(data: Path) -> list[Path]:
+    """Write all data dirs there are parts for; their folders."""
+    made = []
+    for role in ROLES:
+        parts = sorted((data / "parts").glob(f"{role}_*"))
+        if not parts:
+            continue
+        target = data / role
+        if role.endswith("nlu"):
+            _join_text(target, parts)
+        else:
+            combine(target, list(parts))
+        made.append(target)
+    if not made:
+        raise InputError(f"{data / 'parts'}: no parts to join; begin with stage 0")
+    if (data / "train_asr" / "ctm").is_file():
+        made.append(_with_times(data / "train_asr", data / "train_mlm"))
+    return made
+
+
+def _join_text(target: Path, parts: list[Path]) -> None:
+    kaldi.write(target, (
+        kaldi.Utterance(id=u.id, speaker=u.speaker, text=u.text, semantics=u.semantics)
+        for part in parts for u in kaldi.load(part)
+    ))
+
+
+def _with_times(source: Path, target: Path) -> Path:
+    timed = {key for key, words in read_ctm(source / "ctm").items() if words}
+
+    def has_times(data: DataDir) -> Collection[str]:
+        return timed & data.speakers.keys()
+
+    subset(source, target, has_times)
+    return target
+
+
+def report(data: Path) -> None:
+    """Print what the dev sets have in common with training; sentences are compared as texts."""
+    for role in ("slu", "asr", "nlu"):
+        train, dev = data / f"train_{role}", data / f"dev_{role}"
+        if not train.is_dir():
+            continue
+        heard, asked = kaldi.load(train), kaldi.load(dev)
+        sentences, voices = {u.text for u in heard}, {u.speaker for u in heard}
+        known = sum(u.text in sentences for u in asked)
+        line = f"{dev}: {known} of {len(asked)} sentences also stand in {train}"
+        if role != "nlu":
+            shared = {u.speaker for u in asked} & voices
+            line += f", {len(shared)} of {len({u.speaker for u in asked})} speakers as well"
+        print(line)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0] + " Example: python local/join.py --data data",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with `parts`")
+    options = parser.parse_args(argv)
+    for folder in join(options.data):
+        print(f"{folder}: {len(kaldi.read_table(folder / 'utt2spk'))} utterances")
+    report(options.data)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# The models that other recipes start from: AT-AT pretrained on two tasks (slu, asr), three (mlm) and
+# four (nlu), from data dirs that other recipes have made.
+#
+#   egs/pretrain/run.sh --slu ../synthetic_tts/data/full/train_music --dev_slu ../synthetic_tts/data/full/dev_music \
+#     --asr ../librispeech/data/train/asr --dev_asr ../librispeech/data/train/dev
+#   egs/pretrain/run.sh --mini          made-up data, three models of a few steps, two minutes
+#
+# Several dirs stand in one pair of quotes: --asr "DIR DIR". The packed models, for --init of
+# fluentspeech and snips (two_tasks) and of top (four_tasks): exp/{two,three,four}_tasks/model.
+#
+# Stages: 0 gather the data dirs, 2 validate, 4 LFB where there are none, and their mean and variance,
+# 5 tokenizer, 6 pretrain, 8 decode the dev sets, 9 score. Interrupted, the same command continues
+# where it stopped.
+
+. "$(dirname "$0")/../../utils/recipe.sh"
+option slu "" "data dirs to learn slu from: speech with semantics"
+option asr "" "data dirs to learn asr and mlm from: speech with text and ctm"
+option nlu "" "data dirs to learn nlu from: text with semantics; those of --slu unless given"
+option dev_slu "" "data dirs that models are validated on"
+option dev_asr "" "the same for asr"
+option dev_nlu "" "the same for nlu; those of --dev_slu unless given"
+option models "two_tasks three_tasks four_tasks" "which confs to train"
+path_option data "data" "folder of what is gathered"
+number_option vocab_size 5000 "word pieces at most"
+number_option seed 1 "of every training"
+option max_lost 0.01 "share of utterances that may be unusable, or without word times for mlm"
+flag mini "made-up data and a few steps of training"
+parse_options "$@"
+
+results=RESULTS.md note=""
+if [ -n "$mini" ]; then
+  is_given data || data=data_mini
+  is_given exp || exp=exp_mini
+  is_given nj || nj=1 # with so little to do, a process more costs more than it gives
+  is_given max_lost || max_lost=0.2 # some utterances of the miniature have no alignment
+  results=$exp/RESULTS.md
+  note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, nothing else"
+  corpus=$PWD/$data/corpus
+  [[ $data != /* ]] || corpus=$data/corpus
+  slu=$corpus/music/train_music dev_slu=$corpus/music/dev_music
+  asr="$corpus/read/train_clean_100 $corpus/read/train_other_500" dev_asr=$corpus/read/dev_clean
+fi
+for name in slu asr dev_slu dev_asr; do
+  [ -n "${!name}" ] || refuse "--$name is missing: data dirs that other recipes have made, such as
+  --slu ../synthetic_tts/data/full/train_music --dev_slu ../synthetic_tts/data/full/dev_music
+    (egs/synthetic_tts/run.sh --size full --stop_stage 4)
+  --asr ../librispeech/data/train/asr --dev_asr ../librispeech/data/train/dev
+    (egs/librispeech/run.sh --corpus DIR --stop_stage 4)
+or see every stage on made-up data: $0 --mini"
+done
+
+# absolute NAME: dirs parted by blanks, relative ones meant from where the user is, into ${NAME}_dirs.
+absolute() {
+  local -n dirs=$1_dirs
+  local dir
+  dirs=()
+  for dir in ${!1}; do
+    [[ $dir == /* ]] || dir=$recipe_caller/$dir
+    dirs+=("$dir")
+  done
+}
+for name in slu asr nlu dev_slu dev_asr dev_nlu; do absolute "$name"; done
+
+activate
+keep_marks "$exp"
+
+decodings=()
+for model in $models; do
+  decodings+=("$model slu" "$model asr")
+  if [ "$model" = four_tasks ]; then decodings+=("$model nlu"); fi
+done
+
+if stage 0 "Gather the data dirs"; then
+  if [ -n "$mini" ]; then local/make_mini.sh "$corpus"; fi
+  python local/gather.py --out "$data" --models $models --max_lost "$max_lost" \
+    --slu "${slu_dirs[@]}" --dev_slu "${dev_slu_dirs[@]}" \
+    --asr "${asr_dirs[@]}" --dev_asr "${dev_asr_dirs[@]}" \
+    --nlu ${nlu_dirs[@]+"${nlu_dirs[@]}"} --dev_nlu ${dev_nlu_dirs[@]+"${dev_nlu_dirs[@]}"}
+fi
+
+if stage 2 "Validate them; their audio is read by stage 4"; then
+  for folder in "$data"/parts/*; do
+    python -m atat.datadir validate "$folder" --no_audio --nj "$nj"
+  done
+fi
+
+if stage 4 "LFB where there are none, data dirs by task, mean and variance"; then
+  for folder in "$data"/parts/{train,dev}_{slu,asr}_*; do
+    if [ -f "$folder/feats.scp" ]; then continue; fi
+    python -m atat.features --data "$folder" --arks "$data/lfb" --nj "$nj" --compress \
+      --max_lost "$max_lost"
+  done
+  python local/join.py --data "$data"
+  python -m atat.cmvn --data "$data"/train_{slu,asr} --out "$data/cmvn.ark" --max_utterances 50000
+fi
+
+if stage 5 "Tokenizer"; then
+  text=("$data"/train_{slu,asr})
+  if [ -d "$data/train_nlu" ]; then text+=("$data/train_nlu"); fi
+  python -m atat.tokenizer train --data "${text[@]}" --vocab_size "$vocab_size" \
+    --out "$data/tokenizer"
+fi
+
+if stage 6 "Pretrain: $models"; then
+  mkdir -p "$exp/conf"
+  for model in $models; do
+    if [ -n "$mini" ]; then
+      python -m atat.miniature_conf "conf/$model.yaml" --out "$exp/conf" --data "$data"
+    else
+      sed "s|\bdata/|$data/|" "conf/$model.yaml" >"$exp/conf/$model.yaml"
+    fi
+    queue atat.train --config "$exp/conf/$model.yaml" --out "$exp/$model" --seed "$seed"
+  done
+  run_queue
+fi
+
+if stage 8 "Decode the dev sets"; then
+  for line in "${decodings[@]}"; do
+    read -r model task <<<"$line"
+    python -m atat.decode --model "$exp/$model/model" --data "$data/dev_$task" --task "$task" \
+      --out "$exp/$model/decode_$task"
+  done
+fi
+
+if stage 9 "Score and write the tables"; then
+  for line in "${decodings[@]}"; do
+    read -r model task <<<"$line"
+    python -m atat.score --data "$data/dev_$task" --decoded "$exp/$model/decode_$task"
+  done
+  python local/validations.py "$exp"/{two,three,four}_tasks --out "$exp/validations.md"
+  sed "s|{exp}|$exp|; s|{data}|$data|" conf/results.yaml >"$exp/results.yaml"
+  python -m atat.results --config "$exp/results.yaml" --out "$results" --title_note "$note"
+fi
