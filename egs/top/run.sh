@@ -60,6 +60,9 @@ source=(--corpus "$corpus")
 http://fb.me/semanticparsingdialog (or STOP alone: --stop, https://dl.fbaipublicfiles.com/stop/stop.tar.gz).
 Every stage on made-up data: ${0##*/} --mini"
 
+[ -z "$init" ] || [ -f "$init/config.yaml" ] || refuse "--init $init: is no packed model (no \
+config.yaml); expected a folder like egs/pretrain/exp/four_tasks/model"
+
 # What is pretrained here, where there is no --init: in small, on what egs/synthetic_tts has made.
 # The miniature's stand-in learns the same four tasks from made-up music; TOP's tags are new to it.
 pretrain=""
@@ -135,7 +138,7 @@ if stage 0 "Corpus: sentences with their trees, recordings, who speaks what has 
   if [ -n "$mini" ]; then
     python local/make_mini.py --out "$data/corpus" --pretrain "$data/pretrain"
   elif [ -n "$pretrain" ]; then
-    ln -sfn "$pretrain_data" "$data/pretrain"
+    mkdir -p "$data" && ln -sfn "$pretrain_data" "$data/pretrain"
   fi
   python local/prepare_text.py "${source[@]}" --out "$data" --leave_out $leave_out \
     --max_lost "$max_lost"
