@@ -82,7 +82,7 @@ def test_the_layout_is_read_back(local: Any, made: Path, tmp_path: Path) -> None
     lists = {name: [Path(line).name for line in (tmp_path / "train" / name).read_text().split()]
              for name in ("train_dirs", "eval_dirs")}
     assert lists["train_dirs"] == ["train_clean_100", "train_other_500"]
-    assert lists["eval_dirs"] == ["dev_clean", "test_clean", "test_other"]
+    assert lists["eval_dirs"] == ["dev_clean", "test_clean"]
     # A reader whose name holds bars is read like any other.
     assert kaldi.read_table(tmp_path / "train_clean_100" / "spk2gender") == {
         "1034": "m", "19": "f", "26": "m"}
@@ -194,7 +194,7 @@ def test_what_has_no_alignment_stays_in_asr_and_leaves_mlm(
     unaligned = set(local("make_mini").UNALIGNED)
     lost = {line.split()[0] for d in dirs for line in (d / "ctm.lost").read_text().splitlines()}
     assert lost == unaligned
-    tests = [tmp_path / name for name in ("dev_clean", "test_clean", "test_other")]
+    tests = [tmp_path / name for name in ("dev_clean", "test_clean")]
     local("make_sets").make(dirs, tests, tmp_path / "set", 0.02)
     asr, mlm = ({u.id for u in kaldi.load(tmp_path / "set" / name)} for name in ("asr", "mlm"))
     assert unaligned < asr and mlm == asr - unaligned
@@ -202,7 +202,7 @@ def test_what_has_no_alignment_stays_in_asr_and_leaves_mlm(
     said = capsys.readouterr().out
     assert "25 utterances" in said and "the words of 2 have no times" in said
     assert "test_clean: 1 of 5 sentences also stand in training\n" in said
-    assert "test_other: 0 of 5 sentences" in said
+    assert "dev_clean: 0 of 5 sentences" in said
 
 
 def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ fi
 if stage 4 "LFB, the training set, mean and variance"; then
   python -m atat.features --data "${folders[@]}" --arks "$data/lfb" --nj "$nj" --compress \
     --max_lost "$max_lost"
-  python local/make_sets.py --train "${trained[@]}" --eval "${tested[@]}" --out "$set"
+  python local/make_sets.py --train "${trained[@]}" --eval ${tested[@]+"${tested[@]}"} \
+    --out "$set"
   python -m atat.cmvn --data "$set/asr" --out "$set/cmvn.ark" --max_utterances 20000
 fi
 

@@ -2,8 +2,9 @@
 # The models that other recipes start from: AT-AT pretrained on two tasks (slu, asr), three (mlm) and
 # four (nlu), from data dirs that other recipes have made.
 #
-#   egs/pretrain/run.sh --slu ../synthetic_tts/data/full/train_music --dev_slu ../synthetic_tts/data/full/dev_music \
-#     --asr ../librispeech/data/train/asr --dev_asr ../librispeech/data/train/dev
+#   egs/pretrain/run.sh --slu egs/synthetic_tts/data/full/train_music \
+#     --dev_slu egs/synthetic_tts/data/full/dev_music \
+#     --asr egs/librispeech/data/train/asr --dev_asr egs/librispeech/data/train/dev
 #   egs/pretrain/run.sh --mini          made-up data, three models of a few steps, two minutes
 #
 # Several dirs stand in one pair of quotes: --asr "DIR DIR". The packed models, for --init of
@@ -43,10 +44,10 @@ if [ -n "$mini" ]; then
 fi
 for name in slu asr dev_slu dev_asr; do
   [ -n "${!name}" ] || refuse "--$name is missing: data dirs that other recipes have made, such as
-  --slu ../synthetic_tts/data/full/train_music --dev_slu ../synthetic_tts/data/full/dev_music
-    (egs/synthetic_tts/run.sh --size full --stop_stage 4)
-  --asr ../librispeech/data/train/asr --dev_asr ../librispeech/data/train/dev
-    (egs/librispeech/run.sh --corpus DIR --stop_stage 4)
+  --slu egs/synthetic_tts/data/full/train_music --dev_slu egs/synthetic_tts/data/full/dev_music
+    (made by egs/synthetic_tts/run.sh --size full --stop_stage 4)
+  --asr egs/librispeech/data/train/asr --dev_asr egs/librispeech/data/train/dev
+    (made by egs/librispeech/run.sh --corpus DIR --stop_stage 4)
 or see every stage on made-up data: $0 --mini"
 done
 

@@ -4,9 +4,9 @@
 
 writes `OUT/LibriSpeech` (flac, upper-case `*.trans.txt`, SPEAKERS.TXT) and
 `OUT/LibriSpeech-Alignments` (condensed). Sentences come from a few patterns, voices from
-`atat.miniature_speech`. As in a partial download there is no dev-other. Two oddities of the
-published corpus are planted: some utterances have no alignment, and a reader's name holds bars. One
-sentence of training is read in a test, too.
+`atat.miniature_speech`. As in a partial download there is no dev-other and no test-other. Two
+oddities of the published corpus are planted: some utterances have no alignment, and a reader's name
+holds bars. One sentence of training is read in a test, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ READERS = (
     ("train-clean-100", 19, "F", (198, 227)), ("train-clean-100", 1034, "M", (121119,)),
     ("train-clean-100", 26, "M", (495,)), ("train-other-500", 1006, "F", (135212,)),
     ("dev-clean", 84, "F", (121123,)), ("test-clean", 61, "M", (70968,)),
-    ("test-other", 367, "F", (130732,)),
 )
 SENTENCES = 5  # a chapter
 UNALIGNED = ("19-198-0001", "1006-135212-0003")
