@@ -52,5 +52,12 @@ def test_the_main_job_from_grammar_to_table(recipe):
     # Whatever the model has learned, well-formed decoding lets only trees out.
     assert json.loads(scored.read_text())["metrics"]["tree_validity"]["value"] == 100.0
     assert "understood" in out
+    # The two-stage systems: every one of them has been trained, has read and is scored.
+    two_stage = (exp / "RESULTS.full_music.md").read_text()
+    rows = [line.split("|") for line in two_stage.splitlines() if line.startswith("| ")]
+    figures = {cells[1].strip(): cells[4] for cells in rows if len(cells) > 5}
+    for name in ("Our asr, linear-chain CRF", "Our asr, BiLSTM-CRF that knows its mistakes",
+                 "Our asr, our nlu", "pocketsphinx, BiLSTM-CRF", "Linear-chain CRF"):
+        assert "[" in figures[name], name
     again = run(recipe)
     assert "All of it was done before" in again

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atat import embeddings, heard, kaldi, pipeline
+from atat import embeddings, heard, kaldi, pipeline, sphinx_asr, synthesis
 from atat.bio import NotTaggable, Tagged, from_tree, project, to_tree
 from atat.errors import InputError
 from atat.kaldi import Utterance
+from atat.miniature_speech import Line, speak
 from atat.results_runs import find
 from atat.score import score
 from atat.semantics import Tree, parse, to_string
@@ -266,6 +267,15 @@ def test_a_tagger_learns_a_toy_language_and_score_and_results_take_what_it_write
     assert "200 sentences tagged" in capsys.readouterr().out
 
 
+def test_a_dev_set_with_what_training_never_had_is_no_trouble(
+    train_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = make_data(tmp_path / "dev", 0, 0, ["[IN:STOP stop [SL:SONG river ] now ]",
+                                             "[IN:BUY buy [SL:COUNT two ] ]"])
+    run("bilstm_crf", train_dir, tmp_path / "x", "--valid", str(dev), "--epochs", "2")
+    assert "of 2 sentences" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", pipeline.KINDS)
 def test_equal_seeds_give_equal_models(
     kind: str, train_dir: Path, test_dir: Path, tmp_path: Path
@@ -365,6 +375,32 @@ def test_mistakes_are_named(train_dir: Path, test_dir: Path, tmp_path: Path) -> 
     kaldi.write(tmp_path / "plain", [Utterance(id="s-1", speaker="s", text="play")])
     with pytest.raises(InputError, match="semantics: no such file"):
         run("crf", tmp_path / "plain", tmp_path / "x")
+
+
+@pytest.mark.skipif(
+    synthesis.available("espeak") is not None, reason="espeakng-loader is not installed"
+)
+def test_pocketsphinx_writes_transcripts_with_words_its_dictionary_lacks(
+    train_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pocketsphinx")
+    texts = ["play river by maria lindqvist", "stop the music", "who sings garden"]
+    rows = []
+    for number, text in enumerate(texts):
+        line = Line(tmp_path / f"{number}.wav", text, 5)
+        speak([line])
+        rows.append(Utterance(id=f"s-{number}", speaker="s", wav=str(line.path), text=text))
+    kaldi.write(tmp_path / "data", rows)
+    out = tmp_path / "decode_asr"
+    command = ["--data", str(tmp_path / "data"), "--lm_text", str(tmp_path / "data"),
+               "--out", str(out)]
+    sphinx_asr.main(command)
+    assert "1 words pronounced by espeak-ng, such as lindqvist" in capsys.readouterr().out
+    assert kaldi.read_table(out / "hyp") == {row.id: row.text for row in rows}
+    assert score(tmp_path / "data", out)["metrics"]["wer"]["value"] == 0
+    # What it wrote is what the other commands read.
+    assert decode(run("crf", train_dir, tmp_path / "crf"), out, tmp_path / "trees").keys() == {
+        "s-0", "s-1", "s-2"}
 
 
 # ------------------------------------------------------------------------------------ embeddings

@@ -39,6 +39,12 @@ esac
 [ -z "$bert" ] || [ -f "$bert/config.json" ] || refuse "--bert: no config.json in '$bert'"
 [[ $seeds =~ ^[0-9]+(\ [0-9]+)*$ ]] || refuse "--seeds wants whole numbers, found '$seeds'"
 
+# Mini has the confs of tiny with a few steps, and shows the two-stage systems, too.
+if [ "$size" = mini ]; then
+  conf=$exp/conf
+  is_given experiments || experiments="main full_music"
+fi
+
 activate
 keep_marks "$exp"
 . local/experiments.sh
@@ -49,9 +55,6 @@ spoken=("$data"/{train,dev,test}_{music,books} "$data"/test_{music,books}_real
   "$data"/{train,dev}_everyday)
 text=("$data"/{train,dev}_books_text)
 if is_among real_audio $experiments; then spoken+=("$data/train_books_real"); fi
-
-# Mini trains with the settings of tiny, for a few steps.
-if [ "$size" = mini ]; then conf=$exp/conf; fi
 
 # train NAME [START [CONF]]: queue, for each seed, a training from scratch or from START of that seed.
 train() {
