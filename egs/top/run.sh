@@ -81,7 +81,11 @@ if [ -z "$init" ]; then
 and the table says \"not run\"."
 fi
 # Replay wants what was pretrained on.
-if [ -n "$pretrain" ] && [ "$conf" = cpu ]; then models+=(replay); fi
+replay=""
+if [ -n "$pretrain" ] && [ "$conf" = cpu ]; then
+  replay=yes
+  models+=(replay)
+fi
 
 speech=("$data"/tts_{train,dev,test})
 tests=(tts_test)
@@ -114,7 +118,7 @@ for set in "${tests[@]}"; do
 done
 if [ -n "$mini" ]; then
   decodings=("e2e real_test slu" "zeroshot real_test slu" "zeroshot real_test slu well_formed"
-    "zeroshot real_test nlu" "tts real_test slu" "tts tts_test slu")
+    "zeroshot real_test nlu" "tts real_test slu" "tts tts_test slu" ${replay:+"replay real_test slu"})
 fi
 
 each_decoding() {
@@ -180,7 +184,7 @@ if stage 5 "Tokenizer: that of the pretrained model, then the tags of TOP"; then
 fi
 
 if [ -n "$mini" ]; then
-  python -m atat.miniature_conf "$confs"/{e2e,zeroshot,tts}.yaml conf/cpu/{pretrain,replay}.yaml \
+  python -m atat.miniature_conf "$confs"/{e2e,zeroshot,tts}.yaml conf/cpu/{pretrain*,replay}.yaml \
     --out "$exp/conf" --data "$data"
   confs=$exp/conf
 fi
