@@ -178,7 +178,8 @@ if stage 5 "Tokenizer: that of the pretrained model, then the tags of TOP"; then
   fi
   if [ -n "$init" ]; then
     python local/known_tags.py --tokenizer "$base" --data "$data/text_train"
-    python -m atat.tokenizer extend --tokenizer "$base" --data "$data/text_train" \
+    # With dev's: what only dev has is not learned, but it is counted in its loss.
+    python -m atat.tokenizer extend --tokenizer "$base" --data "$data"/text_{train,dev} \
       --out "$tokenizer"
   fi
 fi
