@@ -12,8 +12,8 @@ import io
 import sys
 
 MODULES = """
-    torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr scipy kaldiio
-    praatio pocketsphinx espeakng_loader pycrfsuite torchcrf jiwer matplotlib
+    torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr scipy
+    kaldiio praatio pocketsphinx espeakng_loader pycrfsuite torchcrf jiwer matplotlib
     tensorboard configargparse editdistance humanfriendly packaging torch_complex typeguard
     espnet2.asr.encoder.transformer_encoder flake8 pytest xdist atat
 """.split()
