@@ -45,10 +45,10 @@ if [ "$size" = mini ]; then
   is_given experiments || experiments="main full_music"
 fi
 
-activate
-keep_marks "$exp"
 . local/experiments.sh
 . local/two_stage.sh
+activate
+keep_marks "$exp"
 
 # Data dirs with speech, and with text only.
 spoken=("$data"/{train,dev,test}_{music,books} "$data"/test_{music,books}_real
