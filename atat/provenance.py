@@ -46,16 +46,17 @@ def command() -> str:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     start = ["python", "-m", spec.name] if spec is not None else ["python", sys.argv[0]]
-    return " ".join(shlex.quote(_outside_shortened(part)) for part in start + sys.argv[1:])
+    return " ".join(shlex.quote(outside_shortened(part)) for part in start + sys.argv[1:])
 
 
-def _outside_shortened(argument: str) -> str:
+def outside_shortened(argument: str, parts: int = 1) -> str:
+    """An argument as it is; of a path outside the current folder, only its last `parts`."""
     if not argument.startswith(("/", "..")):
         return argument
     path = Path(os.path.abspath(argument))
     if path.is_relative_to(Path.cwd()):
         return str(path.relative_to(Path.cwd()))
-    return f".../{path.name}"
+    return "/".join(["...", *path.parts[1:][-parts:]])
 
 
 def hardware() -> str:

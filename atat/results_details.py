@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atat.metrics import METRICS
+from atat.provenance import outside_shortened
 from atat.results_runs import Run, Runs, Training, info, option, trainings
 from atat.results_text import code_block, duration, join, table_text
 
@@ -60,7 +61,8 @@ def _training_lines(trained: Sequence[Training]) -> list[str]:
             *_origin(origin),
             "" if got.get("finished", True) else "**training not finished**",
         ]
-        lines.append(f"- trained `{training.folder}`: {_list(facts)}")
+        folder = outside_shortened(str(training.folder), parts=4)
+        lines.append(f"- trained `{folder}`: {_list(facts)}")
     return lines
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from atat import config, kaldi, results, results_runs, score
 from atat.errors import InputError
+from atat.provenance import outside_shortened
 
 UTTERANCES = [f"spk{i % 4}-{i:02d}" for i in range(24)]
 TREE = "[IN:PLAY play [SL:SONG {} ] ]"
@@ -306,3 +307,11 @@ def test_mistakes_in_the_configuration_name_the_file(change: dict[str, Any], mes
     with pytest.raises(InputError, match=message) as caught:
         config.load("results.yaml", results.Report)
     assert "results.yaml" in str(caught.value)
+
+
+def test_where_somebodys_files_lie_is_not_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert outside_shortened("exp/a") == "exp/a" and outside_shortened("0.5") == "0.5"
+    assert outside_shortened(str(tmp_path / "exp" / "a")) == "exp/a"
+    assert outside_shortened("/home/anna/exp/pre/seed1", parts=3) == ".../exp/pre/seed1"
+    assert outside_shortened("../other/model") == ".../model"
