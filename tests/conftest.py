@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,3 +23,22 @@ def data_root() -> Path:
     if not folder:
         pytest.skip("ATAT_DATA is not set: it names a folder with real corpora")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def local(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Imports a module of the recipe whose folder local/ is LOCAL of the test file.
+
+    Recipes may call theirs alike: what others have imported comes back afterwards.
+    """
+    folder = Path(request.module.LOCAL)
+    known = {path.stem for path in folder.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in known & sys.modules.keys()}
+    sys.path.insert(0, str(folder))
+    try:
+        yield importlib.import_module
+    finally:
+        sys.path.remove(str(folder))
+        for name in known:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import random
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,21 +29,6 @@ context:
     size: ["small", "eight ounce"]
     drink: ["mocha", "iced mocha", "latte"]
 """
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[Any]:
-    """A function that imports one of the recipe's modules, whatever other recipes call theirs."""
-    known = {path.stem for path in LOCAL.glob("*.py")}
-    others = {name: sys.modules.pop(name) for name in known & sys.modules.keys()}
-    sys.path.insert(0, str(LOCAL))
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path.remove(str(LOCAL))
-        for name in known:
-            sys.modules.pop(name, None)
-        sys.modules.update(others)
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,6 @@ from atat.lfb import lfb
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "pretrain" / "local"
 TREE = "[IN:PLAY_MUSIC play [SL:SONG silver river ] ]"
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[Any]:
-    """A function that imports one of the recipe's modules, whatever other recipes call theirs."""
-    known = {path.stem for path in LOCAL.glob("*.py")}
-    others = {name: sys.modules.pop(name) for name in known & sys.modules.keys()}
-    sys.path.insert(0, str(LOCAL))
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path.remove(str(LOCAL))
-        for name in known:
-            sys.modules.pop(name, None)
-        sys.modules.update(others)
 
 
 def write_dir(folder: Path, ids: Sequence[str], *, speech: bool = True, trees: bool = True,

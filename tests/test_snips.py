@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +13,6 @@ from atat.errors import InputError
 from atat.metrics import tree_counts
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "snips" / "local"
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[Any]:
-    """A function that imports one of the recipe's modules, whatever other recipes call theirs."""
-    known = {path.stem for path in LOCAL.glob("*.py")}
-    others = {name: sys.modules.pop(name) for name in known & sys.modules.keys()}
-    sys.path.insert(0, str(LOCAL))
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path.remove(str(LOCAL))
-        for name in known:
-            sys.modules.pop(name, None)
-        sys.modules.update(others)
 
 
 @pytest.fixture

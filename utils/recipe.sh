@@ -61,6 +61,10 @@ number_option() { declare_option number "$@"; }
 # flag NAME HELP: declares --NAME, which takes no value; the variable NAME is "yes" or empty.
 flag() { declare_option flag "$1" "" "$2"; }
 
+# What tables of --mini runs say above them.
+mini_note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, \
+nothing else"
+
 # Declared again, an option takes another kind, default and help: so a recipe adapts a shared one.
 declare_option() {
   local index=0
@@ -207,6 +211,7 @@ queue() {
 # train faster side by side, on a core each, than one after the other on all cores.
 run_queue() {
   local at_once=$((ngpu > 0 ? 1 : nj)) count=${#recipe_queue[@]} threads
+  ((count > 0)) || return 0
   ((at_once < count)) || at_once=$count
   threads=$(((ngpu > 0 ? OMP_NUM_THREADS : cores / at_once)))
   printf '%s\0' "${recipe_queue[@]}" |

@@ -40,7 +40,7 @@ if [ -n "$mini" ]; then
   data=data_mini corpus=data_mini/corpus
   is_given exp || exp=exp_mini
   is_given subsets_10 || [ "$split" != original ] || subsets_10=2
-  note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, nothing else"
+  note=$mini_note
   # Of so few recordings the two planted faults are more than 1 %.
   is_given max_lost || max_lost=0.05
 fi

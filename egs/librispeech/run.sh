@@ -42,7 +42,7 @@ if [ -n "$mini" ]; then
   data=data_mini
   is_given exp || exp=exp_mini
   results=$exp/RESULTS.md
-  note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, nothing else"
+  note=$mini_note
   corpus=$data/corpus/LibriSpeech
   alignments=${alignments:-$data/corpus/LibriSpeech-Alignments}
   # With so little to do, a process more costs more than it gives.

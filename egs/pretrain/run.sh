@@ -36,7 +36,7 @@ if [ -n "$mini" ]; then
   is_given nj || nj=1 # with so little to do, a process more costs more than it gives
   is_given max_lost || max_lost=0.2 # some utterances of the miniature have no alignment
   results=$exp/RESULTS.md
-  note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, nothing else"
+  note=$mini_note
   corpus=$PWD/$data/corpus
   [[ $data != /* ]] || corpus=$data/corpus
   slu=$corpus/music/train_music dev_slu=$corpus/music/dev_music

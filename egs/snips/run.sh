@@ -37,7 +37,7 @@ if [ -n "$mini" ]; then
   data=data_mini corpus=data_mini/corpus
   is_given exp || exp=exp_mini
   is_given folds || folds=2
-  note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, nothing else"
+  note=$mini_note
   # Of so few recordings the one that was planted as missing is more than 1 %.
   is_given max_lost || max_lost=0.05
   conf=$exp/conf

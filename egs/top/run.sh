@@ -48,7 +48,7 @@ if [ -n "$mini" ]; then
   data=data_mini tokenizer=data_mini${tokenizer#data}
   is_given exp || exp=exp_mini${exp#exp}
   results=$exp/RESULTS.md
-  note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, nothing else"
+  note=$mini_note
   corpus=$data/corpus/top stop=$data/corpus/stop
   audio=$data/corpus/audio audio_csv=$data/corpus/audio.csv
   is_given max_lost || max_lost=0.5 # of few sentences, the planted faults are many per cent
