@@ -16,25 +16,15 @@ a system that has heard its users before, and too good for one that has not.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from atat import cli, kaldi
 from atat.errors import InputError
+from atat.folds import part_of
 
 Keep = Callable[[kaldi.Utterance], bool]
-
-
-def fold_of(speaker: str, folds: int) -> int:
-    """The fold in whose test set a speaker is."""
-    return _hash(f"fold {speaker}") % folds
-
-
-def is_dev(speaker: str, share: float) -> bool:
-    """Whether a speaker is in dev wherever it is not in test."""
-    return _hash(f"dev {speaker}") < share * 2**64
 
 
 def write_part(
@@ -49,10 +39,6 @@ def write_part(
         groups = kaldi.read_table(source / "utt2group")
         kaldi.write_table(folder / "utt2group", {one.id: groups[one.id] for one in chosen})
     return len(chosen)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -80,22 +66,16 @@ def main(argv: list[str] | None = None) -> None:
     for fold in range(options.folds):
         out = options.out / str(fold)
 
-        def is_test(one: kaldi.Utterance, fold: int = fold) -> bool:
-            return fold_of(one.speaker, options.folds) == fold
+        def keep(part: str, fold: int = fold) -> Keep:
+            return lambda one: part_of(one.speaker, fold, options.folds, options.dev_share) == part
 
-        def is_train(one: kaldi.Utterance, fold: int = fold) -> bool:
-            return not is_test(one, fold) and not is_dev(one.speaker, options.dev_share)
-
-        def is_rest(one: kaldi.Utterance, fold: int = fold) -> bool:
-            return not is_test(one, fold) and not is_train(one, fold)
-
-        parts: dict[str, Keep] = {"train": is_train, "dev": is_rest, "test": is_test}
-        counts = {name: write_part(out / name, silent, keep, options.data)
-                  for name, keep in parts.items()}
+        counts = {part: write_part(out / part, silent, keep(part), options.data)
+                  for part in ("train", "dev", "test")}
         if spoken:
-            counts["train_text"] = write_part(out / "train_text", spoken, is_train, options.data)
+            counts["train_text"] = write_part(
+                out / "train_text", spoken, keep("train"), options.data)
         for folder, listed in others.items():
-            counts[folder.name] = write_part(out / folder.name, listed, is_test, folder)
+            counts[folder.name] = write_part(out / folder.name, listed, keep("test"), folder)
         print(f"{out}: " + ", ".join(f"{name} {number}" for name, number in counts.items()))
     print("no speaker ids are published: train and test of a fold may share speakers")
 

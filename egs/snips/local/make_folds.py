@@ -13,33 +13,12 @@ Speakers are not kept apart: each test set has speakers of training, as publishe
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
 from atat import cli, datadir_tools
 from atat.datadir_files import DataDir
 from atat.errors import InputError
-
-
-def fold_of(sentence: str, folds: int) -> int:
-    """The fold in whose test set a sentence is."""
-    return _hash(f"fold {sentence}") % folds
-
-
-def is_dev(sentence: str, share: float) -> bool:
-    """Whether a sentence is in dev wherever it is not in test."""
-    return _hash(f"dev {sentence}") < share * 2**64
-
-
-def part_of(sentence: str, fold: int, folds: int, dev_share: float) -> str:
-    """train, dev or test: where a sentence is in one of the folds."""
-    if fold_of(sentence, folds) == fold:
-        return "test"
-    return "dev" if is_dev(sentence, dev_share) else "train"
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+from atat.folds import part_of
 
 
 def main(argv: list[str] | None = None) -> None:
