@@ -12,13 +12,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from order_grammar import Grammar, Order
 
 from atat import audio
+from atat.corpus import Findings
 from atat.errors import InputError
 from atat.files import read_lines
 
@@ -28,25 +28,6 @@ SPEECH = Path("data/speech/clean")
 GRAMMAR = Path("data/rhino/coffee_maker.yaml")
 SENTENCES = Path("data/watson/corpus.txt")
 NOISE = Path("data/noise")
-
-
-@dataclass
-class Findings:
-    """What is odd in the published labels, by kind, in the order found."""
-
-    items: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, kind: str, what: str) -> None:
-        self.items.append((kind, what))
-
-    def counts(self) -> dict[str, int]:
-        return dict(Counter(kind for kind, _ in self.items))
-
-    def report(self) -> str:
-        """The counts, then every finding."""
-        counts = [f"{number:5d}  {kind}" for kind, number in self.counts().items()]
-        listed = [f"{kind}: {what}" for kind, what in self.items]
-        return "\n".join(counts + [""] + listed) + "\n"
 
 
 def corpus_folder(folder: str | Path) -> Path:
@@ -134,12 +115,12 @@ def recordings(corpus: Path, labels: Mapping[str, Order], findings: Findings) ->
     seen: dict[bytes, str] = {}
     for utterance, path in paths.items():
         if utterance not in labels:
-            findings.add("recording without a label (left out)", path.name)
+            findings.add("recording without a label (left out)", path.name, lost=True)
             continue
         try:
             samples = audio.load(path)
         except InputError as error:
-            findings.add("recording that cannot be read (left out)", str(error))
+            findings.add("recording that cannot be read (left out)", str(error), lost=True)
             continue
         first = seen.setdefault(samples.tobytes(), utterance)
         if first != utterance:

@@ -24,9 +24,10 @@ from pathlib import Path
 
 import numpy as np
 from order_grammar import load as load_grammar
-from picovoice import GRAMMAR, NOISE, Findings, corpus_folder, read_labels, recordings
+from picovoice import GRAMMAR, NOISE, corpus_folder, read_labels, recordings
 
 from atat import audio, cli, kaldi
+from atat.corpus import Findings
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.semantics import parse
@@ -44,17 +45,7 @@ def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi.Utteran
     grammar = load_grammar(corpus / GRAMMAR)
     labels = read_labels(corpus, grammar, findings)
     paths = recordings(corpus, labels, findings)
-    with atomic_write(out / "label_findings.txt") as stream:
-        stream.write(findings.report())
-    counts = findings.counts()
-    lost = sum(n for kind, n in counts.items() if kind.startswith("recording"))
-    for kind, number in counts.items():
-        print(f"{number:5d}  {kind}")
-    if lost > max_lost * (lost + len(paths)):
-        raise InputError(
-            f"{corpus}: {lost} of {lost + len(paths)} recordings must be left out, more than "
-            f"--max_lost {max_lost:g}; see {out / 'label_findings.txt'}"
-        )
+    findings.close(out / "label_findings.txt", kept=len(paths), max_lost=max_lost, corpus=corpus)
     utterances = [
         kaldi.Utterance(
             id=utterance, speaker=utterance, wav=str(path), duration=audio.duration(path),
