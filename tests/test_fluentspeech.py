@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import tiny
 
-from atat import audio, kaldi, miniature_speech, semantics
+from atat import kaldi, semantics
 from atat.errors import InputError
 from atat.metrics import tree_counts
 
@@ -18,13 +18,8 @@ LOCAL = Path(__file__).resolve().parent.parent / "egs" / "fluentspeech" / "local
 @pytest.fixture
 def corpus(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The miniature with short tones for speech."""
-    def tones(lines: list[miniature_speech.Line]) -> None:
-        for line in lines:
-            line.path.parent.mkdir(parents=True, exist_ok=True)
-            audio.save(line.path, np.sin(np.arange(3200, dtype=np.float32) / 9))
-
     make_mini = local("make_mini")
-    monkeypatch.setattr(make_mini, "speak", tones)
+    monkeypatch.setattr(make_mini, "speak", tiny.tones)
     make_mini.main(["--out", str(tmp_path / "corpus")])
     return tmp_path / "corpus"
 
