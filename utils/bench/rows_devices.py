@@ -7,6 +7,7 @@ two stages (our asr, then our nlu), which have the same parts.
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from table import Table, seconds_text
 
 from atat import kaldi
 from atat.bootstrap import Interval
+from atat.heard import write_heard
 from atat.provenance import hardware
 from atat.score import format_interval
 
@@ -42,7 +44,7 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
     audio = sum(u.duration or (u.num_frames or 0) / 100 for u in kaldi.load(data))
     rows = []
     for system in SYSTEMS:
-        median = sorted(seconds[system])[rounds // 2]
+        median = statistics.median(seconds[system])
         size = sizes["int8" if system == "int8" else "fp32"]
         rows.append([system, f"{size:.1f}", figures[system], seconds_text(median / audio)])
     note = (f"`{data.name}`, {audio / 3600:.2f} h, beam 4, one core. Seconds: of decoding, without "
@@ -57,12 +59,7 @@ def _decode(system: str, model: Path, int8: Path, data: Path, out: Path) -> floa
         heard = out.with_name("heard")
         first = _run(model, data, heard, "asr")
         words = out.with_name("words")
-        texts = kaldi.read_table(heard / "hyp")
-        utterances = [
-            kaldi.Utterance(u.id, u.speaker, text=texts[u.id] or "nothing", semantics=u.semantics)
-            for u in kaldi.load(data)
-        ]
-        kaldi.write(words, utterances)
+        write_heard(data, heard, words)
         return first + _run(model, words, out, "nlu")
     chosen = int8 if system == "int8" else model
     return _run(chosen, data, out, "slu", "bf16" if system == "bf16" else "fp32")
