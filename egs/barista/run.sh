@@ -16,7 +16,7 @@ path_option snips_nlu "" "SNIPS NLU benchmark: commands of other domains, text a
 path_option top "" "TOP: more of them"
 path_option librispeech_text "" "further sentences to be spoken, lines <utt> <WORDS>"
 number_option spoken 3000 "orders of the grammar that are spoken"
-number_option spoken_commands 4000 "commands of other domains that are spoken"
+number_option spoken_commands 8000 "commands of other domains that are spoken"
 number_option seed 1 "of every training"
 number_option folds 5 "folds of the rows with real speech"
 option snrs "6 9 12 15 18 21 24" "levels of kitchen noise in the test, dB; \"\" = clean only"
