@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from atat.machine import processor_facts
+
 PACKAGES = ("torch", "torchaudio", "sentencepiece", "transformers", "espnet", "numpy")
 
 
@@ -69,14 +71,7 @@ def hardware() -> str:
 
 
 def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            for line in stream:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return processor_facts().get("model name") or platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

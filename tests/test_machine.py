@@ -1,0 +1,47 @@
+"""What is asked of the machine: faster, but never less exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from atat import machine
+
+
+@pytest.fixture(autouse=True)
+def precision_put_back() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_products_stay_exact_on_this_machine() -> None:
+    machine.choose_products()
+    a, b = torch.randn(300, 200), torch.randn(200, 100)
+    exact = a.double() @ b.double()
+    assert (a @ b - exact).abs().max() < 1e-5 * exact.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "exact", "chosen"),
+    [
+        ("AuthenticAMD", True, "medium"),
+        ("AuthenticAMD", False, "highest"),  # where oneDNN would round to bf16
+        ("GenuineIntel", True, "highest"),
+    ],
+)
+def test_onednn_is_chosen_where_it_is_faster_and_exact(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, exact: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(machine, "processor_facts", lambda: {"vendor_id": vendor})
+    monkeypatch.setattr(machine, "_products_are_exact", lambda: exact)
+    machine.choose_products()
+    assert torch.get_float32_matmul_precision() == chosen
+
+
+def test_the_processor_is_told_where_linux_says_it() -> None:
+    facts = machine.processor_facts()
+    assert not facts or "vendor_id" in facts or "CPU implementer" in facts
