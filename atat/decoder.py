@@ -49,7 +49,6 @@ class Decoder(nn.Module):
         self, settings: DecoderSettings, width: int, vocabulary: int, extension: int = 0
     ) -> None:
         super().__init__()
-        self.heads = settings.heads
         self.embedding = TiedEmbedding(vocabulary, width, extension)
         self.positions = Positions(width, settings.dropout)
         self.layers = nn.ModuleList(
@@ -66,22 +65,16 @@ class Decoder(nn.Module):
             x = layer(x, memory, mask)
         return self.embedding.logits(self.norm(x))
 
-    def start(
-        self, memory: Tensor, memory_lengths: Tensor, beam: int, max_length: int
-    ) -> DecoderState:
+    def start(self, memory: Tensor, memory_lengths: Tensor, beam: int) -> DecoderState:
         """The state before the first step for `beam` hypotheses of each utterance."""
-        batch, _, width = memory.shape
         cross = [layer.cross_attention.keys_values(memory) for layer in self.layers]
-        cache = cross[0][0].new_zeros(
-            len(self.layers), 2, batch * beam, self.heads, max_length, width // self.heads
-        )
-        mask = attention_mask(memory_lengths, memory.shape[1])
-        return DecoderState(self_cache=cache, cross=cross, memory_mask=mask, beam=beam)
+        return DecoderState(cross, attention_mask(memory_lengths, memory.shape[1]), beam)
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """The next token's logits: tokens (N,), one for each hypothesis -> (N, V)."""
-        x = self.positions(self.embedding(tokens[:, None]), start=state.position)
+        state.advance()
+        embedded = self.embedding(tokens.view(-1, state.beam))  # (B, K, D)
+        x = self.positions.at(embedded, state.position)
         for number, layer in enumerate(self.layers):
             x = layer.step(x, state, number)
-        state.position += 1
-        return self.embedding.logits(self.norm(x))[:, 0]
+        return self.embedding.logits(self.norm(x)).flatten(0, 1)

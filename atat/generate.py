@@ -52,8 +52,7 @@ def generate(
     memory, memory_lengths = model.encode(audio, source, lengths)
     factor, extra = (1, 10) if audio else (4, 10)
     limits = [factor * int(length) + extra for length in memory_lengths]
-    capacity = min(max(limits), options.max_length)
-    state = model.decoder.start(memory, memory_lengths, options.beam, capacity)
+    state = model.decoder.start(memory, memory_lengths, options.beam)
     start = torch.tensor([tokenizer.task_id(task) for task in tasks], device=memory.device)
     return beam_search(
         DecoderScorer(model, state),

@@ -25,6 +25,7 @@ from atat.errors import InputError
 from atat.generate import generate
 from atat.lfb import lfb
 from atat.normalize import normalize
+from atat.precision import hold_in_bf16
 from atat.search import SearchOptions
 from atat.semantics import Tree
 from atat.tasks import TASKS, task as find_task
@@ -78,10 +79,15 @@ class Recognizer:
         any_pair: bool = False,
         precision: str = "fp32",
     ) -> None:
-        """well_formed: only trees come out; any_pair: also parent-child pairs never trained."""
+        """well_formed: only trees come out; any_pair: also parent-child pairs never trained.
+
+        precision: fp32, or bf16, which rounds the weights of `packed` in place.
+        """
         self.packed = packed
         self.options = options
         self.precision = precision
+        if precision == "bf16":
+            hold_in_bf16(packed.model)
         self.device = next(packed.model.parameters()).device
         pairs = None if any_pair else packed.pairs
         if well_formed and pairs is not None and not pairs:

@@ -3,14 +3,14 @@
 Pre-norm layers as in Vaswani et al. 2017 with the normalisation moved in front (the arrangement
 of the ESPnet recipes AT-AT builds on, Karita et al. 2019). Knows neither audio nor text.
 
-Shapes: B batch, T positions, S memory positions, D width, H heads, N hypotheses (= B x beam).
+Shapes: B batch, T positions, S memory positions, D width, H heads, K hypotheses of an utterance
+(the beam), N hypotheses of all (= B x K), E entries of the cache.
 Masks: True = attend.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +55,10 @@ def attend(
 ) -> Tensor:
     """Scaled dot-product attention: (B, H, T, d), (B, H, S, d) twice -> (B, H, T, d).
 
-    mask broadcasts to (B, H, T, S). On a CPU written out as batched products: torch's own kernel makes
-    one small product for each block, up to six times as slow where oneDNN makes them, and its backward
-    pass in bf16 is three times as slow (measured at T of 20 to 350).
+    mask broadcasts to (B, H, T, S): True where to attend, or numbers that are added to the scores.
+    On a CPU written out as batched products: torch's own kernel makes one small product for each
+    block, up to six times as slow where oneDNN makes them, and its backward pass in bf16 is three
+    times as slow (measured at T of 20 to 350).
     """
     batch, heads, length, width = query.shape
     size = key.shape[2]
@@ -65,21 +66,25 @@ def attend(
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
     if causal:
         mask = torch.ones(length, size, dtype=torch.bool).tril()[None, None]
-    bias = query.new_zeros(1)
-    if mask is not None:
-        bias = bias.expand(mask.shape).masked_fill(~mask, float("-inf"))
-        if len(mask) > 1:  # one for each of the products below
-            bias = bias.expand(batch, heads, -1, -1).flatten(0, 1)
-        else:
-            bias = bias[0]
     scores = torch.baddbmm(
-        bias,
+        query.new_zeros(1) if mask is None else _bias(mask, query),
         query.reshape(-1, length, width),
         key.reshape(-1, size, width).transpose(1, 2),
         alpha=width**-0.5,
     )
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
     return (weights @ value.reshape(-1, size, width)).view(query.shape)
+
+
+def _bias(mask: Tensor, query: Tensor) -> Tensor:
+    """A mask of four dimensions -> what is added to the scores (B x H, T, S); broadcasts to it."""
+    bias = mask
+    if mask.dtype == torch.bool:
+        bias = query.new_zeros(1).expand(mask.shape).masked_fill(~mask, float("-inf"))
+    bias = bias.to(query.dtype)
+    if len(bias) == bias.shape[1] == 1:
+        return bias[0]
+    return bias.expand(*query.shape[:2], -1, -1).flatten(0, 1)
 
 
 class Positions(nn.Module):
@@ -91,12 +96,18 @@ class Positions(nn.Module):
         self.dropout = Dropout(dropout)
         self.register_buffer("table", sinusoids(512, width), persistent=False)
 
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """(B, T, D) -> (B, T, D); the first position is number `start`."""
-        end = start + x.shape[1]
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        return self.dropout(x * math.sqrt(self.width) + self._rows(0, x.shape[1]))
+
+    def at(self, x: Tensor, position: int) -> Tensor:
+        """(B, K, D) -> (B, K, D); all at the same position."""
+        return self.dropout(x * math.sqrt(self.width) + self._rows(position, position + 1))
+
+    def _rows(self, start: int, end: int) -> Tensor:
         if end > len(self.table):
             self.table = sinusoids(2 * end, self.width).to(self.table)
-        return self.dropout(x * math.sqrt(self.width) + self.table[start:end])
+        return self.table[start:end]
 
 
 def sinusoids(length: int, width: int) -> Tensor:
@@ -139,16 +150,13 @@ class SelfAttention(Heads):
         query, key, value = (self.split(part) for part in self.projection(x).chunk(3, dim=-1))
         return self.join(attend(query, key, value, mask, causal))
 
-    def step(self, x: Tensor, cache: Tensor, position: int) -> Tensor:
-        """One new position: x (N, 1, D); its key and value are written into the cache.
-
-        cache (2, N, H, U, D/H) holds the keys and values of the positions before.
-        """
+    def step(self, x: Tensor, state: "DecoderState", layer: int) -> Tensor:
+        """The new position of all hypotheses: x (B, K, D) -> (B, K, D); writes their entries."""
         query, key, value = (self.split(part) for part in self.projection(x).chunk(3, dim=-1))
-        cache[0, :, :, position] = key[:, :, 0]
-        cache[1, :, :, position] = value[:, :, 0]
-        past = cache[:, :, :, : position + 1]
-        return self.join(attend(query, past[0], past[1]))
+        keys, values = state.self_keys_values(layer)
+        keys[:, :, state.new_entries()] = key
+        values[:, :, state.new_entries()] = value
+        return self.join(attend(query, keys, values, state.self_mask()))
 
 
 class CrossAttention(Heads):
@@ -249,12 +257,9 @@ class DecoderLayer(nn.Module):
         return self._rest(x, keys_values, memory_mask)
 
     def step(self, x: Tensor, state: "DecoderState", layer: int) -> Tensor:
-        """One new position of every hypothesis: x (N, 1, D) -> (N, 1, D)."""
-        cache = state.self_cache[layer]
-        x = x + self.self_attention.step(self.self_norm(x), cache, state.position)
-        # All beams of an utterance are queries to one copy of its memory: (B, beam, D).
-        grouped = x.view(-1, state.beam, x.shape[-1])
-        return self._rest(grouped, state.cross[layer], state.memory_mask).view_as(x)
+        """The new position of every hypothesis: x (B, K, D) -> (B, K, D)."""
+        x = x + self.self_attention.step(self.self_norm(x), state, layer)
+        return self._rest(x, state.cross[layer], state.memory_mask)
 
     def _rest(
         self, x: Tensor, keys_values: tuple[Tensor, Tensor], memory_mask: Tensor | None
@@ -263,30 +268,62 @@ class DecoderLayer(nn.Module):
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
-@dataclass
 class DecoderState:
     """Everything a decoder keeps between two steps of a search. Passed, never hidden.
 
-    self_cache (layers, 2, N, H, U, D/H): keys and values of the positions so far;
+    The K hypotheses of an utterance share one cache: each step adds K entries to it, and each
+    hypothesis attends to those it has come by. So a step of the search moves no keys and values; it
+    only notes by which entries the hypotheses go on.
+
     cross: per layer keys and values of the memory, each (B, H, S, D/H), one copy for all beams;
     memory_mask (B, 1, 1, S).
     """
 
-    self_cache: Tensor
-    cross: list[tuple[Tensor, Tensor]]
-    memory_mask: Tensor | None
-    beam: int
-    position: int = 0
+    BLOCK = 8  # positions that room is made for at a time; unused room is attended to by nobody
+
+    def __init__(
+        self, cross: list[tuple[Tensor, Tensor]], memory_mask: Tensor | None, beam: int
+    ) -> None:
+        self.cross, self.memory_mask, self.beam = cross, memory_mask, beam
+        self.position = -1
+        key = cross[0][0]
+        batch, heads, _, width = key.shape
+        # Per layer keys and values, (2, B, H, E, D/H) with room for E entries
+        self._entries = [key.new_zeros(2, batch, heads, 0, width) for _ in cross]
+        # (B, K, E): 0 where a hypothesis has come by an entry, -inf elsewhere
+        self._past = torch.zeros(batch, beam, 0, device=key.device)
+
+    def advance(self) -> None:
+        """On to the next position, where each hypothesis has an entry of its own."""
+        self.position += 1
+        entries, first = self._past.shape[2], self.position * self.beam
+        if first == entries:
+            room = self.BLOCK * self.beam
+            self._entries = [F.pad(layer, (0, 0, 0, room)) for layer in self._entries]
+            self._past = F.pad(self._past, (0, room), value=float("-inf"))
+        self._past[:, :, first : first + self.beam].diagonal(dim1=1, dim2=2).zero_()
+
+    def self_keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values of all entries, each (B, H, E, D/H)."""
+        return self._entries[layer][0], self._entries[layer][1]
+
+    def self_mask(self) -> Tensor:
+        """(B, 1, K, E), added to the scores."""
+        return self._past[:, None]
+
+    def new_entries(self) -> slice:
+        """Where the entries of this position are."""
+        return slice(self.position * self.beam, (self.position + 1) * self.beam)
 
     def reorder(self, hypotheses: Tensor) -> None:
-        """Make row i the continuation of what was row hypotheses[i]; (N,) int64."""
-        past = self.self_cache[:, :, :, :, : self.position]
-        past.copy_(past.index_select(2, hypotheses))
+        """Row i continues what was row hypotheses[i], of the same utterance; (N,)."""
+        past = self._past.flatten(0, 1).index_select(0, hypotheses)
+        self._past = past.view(self._past.shape)
 
     def keep(self, utterances: Tensor) -> None:
         """Drop all utterances but these (K,) int64: the finished ones leave the batch."""
-        rows = (utterances[:, None] * self.beam + torch.arange(self.beam).to(utterances)).view(-1)
-        self.self_cache = self.self_cache.index_select(2, rows)
+        self._entries = [layer.index_select(1, utterances) for layer in self._entries]
+        self._past = self._past.index_select(0, utterances)
         self.cross = [
             (key.index_select(0, utterances), value.index_select(0, utterances))
             for key, value in self.cross

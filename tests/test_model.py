@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 import tiny
+from torch.nn.functional import scaled_dot_product_attention
 
+from atat import transformer
 from atat.audio_encoder import AudioEncoder
 from atat.batch import IGNORE, Example, collate
 from atat.ctc import CharacterUnits, PieceUnits, frames_needed
 from atat.loss import correct_tokens, cross_entropy_sum
 from atat.model import Atat, build_model
+from atat.precision import hold_in_bf16
 from atat.settings import AudioEncoderSettings, TextEncoderSettings
 from atat.transformer import Dropout, attend
 
@@ -109,7 +112,7 @@ def test_cached_decoding_equals_uncached(model, tokenizer):
     with torch.no_grad():
         memory, lengths = model.encode(True, batch.source, batch.source_lengths)
         full = model.decoder(batch.inputs, memory, lengths)
-        state = model.decoder.start(memory, lengths, beam, batch.inputs.shape[1])
+        state = model.decoder.start(memory, lengths, beam)
         for position in range(batch.inputs.shape[1]):
             tokens = batch.inputs[:, position].repeat_interleave(beam)
             step = model.decoder.step(tokens, state).view(3, beam, -1)
@@ -123,7 +126,7 @@ def test_state_follows_reordered_hypotheses_and_dropped_utterances(model, tokeni
     other = prefix.flip(0)
     with torch.no_grad():
         memory, lengths = model.encode(True, batch.source, batch.source_lengths)
-        state = model.decoder.start(memory, lengths, 2, 8)
+        state = model.decoder.start(memory, lengths, 2)
         for position in range(3):
             tokens = torch.stack([prefix[:, position], other[:, position]], 1).view(-1)
             model.decoder.step(tokens, state)
@@ -137,14 +140,48 @@ def test_state_follows_reordered_hypotheses_and_dropped_utterances(model, tokeni
             torch.testing.assert_close(step[row], full, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_attention_written_out_equals_torchs_own(causal):
+def test_hypotheses_that_branch_and_end_keep_their_own_past(model, tokenizer):
+    batch, beam, steps = collate(examples(tokenizer, [50, 80])), 3, 40  # more than a block of room
+    generator = torch.Generator().manual_seed(0)
+    prefixes = [[] for _ in range(2 * beam)]
+    with torch.no_grad():
+        memory, lengths = model.encode(True, batch.source, batch.source_lengths)
+        state = model.decoder.start(memory, lengths, beam)
+        for _ in range(steps):
+            tokens = torch.randint(5, 20, (2 * beam,), generator=generator)
+            prefixes = [[*prefix, int(token)] for prefix, token in zip(prefixes, tokens)]
+            step = model.decoder.step(tokens, state)
+            chosen = torch.randint(beam, (2, beam), generator=generator)
+            rows = (chosen + torch.tensor([[0], [beam]])).view(-1)
+            state.reorder(rows)
+            last, prefixes = prefixes, [prefixes[row] for row in rows]
+        memory, lengths = memory.repeat_interleave(beam, 0), lengths.repeat_interleave(beam, 0)
+        full = model.decoder(torch.tensor(last), memory, lengths)[:, -1]
+        torch.testing.assert_close(step, full, atol=1e-5, rtol=1e-4)
+
+
+def key_mask() -> torch.Tensor:
+    """Keys of two utterances, the second one padded: (2, 1, 1, 7)."""
+    return (torch.arange(7) < torch.tensor([[7], [4]]))[:, None, None, :]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["causal", "keys", "added", "none"])
+def test_attention_written_out_equals_torchs_own(kind, dtype):
     torch.manual_seed(0)
-    query, key, value = (torch.randn(2, 2, 7, 8, dtype=torch.bfloat16) for _ in range(3))
-    mask = None if causal else (torch.arange(7) < torch.tensor([[7], [4]]))[:, None, None, :]
-    expected = attend(query, key, value, mask, causal)
-    written_out = attend(query.requires_grad_(), key, value, mask, causal)
-    torch.testing.assert_close(written_out, expected, atol=0.03, rtol=0.03)
+    query, key, value = (torch.randn(2, 3, 7, 8, dtype=dtype) for _ in range(3))
+    mask = {"keys": key_mask(), "added": torch.randn(2, 1, 7, 7).to(dtype)}.get(kind)
+    expected = scaled_dot_product_attention(query, key, value, mask, is_causal=kind == "causal")
+    close = {"atol": 0.03, "rtol": 0.03} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(attend(query, key, value, mask, kind == "causal"), expected, **close)
+
+
+def test_attention_too_large_to_be_written_out_is_the_same(monkeypatch):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 7, 8) for _ in range(3))
+    small = attend(query, key, value, key_mask())
+    monkeypatch.setattr(transformer, "LARGEST_SCORES", 1)
+    torch.testing.assert_close(attend(query, key, value, key_mask()), small)
 
 
 def test_dropout_keeps_the_mean_drops_its_share_and_follows_the_seed():
@@ -166,6 +203,18 @@ def test_bf16_is_close_to_fp32(model, tokenizer):
             coarse = model.losses(batch)
     for term in ("ce", "ctc"):
         assert float(coarse[term]) == pytest.approx(float(exact[term]), rel=0.02)
+
+
+def test_weights_held_in_bf16_give_what_autocast_gives(model, tokenizer):
+    batch = collate(examples(tokenizer, [40, 64, 90]))
+    with torch.no_grad():
+        exact = float(model.losses(batch)["ce"])
+        with torch.autocast("cpu", torch.bfloat16):
+            before = float(model.losses(batch)["ce"])
+            after = float(hold_in_bf16(model).losses(batch)["ce"])
+    assert model.decoder.embedding.base.dtype == torch.bfloat16
+    assert after == pytest.approx(before, rel=0.005)
+    assert after == pytest.approx(exact, rel=0.02)
 
 
 def test_loss_without_smoothing_is_the_log_likelihood():

@@ -12,6 +12,7 @@ from torch import Tensor
 from atat.audio_encoder import AudioEncoder
 from atat.decoder import Decoder
 from atat.loss import cross_entropy_sum
+from atat.precision import hold_in_bf16
 from atat.search import SearchOptions, beam_search
 from atat.settings import AudioEncoderSettings, DecoderSettings
 from atat.transformer import DecoderState
@@ -60,8 +61,11 @@ class Atat:
         self.parameters = parameters
 
     def eval(self) -> "Atat":
-        self.encoder.eval()
-        self.decoder.eval()
+        """Ready for decoding, as atat.recognizer does it."""
+        for part in (self.encoder, self.decoder):
+            part.eval()
+            if self.precision == "bf16":
+                hold_in_bf16(part)
         return self
 
     def _autocast(self) -> Any:
@@ -79,7 +83,7 @@ class Atat:
     def search(self, memory: Tensor, lengths: Tensor, tokens: int) -> Any:
         """The 4-best search of a batch, `tokens` steps."""
         with self._autocast():
-            state = self.decoder.start(memory, lengths, inputs.BEAM, tokens + 1)
+            state = self.decoder.start(memory, lengths, inputs.BEAM)
             start = torch.full((len(memory),), START, device=memory.device)
             options = SearchOptions(beam=inputs.BEAM, max_length=tokens)
             return beam_search(Forced(self.decoder, state), start, EOS, options)
