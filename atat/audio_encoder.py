@@ -39,9 +39,10 @@ class ConvolutionalFrontEnd(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> (B, T', D), lengths (B,)."""
-        x = _zero_beyond(features[:, None], lengths)  # (B, C, T, F)
+        # (B, C, T, F) with the channels of a place side by side in memory: convolutions are twice as
+        # fast, pooling ten times. Of one channel torch only knows if its stride says so.
+        x = _zero_beyond(features[:, None], lengths)[:, 0, :, :, None].permute(0, 3, 1, 2)
         for convolution, stride, pool in zip(self.convolutions, self.time_strides, self.pools):
-            # Neighbouring channels side by side in memory: the convolution is about twice as fast.
             x = F.relu(convolution(x.contiguous(memory_format=torch.channels_last)))
             lengths = shortened(lengths, stride)
             x = _zero_beyond(x, lengths)
@@ -53,7 +54,8 @@ class ConvolutionalFrontEnd(nn.Module):
 
 def _zero_beyond(x: Tensor, lengths: Tensor) -> Tensor:
     """(B, C, T, F) with zeros where t is not below the utterance's length."""
-    return x * length_mask(lengths, x.shape[2])[:, None, :, None]
+    # As numbers: torch is slow where a truth value becomes one.
+    return x * length_mask(lengths, x.shape[2])[:, None, :, None].to(x.dtype)
 
 
 def shortened(lengths: Tensor, factor: int) -> Tensor:
