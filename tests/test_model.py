@@ -9,7 +9,7 @@ import torch
 import tiny
 from torch.nn.functional import scaled_dot_product_attention
 
-from atat import transformer
+from atat import generate, transformer
 from atat.audio_encoder import AudioEncoder
 from atat.batch import IGNORE, Example, collate
 from atat.ctc import CharacterUnits, PieceUnits, frames_needed
@@ -104,6 +104,22 @@ def test_the_future_changes_nothing(model, tokenizer):
         two = model.decoder(other, memory, lengths)
     torch.testing.assert_close(one[:, :3], two[:, :3])
     assert not torch.allclose(one[:, 3:], two[:, 3:])
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_encoding_in_parts_of_like_length_equals_encoding_at_once(
+    model, tokenizer, audio, monkeypatch
+):
+    monkeypatch.setattr(generate, "ENCODED_AT_ONCE", 2)
+    batch = collate(examples(tokenizer, [50, 9, 80, 31, 61], audio))
+    with torch.no_grad():
+        once, lengths = model.encode(audio, batch.source, batch.source_lengths)
+        parts, part_lengths = generate.encode_by_length(
+            lambda rows, sizes: model.encode(audio, rows, sizes), batch.source, batch.source_lengths
+        )
+    assert torch.equal(lengths, part_lengths)
+    for one, other, length in zip(once, parts, lengths):
+        torch.testing.assert_close(other[:length], one[:length])
 
 
 def test_cached_decoding_equals_uncached(model, tokenizer):

@@ -68,7 +68,7 @@ def search(rounds: int, device: torch.device) -> Table:
 def whole(rounds: int, device: torch.device) -> Table:
     """Encoder and search."""
     return _decoding("Whole decoding: encoder and beam-4 search",
-                     "ESPnet2 takes one utterance at a time, the others batches of like length.",
+                     "ESPnet2 takes one utterance at a time, Hugging Face batches of like length, atat all.",
                      _whole_work, rounds, device)
 
 
@@ -115,6 +115,6 @@ def _whole_work(kind: Kind, device: torch.device) -> dict[str, Callable[[], obje
     return {
         "ESPnet2": lambda: espnet.decode(features, frames, tokens),
         "Hugging Face Speech2Text": lambda: hugging_face.decode(features, frames, tokens, size),
-        "atat": lambda: plain.decode(features, frames, tokens, size),
-        "atat, bf16": lambda: bf16.decode(features, frames, tokens, size),
+        "atat": lambda: plain.decode(features, frames, tokens),
+        "atat, bf16": lambda: bf16.decode(features, frames, tokens),
     }

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from atat.audio_encoder import AudioEncoder
 from atat.decoder import Decoder
+from atat.generate import encode_by_length
 from atat.loss import cross_entropy_sum
 from atat.precision import hold_in_bf16
 from atat.search import SearchOptions, beam_search
@@ -88,12 +89,10 @@ class Atat:
             options = SearchOptions(beam=inputs.BEAM, max_length=tokens)
             return beam_search(Forced(self.decoder, state), start, EOS, options)
 
-    def decode(self, features: Tensor, frames: Tensor, tokens: int, size: int) -> None:
-        """Encoder and search, in batches of `size` utterances of like length."""
-        for rows in inputs.by_length(frames, size):
-            part = frames[rows].to(self.device)
-            memory, lengths = self.encode(features[rows.to(self.device), : int(part.max())], part)
-            self.search(memory, lengths, tokens)
+    def decode(self, features: Tensor, frames: Tensor, tokens: int) -> None:
+        """Encoder and search of a batch."""
+        memory, lengths = encode_by_length(self.encode, features, frames.to(self.device))
+        self.search(memory, lengths, tokens)
 
     def train_step(self, features: Tensor, frames: Tensor, targets: Tensor) -> float:
         """Forward, backward, clipping and update; targets (B, U)."""
