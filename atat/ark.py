@@ -26,6 +26,8 @@ from atat.files import atomic_write
 
 # Kaldi's kSpeechFeature: one byte a value, quantised between the quartiles of its column.
 SPEECH_COMPRESSION = 2
+# How binary matrices of float32 and float64 begin.
+PLAIN = {b"\0BFM ": "<f4", b"\0BDM ": "<f8"}
 _SPECIFIER = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+))?(?:\[(?P<ranges>[\d:,]*)\])?")
 
 
@@ -141,11 +143,23 @@ def _read_matrix(stream: BinaryIO) -> np.ndarray:
     start = stream.read(5)
     if start == b"\0BCM ":
         return _read_compressed(stream)
+    if start in PLAIN:
+        return _read_plain(stream, PLAIN[start])
     # Anything else kaldiio knows (a pickle among them) has no business in features.
     if not (start.startswith(b"\0B") or start.lstrip().startswith(b"[")):
         raise ValueError("neither a binary nor a text matrix")
     stream.seek(-len(start), os.SEEK_CUR)
     return kaldiio.matio.read_kaldi(stream)
+
+
+def _read_plain(stream: BinaryIO, dtype: str) -> np.ndarray:
+    """A matrix of floats, read right into the array; kaldiio's must be copied to be writeable."""
+    _, rows, _, columns = struct.unpack("<bibi", stream.read(10))
+    matrix = np.empty((rows, columns), dtype)
+    wanted, found = matrix.nbytes, stream.readinto(matrix.data.cast("B")) if matrix.size else 0
+    if found != wanted:
+        raise ValueError(f"{found} of {wanted} bytes are there")
+    return matrix
 
 
 def _read_compressed(stream: BinaryIO) -> np.ndarray:
