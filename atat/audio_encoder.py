@@ -39,8 +39,8 @@ class ConvolutionalFrontEnd(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> (B, T', D), lengths (B,)."""
-        # (B, C, T, F) with the channels of a place side by side in memory: convolutions are twice as
-        # fast, pooling ten times. Of one channel torch only knows if its stride says so.
+        # (B, C, T, F) with the channels of a place side by side in memory: convolution is twice as
+        # fast, pooling ten times. Of one channel torch only knows it by the stride.
         x = _zero_beyond(features[:, None], lengths)[:, 0, :, :, None].permute(0, 3, 1, 2)
         for convolution, stride, pool in zip(self.convolutions, self.time_strides, self.pools):
             x = F.relu(convolution(x.contiguous(memory_format=torch.channels_last)))

@@ -45,8 +45,8 @@ def choose_products() -> None:
     """Let oneDNN make the matrix products of float32 where it is faster and as exact as MKL.
 
     torch gives them to MKL, which on AMD's processors stops at half of what oneDNN reaches (75 and
-    170 GFLOP/s on one core of an EPYC). The one public way to oneDNN is a setting that also allows it
-    to round to bf16 first. It does so on processors with AMX; hence the trial.
+    170 GFLOP/s on one core of an EPYC). The one public way to oneDNN is a setting that also allows
+    it to round to bf16 first. It does so on processors with AMX; hence the trial.
     """
     import torch
 
@@ -58,7 +58,7 @@ def choose_products() -> None:
 
 
 def _products_are_exact() -> bool:
-    """Whether a product of float32 has float32's error: bf16 would be wrong by a thousand times it."""
+    """Whether a product of float32 has float32's error; that of bf16 is a thousand times as large."""
     import torch
 
     generator = torch.Generator().manual_seed(0)

@@ -1,7 +1,7 @@
 """Models in bf16 for inference: what autocast would do again and again, done once.
 
-Without gradients autocast rounds the weights to bf16 anew at every product. A decoder's products are
-small, so that this took longer than the products themselves.
+Without gradients autocast rounds the weights to bf16 anew at every product. A decoder's products
+are small, so that this took as long as the products themselves.
 """
 
 from __future__ import annotations

@@ -50,8 +50,9 @@ def training(rounds: int, device: torch.device) -> Table:
                      f"{flops / 1e9:.0f}", f"{100 * flops / timing.seconds / peak:.0f} %"])
     note = (
         f"{TRAIN_BATCH} {kind.name}, {kind.tokens} target tokens: forward, backward, clipping, "
-        "update. Operations: those of matrix products, convolutions and attention, counted by "
-        "torch. Share: of what a square matrix product reaches here, "
+        "update. Products of float32: the peers' by the library that torch takes by itself, atat's "
+        "by the one of atat/machine.py. Operations: those of matrix products, convolutions and "
+        "attention, counted by torch. Share: of what a square matrix product reaches here, "
         f"{peaks[torch.float32] / 1e9:.0f} GFLOP/s in fp32 and "
         f"{peaks[torch.bfloat16] / 1e9:.0f} in bf16."
     )
@@ -68,7 +69,8 @@ def search(rounds: int, device: torch.device) -> Table:
 def whole(rounds: int, device: torch.device) -> Table:
     """Encoder and search."""
     return _decoding("Whole decoding: encoder and beam-4 search",
-                     "ESPnet2 takes one utterance at a time, Hugging Face batches of like length, atat all.",
+                     "ESPnet2 takes one utterance at a time, Hugging Face batches of like "
+                     "length, atat all.",
                      _whole_work, rounds, device)
 
 

@@ -57,6 +57,8 @@ def main() -> None:
         raise InputError(f"--rounds {options.rounds}: expected 1 or more")
     device = torch.device(options.device)
     machine.tune()
+    # Peers run as they come; system_atat.py sets this for itself.
+    torch.set_float32_matmul_precision("highest")
     for name in ROWS if options.device == "cpu" else ON_A_GPU:
         path = options.tables / f"{name}.{options.device}.json"
         if (path.is_file() and name not in options.rows) or (

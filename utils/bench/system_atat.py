@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import inputs
 import torch
+from clock import chosen_products
 from torch import Tensor
 
 from atat.audio_encoder import AudioEncoder
@@ -55,6 +57,7 @@ class Atat:
             front = {"conv_channels": (256, 256), "time_stride": (2, 2), "freq_stride": (2, 2),
                      "time_pool": (1, 1), "freq_pool": (1, 1)}
         self.device, self.precision = device, precision
+        self.products = chosen_products()
         self.encoder = AudioEncoder(AudioEncoderSettings(**front), inputs.WIDTH).to(device)
         self.decoder = Decoder(DecoderSettings(), inputs.WIDTH, inputs.VOCABULARY).to(device)
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
@@ -69,21 +72,29 @@ class Atat:
                 hold_in_bf16(part)
         return self
 
-    def _autocast(self) -> Any:
-        if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+    @contextmanager
+    def _products(self) -> Iterator[None]:
+        """Products made as `atat.machine` chooses; the peers' are made as torch does by itself."""
+        torch.set_float32_matmul_precision(self.products)
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision("highest")
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     @torch.inference_mode()
     def encode(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, F), (B,) -> memory (B, S, D), lengths (B,)."""
-        with self._autocast():
+        with self._products(), self._autocast():
             return self.encoder(features, frames)
 
     @torch.inference_mode()
     def search(self, memory: Tensor, lengths: Tensor, tokens: int) -> Any:
         """The 4-best search of a batch, `tokens` steps."""
-        with self._autocast():
+        with self._products(), self._autocast():
             state = self.decoder.start(memory, lengths, inputs.BEAM)
             start = torch.full((len(memory),), START, device=memory.device)
             options = SearchOptions(beam=inputs.BEAM, max_length=tokens)
@@ -96,13 +107,14 @@ class Atat:
 
     def train_step(self, features: Tensor, frames: Tensor, targets: Tensor) -> float:
         """Forward, backward, clipping and update; targets (B, U)."""
-        with self._autocast():
-            memory, lengths = self.encoder(features, frames)
-            logits = self.decoder(targets[:, :-1], memory, lengths)
-            weights = torch.ones(len(targets), device=targets.device)
-            loss = cross_entropy_sum(logits, targets[:, 1:], weights, 0.1) / targets.numel()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+        with self._products():
+            with self._autocast():
+                memory, lengths = self.encoder(features, frames)
+                logits = self.decoder(targets[:, :-1], memory, lengths)
+                weights = torch.ones(len(targets), device=targets.device)
+                loss = cross_entropy_sum(logits, targets[:, 1:], weights, 0.1) / targets.numel()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
+            self.adam.step()
+            self.adam.zero_grad(set_to_none=True)
         return float(loss.detach())
