@@ -58,7 +58,7 @@ def choose_products() -> None:
 
 
 def _products_are_exact() -> bool:
-    """Whether a product of float32 has float32's error; that of bf16 is a thousand times as large."""
+    """Whether a product of float32 has float32's error; bf16's is a thousand times as large."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
