@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atat.attention import length_mask
 from atat.settings import AudioEncoderSettings
-from atat.transformer import Encoder, length_mask
+from atat.transformer import Encoder
 
 
 class ConvolutionalFrontEnd(nn.Module):

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atat.attention import attention_mask
+from atat.decoder_state import DecoderState
 from atat.settings import DecoderSettings
-from atat.transformer import DecoderLayer, DecoderState, Positions, attention_mask
+from atat.transformer import DecoderLayer, Positions
 
 
 class TiedEmbedding(nn.Module):

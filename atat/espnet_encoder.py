@@ -12,9 +12,9 @@ import importlib
 import torch
 from torch import Tensor, nn
 
+from atat.attention import length_mask
 from atat.errors import InputError
 from atat.settings import AudioEncoderSettings
-from atat.transformer import length_mask
 
 ENCODERS = {
     "transformer": ("espnet2.asr.encoder.transformer_encoder", "TransformerEncoder"),

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from atat.decoder_state import DecoderState
 from atat.model import Atat
 from atat.search import Constraint, Hypothesis, SearchOptions, beam_search
 from atat.tokenizer import Tokenizer
-from atat.transformer import DecoderState
 
 
 ENCODED_AT_ONCE = 8  # utterances, on a CPU

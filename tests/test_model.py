@@ -9,15 +9,16 @@ import torch
 import tiny
 from torch.nn.functional import scaled_dot_product_attention
 
-from atat import generate, transformer
+from atat import attention, generate
+from atat.attention import attend
 from atat.audio_encoder import AudioEncoder
 from atat.batch import IGNORE, Example, collate
 from atat.ctc import CharacterUnits, PieceUnits, frames_needed
+from atat.dropout import Dropout
 from atat.loss import correct_tokens, cross_entropy_sum
 from atat.model import Atat, build_model
 from atat.precision import hold_in_bf16
 from atat.settings import AudioEncoderSettings, TextEncoderSettings
-from atat.transformer import Dropout, attend
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ def test_attention_too_large_to_be_written_out_is_the_same(monkeypatch):
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, 3, 7, 8) for _ in range(3))
     small = attend(query, key, value, key_mask())
-    monkeypatch.setattr(transformer, "LARGEST_SCORES", 1)
+    monkeypatch.setattr(attention, "LARGEST_SCORES", 1)
     torch.testing.assert_close(attend(query, key, value, key_mask()), small)
 
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from atat.audio_encoder import AudioEncoder
 from atat.decoder import Decoder
+from atat.decoder_state import DecoderState
 from atat.generate import encode_by_length
 from atat.loss import cross_entropy_sum
 from atat.precision import hold_in_bf16
 from atat.search import SearchOptions, beam_search
 from atat.settings import AudioEncoderSettings, DecoderSettings
-from atat.transformer import DecoderState
 
 EOS = 1
 START = 2
