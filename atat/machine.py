@@ -46,15 +46,18 @@ def choose_products() -> None:
 
     torch gives them to MKL, which on AMD's processors stops at half of what oneDNN reaches (75 and
     170 GFLOP/s on one core of an EPYC). The one public way to oneDNN is a setting that also allows
-    it to round to bf16 first. It does so on processors with AMX; hence the trial.
+    it to round to bf16 first. It does so on processors with AMX; hence the trial. (The better known
+    `torch.set_float32_matmul_precision` would change the products of a GPU, too.)
     """
     import torch
 
     if processor_facts().get("vendor_id") != "AuthenticAMD":
         return
-    torch.set_float32_matmul_precision("medium")
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
     if not _products_are_exact():
-        torch.set_float32_matmul_precision("highest")
+        products.fp32_precision = before
 
 
 def _products_are_exact() -> bool:

@@ -12,10 +12,10 @@ from atat import machine
 
 @pytest.fixture(autouse=True)
 def precision_put_back() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    products = torch.backends.mkldnn.matmul
+    before, products.fp32_precision = products.fp32_precision, "none"
     yield
-    torch.set_float32_matmul_precision(before)
+    products.fp32_precision = before
 
 
 def test_products_stay_exact_on_this_machine() -> None:
@@ -28,9 +28,9 @@ def test_products_stay_exact_on_this_machine() -> None:
 @pytest.mark.parametrize(
     ("vendor", "exact", "chosen"),
     [
-        ("AuthenticAMD", True, "medium"),
-        ("AuthenticAMD", False, "highest"),  # where oneDNN would round to bf16
-        ("GenuineIntel", True, "highest"),
+        ("AuthenticAMD", True, "bf16"),
+        ("AuthenticAMD", False, "none"),  # where oneDNN would round to bf16
+        ("GenuineIntel", True, "none"),
     ],
 )
 def test_onednn_is_chosen_where_it_is_faster_and_exact(
@@ -39,7 +39,8 @@ def test_onednn_is_chosen_where_it_is_faster_and_exact(
     monkeypatch.setattr(machine, "processor_facts", lambda: {"vendor_id": vendor})
     monkeypatch.setattr(machine, "_products_are_exact", lambda: exact)
     machine.choose_products()
-    assert torch.get_float32_matmul_precision() == chosen
+    assert torch.backends.mkldnn.matmul.fp32_precision == chosen
+    assert torch.backends.cuda.matmul.fp32_precision == "none"  # a GPU's products stay as they are
 
 
 def test_the_processor_is_told_where_linux_says_it() -> None:

@@ -15,6 +15,9 @@ import torch
 
 from atat import machine
 
+# How torch makes products of float32 unless told otherwise: torch.backends.mkldnn.matmul's setting.
+BY_ITSELF = "none"
+
 Work = Callable[[], object]
 
 
@@ -30,8 +33,8 @@ class Timing:
 def chosen_products() -> str:
     """What `atat.machine` tells torch about products of float32 here; nothing is left changed."""
     machine.choose_products()
-    chosen = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    chosen = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
     return chosen
 
 
@@ -74,10 +77,10 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -
     a = torch.randn(size, size, device=device, dtype=dtype)
     b = torch.randn(size, size, device=device, dtype=dtype)
     best = float("inf")
-    for library in {"highest", chosen_products()}:
-        torch.set_float32_matmul_precision(library)
+    for library in {BY_ITSELF, chosen_products()}:
+        torch.backends.mkldnn.matmul.fp32_precision = library
         best = min(best, *(_time(lambda: a @ b, device) for _ in range(10)))
-    torch.set_float32_matmul_precision("highest")
+    torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
     return 2 * size**3 / best
 
 

@@ -17,6 +17,7 @@ import rows_features
 import rows_models
 import rows_pipeline
 import torch
+from clock import BY_ITSELF
 from table import Table, write_page
 
 from atat import cli, machine
@@ -58,7 +59,7 @@ def main() -> None:
     device = torch.device(options.device)
     machine.tune()
     # Peers run as they come; system_atat.py sets this for itself.
-    torch.set_float32_matmul_precision("highest")
+    torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
     for name in ROWS if options.device == "cpu" else ON_A_GPU:
         path = options.tables / f"{name}.{options.device}.json"
         if (path.is_file() and name not in options.rows) or (

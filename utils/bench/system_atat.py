@@ -8,7 +8,7 @@ from typing import Any
 
 import inputs
 import torch
-from clock import chosen_products
+from clock import BY_ITSELF, chosen_products
 from torch import Tensor
 
 from atat.audio_encoder import AudioEncoder
@@ -75,11 +75,11 @@ class Atat:
     @contextmanager
     def _products(self) -> Iterator[None]:
         """Products made as `atat.machine` chooses; the peers' are made as torch does by itself."""
-        torch.set_float32_matmul_precision(self.products)
+        torch.backends.mkldnn.matmul.fp32_precision = self.products
         try:
             yield
         finally:
-            torch.set_float32_matmul_precision("highest")
+            torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
 
     def _autocast(self) -> torch.autocast:
         enabled = self.precision == "bf16"
