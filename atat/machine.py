@@ -13,7 +13,7 @@ import os
 
 # glibc's names for its settings, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-KEEP = 2**31 - 1  # bytes: the largest value the call takes
+NEVER = -1  # give nothing back, however much is free at the top
 PAD = 256 * 2**20  # bytes asked of the system at a time
 
 
@@ -34,7 +34,7 @@ def _keep_memory() -> None:
         return  # another C library than glibc
     for name, setting, value in (
         ("MALLOC_MMAP_MAX_", M_MMAP_MAX, 0),
-        ("MALLOC_TRIM_THRESHOLD_", M_TRIM_THRESHOLD, KEEP),
+        ("MALLOC_TRIM_THRESHOLD_", M_TRIM_THRESHOLD, NEVER),
         ("MALLOC_TOP_PAD_", M_TOP_PAD, PAD),
     ):
         if name not in os.environ:

@@ -15,6 +15,7 @@ import torch
 
 from atat import machine
 
+WARM_UP = 2  # rounds that do not count: in both, torch still asks the system for new memory
 # How torch makes products of float32 unless told otherwise: torch.backends.mkldnn.matmul's setting.
 BY_ITSELF = "none"
 
@@ -41,14 +42,14 @@ def chosen_products() -> str:
 def interleave(
     systems: Mapping[str, Work], baseline: str, *, rounds: int, device: torch.device
 ) -> dict[str, Timing]:
-    """Run every system once a round, in turning order, after one round that does not count."""
+    """Run every system once a round, in turning order, after some rounds that do not count."""
     names = list(systems)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds + 1):
+    for number in range(WARM_UP + rounds):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
             elapsed = _time(systems[name], device)
-            if number > 0:
+            if number >= WARM_UP:
                 seconds[name].append(elapsed)
     return {
         name: Timing(

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,30 +57,27 @@ def loading(rounds: int, device: torch.device) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         batches = _step_batches(Path(folder))
         model = Atat(device, precision="bf16" if device.type == "cuda" else "fp32")
-        steps = 4 if device.type == "cpu" else 40
+        steps = 8 if device.type == "cpu" else 40  # more than the workers keep ready
+        # One loader for all rounds, as in a training: its workers are forked while memory is small.
+        stream = iter(step_loader(batches, 0, (rounds + 1) * steps, workers=2,
+                                  pin=device.type == "cuda"))
 
-        def train(stream: Any) -> None:
+        def train(stream: Any) -> float:
+            start = time.perf_counter()
             for step in stream:
                 for batch in step:
                     batch = batch.to(device)
                     model.train_step(batch.source, batch.source_lengths, batch.inputs)
+            return (time.perf_counter() - start) / steps
 
-        cached = [batches[step] for step in range(steps)]
-        train(cached)
         shares, times = [], []
-        for _ in range(rounds):
-            start = time.perf_counter()
-            train(cached)
-            middle = time.perf_counter()
-            # A loader takes up its work with the first step: one step more, not counted.
-            stream = iter(step_loader(batches, 0, steps + 1, workers=2,
-                                      pin=device.type == "cuda"))
-            train([next(stream)])
-            begin = time.perf_counter()
-            train(stream)
-            end = time.perf_counter()
-            times.append((middle - start) / steps)
-            shares.append((end - begin) / (middle - start))
+        for number in range(rounds + 1):
+            cached = [batches[step] for step in range(number * steps, (number + 1) * steps)]
+            train(cached)  # new shapes cost once
+            at_hand, loaded = train(cached), train(islice(stream, steps))
+            if number > 0:  # the first round does not count
+                times.append(at_hand)
+                shares.append(loaded / at_hand)
         alone = time.perf_counter()
         for step in range(20):
             batches[step]
@@ -113,7 +111,7 @@ def _step_batches(folder: Path) -> Any:
                 text=" ".join(rng.choice(words, 8))))
     kaldi.write(folder / "data", utterances)
     texts = [utterance.text or "" for utterance in utterances]
-    encoding = Encoding(Tokenizer.train(texts, [], 200))
+    encoding = Encoding(Tokenizer.train(texts, [], 400))
     augment = Augmenter(AugmentSettings(time_masks=2, freq_masks=2))
     data = TaskData(Source(str(folder / "data"), "asr"), encoding, augment)
     sampler = Sampler([data.lengths], [1.0], [True], BatchSettings(examples=16), seed=1)
