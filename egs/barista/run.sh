@@ -32,7 +32,7 @@ activate
 keep_marks "$exp"
 
 spoken_sets=(tts_barista/{train,dev} tts_commands/{train,dev})
-room_sets=(tts_barista/train tts_commands/train)
+room_sets=(human_train tts_barista/train tts_commands/train)
 tests=(real)
 for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
 

@@ -3,10 +3,11 @@
     python local/add_rooms.py --data data/tts_barista/train --out data/tts_barista/train_rooms \
         --wavs wavs/rooms
 
-Every utterance goes through a random filter, a made-up room and stationary noise of random colour
-(atat.augment), drawn by its id; the noise of the benchmark's test is not used. Some get stretches
-without speech before and behind, as recordings have whose endpoints the noise hides. What the
-utterances mean stays as it is; the times of their words (for mlm) stay with the clean audio.
+Every utterance is played somewhat faster or slower or as it is, then goes through a random filter, a
+made-up room and stationary noise of random colour (atat.augment), drawn by its id; the noise of the
+benchmark's test is not used. Some get stretches without speech before and behind, as recordings
+have whose endpoints the noise hides. What the utterances mean stays as it is; the times of their
+words (for mlm) stay with the clean audio.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from atat import audio, augment, cli, kaldi, parallel
 from atat.errors import InputError
 from atat.kaldi import Utterance
 
+SPEEDS = (0.9, 1.0, 1.1)  # of Ko et al., 2015
 PADDED, FILTERED, REVERBERATED, NOISY = 0.4, 0.8, 0.7, 0.7  # share of the utterances
 LEAD, TAIL = 1.2, 2.5  # s without speech, at most
 SNR = (5.0, 30.0)  # dB
@@ -40,7 +42,8 @@ def padding(utt: str, seed: int) -> tuple[float, float]:
 
 
 def heard(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Clean speech (T,) as it arrives (T,)."""
+    """Clean speech (T,) as another speaker's arrives (T,); faster or slower, T is another."""
+    samples = augment.speed_perturb(samples, float(rng.choice(SPEEDS)))
     if rng.random() < FILTERED:
         samples = augment.random_filter(samples, rng)
     if rng.random() < REVERBERATED:

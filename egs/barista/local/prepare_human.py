@@ -3,10 +3,10 @@
     python local/prepare_human.py --speechocean ~/speechocean762 --librispeech ~/LibriSpeech \\
         --out data
 
-writes `human_train`, `human_dev` (other speakers of the same material) and `human_test`
-(speechocean762's own test speakers); `utt2group` names the corpus. Both corpora are optional. Of
-LibriSpeech every subset counts that is found below the folder, whatever its name: here it is
-out-of-domain speech, and nothing of it is tested on. `text` is normalised, `text.raw` is not.
+writes `human_train` and `human_dev` (other speakers of the same material); `utt2group` names the
+corpus. Both corpora are optional. Of LibriSpeech every subset counts that is found below the
+folder, and of speechocean762 the test speakers too: here they are out-of-domain speech, and nothing
+of them is tested on. `text` is normalised, `text.raw` is not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Recording:
 
 
 def speechocean(folder: Path, part: str) -> list[Recording]:
-    """Recordings of `part` (train or test). Ids get the prefix of their speaker, `so<speaker>-`.
+    """Recordings of one part, train or test. Ids get the prefix of their speaker, `so<speaker>-`.
 
     Raises InputError when the folder has another layout.
     """
@@ -137,24 +137,23 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--librispeech", type=Path, help="a folder with subsets of LibriSpeech")
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
     parser.add_argument("--dev_share", type=float, default=0.05,
-                        help="share of the training speakers kept for the dev set")
+                        help="share of the speakers kept for the dev set")
     parser.add_argument("--max_lost", type=float, default=0.01,
                         help="share of recordings that may be unusable before it is an error")
     options = parser.parse_args(argv)
-    train, test = [], []
+    recordings: list[Recording] = []
     if options.speechocean is not None:
-        train += speechocean(options.speechocean, "train")
-        test += speechocean(options.speechocean, "test")
+        for part in ("train", "test"):
+            recordings += speechocean(options.speechocean, part)
     if options.librispeech is not None:
-        train += librispeech(options.librispeech)
-    if not train:
+        recordings += librispeech(options.librispeech)
+    if not recordings:
         raise InputError("no corpus given; name one or both: --speechocean DIR --librispeech DIR")
-    good = usable(train, options.max_lost)
+    good = usable(recordings, options.max_lost)
     for part in ("train", "dev"):
         chosen = [pair for pair in good
                   if is_dev(pair[0].speaker, options.dev_share) == (part == "dev")]
         write(options.out / f"human_{part}", chosen)
-    write(options.out / "human_test", usable(test, options.max_lost))
 
 
 if __name__ == "__main__":
