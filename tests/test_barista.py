@@ -272,7 +272,7 @@ def test_commands_of_other_domains_become_trees(local: Any, tmp_path: Path) -> N
     assert one.text == "play hey jude please"
     assert one.semantics == "[IN:PLAY_MUSIC play [SL:ALBUM hey jude ] please ]"
     # Said in dev already, the sentence is not spoken a second time.
-    assert not (tmp_path / "tts_outdomain" / "train").exists()
+    assert not (tmp_path / "tts_commands" / "train").exists()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 # has never heard one of them: learned from text alone, and from text and synthetic speech.
 #
 #   egs/barista/run.sh --corpus ~/speech-to-intent-benchmark --speechocean ~/speechocean762 \
-#     --librispeech ~/LibriSpeech --snips_nlu ~/snips_nlu_text --top ~/top
+#     --librispeech ~/LibriSpeech --snips_nlu ~/2017-06-custom-intent-engines --top ~/top
 #
 # Stages: 0 corpus, 1 synthetic speech, 2 validate, 3 alignments and folds, 4 LFB, 5 tokenizer,
 # 6 pretrain, 7 finetune, 8 decode, 9 score. Interrupted, the same command continues where it stopped.
@@ -14,7 +14,6 @@ path_option speechocean "" "speechocean762 (openslr.org/101): people reading alo
 path_option librispeech "" "LibriSpeech (openslr.org/12), any subset: more of them"
 path_option snips_nlu "" "SNIPS NLU benchmark: commands of other domains, text and meaning"
 path_option top "" "TOP: more of them"
-path_option librispeech_text "" "further sentences to be spoken, lines <utt> <WORDS>"
 number_option spoken 3000 "orders of the grammar that are spoken"
 number_option spoken_commands 8000 "commands of other domains that are spoken"
 number_option seed 1 "of every training"
@@ -53,8 +52,7 @@ if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other
   python local/prepare_human.py --out data ${speechocean:+--speechocean "$speechocean"} \
     ${librispeech:+--librispeech "$librispeech"}
   python local/prepare_outdomain_text.py --out data --spoken "$spoken_commands" \
-    ${snips_nlu:+--snips_nlu "$snips_nlu"} ${top:+--top "$top"} \
-    ${librispeech_text:+--librispeech_text "$librispeech_text"}
+    ${snips_nlu:+--snips_nlu "$snips_nlu"} ${top:+--top "$top"}
   for name in "${tests[@]}"; do
     python local/trim_silence.py --data "data/$name" --out "data/${name}_trimmed"
   done
@@ -87,7 +85,8 @@ if stage 4 "LFB and their mean and variance"; then
     "${tests[@]/%/_trimmed}"; do
     python -m atat.features --data "data/$name" --arks "lfb/$name" --nj "$nj" --compress
   done
-  python -m atat.cmvn --data data/human_train data/tts_commands/train{,_rooms} --out data/cmvn.ark
+  python -m atat.cmvn --out data/cmvn.ark --data data/human_train{,_rooms} \
+    data/tts_commands/train{,_rooms}
 fi
 
 if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee"; then
@@ -137,6 +136,6 @@ if stage 9 "Score and write the table"; then
     python -m atat.score --data "data/folds/$fold/test" --decoded "$exp/folds/$fold/decode_real"
   done
   python -m atat.score --data data/real_heard --decoded "$exp/zeroshot/decode_heard"
-  sed "s|{exp}|$exp|" conf/results.yaml >"$exp/results.yaml"
+  sed "s|{exp}|$exp|; s|{folds}|$folds|" conf/results.yaml >"$exp/results.yaml"
   python -m atat.results --config "$exp/results.yaml" --out RESULTS.md
 fi

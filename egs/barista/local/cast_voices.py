@@ -22,10 +22,10 @@ RANGES = {"rate": 2, "pitch": 0, "range": 0}  # option of a voice -> its decimal
 
 @dataclass(frozen=True)
 class Sentence:
-    """Something to say, normalised; `semantics` is None where nothing is meant by it."""
+    """Something to say, normalised, and its meaning."""
 
     text: str
-    semantics: str | None = None
+    semantics: str
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
-"""Text of other domains: commands with their meaning for nlu, sentences to be spoken for asr.
+"""Commands of other domains with their meaning: text for nlu, a part of them to be spoken.
 
     python local/prepare_outdomain_text.py --snips_nlu ~/2017-06-custom-intent-engines \\
-        --top ~/top-dataset-semantic-parsing --librispeech_text dev-clean.txt --out data
+        --top ~/top-dataset-semantic-parsing --out data
 
 writes `nlu_outdomain/{train,dev}` (text, semantics) from SNIPS NLU and TOP, and
-to be spoken by `python -m atat.synthesis`, `tts_commands/{train,dev}` (some of these, with voices)
-and `tts_outdomain/{train,dev}` (sentences that mean nothing to an assistant, LibriSpeech's). Each
-corpus is optional. A sentence of SNIPS NLU becomes a tree by bracketing its slots inside its
+`tts_commands/{train,dev}`: some of these, with voices, to be spoken by `python -m atat.synthesis`.
+Each corpus is optional. A sentence of SNIPS NLU becomes a tree by bracketing its slots inside its
 intent; trees of TOP are as published. Words are normalised within each span, so that text and
 tree agree. What cannot be used is counted.
 """
@@ -18,7 +17,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cast_voices import VOICES, Sentence, cast, write_spoken
@@ -30,7 +29,6 @@ from atat.normalize import normalize, normalize_tree
 from atat.semantics import SemanticsError, Tree, parse, to_string, words
 
 PARTS = {"train": ("train_{}_full.json", "train.tsv"), "dev": ("validate_{}.json", "eval.tsv")}
-DEV_SHARE = 20  # of corpora without a dev set, one sentence in so many is dev
 
 
 def snips(folder: Path, part: str) -> Iterator[Tree]:
@@ -76,20 +74,11 @@ def top(folder: Path, part: str, lost: Counter[str]) -> Iterator[Tree]:
             lost["no tree"] += 1
 
 
-def librispeech(path: Path, part: str) -> Iterator[str]:
-    """Sentences of a file of transcripts, `<utt> <WORDS>`; one in twenty is dev."""
-    for number, (key, text) in enumerate(kaldi.read_table(path).items(), 1):
-        if not text:
-            raise InputError(f"{path}:{number}: no words after {key!r}")
-        if (number % DEV_SHARE == 0) == (part == "dev"):
-            yield normalize(text)
-
-
-def to_speak(texts: list[str], shortest: int, longest: int) -> list[str]:
-    """Different sentences of such a length in words, of plain letters only."""
+def to_speak(texts: Iterable[str], shortest: int, longest: int) -> list[str]:
+    """Those of such a length in words and of plain letters only."""
     return [
         text
-        for text in dict.fromkeys(texts)
+        for text in texts
         if shortest <= len(text.split()) <= longest and re.fullmatch(r"[a-z' ]+", text)
     ]
 
@@ -137,7 +126,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--snips_nlu", type=Path, help="SNIPS' folder of seven intents")
     parser.add_argument("--top", type=Path, help="folder with train.tsv and eval.tsv of TOP")
-    parser.add_argument("--librispeech_text", type=Path, help="file of lines `<utt> <WORDS>`")
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
     parser.add_argument("--spoken", type=int, default=6000, help="sentences to be spoken, train")
     parser.add_argument("--dev", type=int, default=200, help="sentences to be spoken, dev")
@@ -146,10 +134,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--voices", type=Path, default=VOICES, help="the voices to choose from")
     parser.add_argument("--seed", type=int, default=1, help="draws sentences and voices")
     options = parser.parse_args(argv)
-    if not (options.snips_nlu or options.top or options.librispeech_text):
-        raise InputError(
-            "no corpus given; name one at least: --snips_nlu, --top, --librispeech_text"
-        )
+    if not (options.snips_nlu or options.top):
+        raise InputError("no corpus given; name one or both: --snips_nlu DIR --top DIR")
     spoken: set[str] = set()
     for part, count in (("dev", options.dev), ("train", options.spoken)):
         prepare(options, part, count, spoken)
@@ -163,34 +149,30 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
         trees["snips"] = list(snips(options.snips_nlu, part))
     if options.top:
         trees["top"] = list(top(options.top, part, lost))
-    if trees:
-        write_trees(options.out / "nlu_outdomain" / part, trees)
-    texts = [" ".join(words(tree)) for listed in trees.values() for tree in listed]
-    if options.librispeech_text:
-        texts += librispeech(options.librispeech_text, part)
-    sentences = [
-        text for text in to_speak(texts, options.min_words, options.max_words) if text not in spoken
-    ]
-    generator = random.Random(f"{part} {options.seed}")
-    generator.shuffle(sentences)
+    write_trees(options.out / "nlu_outdomain" / part, trees)
     meanings = {
         " ".join(words(tree)): to_string(tree) for listed in trees.values() for tree in listed
     }
-    spoken.update(sentences[:count])
-    casts = cast(options.voices, part, generator)
-    for name, chosen in (
-        ("tts_commands", [text for text in sentences[:count] if text in meanings]),
-        ("tts_outdomain", [text for text in sentences[:count] if text not in meanings]),
-    ):
-        if chosen:
-            write_spoken(
-                options.out / name / part,
-                [Sentence(text, meanings.get(text)) for text in chosen],
-                casts,
-                generator,
-            )
+    total = sum(len(listed) for listed in trees.values())
+    sentences = [
+        text
+        for text in to_speak(meanings, options.min_words, options.max_words)
+        if text not in spoken
+    ]
+    generator = random.Random(f"{part} {options.seed}")
+    generator.shuffle(sentences)
+    chosen = sentences[:count]
+    spoken.update(chosen)
+    if chosen:
+        casts = cast(options.voices, part, generator)
+        write_spoken(
+            options.out / "tts_commands" / part,
+            [Sentence(text, meanings[text]) for text in chosen],
+            casts,
+            generator,
+        )
     print(
-        f"{part}: {len(texts) - len(sentences)} of {len(texts)} sentences are too short or long, "
+        f"{part}: {total - len(sentences)} of {total} sentences are too short or long, "
         f"said already or hold odd letters; lost: {dict(lost) or 'none'}"
     )
 
