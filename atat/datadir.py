@@ -2,12 +2,13 @@
 
     validate   list everything that is wrong, with file, line and how to mend it
     repair     sort, drop what has no partner or is broken, rebuild spk2utt; keeps a backup
+    normalize  text and trees as they are spoken: lower case, numbers in words, no signs
     subset     some of the utterances      combine    several dirs as one
     split      one dir in several          relocate   paths after files have moved
     info       what is in it
 
-Only the command line: the library is `kaldi` (read, write), `datadir_check`, `datadir_repair`
-and `datadir_tools`.
+Only the command line: the library is `kaldi` (read, write), `datadir_check`, `datadir_repair`,
+`datadir_normalize` and `datadir_tools`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_check_options(repair)
     repair.add_argument("--max_lost", type=float, default=0.01,
                         help="share of the utterances that may go; more stops, nothing changed")
+    add(_normalize, "normalize", "Write text and trees as they are spoken; keep text.raw"
+        ).add_argument("folders", metavar="DIR", nargs="+", help="data dirs")
     _add_subset_options(add(_subset, "subset", "Write some utterances of a data dir as another"))
     combine = add(_combine, "combine", "Join data dirs of different utterances")
     combine.add_argument("target", metavar="OUT", help="data dir to write")
@@ -132,6 +135,15 @@ def _repair(options: argparse.Namespace) -> None:
         print(left)
         raise InputError(f"{options.folder}: {left.errors.total()} errors are left that only you "
                          "can mend; see above")
+
+
+def _normalize(options: argparse.Namespace) -> None:
+    from atat.datadir_normalize import normalize_dir
+
+    for folder in options.folders:
+        changed = normalize_dir(folder)
+        print(f"{folder}: changed {changed['text']} lines of text, {changed['semantics']} of "
+              "semantics")
 
 
 def _subset(options: argparse.Namespace) -> None:

@@ -14,9 +14,12 @@ from atat.datadir_files import DataDir
 from atat.errors import InputError
 from atat.findings import Finding, Report
 from atat.kaldi import Scan
+from atat.normalize import normalize
 
 # What Kaldi's recipes keep for themselves in a transcript.
 RESERVED = frozenset(("<s>", "</s>", "#0"))
+# What the normaliser leaves, but for letters of other scripts.
+PLAIN = re.compile("[a-z' ]*")
 # White space that Unicode has beside blank and tab, and control characters: invisible, and
 # programs do not agree on whether they part words.
 ODD_BLANKS = re.compile(
@@ -25,7 +28,7 @@ ODD_BLANKS = re.compile(
 
 
 def check_texts(data: DataDir, report: Report) -> None:
-    """No text is empty, holds odd white space or a reserved symbol."""
+    """No text is empty, holds odd white space, a reserved symbol or what nobody would say so."""
     for name in ("text", "semantics"):
         scan = data.scans.get(name)
         if scan is None:
@@ -36,6 +39,10 @@ def check_texts(data: DataDir, report: Report) -> None:
                       "words; add them or drop the utterance (repair)")
             elif not text.isascii() or not text.isprintable():
                 _check_characters(report, scan, utterance, text)
+            if name == "text" and not PLAIN.fullmatch(text) and normalize(text) != text:
+                _warn(report, scan, utterance, "text not normalised", f"{text!r} is spoken "
+                      f"{normalize(text)!r}, and so models of other data dirs know it; "
+                      "python -m atat.datadir normalize writes it so")
             if name == "text" and ("<" in text or "#" in text):
                 for word in RESERVED.intersection(text.split()):
                     _find(report, scan, utterance, "reserved symbol", f"{word!r} in {utterance!r} "

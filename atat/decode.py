@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, decoded, kaldi, machine
+from atat import cli, decoded, inputs, kaldi, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.kaldi import Utterance
@@ -79,14 +79,19 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def is_finished(options: argparse.Namespace) -> bool:
-    """Whether this very decoding is there, with a model not changed since."""
+    """Whether this very decoding is there, of a model and a data dir not changed since."""
     path = options.out / "decode.json"
     if not path.is_file():
         return False
     about = json.loads(path.read_text())
-    weights = options.model / "model.safetensors"
-    fresh = weights.is_file() and weights.stat().st_mtime <= path.stat().st_mtime
-    return bool(fresh and about["options"] == _named(options))
+    now = _inputs(options)
+    same = "inputs" in about and not inputs.changed(about["inputs"], now)
+    return same and about["options"] == _named(options)
+
+
+def _inputs(options: argparse.Namespace) -> dict[str, str]:
+    """Digests of what a decoding reads."""
+    return inputs.of_data([options.data]) | inputs.of_model(options.model)
 
 
 def decode(options: argparse.Namespace) -> None:
@@ -217,8 +222,7 @@ def _named(options: argparse.Namespace) -> dict[str, Any]:
 def _read_partial(options: argparse.Namespace) -> tuple[dict[str, Any], float]:
     """What an interrupted run had decoded, if it was this very decoding; and its seconds."""
     about, partial = options.out / "decode.partial.json", options.out / PARTIAL
-    weights = options.model / "model.safetensors"
-    key = {"options": _named(options), "model_time": weights.stat().st_mtime}
+    key = {"options": _named(options), "inputs": _inputs(options)}
     if not (about.is_file() and partial.is_file() and json.loads(about.read_text()) == key):
         partial.unlink(missing_ok=True)
         with atomic_write(about) as stream:
@@ -254,6 +258,7 @@ def _write(
         "audio_seconds": sum((u.num_frames or 0) / 100 or u.duration or 0 for u in utterances),
         "wall_seconds": seconds,
         "options": _named(options),
+        "inputs": _inputs(options),
         "provenance": provenance(),
     }
     decoded.write(out, {name: entry["nbest"] for name, entry in done.items()}, about)

@@ -15,7 +15,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, config, machine
+from atat import cli, config, inputs, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.provenance import provenance
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # Settings that don't change what is learned: a run may be continued with other values of these.
 FREE_SETTINGS = ("workers", "log_every")
+INPUTS = "inputs.json"  # digests of the data and the start, as they were when a run began
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -289,6 +290,8 @@ def _open_folder(folder: Path, settings: TrainSettings) -> None:
     if (folder / "config.yaml").is_file():
         check_same(folder, settings)
     else:
+        with atomic_write(folder / INPUTS) as stream:
+            json.dump(_inputs(settings), stream, indent=1)
         config.save(folder / "config.yaml", settings)
     handler = logging.FileHandler(folder / "train.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -301,7 +304,7 @@ def _open_folder(folder: Path, settings: TrainSettings) -> None:
 
 
 def check_same(folder: Path, settings: TrainSettings) -> None:
-    """Raise InputError unless the run in `folder` was begun with these settings."""
+    """Raise InputError unless the run in `folder` was begun with these settings, and this data."""
     before = config.read_yaml(folder / "config.yaml")
     now = config.to_dict(settings)
     for key in sorted(set(before) | set(now)):
@@ -310,6 +313,21 @@ def check_same(folder: Path, settings: TrainSettings) -> None:
                 f"{folder}: begun with `{key}` = {before.get(key)}, now {now.get(key)}. To go on, "
                 "use the old value; to begin anew, remove the folder or give another --out"
             )
+    path = folder / INPUTS
+    if not path.is_file():  # of a version that did not note them
+        return
+    for changed in inputs.changed(json.loads(path.read_text()), _inputs(settings)):
+        raise InputError(
+            f"{folder}: {changed} was another when this training began. To train on the new one, "
+            "remove the folder or give another --out; to keep the model, bring the old one back"
+        )
+
+
+def _inputs(settings: TrainSettings) -> dict[str, str]:
+    """Digests of what a training reads."""
+    sources = (*settings.train, *settings.valid.sources)
+    found = inputs.of_data(dict.fromkeys(source.data for source in sources))
+    return found | (inputs.of_model(settings.init.model) if settings.init.model else {})
 
 
 def _pack(trainer: "Trainer", packed: "Packed") -> None:

@@ -445,6 +445,38 @@ def test_relocate_rewrites_whole_path_parts_only(made):
         tools.relocate(made, "/nowhere", "/x")
 
 
+def test_normalize_makes_words_spoken_and_keeps_what_was_published(made):
+    (made / "ctm").unlink()
+    (made / "text.raw").unlink()
+    edit(made / "text", "ann-0 play a song", "ann-0 Play song 7!")
+    edit(made / "semantics", f"ann-0 {TREE}", "ann-0 [IN:PLAY Play [SL:THING song 7 ] ]")
+    published = (made / "text").read_bytes()
+    assert validate(made).warnings["text not normalised"] == 1
+    datadir.main(["normalize", str(made)])
+    assert read_table(made / "text")["ann-0"] == "play song seven"
+    assert read_table(made / "semantics")["ann-0"] == "[IN:PLAY play [SL:THING song seven ] ]"
+    assert (made / "text.raw").read_bytes() == published
+    assert not validate(made).warnings
+    before = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+    datadir.main(["normalize", str(made)])
+    assert before == {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("name, old, new, message", [
+    ("weather", "ann-0 rain\n", "ann-0 rain\n", "has a ctm"),
+    ("text", "ann-1 play a song", "ann-1 !?", r"text:2: no words are left of '!\?' \(ann-1\)"),
+    ("semantics", f"ann-1 {TREE}", "ann-1 [IN:PLAY play", "semantics:2: ann-1: "),
+])
+def test_normalize_refuses_what_it_would_spoil(made, name, old, new, message):
+    if name != "weather":
+        (made / "ctm").unlink()
+    edit(made / name, old, new)
+    before = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+    with pytest.raises(InputError, match=message):
+        datadir.main(["normalize", str(made)])
+    assert before == {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+
+
 def test_info_counts(made, capsys):
     datadir.main(["info", str(made)])
     out = capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -372,3 +373,39 @@ def test_the_command_line_trains_and_finished_runs_return_at_once(corpus, tmp_pa
     assert "finished before" in capsys.readouterr().out
     with pytest.raises(InputError, match="begun with `seed` = 4, now 5"):
         train_cli.main([*arguments, "--seed", "5"])
+
+
+@pytest.fixture
+def own_corpus(corpus, tmp_path):
+    """The corpus in a place where a test may change it."""
+    return Path(shutil.copytree(corpus, tmp_path / "corpus"))
+
+
+def test_a_run_notices_that_its_data_is_no_longer_the_same(own_corpus, tmp_path, capsys):
+    config.save(tmp_path / "conf.yaml", settings(own_corpus, steps=2, valid=ValidSettings()))
+    arguments = ["--config", str(tmp_path / "conf.yaml"), "--out", str(tmp_path / "exp")]
+    train_cli.main(arguments)
+    text = (own_corpus / "train" / "text").read_text()
+    (own_corpus / "train" / "text").write_text(text.replace("play", "stop"))
+    with pytest.raises(InputError, match="train/text was another when this training began"):
+        train_cli.main(arguments)
+    (own_corpus / "train" / "text").write_text(text)
+    shutil.rmtree(own_corpus / "dev")
+    train_cli.main(arguments)  # a finished run outlives its data
+    assert "finished before" in capsys.readouterr().out
+
+
+def test_a_changed_data_dir_is_decoded_anew(own_corpus, trained, tmp_path, capsys):
+    arguments = ["--model", str(trained), "--data", str(own_corpus / "dev"), "--task", "nlu"]
+    arguments += ["--out", str(tmp_path / "out")]
+    decode.main(arguments)
+    text = kaldi.read_table(own_corpus / "dev" / "text")
+    first, second = list(text)[:2]
+    text[first], text[second] = text[second], text[first]
+    kaldi.write_table(own_corpus / "dev" / "text", text)
+    before = kaldi.read_table(tmp_path / "out" / "hyp")
+    decode.main(arguments)
+    after = kaldi.read_table(tmp_path / "out" / "hyp")
+    assert "finished before" not in capsys.readouterr().out
+    assert (after[first], after[second]) == (before[second], before[first])
+    assert before[first] != before[second]

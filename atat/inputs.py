@@ -1,0 +1,42 @@
+"""What a result was made from, so that a rerun notices when that is no longer the same.
+
+A digest for every table of a data dir that says what is learned or decoded, and one for a packed
+model. Paths are names only: the same data elsewhere is the same. Knows nothing of results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+# Not the scp files: where audio and features lie says nothing of what they are.
+TABLES = ("utt2spk", "text", "semantics", "ctm", "segments", "utt2num_frames")
+WEIGHTS = "model.safetensors"
+BLOCK = 2**20  # bytes read at a time
+
+
+def of_data(folders: Iterable[str | Path]) -> dict[str, str]:
+    """Digests of the tables of data dirs, by path of the table."""
+    paths = [Path(folder) / name for folder in folders for name in TABLES]
+    return {str(path): _digest(path) for path in paths if path.is_file()}
+
+
+def of_model(folder: str | Path) -> dict[str, str]:
+    """Digest of the weights of a packed model; none where there is none."""
+    path = Path(folder) / WEIGHTS
+    return {str(path): _digest(path)} if path.is_file() else {}
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Files that were another when the result was made. What is gone or new does not count:
+    a result outlives its data, and a table may be added to a data dir."""
+    return [path for path in before if path in now and now[path] != before[path]]
+
+
+def _digest(path: Path) -> str:
+    sha = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(BLOCK):
+            sha.update(block)
+    return sha.hexdigest()[:16]
