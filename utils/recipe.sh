@@ -155,6 +155,12 @@ is_given() {
   [[ " ${recipe_arguments[*]-} " == *" --$1"[\ =]* ]]
 }
 
+# table_file NAME: where a results table goes. That of models of one's own (--exp) stays with them, so
+# that it does not take the place of the committed one.
+table_file() {
+  if is_given exp; then echo "$exp/$1"; else echo "$1"; fi
+}
+
 refuse_option() {
   local name known=""
   for name in "${option_names[@]}"; do known+=" --$name"; done
@@ -327,7 +333,7 @@ report_end() {
   if ((recipe_work > 0)); then
     printf '\nDone in %s.\n' "$(duration $SECONDS)"
   elif ((recipe_skipped > 0)); then
-    printf '\nAll of it was done before; --stage 0 does it again, --stage N from stage N on.\n'
+    printf '\nAll of it was done before; --stage N does it again from stage N on, but for what is still right:\nto train anew, remove the folder of the training.\n'
   elif [ -n "$recipe_stages" ]; then
     refuse "there is no stage from $stage to $stop_stage; the stages are:$recipe_stages"
   fi

@@ -29,6 +29,7 @@ any human speech a model cannot learn to listen to people"
 
 activate
 keep_marks "$exp"
+results=$(table_file RESULTS.md)
 
 spoken_sets=(tts_barista/{train,dev} tts_commands/{train,dev})
 room_sets=(human_train tts_barista/train tts_commands/train)
@@ -137,5 +138,5 @@ if stage 9 "Score and write the table"; then
   done
   python -m atat.score --data data/real_heard --decoded "$exp/zeroshot/decode_heard"
   sed "s|{exp}|$exp|; s|{folds}|$folds|" conf/results.yaml >"$exp/results.yaml"
-  python -m atat.results --config "$exp/results.yaml" --out RESULTS.md
+  python -m atat.results --config "$exp/results.yaml" --out "$results"
 fi

@@ -35,8 +35,8 @@ data=data
 name=${all:+all}
 name=${name:-${train:-train}}
 name=${name// /+}
-results=RESULTS.md note=""
-[ "$name" = train ] || results=RESULTS.$name.md
+results=$(table_file RESULTS.md) note=""
+[ "$name" = train ] || results=$(table_file "RESULTS.$name.md")
 [ -z "$all" ] || note="Trained on every folder, dev and test included (--all, as the paper): no fair WER"
 if [ -n "$mini" ]; then
   data=data_mini

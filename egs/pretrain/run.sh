@@ -29,7 +29,7 @@ option max_lost 0.01 "share of utterances that may be unusable, or without word 
 flag mini "made-up data and a few steps of training"
 parse_options "$@"
 
-results=RESULTS.md note=""
+results=$(table_file RESULTS.md) note=""
 if [ -n "$mini" ]; then
   is_given data || data=data_mini
   is_given exp || exp=exp_mini

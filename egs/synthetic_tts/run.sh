@@ -31,7 +31,7 @@ exp=${exp:-exp/$size}
 conf=conf/$size
 # The committed table is the full one; the others stay with their models.
 case $size in
-  full) results=RESULTS.md note="" ;;
+  full) results=$(table_file RESULTS.md) note="" ;;
   tiny) results=$exp/RESULTS.md note="Miniature (--size tiny): shows every step, not what the model can do" ;;
   mini) results=$exp/RESULTS.md note="Mini (--size mini): a few steps of training, to see every stage run" ;;
   *) refuse "--size is mini, tiny or full, found '$size'" ;;

@@ -5,7 +5,7 @@
 #     --init egs/pretrain/exp/four_tasks/model               the paper's sizes, for a GPU
 #   egs/top/run.sh --corpus ~/top-dataset-semantic-parsing --conf cpu \
 #     --pretrain_data egs/synthetic_tts/data/full            small models, for 2 CPU cores
-#   egs/top/run.sh --mini       every stage on made-up data, in three minutes; learns nothing
+#   egs/top/run.sh --mini       every stage on made-up data, in a minute or two; learns nothing
 #
 # TOP is text; training speech is synthetic. People who say its test sentences come from STOP, or
 # from a folder and a csv of yours; without them only synthetic voices of another engine are tested.
@@ -35,11 +35,11 @@ parse_options "$@"
 case $conf in
   paper)
     confs=conf data=data tokenizer=data/tokenizer_top models=(e2e tts zeroshot)
-    exp=${exp:-exp} results=RESULTS.md note=""
+    exp=${exp:-exp} results=$(table_file RESULTS.md) note=""
     ;;
   cpu)
     confs=conf/cpu data=data tokenizer=data/cpu/tokenizer_top models=(e2e tts zeroshot)
-    exp=${exp:-exp/cpu} results=RESULTS.cpu.md
+    exp=${exp:-exp/cpu} results=$(table_file RESULTS.cpu.md)
     note="Small models (--conf cpu), trained on two CPU cores; they were pretrained on little speech"
     ;;
   *) refuse "--conf is paper or cpu, found '$conf'" ;;
