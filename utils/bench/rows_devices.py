@@ -18,7 +18,7 @@ from table import Table, seconds_text
 from atat import kaldi
 from atat.bootstrap import Interval
 from atat.heard import write_heard
-from atat.provenance import hardware
+from atat.provenance import outside_shortened
 from atat.score import format_interval
 
 SYSTEMS = ("fp32", "bf16", "int8", "two stages, fp32")
@@ -47,10 +47,10 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
         median = statistics.median(seconds[system])
         size = sizes["int8" if system == "int8" else "fp32"]
         rows.append([system, f"{size:.1f}", figures[system], seconds_text(median / audio)])
-    note = (f"`{data.name}`, {audio / 3600:.2f} h, beam 4, one core. Seconds: of decoding, without "
-            "loading, for a second of audio. Two stages: task asr, then task nlu of its words.")
-    return Table("On one core", note, ["", "MiB", "EM hyp", "for a second of audio"], rows,
-                 hardware())
+    note = (f"`{outside_shortened(str(model), 5)}` on `{data.name}`, {audio / 3600:.2f} h, beam 4, "
+            "one core. Seconds: of decoding, without loading, for a second of audio. Two stages: "
+            "task asr, then task nlu of its words.")
+    return Table("On one core", note, ["", "MiB", "EM hyp", "for a second of audio"], rows)
 
 
 def _decode(system: str, model: Path, int8: Path, data: Path, out: Path) -> float:

@@ -14,7 +14,6 @@ from table import Table, seconds_text
 
 from atat import ark
 from atat.lfb import lfb
-from atat.provenance import hardware
 
 SAMPLE_RATE = 16000
 UTTERANCES = 40
@@ -48,7 +47,7 @@ def features(rounds: int, device: torch.device) -> Table:
                      f"{total / timing.seconds:.0f}", f"{worst:.1e}"])
     note = (f"{UTTERANCES} utterances of 1 to 16 s, {total:.0f} s of noise, 80 bins, no dither, "
             "one at a time on one thread. Difference: the largest of any value to torchaudio's.")
-    return Table("LFB", note, ["", "time", "speed", "x real time", "difference"], rows, hardware())
+    return Table("LFB", note, ["", "time", "speed", "x real time", "difference"], rows)
 
 
 def _torchaudio(samples: np.ndarray) -> np.ndarray:
@@ -96,4 +95,4 @@ def arks(rounds: int, device: torch.device) -> Table:
                 rows.append([f"{kind}, {name}", seconds_text(timing.seconds),
                              f"{timing.speedup:.2f}", f"{megabytes / timing.seconds:.0f}"])
     note = f"{len(matrices)} matrices of 1 to 16 s, {megabytes:.0f} MB of float32."
-    return Table("Reading arks", note, ["", "time", "speed", "MB/s"], rows, hardware())
+    return Table("Reading arks", note, ["", "time", "speed", "MB/s"], rows)

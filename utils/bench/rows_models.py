@@ -14,7 +14,6 @@ from system_espnet import Espnet
 from system_huggingface import HuggingFace
 from table import Table, seconds_text
 
-from atat.provenance import hardware
 
 TRAIN_BATCH = 16
 ENCODER_BATCH = 8  # a padded batch of 32 utterances takes twice the time of batches of like length
@@ -56,8 +55,7 @@ def training(rounds: int, device: torch.device) -> Table:
         f"{peaks[torch.float32] / 1e9:.0f} GFLOP/s in fp32 and "
         f"{peaks[torch.bfloat16] / 1e9:.0f} in bf16."
     )
-    return Table("Training step", note, ["", "time", "speed", "GFLOP", "share of peak"], rows,
-                 hardware())
+    return Table("Training step", note, ["", "time", "speed", "GFLOP", "share of peak"], rows)
 
 
 def search(rounds: int, device: torch.device) -> Table:
@@ -90,7 +88,7 @@ def _decoding(
     rows = [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
     sizes = "; ".join(f"{kind.utterances} {kind.name}, {kind.tokens} steps"
                       for kind in inputs.KINDS)
-    return Table(title, f"{note} {sizes}.", header, rows, hardware())
+    return Table(title, f"{note} {sizes}.", header, rows)
 
 
 def _search_work(kind: Kind, device: torch.device) -> dict[str, Callable[[], object]]:

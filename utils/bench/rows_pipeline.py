@@ -21,7 +21,6 @@ from table import Table, seconds_text
 
 from atat import kaldi
 from atat.kaldi import Utterance
-from atat.provenance import hardware
 
 COMMANDS = ("train", "decode", "score", "datadir", "features", "synthesis", "tokenizer", "align")
 LOADED_UTTERANCES = 2000
@@ -47,7 +46,7 @@ def startup(rounds: int, device: torch.device) -> Table:
     rows = [[name, seconds_text(timing.seconds), f"{timing.speedup:.1f}"]
             for name, timing in timings.items()]
     return Table("Start-up", " ".join(["A new process each time.", *notes]),
-                 ["", "time", "speed"], rows, hardware())
+                 ["", "time", "speed"], rows)
 
 
 def loading(rounds: int, device: torch.device) -> Table:
@@ -85,9 +84,9 @@ def loading(rounds: int, device: torch.device) -> Table:
     rows = [["step on batches at hand", seconds_text(statistics.median(times)), "1"],
             ["step with loading, 2 workers", "", f"{statistics.median(shares):.3f}"],
             ["making the batches of a step, one process", seconds_text(alone), ""]]
-    note = f"{LOADED_UTTERANCES} commands in arks, 16 in a step, SpecAugment."
-    return Table("Data loading", note,
-                 ["", "time", "ratio"], rows, hardware())
+    note = (f"{LOADED_UTTERANCES} commands in arks, 16 in a step, SpecAugment. Ratio: time of the "
+            "same number of steps with loading / on batches at hand; below 1 is noise.")
+    return Table("Data loading", note, ["", "time", "ratio"], rows)
 
 
 def _step_batches(folder: Path) -> Any:
@@ -135,8 +134,7 @@ def datadirs(rounds: int, device: torch.device) -> Table:
     for task in ("load", "validate", "split in 8", "plan 1,000 steps"):
         header += [task, "GiB"]
     return Table("Data dirs", "Text, trees, features' places and lengths; the audio is not opened. "
-                 "Each in a process of its own; GiB: the most memory it held.", header, rows,
-                 hardware())
+                 "Each in a process of its own; GiB: the most memory it held.", header, rows)
 
 
 def write_datadir(folder: Path, count: int) -> None:

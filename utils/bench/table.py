@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
 
+from atat import provenance
 from atat.files import atomic_write
 from atat.results_text import table_text
 
+PEERS = ("torch", "torchaudio", "espnet", "transformers", "kaldiio", "kaldi-native-fbank")
 INTRO = """# Benchmarks
 
-Made by `utils/bench.sh`; nobody types a number. Systems take turns within a round; times are
-medians over the rounds, *speed* is the median over the rounds of (time of the first row / time of
-this row) within a round. The models have the paper's sizes (12-layer encoder of width 256, 6-layer
+Made by `utils/bench.sh`, the last table by `utils/bench.sh --model MODEL --data TEST_SET`; nobody
+types a number. Systems take turns within a round; times are medians over the rounds (five, unless
+`--rounds` says otherwise), *speed* is the median over the rounds of (time of the first row / time
+of this row) within a round. The models have the paper's sizes (12-layer encoder of width 256, 6-layer
 decoder, 5,000 tokens, beam 4) and random weights; outputs are forced to the same number of steps.
 Times wander with what else the machine does; ratios hardly.
 """
+
+
+def circumstances() -> str:
+    """Hardware, commit, date and the versions of those who compete."""
+    facts = provenance.provenance()
+    installed = {
+        one.metadata["Name"].replace("_", "-"): one.version for one in metadata.distributions()
+    }
+    versions = ", ".join(f"{name} {installed[name]}" for name in PEERS if name in installed)
+    return f"{facts['hardware']}, {facts['date'][:10]}, commit {facts['commit']}; {versions}"
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class Table:
     note: str
     header: list[str]
     rows: list[list[str]]
-    machine: str
+    circumstances: str = field(default_factory=circumstances)
 
     def save(self, path: Path) -> None:
         with atomic_write(path) as stream:
@@ -39,7 +53,7 @@ class Table:
 
     def text(self) -> str:
         lines = [f"## {self.title}", "", self.note, "", table_text(self.header, self.rows)]
-        return "\n".join([*lines, "", f"Measured on: {self.machine}.", ""])
+        return "\n".join([*lines, "", f"Measured on: {self.circumstances}.", ""])
 
 
 def write_page(path: Path, tables: list[Table]) -> None:
