@@ -129,6 +129,19 @@ def test_wrong_options_are_refused(run: Run, arguments: list[str], message: str)
     assert "===" not in result.stdout
 
 
+def test_templates_are_filled_with_whatever_a_path_holds(run: Run, folder: Path) -> None:
+    recipe = folder / "toy" / "run.sh"
+    recipe.write_text(recipe.read_text().replace(
+        'keep_marks "$exp"',
+        'fill template.yaml new/filled.yaml exp "$corpus" data "a&b|c\\d" none unused'))
+    template = "one: {exp}/x\ntwo: {data} {exp}\nthree: {other}\n"
+    (folder / "toy" / "template.yaml").write_text(template)
+    assert run("--corpus", "/some/place & more", "--stop_stage", "0").returncode == 0
+    filled = (folder / "toy" / "new" / "filled.yaml").read_text()
+    where = "/some/place & more"
+    assert filled == f"one: {where}/x\ntwo: a&b|c\\d {where}\nthree: {{other}}\n"
+
+
 def stages(result: subprocess.CompletedProcess[str]) -> list[int]:
     """The stages that did run."""
     lines = [line for line in result.stdout.splitlines() if line.startswith("===")]

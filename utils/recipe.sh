@@ -161,6 +161,19 @@ table_file() {
   if is_given exp; then echo "$exp/$1"; else echo "$1"; fi
 }
 
+# fill TEMPLATE FILE KEY VALUE ...: writes FILE, a template of conf/ with VALUE wherever {KEY} stands.
+fill() {
+  local text target=$2
+  text=$(<"$1")
+  shift 2
+  while (($# > 0)); do
+    text=${text//"{$1}"/"$2"}
+    shift 2
+  done
+  mkdir -p "$(dirname "$target")"
+  printf '%s\n' "$text" >"$target"
+}
+
 refuse_option() {
   local name known=""
   for name in "${option_names[@]}"; do known+=" --$name"; done

@@ -12,8 +12,8 @@
 path_option corpus "" "clone of github.com/Picovoice/speech-to-intent-benchmark"
 path_option speechocean "" "speechocean762 (openslr.org/101): people reading aloud, for asr"
 path_option librispeech "" "LibriSpeech (openslr.org/12), any subset: more of them"
-path_option snips_nlu "" "SNIPS NLU benchmark: commands of other domains, text and meaning"
-path_option top "" "TOP: more of them"
+path_option snips_nlu "" "SNIPS NLU benchmark, its folder of seven intents: commands of other domains"
+path_option top "" "TOP: more of them, the folder with train.tsv and eval.tsv"
 number_option spoken 3000 "orders of the grammar that are spoken"
 number_option spoken_commands 8000 "commands of other domains that are spoken"
 number_option seed 1 "of every training"
@@ -106,7 +106,7 @@ if stage 7 "Finetune: text, text with replay, text and synthetic speech, folds o
   for name in tts replay zeroshot; do train "$name" pretrain; done
   run_queue
   for ((fold = 0; fold < folds; fold++)); do
-    sed "s|{fold}|data/folds/$fold|" conf/fold.yaml >"data/folds/$fold/train.yaml"
+    fill conf/fold.yaml "data/folds/$fold/train.yaml" fold "data/folds/$fold"
     queue atat.train --config "data/folds/$fold/train.yaml" --out "$exp/folds/$fold" \
       --seed "$seed" --init "$exp/tts/model"
   done
@@ -137,6 +137,6 @@ if stage 9 "Score and write the table"; then
     python -m atat.score --data "data/folds/$fold/test" --decoded "$exp/folds/$fold/decode_real"
   done
   python -m atat.score --data data/real_heard --decoded "$exp/zeroshot/decode_heard"
-  sed "s|{exp}|$exp|; s|{folds}|$folds|" conf/results.yaml >"$exp/results.yaml"
+  fill conf/results.yaml "$exp/results.yaml" exp "$exp" folds "$folds"
   python -m atat.results --config "$exp/results.yaml" --out "$results"
 fi

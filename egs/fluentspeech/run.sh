@@ -130,8 +130,7 @@ prepare_subsets() {
   for ((seed = 1; seed <= $2; seed++)); do
     python -m atat.cmvn --data "$folder/$seed/train" --out "$folder/$seed/cmvn.ark"
     for model in e2e atat; do
-      mkdir -p "$exp/conf/${model}_$1"
-      sed "s|{subset}|$folder/$seed|" "$conf/${model}_subset.yaml" >"$exp/conf/${model}_$1/$seed.yaml"
+      fill "$conf/${model}_subset.yaml" "$exp/conf/${model}_$1/$seed.yaml" subset "$folder/$seed"
     done
   done
 }
@@ -181,6 +180,6 @@ fi
 
 if stage 9 "Score and write the table"; then
   each_training score e2e ${init:+atat}
-  sed "s|{exp}|$exp|g; s|{split}|$split|g" "$results" >"$exp/results.yaml"
+  fill "$results" "$exp/results.yaml" exp "$exp" split "$split"
   python -m atat.results --config "$exp/results.yaml" --out "$table" --title_note "$note"
 fi

@@ -120,6 +120,6 @@ if stage 9 "Score and write the table"; then
       python -m atat.score --data "$folder" --decoded "$exp/$name/$model/decode_${folder##*/}"
     done
   done
-  sed "s|{exp}|$exp/$name|; s|{data}|$data|" conf/results.yaml >"$exp/$name/results.yaml"
+  fill conf/results.yaml "$exp/$name/results.yaml" exp "$exp/$name" data "$data"
   python -m atat.results --config "$exp/$name/results.yaml" --out "$results" --title_note "$note"
 fi

@@ -130,6 +130,6 @@ if stage 9 "Score and write the tables"; then
     python -m atat.score --data "$data/dev_$task" --decoded "$exp/$model/decode_$task"
   done
   python local/validations.py "$exp"/{two,three,four}_tasks --out "$exp/validations.md"
-  sed "s|{exp}|$exp|; s|{data}|$data|" conf/results.yaml >"$exp/results.yaml"
+  fill conf/results.yaml "$exp/results.yaml" exp "$exp" data "$data"
   python -m atat.results --config "$exp/results.yaml" --out "$results" --title_note "$note"
 fi

@@ -75,8 +75,7 @@ each_fold() {
 }
 
 write_conf() {
-  mkdir -p "${3%/*}"
-  sed "s|{fold}|$2|" "$conf/$1.yaml" >"$3"
+  fill "$conf/$1.yaml" "$3" fold "$2"
 }
 
 train() {
@@ -157,6 +156,6 @@ fi
 
 if stage 9 "Score and write the table"; then
   each_fold score "${models[@]}"
-  sed "s|{exp}|$run|g; s|{folds}|$folds|g" conf/results.yaml >"$run/results.yaml"
+  fill conf/results.yaml "$run/results.yaml" exp "$run" folds "$folds"
   python -m atat.results --config "$run/results.yaml" --out "$table" --title_note "$note"
 fi

@@ -165,7 +165,7 @@ if stage 9 "Score and write a table for each experiment"; then
   fi
   for experiment in $experiments; do
     file=results_$experiment.yaml
-    sed "s|{exp}|$exp|; s|{data}|$data|" "conf/${file/_main/}" >"$exp/$file"
+    fill "conf/${file/_main/}" "$exp/$file" exp "$exp" data "$data"
     python -m atat.results --config "$exp/$file" --out "$(table_of "$experiment")" --title_note "$note"
   done
 fi

@@ -210,8 +210,8 @@ fi
 
 if stage 9 "Score and write the table"; then
   if [ -n "$init" ]; then each_decoding score; fi
-  sed "s|{exp}|$exp|; s|{data}|$data|; s|{engine}|$(<"$data/tts_test/engine")|g" \
-    conf/results.yaml >"$exp/results.yaml"
+  fill conf/results.yaml "$exp/results.yaml" exp "$exp" data "$data" \
+    engine "$(<"$data/tts_test/engine")"
   python -m atat.results --config "$exp/results.yaml" --out "$results" --title_note "$note"
   echo "The table: $(realpath "$results")"
 fi
