@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -58,11 +57,6 @@ def read(specifier: str | Path) -> np.ndarray:
     matrix = matrix[_slices(match["ranges"])] if match["ranges"] else matrix
     # What comes straight from the file's bytes is read-only, and torch warns of such arrays.
     return matrix if matrix.flags.writeable else matrix.copy()
-
-
-def read_many(specifiers: Iterable[str | Path]) -> Iterator[np.ndarray]:
-    """The matrices of some specifiers, one after the other."""
-    return map(read, specifiers)
 
 
 def load_scp(path: str | Path) -> dict[str, str]:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atat import semantics
 from atat.semantics import Tree
 from atat.tokenizer import Tokenizer
 
@@ -40,10 +39,8 @@ class TreeConstraint:
         self.tokenizer = tokenizer
         self.pairs = None if pairs is None else set(pairs)
         self.labels = {id_: tag[1:] for tag, id_ in tokenizer.open_ids.items()}
-        size, first = tokenizer.vocab_size, tokenizer.first_piece_id
-        self._pieces = torch.zeros(size, dtype=torch.bool)
-        self._pieces[first : first + tokenizer.num_pieces] = True
-        self._pieces[first] = False  # <unk>, which stands for nothing
+        size = tokenizer.vocab_size
+        self._pieces = _pieces(tokenizer)
         starts = [id_ for id_ in range(size) if tokenizer.is_word_start(id_)]
         # A blank alone begins words too rare for a piece of their own, but is no word yet.
         self._blanks = {id_ for id_ in starts if not tokenizer.decode([id_]).strip()}
@@ -103,11 +100,11 @@ class TreeConstraint:
 
 
 class WordConstraint:
-    """Allows word pieces and the end, never a tag: what a transcript is made of."""
+    """Allows word pieces and the end: what a transcript is made of. No tag, no task, no <unk>."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._allowed = torch.ones(tokenizer.vocab_size, dtype=torch.bool)
-        self._allowed[[*tokenizer.open_ids.values(), tokenizer.close_id]] = False
+        self._allowed = _pieces(tokenizer)
+        self._allowed[tokenizer.eos_id] = True
 
     def start(self) -> None:
         return None
@@ -120,6 +117,15 @@ class WordConstraint:
         return None
 
 
+def _pieces(tokenizer: Tokenizer) -> Tensor:
+    """(V,) bool: what words are made of."""
+    first = tokenizer.first_piece_id
+    pieces = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
+    pieces[first : first + tokenizer.num_pieces] = True
+    pieces[first] = False  # <unk>, which stands for nothing
+    return pieces
+
+
 def pairs_of(tree: Tree) -> set[Pair]:
     """The parent-child pairs of a tree, its root's parent being ROOT."""
     pairs: set[Pair] = set()
@@ -129,14 +135,6 @@ def pairs_of(tree: Tree) -> set[Pair]:
         pairs.add((parent, node.label))
         waiting.extend((node.label, child) for child in node.children if isinstance(child, Tree))
     return pairs
-
-
-def is_valid(text: str) -> bool:
-    """Whether an output is a tree with one intent at its root."""
-    try:
-        return _is_intent(semantics.parse(text).label)
-    except semantics.SemanticsError:
-        return False
 
 
 def _is_intent(label: str) -> bool:

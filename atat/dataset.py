@@ -120,10 +120,8 @@ class TaskData:
             assert utterance.feats is not None
             features = ark.read(utterance.feats)
             if spans:
-                features = features.copy()
-            for start, end in spans:
-                first, last = frames_touching(start, end)
-                features[first:last] = LOG_FLOOR
+                frames = [frames_touching(start, end) for start, end in spans]
+                features = augment.mask_frames(features, frames, LOG_FLOOR)
         if features.shape[1] != self.encoding.mel_bins:
             raise InputError(
                 f"{self.source.data}: features of {utterance.id} have {features.shape[1]} mel bins,"

@@ -71,6 +71,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.max_length < (3 if options.well_formed else 1):
         raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
+    for name in ("beam", "nbest", "max_frames", "max_tokens"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} is {getattr(options, name)}; expected 1 or more")
     if is_finished(options):
         print(f"{options.out}: finished before; remove the folder to decode anew")
         return
@@ -101,6 +104,7 @@ def decode(options: argparse.Namespace) -> None:
 
     import torch
 
+    made_from = _inputs(options)  # before they are read
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -120,9 +124,9 @@ def decode(options: argparse.Namespace) -> None:
     recognizer.check_task(options.task)
     utterances = kaldi.load(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
-    done, seconds = _read_partial(options)
+    done, seconds = _read_partial(options, made_from)
     seconds += _decode_rest(recognizer, utterances, done, seconds, options)
-    _write(done, utterances, seconds, options)
+    _write(done, utterances, seconds, options, made_from)
 
 
 def _decode_rest(
@@ -174,12 +178,25 @@ def _features(recognizer: "Recognizer", utterance: Utterance) -> "np.ndarray":
     from atat import ark, audio
 
     if utterance.feats is not None:
-        return ark.read(utterance.feats)
-    if utterance.wav is None:
+        features = ark.read(utterance.feats)
+    elif utterance.wav is not None:
+        features = recognizer.features(audio.load(utterance.wav, utterance.start, utterance.end))
+    else:
         raise InputError(
             f"utterance {utterance.id} has neither features (feats.scp) nor audio (wav.scp)"
         )
-    return recognizer.features(audio.load(utterance.wav, utterance.start, utterance.end))
+    if len(features) == 0:
+        raise InputError(
+            f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
+            "(python -m atat.datadir repair)"
+        )
+    if features.shape[1] != recognizer.mel_bins:
+        raise InputError(
+            f"utterance {utterance.id} has features of {features.shape[1]} mel bins, the model "
+            f"expects {recognizer.mel_bins}; make them with: python -m atat.features --num_mels "
+            f"{recognizer.mel_bins}"
+        )
+    return features
 
 
 def _text_batches(
@@ -219,10 +236,12 @@ def _named(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _read_partial(options: argparse.Namespace) -> tuple[dict[str, Any], float]:
+def _read_partial(
+    options: argparse.Namespace, made_from: dict[str, str]
+) -> tuple[dict[str, Any], float]:
     """What an interrupted run had decoded, if it was this very decoding; and its seconds."""
     about, partial = options.out / "decode.partial.json", options.out / PARTIAL
-    key = {"options": _named(options), "inputs": _inputs(options)}
+    key = {"options": _named(options), "inputs": made_from}
     if not (about.is_file() and partial.is_file() and json.loads(about.read_text()) == key):
         partial.unlink(missing_ok=True)
         with atomic_write(about) as stream:
@@ -246,6 +265,7 @@ def _write(
     utterances: list[Utterance],
     seconds: float,
     options: argparse.Namespace,
+    made_from: dict[str, str],
 ) -> None:
     out = options.out
     about = {
@@ -258,7 +278,7 @@ def _write(
         "audio_seconds": sum((u.num_frames or 0) / 100 or u.duration or 0 for u in utterances),
         "wall_seconds": seconds,
         "options": _named(options),
-        "inputs": _inputs(options),
+        "inputs": made_from,
         "provenance": provenance(),
     }
     decoded.write(out, {name: entry["nbest"] for name, entry in done.items()}, about)

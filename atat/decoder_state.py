@@ -64,7 +64,7 @@ class DecoderState:
         self._past = past.view(self._past.shape)
 
     def keep(self, utterances: Tensor) -> None:
-        """Drop all utterances but these (K,) int64: the finished ones leave the batch."""
+        """Drop all utterances but these (B',) int64: the finished ones leave the batch."""
         self._entries = [layer.index_select(1, utterances) for layer in self._entries]
         self._past = self._past.index_select(0, utterances)
         self.cross = [

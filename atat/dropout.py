@@ -12,7 +12,8 @@ from torch.nn import functional as F
 class Dropout(nn.Module):
     """On a CPU one random byte decides about a value.
 
-    So the rate is a multiple of 1/256; what is kept is scaled by exactly that rate.
+    So the rate is the nearest multiple of 1/256 there, none below 1/512; what is kept is scaled by
+    exactly that rate.
     """
 
     def __init__(self, rate: float) -> None:

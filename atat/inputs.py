@@ -1,7 +1,8 @@
 """What a result was made from, so that a rerun notices when that is no longer the same.
 
 A digest for every table of a data dir that says what is learned or decoded, and one for a packed
-model. Paths are names only: the same data elsewhere is the same. Knows nothing of results.
+model or a file. Paths are names only: the same data elsewhere is the same. Knows nothing of
+results.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ def of_data(folders: Iterable[str | Path]) -> dict[str, str]:
 
 def of_model(folder: str | Path) -> dict[str, str]:
     """Digest of the weights of a packed model; none where there is none."""
-    path = Path(folder) / WEIGHTS
-    return {str(path): _digest(path)} if path.is_file() else {}
+    return of_file(Path(folder) / WEIGHTS)
+
+
+def of_file(path: str | Path) -> dict[str, str]:
+    """Digest of a file; none where there is none."""
+    return {str(path): _digest(Path(path))} if Path(path).is_file() else {}
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

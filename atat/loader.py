@@ -57,9 +57,10 @@ def step_loader(
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C reaches every process of the terminal; the trainer decides when to stop.
+    # Ctrl-C reaches every process of the terminal, and a scheduler's SIGTERM every process of the
+    # job; the trainer decides when to stop. When it has, it ends its workers by a second SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def in_order(data: TaskData, budget: int, limit: int | None = None) -> list[list[int]]:

@@ -37,7 +37,8 @@ def _keep_memory() -> None:
         ("MALLOC_TRIM_THRESHOLD_", M_TRIM_THRESHOLD, NEVER),
         ("MALLOC_TOP_PAD_", M_TOP_PAD, PAD),
     ):
-        if name not in os.environ:
+        tunable = "glibc.malloc." + name[len("MALLOC_") :].rstrip("_").lower()
+        if name not in os.environ and tunable not in os.environ.get("GLIBC_TUNABLES", ""):
             mallopt(setting, value)
 
 
@@ -68,6 +69,15 @@ def _products_are_exact() -> bool:
     a, b = (torch.randn(128, 128, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()
     return float((a @ b - exact).abs().max() / exact.abs().max()) < 1e-5
+
+
+def sums_of_int8_overflow() -> bool:
+    """Whether the processor adds products of 8 bits in 16: x86 without the VNNI instructions.
+
+    There torch's kernels want activations in 7 bits (its quantisation observers do the same).
+    """
+    flags = processor_facts().get("flags", "").split()
+    return "sse2" in flags and not {"avx512_vnni", "avx_vnni"} & set(flags)
 
 
 def processor_facts() -> dict[str, str]:

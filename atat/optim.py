@@ -124,7 +124,11 @@ class Optimizer:
         return [parameter for group in self.adam.param_groups for parameter in group["params"]]
 
     def prepare(self, step: int) -> float:
-        """Set rates and freezing for `step` (counted from 1); returns the rate of what is new."""
+        """Set rates and freezing for `step` (counted from 1); returns the rate of what is new.
+
+        The schedule of what is pretrained begins when it may move; so a linear or cosine decay of
+        it is not yet at its end when the run is.
+        """
         frozen = frozen_steps(self.unfreeze)
         new_rate = self._rate(step)
         for group in self.adam.param_groups:
@@ -137,10 +141,9 @@ class Optimizer:
             group["lr"] = rate * (self.settings.bert_multiplier if group["bert"] else 1.0)
         return new_rate
 
-    def step(self, scale: float = 1.0) -> float:
-        """Multiply gradients by `scale`, clip, update; returns the norm before clipping."""
+    def step(self) -> float:
+        """Clip gradients, update; returns their norm before clipping."""
         parameters = [p for p in self.parameters() if p.grad is not None]
-        torch._foreach_mul_([p.grad for p in parameters], scale)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip))
         if math.isfinite(norm):
             self.adam.step()

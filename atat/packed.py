@@ -61,9 +61,12 @@ class Packed:
 def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None = None) -> None:
     """Write a packed model; `weights` (say, averaged ones) take the place of the model's own.
 
-    The folder appears whole or not at all; one that is there is replaced.
+    The folder appears whole or not at all; a packed model that is there is replaced. Raises
+    InputError for a folder that holds anything else.
     """
     folder = Path(folder)
+    if folder.exists():
+        check_replaceable(folder)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -75,8 +78,14 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     if packed.source_text is not None and packed.model.text_encoder is not None:
         save_bert_files(packed.model.text_encoder, packed.source_text, partial / "bert")
     save_file(_joined(weights or packed.model.state_dict()), partial / "model.safetensors")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    if folder.exists():
+        old = folder.with_name(folder.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        partial.rename(folder)
+        shutil.rmtree(old)
+    else:
+        partial.rename(folder)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
@@ -107,6 +116,15 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     source = build_source(settings.text_encoder, tokenizer) if settings.text_encoder else None
     model.to(device).eval()
     return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks, about.weights)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise InputError unless a folder that is there is a packed model, or empty."""
+    if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= {*FILES, "bert"}:
+        raise InputError(
+            f"{folder}: is there and holds more than a packed model, which would take its place; "
+            "name another folder for the model"
+        )
 
 
 def check(folder: Path) -> None:

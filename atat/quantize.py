@@ -40,6 +40,10 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.out.resolve() == options.model.resolve():
         raise InputError(f"--out {options.out} is the model itself; name another folder")
+    if options.out.exists():
+        from atat.packed import check_replaceable
+
+        check_replaceable(options.out)  # before the work, not after it
     quantize(options.model, options.out)
     sizes = [(f / "model.safetensors").stat().st_size / 2**20 for f in (options.model, options.out)]
     print(f"{options.out}: {sizes[1]:.1f} MiB, before {sizes[0]:.1f} MiB")

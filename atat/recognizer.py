@@ -36,7 +36,7 @@ class Output:
     """One hypothesis in words."""
 
     text: str  # a transcript, or a tree as text, which may be malformed
-    score: float  # log probability per token
+    score: float  # log probability / length ** length_exponent: per token, unless set otherwise
     length: int  # tokens
 
     @property
@@ -132,7 +132,12 @@ class Recognizer:
 
     def features(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T,) at 16 kHz -> filterbank frames (T', F)."""
-        return lfb(samples, num_mels=self.packed.model.cmvn.mean.numel())
+        return lfb(samples, num_mels=self.mel_bins)
+
+    @property
+    def mel_bins(self) -> int:
+        """F, how many bands the model's features have."""
+        return self.packed.model.cmvn.mean.numel()
 
     def text_source(self, text: str) -> np.ndarray:
         """Normalised text -> source ids (S,)."""

@@ -56,7 +56,7 @@ class Row:
     name: str
     decoded: str = ""  # pattern of decoded dirs, one per seed: exp/e2e/seed*/decode_test
     train: str = ""  # pattern of training folders; empty: found through decode.json
-    pool: bool = False  # all matches are folds of one test set (one per {seed}, where it stands)
+    pool: int = 0  # so many matches are folds of one test set (of each {seed}, where it stands)
     baseline: str = ""  # name of the row that this one is compared with, in pairs
     note: str = ""
     paper: dict[str, Any] = field(default_factory=dict)

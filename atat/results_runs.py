@@ -136,22 +136,29 @@ class Runs:
         return bootstrap.cluster_sums(counts, speakers)[0]
 
 
-def find(pattern: str, *, pool: bool = False, data: str = "") -> Runs:
+def find(pattern: str, *, pool: int = 0, data: str = "") -> Runs:
     """The runs whose decoded dirs match a pattern of `*` and `?`.
 
-    Each match is a run. With `pool` all matches together are one test set (folds), or one for
-    each value of `{seed}` where the pattern holds it. `data` is a pattern that the scored data
-    dirs must match. Raises InputError for runs on other utterances or with stale scores.
+    Each match is a run. With `pool` so many matches together are one test set (folds), or so many
+    for each value of `{seed}` where the pattern holds it; with fewer there are no runs, since a
+    part of the folds is another test set. `data` is a pattern that the scored data dirs must match.
+    Raises InputError for runs on other utterances or with stale scores, and for too many folds.
     """
     matches = sorted(glob.glob(pattern.replace(SEED, "*")))
     folders = [Path(match) for match in matches if os.path.isdir(match)]
     unfinished = [folder for folder in folders if not (folder / "hyp").exists()]
-    if pool and unfinished:
-        return Runs((), tuple(unfinished))  # a part of the folds is another test set
     grouped: dict[str, list[Path]] = {}
     for folder in folders:
         if folder not in unfinished:
-            grouped.setdefault(_run_name(pattern, folder, pool), []).append(folder)
+            grouped.setdefault(_run_name(pattern, folder, pool > 0), []).append(folder)
+    for parts in grouped.values() if pool else ():
+        if len(parts) > pool:
+            raise InputError(
+                f"{pattern}: {len(parts)} folds, expected {pool} (key `pool`); remove what is of "
+                "another cross-validation"
+            )
+        if len(parts) < pool:
+            return Runs((), tuple(unfinished) or (Path(pattern),))
     runs = [_load_run(name, grouped[name], data) for name in sorted(grouped, key=_natural)]
     for run in runs[1:]:
         check_same_utterances(*_ids(runs[0], run))

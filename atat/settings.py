@@ -20,6 +20,13 @@ def _at_least(smallest: int, **values: int) -> None:
             raise InputError(f"{name} is {value}; expected at least {smallest}")
 
 
+def _share(**values: float) -> None:
+    """Dropout rates and the like."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise InputError(f"{name} is {value}; expected at least 0 and below 1")
+
+
 @dataclass(frozen=True)
 class AudioEncoderSettings:
     """atat/audio_encoder.py, or an ESPnet2 encoder by name (atat/espnet_encoder.py)."""
@@ -54,6 +61,9 @@ class AudioEncoderSettings:
                 "time_stride, freq_stride, time_pool and freq_pool need one value for each of "
                 f"conv_channels ({len(self.conv_channels)})"
             )
+        _at_least(1, mel_bins=self.mel_bins, layers=self.layers, heads=self.heads)
+        _at_least(1, feed_forward=self.feed_forward)
+        _share(dropout=self.dropout)
         if self.kind == "espnet" and not self.espnet_name:
             raise InputError(
                 "kind espnet needs espnet_name: transformer, conformer, e_branchformer"
@@ -72,6 +82,10 @@ class TextEncoderSettings:
     dropout: float = 0.1
     word_dropout: float = 0.0  # share of source tokens hidden in training
 
+    def __post_init__(self) -> None:
+        _at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
+        _share(dropout=self.dropout, word_dropout=self.word_dropout)
+
 
 @dataclass(frozen=True)
 class DecoderSettings:
@@ -81,6 +95,10 @@ class DecoderSettings:
     heads: int = 4
     feed_forward: int = 2048
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        _at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
+        _share(dropout=self.dropout)
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,19 @@ class ModelSettings:
     text_encoder: Optional[TextEncoderSettings] = field(default_factory=TextEncoderSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     ctc: CtcSettings = field(default_factory=CtcSettings)
+
+    def __post_init__(self) -> None:
+        heads = {"decoder": self.decoder.heads}
+        if self.audio_encoder is not None and self.audio_encoder.kind == "transformer":
+            heads["audio_encoder"] = self.audio_encoder.heads
+        if self.text_encoder is not None and self.text_encoder.kind == "small":
+            heads["text_encoder"] = self.text_encoder.heads
+        for part, number in heads.items():
+            if self.width < 2 or self.width % 2 or self.width % number:
+                raise InputError(
+                    f"width is {self.width}; expected an even number that {part}.heads "
+                    f"({number}) divides"
+                )
 
 
 @dataclass(frozen=True)
@@ -139,6 +170,11 @@ class AugmentSettings:
     filter_probability: float = 0.0  # a random tilt of the spectrum; needs features: wav
 
     def __post_init__(self) -> None:
+        for name in ("noise_probability", "reverb_probability", "filter_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        _at_least(0, time_masks=self.time_masks, time_mask_width=self.time_mask_width)
+        _at_least(0, freq_masks=self.freq_masks, freq_mask_width=self.freq_mask_width)
         if len(self.noise_snr) != 2:
             raise InputError(f"noise_snr has {len(self.noise_snr)} values; expected from and to")
 
@@ -185,6 +221,8 @@ class OptimSettings:
     label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
+        _at_least(0, warmup=self.warmup)
+        _share(label_smoothing=self.label_smoothing)
         if len(self.betas) != 2:
             raise InputError(f"betas has {len(self.betas)} values; expected two")
         if self.clip <= 0:
@@ -219,6 +257,7 @@ class ValidSettings:
 
     def __post_init__(self) -> None:
         _at_least(1, every=self.every, keep_last=self.keep_last)
+        _at_least(0, decode=self.decode, average=self.average)
         if self.select == "exact_match" and self.decode < 1:
             raise InputError("select: exact_match needs decode of at least 1")
 
@@ -250,6 +289,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _at_least(1, steps=self.steps, checkpoint_every=self.checkpoint_every)
         _at_least(1, log_every=self.log_every)
+        _at_least(0, workers=self.workers)
+        if not 0 < self.mask_words <= 1:
+            raise InputError(f"mask_words is {self.mask_words}; expected above 0, at most 1")
         if not self.train:
             raise InputError("key `train` is empty; list at least one {data, task}")
         if self.augment.needs_waveform and self.features != "wav":

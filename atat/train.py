@@ -327,7 +327,10 @@ def _inputs(settings: TrainSettings) -> dict[str, str]:
     """Digests of what a training reads."""
     sources = (*settings.train, *settings.valid.sources)
     found = inputs.of_data(dict.fromkeys(source.data for source in sources))
-    return found | (inputs.of_model(settings.init.model) if settings.init.model else {})
+    found |= inputs.of_file(Path(settings.tokenizer) / "tokenizer.json")  # with its fingerprint
+    if settings.init.model is not None:
+        return found | inputs.of_model(settings.init.model)
+    return found | (inputs.of_file(settings.cmvn) if settings.cmvn else {})
 
 
 def _pack(trainer: "Trainer", packed: "Packed") -> None:

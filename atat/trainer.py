@@ -114,8 +114,6 @@ class Trainer:
         )
         with bar, self._listening():
             try:
-                # Made up for where a run was killed between a step and its validation.
-                self._validate_if_due()
                 self._loop(iter(loader), bar)
             finally:
                 if self._board is not None:

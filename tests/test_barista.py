@@ -187,11 +187,11 @@ def test_a_wrong_corpus_folder_says_where_the_right_one_is(local: Any, tmp_path:
     corpus = small_corpus(tmp_path / "clones" / "corpus", {})
     find = local("picovoice").corpus_folder
     assert find(corpus) == corpus
-    with pytest.raises(InputError, match=f"one folder further down: --corpus {corpus}"):
+    with pytest.raises(InputError, match=f"further down: --corpus {corpus}"):
         find(corpus.parent)
-    with pytest.raises(InputError, match=f"give its root: --corpus {corpus}"):
+    with pytest.raises(InputError, match=f"some levels up: --corpus {corpus}"):
         find(corpus / "data" / "speech")
-    with pytest.raises(InputError, match="git clone https://github.com/Picovoice"):
+    with pytest.raises(InputError, match="Get it from https://github.com/Picovoice"):
         find(tmp_path / "nothing")
 
 
@@ -244,6 +244,35 @@ def test_text_of_train_and_dev_is_disjoint_and_repeatable(
     spoken = kaldi.load(tmp_path / "one" / "tts_barista" / "train")
     voices = kaldi.read_table(tmp_path / "one" / "tts_barista" / "train" / "spk2voice")
     assert {one.speaker for one in spoken} == set(voices)
+
+
+def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
+    local: Any, tmp_path: Path
+) -> None:
+    def speak(pitch: float) -> None:
+        audio.save(wav, np.sin(pitch * np.arange(8000, dtype=np.float32)))
+
+    wav, rooms = tmp_path / "a-1.wav", tmp_path / "wavs" / "a" / "a-1.wav"
+    speak(0.1)
+    one = kaldi.Utterance(id="a-1", speaker="a", wav=str(wav), text="latte")
+    kaldi.write(tmp_path / "clean", [one])
+    arguments = ["--data", str(tmp_path / "clean"), "--out", str(tmp_path / "rooms"),
+                 "--wavs", str(tmp_path / "wavs")]
+    add_rooms = local("add_rooms").main
+    add_rooms(arguments)
+    first, written = rooms.read_bytes(), rooms.stat().st_mtime_ns
+    add_rooms(arguments)
+    assert rooms.stat().st_mtime_ns == written
+    add_rooms([*arguments, "--seed", "2"])
+    second = rooms.read_bytes()
+    speak(0.3)
+    add_rooms([*arguments, "--seed", "2"])
+    assert len({first, second, rooms.read_bytes()}) == 3
+    add_rooms(arguments)
+    speak(0.1)
+    add_rooms(arguments)
+    assert rooms.read_bytes() == first
+    assert [one.text for one in kaldi.load(tmp_path / "rooms")] == ["latte"]
 
 
 def test_human_speech_gets_plain_text_and_speakers_of_its_own(

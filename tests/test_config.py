@@ -55,6 +55,11 @@ def test_written_is_read(tmp_path):
         ("train: [{data: a}]", r"key `train\[0\].task` is missing"),
         ("augment: {speeds: [0.9]}", "set `features: wav`"),
         ("model: {audio_encoder: {kind: espnet}}", "needs espnet_name"),
+        ("model: {width: 100, decoder: {heads: 3}}", r"width is 100; .*decoder.heads"),
+        ("model: {decoder: {dropout: 1.0}}", "dropout is 1.0; expected at least 0 and below 1"),
+        ("optim: {label_smoothing: -0.1}", "label_smoothing is -0.1"),
+        ("mask_words: 7", "mask_words is 7.0; expected above 0, at most 1"),
+        ("workers: -2", "workers is -2; expected at least 0"),
         ("steps: [", "conf.yaml:.*not valid YAML"),
     ],
 )

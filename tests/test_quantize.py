@@ -76,6 +76,11 @@ def test_quantised_written_read_and_understood_alike(folder, tmp_path):
 def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="the model itself"):
         quantize.main(["--model", str(folder), "--out", str(folder)])
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "checkpoint.pt").write_text("dear")
+    with pytest.raises(InputError, match="holds more than a packed model"):
+        quantize.main(["--model", str(folder), "--out", str(tmp_path / "training")])
+    assert (tmp_path / "training" / "checkpoint.pt").read_text() == "dear"
     quantize.quantize(folder, tmp_path / "int8")
     with pytest.raises(InputError, match="8 bits already"):
         quantize.quantize(tmp_path / "int8", tmp_path / "twice")

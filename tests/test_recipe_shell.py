@@ -129,6 +129,15 @@ def test_wrong_options_are_refused(run: Run, arguments: list[str], message: str)
     assert "===" not in result.stdout
 
 
+@pytest.mark.parametrize(("visible", "gpus"), [("", 0), ("-1", 0), ("0,1", 2), ("3,-1,4", 1)])
+def test_gpus_are_those_that_cuda_would_see(
+    run: Run, monkeypatch: pytest.MonkeyPatch, visible: str, gpus: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    result = run("--ngpu", "1000")
+    assert f"--ngpu 1000, but {gpus} GPUs" in result.stderr
+
+
 def test_templates_are_filled_with_whatever_a_path_holds(run: Run, folder: Path) -> None:
     recipe = folder / "toy" / "run.sh"
     recipe.write_text(recipe.read_text().replace(

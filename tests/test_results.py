@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,19 +148,23 @@ def test_folds_are_one_test_set() -> None:
         for fold in range(3):
             make_data(f"data/fold{fold}", UTTERANCES[fold::3])
             decode(f"exp/cv/seed{seed}/fold{fold}", wrong=fold * seed, data=f"data/fold{fold}")
-    row = {"name": "CV", "decoded": "exp/cv/seed{seed}/fold*/decode_test", "pool": True}
+    row = {"name": "CV", "decoded": "exp/cv/seed{seed}/fold*/decode_test", "pool": 3}
     text = write(table([row], data="data/fold*"))
     assert cells(text, "CV")[1:3] == ["24", "2 x 3 folds"]
     assert cells(text, "CV")[3].startswith("81.25 ± 8.84 [")  # 21 and 18 of 24
     Path("exp/cv/seed2/fold1/decode_test/hyp").unlink()
     assert cells(write(table([row])), "CV")[3] == "not run", "part of the folds is another test"
+    shutil.rmtree("exp/cv/seed2/fold1")
+    assert cells(write(table([row])), "CV")[3] == "not run", "also where the rest was never begun"
+    with pytest.raises(InputError, match="3 folds, expected 2"):
+        write(table([{**row, "pool": 2}]))
 
 
 def test_the_spread_of_a_single_cross_validation_is_that_of_its_folds() -> None:
     for fold in range(3):
         make_data(f"data/fold{fold}", UTTERANCES[fold::3])
         decode(f"exp/cv/fold{fold}", wrong=fold, data=f"data/fold{fold}")
-    row = {"name": "CV", "decoded": "exp/cv/fold*/decode_test", "pool": True}
+    row = {"name": "CV", "decoded": "exp/cv/fold*/decode_test", "pool": 3}
     text = write(table([row], data="data/fold*"))
     assert cells(text, "CV")[1:3] == ["24", "1 x 3 folds"]
     assert cells(text, "CV")[3].startswith("87.50 ± 12.50 [")  # 8, 7 and 6 of 8 each
@@ -168,7 +173,7 @@ def test_the_spread_of_a_single_cross_validation_is_that_of_its_folds() -> None:
 def test_folds_must_not_share_utterances() -> None:
     for fold in range(2):
         decode(f"exp/cv/fold{fold}", wrong=0)
-    row = {"name": "CV", "decoded": "exp/cv/fold*/decode_test", "pool": True}
+    row = {"name": "CV", "decoded": "exp/cv/fold*/decode_test", "pool": 2}
     with pytest.raises(InputError, match="spk0-00 stands in another fold"):
         write(table([row]))
 

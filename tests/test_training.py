@@ -6,6 +6,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +106,22 @@ def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers, se
     assert_same(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
 
 
+def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_path):
+    """A scheduler sends SIGTERM to every process, the workers that prepare batches included."""
+    config.save(tmp_path / "conf.yaml", settings(corpus, steps=5000, workers=2))
+    command = [sys.executable, "-m", "atat.train", "--config", str(tmp_path / "conf.yaml")]
+    with subprocess.Popen([*command, "--out", str(tmp_path / "exp")], start_new_session=True,
+                          stderr=subprocess.PIPE, text=True) as job:
+        log = tmp_path / "exp" / "train.log"
+        while not (log.is_file() and " step " in log.read_text()):
+            assert job.poll() is None, job.stderr.read()
+            time.sleep(0.05)
+        os.killpg(job.pid, signal.SIGTERM)
+        _, errors = job.communicate()
+    assert job.returncode == 130 and "DataLoader" not in errors
+    assert checkpoint.found(tmp_path / "exp")
+
+
 def test_cutting_a_step_into_more_batches_changes_nothing(corpus, tmp_path):
     # With a small eps Adam would blow rounding errors of zero gradients up to its full step.
     optim = OptimSettings(schedule="constant", peak=1e-2, warmup=1, eps=1e-2)
@@ -180,6 +199,9 @@ def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
     train(run, tmp_path / "exp")
     other = Tokenizer.train(["play stop the song"] * 9, ["[IN:PLAY", "[IN:STOP", "[SL:THING"], 300)
     other.save(tmp_path / "tokenizer")
+    with pytest.raises(InputError, match="tokenizer.json was another when this training began"):
+        train(run, tmp_path / "exp")
+    (tmp_path / "exp" / "inputs.json").unlink()  # as in runs of before it was written
     with pytest.raises(InputError, match="checkpoint-00000004.pt: made with another vocabulary"):
         train(run, tmp_path / "exp")
 
@@ -375,6 +397,27 @@ def test_the_command_line_trains_and_finished_runs_return_at_once(corpus, tmp_pa
         train_cli.main([*arguments, "--seed", "5"])
 
 
+@pytest.mark.parametrize(("option", "value"), [("--beam", "0"), ("--nbest", "0")])
+def test_no_decoding_begins_with_options_that_cannot_work(trained, tmp_path, option, value):
+    arguments = ["--model", str(trained), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    with pytest.raises(InputError, match=f"{option} is 0; expected 1 or more"):
+        decode.main([*arguments, option, value])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("shape", "message"), [
+    ((30, 40), "features of 40 mel bins, the model expects 16"),
+    ((0, 16), "shorter than one frame"),
+])
+def test_features_the_model_cannot_read_are_named(trained, tmp_path, shape, message):
+    ark.write_matrix(tmp_path / "odd.ark", np.zeros(shape, np.float32))
+    kaldi.write(tmp_path / "odd", [
+        kaldi.Utterance(id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30)])
+    arguments = ["--model", str(trained), "--data", str(tmp_path / "odd"), "--task", "slu"]
+    with pytest.raises(InputError, match=f"utterance a-1 .*{message}"):
+        decode.main([*arguments, "--out", str(tmp_path / "out")])
+
+
 @pytest.fixture
 def own_corpus(corpus, tmp_path):
     """The corpus in a place where a test may change it."""
@@ -390,6 +433,12 @@ def test_a_run_notices_that_its_data_is_no_longer_the_same(own_corpus, tmp_path,
     with pytest.raises(InputError, match="train/text was another when this training began"):
         train_cli.main(arguments)
     (own_corpus / "train" / "text").write_text(text)
+    tokenizer = Path(settings(own_corpus).tokenizer) / "tokenizer.json"
+    about = tokenizer.read_text()
+    tokenizer.write_text(about + " ")
+    with pytest.raises(InputError, match="tokenizer.json was another"):
+        train_cli.main(arguments)
+    tokenizer.write_text(about)
     shutil.rmtree(own_corpus / "dev")
     train_cli.main(arguments)  # a finished run outlives its data
     assert "finished before" in capsys.readouterr().out

@@ -198,10 +198,14 @@ print_help() {
 
 # How many GPUs torch would see.
 count_gpus() {
-  local devices
+  local devices count
   if [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
     IFS=, read -r -a devices <<<"$CUDA_VISIBLE_DEVICES"
-    echo "${#devices[@]}"
+    # A negative entry ends the list: -1 hides all.
+    for ((count = 0; count < ${#devices[@]}; count++)); do
+      [[ ${devices[count]} != -* ]] || break
+    done
+    echo "$count"
   else
     { nvidia-smi --list-gpus 2>/dev/null || true; } | grep -c '^GPU' || true
   fi
@@ -216,10 +220,11 @@ number_option nj "$cores" "processes at a time where the work is shared out"
 number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
 path_option exp "exp" "folder of trained models and what they decode"
 
-# queue MODULE ARGUMENTS: remember to run a Python module, on the GPUs of --ngpu or on the CPU.
+# queue MODULE ARGUMENTS: remember to run a Python module, on the GPUs of --ngpu or on the CPU. Only
+# trainings of atat.train share themselves out over several GPUs.
 queue() {
   local launcher=(python -m) line
-  if ((ngpu > 1)); then
+  if ((ngpu > 1)) && [ "$1" = atat.train ]; then
     launcher=(python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module)
   fi
   printf -v line '%q ' "${launcher[@]}" "$@"

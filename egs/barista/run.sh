@@ -42,9 +42,17 @@ train() {
     ${2:+--init "$exp/$2/model"}
 }
 
+# decode MODEL SET NAME [TASK]: as it comes, and so that only well-formed trees come out.
 decode() {
-  python -m atat.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" --well_formed \
+  python -m atat.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" \
     --out "$exp/$1/decode_$3"
+  python -m atat.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" --well_formed \
+    --out "$exp/$1/decode_$3_well_formed"
+}
+
+score() {
+  python -m atat.score --data "data/$2" --decoded "$exp/$1/decode_$3"
+  python -m atat.score --data "data/$2" --decoded "$exp/$1/decode_$3_well_formed"
 }
 
 if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other commands"; then
@@ -129,14 +137,12 @@ fi
 
 if stage 9 "Score and write the table"; then
   for name in "${tests[@]}"; do
-    for model in zeroshot replay tts pocketsphinx_grammar; do
-      python -m atat.score --data "data/${name}_trimmed" --decoded "$exp/$model/decode_$name" --task slu
-    done
+    for model in zeroshot replay tts; do score "$model" "${name}_trimmed" "$name"; done
+    python -m atat.score --data "data/${name}_trimmed" --task slu \
+      --decoded "$exp/pocketsphinx_grammar/decode_$name"
   done
-  for ((fold = 0; fold < folds; fold++)); do
-    python -m atat.score --data "data/folds/$fold/test" --decoded "$exp/folds/$fold/decode_real"
-  done
-  python -m atat.score --data data/real_heard --decoded "$exp/zeroshot/decode_heard"
+  for ((fold = 0; fold < folds; fold++)); do score "folds/$fold" "folds/$fold/test" real; done
+  score zeroshot real_heard heard
   fill conf/results.yaml "$exp/results.yaml" exp "$exp" folds "$folds"
   python -m atat.results --config "$exp/results.yaml" --out "$results"
 fi

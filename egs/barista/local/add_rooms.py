@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import shutil
 import zlib
 from dataclasses import replace
@@ -23,8 +24,10 @@ import numpy as np
 
 from atat import audio, augment, cli, kaldi, parallel
 from atat.errors import InputError
+from atat.files import read_lines
 from atat.kaldi import Utterance
 
+VERSION = 1  # counts up whenever the same draw sounds different
 SPEEDS = (0.9, 1.0, 1.1)  # of Ko et al., 2015
 PADDED, FILTERED, REVERBERATED, NOISY = 0.4, 0.8, 0.7, 0.7  # share of the utterances
 LEAD, TAIL = 1.2, 2.5  # s without speech, at most
@@ -55,16 +58,46 @@ def heard(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return samples / max(1.0, float(np.abs(samples).max(initial=0.0)))
 
 
-def write_chunk(chunk: list[tuple[Utterance, Path]], seed: int) -> int:
-    """Write the audio of some utterances that is not there yet; how many they are."""
+def fingerprint(utterance: Utterance, seed: int) -> str:
+    """What the audio in a room is made from: the clean audio, the draw and what can be drawn."""
+    there = Path(str(utterance.wav)).stat()
+    source = (utterance.wav, utterance.start, utterance.end, there.st_size, there.st_mtime_ns)
+    drawn = (seed, SPEEDS, PADDED, FILTERED, REVERBERATED, NOISY, LEAD, TAIL, SNR)
+    return hashlib.sha1(repr((VERSION, utterance.id, source, drawn)).encode()).hexdigest()[:16]
+
+
+def write_chunk(chunk: list[tuple[Utterance, Path]], seed: int) -> list[Path]:
+    """Write the audio of some utterances; the files written."""
     for utterance, path in chunk:
-        if path.is_file():
-            continue
         rng = np.random.default_rng([seed, zlib.crc32(utterance.id.encode())])
         samples = audio.load(str(utterance.wav), utterance.start, utterance.end, resample=True)
         around = [round(seconds * audio.SAMPLE_RATE) for seconds in padding(utterance.id, seed)]
         audio.save(path, heard(np.pad(samples, around), rng))
-    return len(chunk)
+    return [path for _, path in chunk]
+
+
+def write_missing(jobs: list[tuple[Utterance, Path]], options: argparse.Namespace) -> None:
+    """Write the audio that is not there yet or was made from something else; `made` notes it."""
+    from tqdm import tqdm
+
+    options.wavs.mkdir(parents=True, exist_ok=True)
+    journal = options.wavs / "made"
+    lines = read_lines(journal) if journal.exists() else []
+    made = dict(line.rsplit(" ", 1) for line in lines if " " in line)
+    wanted = {path: fingerprint(utterance, options.seed) for utterance, path in jobs}
+    missing = [(utterance, path) for utterance, path in jobs
+               if made.get(str(path)) != wanted[path] or not path.is_file()]
+    chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
+    work = functools.partial(write_chunk, seed=options.seed)
+    with (
+        open(journal, "a", encoding="utf-8") as stream,
+        tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="utt",
+             desc=f"rooms {options.data.name}") as bar,
+    ):
+        for written in parallel.run(work, chunks, options.nj):
+            stream.writelines(f"{path} {wanted[path]}\n" for path in written)
+            stream.flush()
+            bar.update(len(written))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -81,18 +114,12 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.out.resolve() == options.data.resolve():
         raise InputError(f"--out {options.out} is the data dir itself; name another one")
-    from tqdm import tqdm
-
     utterances = kaldi.load(options.data)
     if any(utterance.wav is None for utterance in utterances):
         raise InputError(f"{options.data}: no wav.scp; rooms are added to audio")
     paths = [options.wavs.resolve() / u.speaker / f"{u.id}.wav" for u in utterances]
     jobs = list(zip(utterances, paths))
-    chunks = [jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK)]
-    work = functools.partial(write_chunk, seed=options.seed)
-    with tqdm(total=len(jobs), unit="utt", desc=f"rooms {options.data.name}") as bar:
-        for count in parallel.run(work, chunks, options.nj):
-            bar.update(count)
+    write_missing(jobs, options)
     kaldi.write(
         options.out,
         [

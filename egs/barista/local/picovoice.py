@@ -18,7 +18,7 @@ from typing import Any
 from order_grammar import Grammar, Order
 
 from atat import audio
-from atat.corpus import Findings
+from atat.corpus import Findings, root
 from atat.errors import InputError
 from atat.files import read_lines
 
@@ -32,26 +32,8 @@ NOISE = Path("data/noise")
 
 def corpus_folder(folder: str | Path) -> Path:
     """Check that a folder is the root of a clone; InputError says what to clone or where it is."""
-    folder = Path(folder)
-    if (folder / LABELS).is_file():
-        return folder.resolve()
-    for candidate in [*folder.resolve().parents][:3]:
-        if (candidate / LABELS).is_file():
-            raise InputError(f"{folder}: lies inside the corpus; give its root: "
-                             f"--corpus {candidate}")
-    for found in sorted(folder.glob(f"*/{LABELS}")):
-        root = found.parents[len(LABELS.parts) - 1]
-        raise InputError(f"{folder}: the corpus is one folder further down: --corpus {root}")
-    if not folder.exists():
-        seen = "no such folder"
-    else:
-        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        seen = "it holds " + (", ".join(names[:8]) + ("…" if names[8:] else "") if names
-                              else "nothing")
-    raise InputError(
-        f"{folder}: expected a clone of the speech-to-intent benchmark (with {LABELS}), {seen}; "
-        f"make one with: git clone {REPOSITORY} {folder if seen == 'no such folder' else 'DIR'}"
-    )
+    return root(folder, [str(LABELS)], name="a clone of Picovoice's speech-to-intent benchmark",
+                source=REPOSITORY)
 
 
 def read_labels(corpus: Path, grammar: Grammar, findings: Findings) -> dict[str, Order]:

@@ -12,7 +12,6 @@ of them is tested on. `text` is normalised, `text.raw` is not.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from atat import audio, cli, kaldi
 from atat.errors import InputError
 from atat.files import read_lines
+from atat.folds import is_dev
 from atat.normalize import normalize
 
 SPEECHOCEAN = "https://www.openslr.org/101"
@@ -102,12 +102,6 @@ def usable(recordings: Iterable[Recording], max_lost: float) -> list[tuple[Recor
         raise InputError(f"{len(lost)} of {len(good) + len(lost)} recordings cannot be used, more "
                          f"than --max_lost {max_lost:g}; the first: {lost[0]}")
     return good
-
-
-def is_dev(speaker: str, share: float) -> bool:
-    """Whether a speaker is one of the share kept for the dev set; depends on the name only."""
-    digest = hashlib.sha256(f"dev {speaker}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def write(folder: Path, recordings: list[tuple[Recording, float]]) -> None:
