@@ -47,8 +47,10 @@ def test_every_configuration_builds_a_model(path):
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=name_of)
-def test_every_table_is_read(path):
-    assert config.load(path, Report).tables
+def test_every_table_is_read(path, tmp_path):
+    filled = tmp_path / path.name
+    filled.write_text(path.read_text().replace("{folds}", "5"))  # by the recipe
+    assert config.load(filled, Report).tables
 
 
 def test_the_papers_sizes_train_a_step_and_decode(tmp_path):
