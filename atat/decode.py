@@ -1,4 +1,4 @@
-"""Decode a data dir with a packed model: hypotheses and n-best lists, batched.
+"""Decode a data dir with a packed model: hypotheses and n-best lists, batched, on all cores.
 
     python -m atat.decode --model exp/pretrain/model --data data/test --task slu \\
         --out exp/pretrain/decode_test
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,7 @@ from atat.provenance import provenance
 from atat.tasks import TASKS
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from atat.recognizer import Recognition, Recognizer
+    from atat.recognizer import Recognizer
 
 PARTIAL = "nbest.partial.jsonl"
 
@@ -68,11 +65,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--device", default="auto", help="cpu, cuda, or auto: cuda where there is one"
     )
+    parser.add_argument(
+        "--nj",
+        type=int,
+        help="processes on a CPU, each on one core (as OMP_NUM_THREADS says); a GPU has one",
+    )
     options = parser.parse_args(argv)
     if options.max_length < (3 if options.well_formed else 1):
         raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
-    for name in ("beam", "nbest", "max_frames", "max_tokens"):
-        if getattr(options, name) < 1:
+    for name in ("beam", "nbest", "max_frames", "max_tokens", "nj"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
             raise InputError(f"--{name} is {getattr(options, name)}; expected 1 or more")
     if is_finished(options):
         print(f"{options.out}: finished before; remove the folder to decode anew")
@@ -99,15 +101,17 @@ def _inputs(options: argparse.Namespace) -> dict[str, str]:
 
 def decode(options: argparse.Namespace) -> None:
     """Decode and write `hyp`, `nbest.jsonl` and `decode.json`."""
+    import torch
+
     from atat.recognizer import Recognizer
     from atat.search import SearchOptions
-
-    import torch
 
     made_from = _inputs(options)  # before they are read
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    # As torch would use threads, which is what OMP_NUM_THREADS limits.
+    nj = 1 if device != "cpu" else options.nj or torch.get_num_threads()
     recognizer = Recognizer.load(
         options.model,
         device=device,
@@ -125,7 +129,7 @@ def decode(options: argparse.Namespace) -> None:
     utterances = kaldi.load(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     done, seconds = _read_partial(options, made_from)
-    seconds += _decode_rest(recognizer, utterances, done, seconds, options)
+    seconds += _decode_rest(recognizer, utterances, done, seconds, options, nj)
     _write(done, utterances, seconds, options, made_from)
 
 
@@ -135,15 +139,16 @@ def _decode_rest(
     done: dict[str, Any],
     before: float,
     options: argparse.Namespace,
+    nj: int,
 ) -> float:
     """Decode what is not done yet, appending to the partial file; the seconds it took."""
     from tqdm import tqdm
 
+    from atat.decode_batches import DecodeBatches, decoded as decoded_entries
+
+    budget = options.max_frames if TASKS[options.task].source == "audio" else options.max_tokens
     left = [utterance for utterance in utterances if utterance.id not in done]
-    if TASKS[options.task].source == "audio":
-        batches = _audio_batches(recognizer, left, options.max_frames)
-    else:
-        batches = _text_batches(recognizer, left, options.max_tokens, options.data)
+    batches = DecodeBatches(recognizer, options.task, left, budget)
     start = time.monotonic()
     with (
         open(options.out / PARTIAL, "a", encoding="utf-8") as stream,
@@ -151,88 +156,22 @@ def _decode_rest(
             total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
         ) as bar,
     ):
-        for names, sources in batches:
-            for name, found in zip(names, recognizer.recognize(sources, options.task)):
-                done[name] = _entry(name, found)
-                done[name]["seconds"] = before + time.monotonic() - start
-                stream.write(json.dumps(done[name]) + "\n")
+        for entries in decoded_entries(batches, nj):
+            for entry in entries:
+                entry["seconds"] = before + time.monotonic() - start
+                done[entry["utt"]] = entry
+                stream.write(json.dumps(entry) + "\n")
             stream.flush()
-            bar.update(len(names))
+            bar.update(len(entries))
     return time.monotonic() - start
 
 
-def _entry(name: str, found: "Recognition") -> dict[str, Any]:
-    nbest = [{"text": o.text, "score": o.score, "length": o.length} for o in found.nbest]
-    return {"utt": name, "nbest": nbest}
-
-
-def _audio_batches(
-    recognizer: "Recognizer", utterances: list[Utterance], budget: int
-) -> Iterator[tuple[list[str], list["np.ndarray"]]]:
-    """Batches of similar length; features from feats.scp, or made from the waveform."""
-    ordered = sorted(utterances, key=lambda u: u.num_frames or (u.duration or 0) * 100)
-    yield from _cut(((u.id, _features(recognizer, u)) for u in ordered), budget)
-
-
-def _features(recognizer: "Recognizer", utterance: Utterance) -> "np.ndarray":
-    from atat import ark, audio
-
-    if utterance.feats is not None:
-        features = ark.read(utterance.feats)
-    elif utterance.wav is not None:
-        features = recognizer.features(audio.load(utterance.wav, utterance.start, utterance.end))
-    else:
-        raise InputError(
-            f"utterance {utterance.id} has neither features (feats.scp) nor audio (wav.scp)"
-        )
-    if len(features) == 0:
-        raise InputError(
-            f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
-            "(python -m atat.datadir repair)"
-        )
-    if features.shape[1] != recognizer.mel_bins:
-        raise InputError(
-            f"utterance {utterance.id} has features of {features.shape[1]} mel bins, the model "
-            f"expects {recognizer.mel_bins}; make them with: python -m atat.features --num_mels "
-            f"{recognizer.mel_bins}"
-        )
-    return features
-
-
-def _text_batches(
-    recognizer: "Recognizer", utterances: list[Utterance], budget: int, data: Path
-) -> Iterator[tuple[list[str], list["np.ndarray"]]]:
-    without = [utterance.id for utterance in utterances if utterance.text is None]
-    if without:
-        raise InputError(f"{data}/text: no line for {without[0]} ({len(without)} in all)")
-    sources = [(u.id, recognizer.text_source(u.text or "")) for u in utterances]
-    yield from _cut(iter(sorted(sources, key=lambda item: len(item[1]))), budget)
-
-
-def _cut(
-    items: Iterator[tuple[str, "np.ndarray"]], budget: int
-) -> Iterator[tuple[list[str], list["np.ndarray"]]]:
-    """Cut a stream that grows in length into batches under a budget of padded length."""
-    names: list[str] = []
-    sources: list[np.ndarray] = []
-    longest = 0
-    for name, source in items:
-        if names and (len(names) + 1) * max(longest, len(source)) > budget:
-            yield names, sources
-            names, sources, longest = [], [], 0
-        names.append(name)
-        sources.append(source)
-        longest = max(longest, len(source))
-    if names:
-        yield names, sources
-
-
 def _named(options: argparse.Namespace) -> dict[str, Any]:
-    """The options as JSON values; --device is left out: it does not change what comes out."""
+    """The options as JSON values, without those that do not change what comes out."""
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(options).items()
-        if name != "device"
+        if name not in ("device", "nj")
     }
 
 

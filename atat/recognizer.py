@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from atat import semantics
 from atat.constraint import TreeConstraint, WordConstraint
 from atat.errors import InputError
 from atat.generate import generate
+from atat.inference import for_inference
 from atat.lfb import lfb
 from atat.normalize import normalize
-from atat.precision import hold_in_bf16
 from atat.search import SearchOptions
 from atat.semantics import Tree
 from atat.tasks import TASKS, task as find_task
@@ -81,13 +81,11 @@ class Recognizer:
     ) -> None:
         """well_formed: only trees come out; any_pair: also parent-child pairs never trained.
 
-        precision: fp32, or bf16, which rounds the weights of `packed` in place.
+        precision: fp32 or bf16. `packed` stays as it is.
         """
-        self.packed = packed
+        self.packed = replace(packed, model=for_inference(packed.model, precision))
         self.options = options
         self.precision = precision
-        if precision == "bf16":
-            hold_in_bf16(packed.model)
         self.device = next(packed.model.parameters()).device
         pairs = None if any_pair else packed.pairs
         if well_formed and pairs is not None and not pairs:

@@ -121,7 +121,7 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.outer(self.dropout(F.relu(self.inner(x))))
+        return self.outer(self.dropout(F.relu(self.inner(x), inplace=True)))
 
 
 class EncoderLayer(nn.Module):

@@ -17,7 +17,7 @@ from atat.ctc import CharacterUnits, PieceUnits, frames_needed
 from atat.dropout import Dropout
 from atat.loss import correct_tokens, cross_entropy_sum
 from atat.model import Atat, build_model
-from atat.precision import hold_in_bf16
+from atat.inference import for_inference
 from atat.settings import AudioEncoderSettings, TextEncoderSettings
 
 
@@ -228,10 +228,26 @@ def test_weights_held_in_bf16_give_what_autocast_gives(model, tokenizer):
         exact = float(model.losses(batch)["ce"])
         with torch.autocast("cpu", torch.bfloat16):
             before = float(model.losses(batch)["ce"])
-            after = float(hold_in_bf16(model).losses(batch)["ce"])
-    assert model.decoder.embedding.base.dtype == torch.bfloat16
+            after = float(for_inference(model, "bf16").losses(batch)["ce"])
     assert after == pytest.approx(before, rel=0.005)
     assert after == pytest.approx(exact, rel=0.02)
+
+
+def test_a_model_made_ready_for_inference_is_the_same_and_leaves_the_other_alone(model, tokenizer):
+    batch = collate(examples(tokenizer, [40, 64, 90]))
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with torch.no_grad():
+        before = model.losses(batch)
+        for precision in ("bf16", "fp32"):
+            ready = for_inference(model, precision)
+        after = ready.losses(batch)
+    for term, loss in before.items():
+        assert float(after[term]) == pytest.approx(float(loss), rel=1e-5)
+    assert {name: weight.dtype for name, weight in model.state_dict().items()} == {
+        name: weight.dtype for name, weight in weights.items()
+    }
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
+    assert not any(isinstance(module, torch.nn.Linear) for module in ready.modules())
 
 
 def test_loss_without_smoothing_is_the_log_likelihood():

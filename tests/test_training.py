@@ -191,6 +191,41 @@ def test_interrupted_decoding_goes_on_where_it_stopped(corpus, trained, tmp_path
         ).read_bytes()
 
 
+def test_processes_decode_as_one_does_and_hand_errors_over(
+    corpus, trained, tmp_path, monkeypatch, capsys
+):
+    arguments = ["--model", str(trained), "--data", str(corpus / "dev"), "--max_frames", "400"]
+    for nj in ("1", "2"):
+        decode.main([*arguments, "--out", str(tmp_path / nj), "--nj", nj])
+    for name in ("hyp", "nbest.jsonl"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    decode.main([*arguments, "--out", str(tmp_path / "1"), "--nj", "2"])
+    assert "finished before" in capsys.readouterr().out
+
+    def broken(self, sources, task):
+        raise InputError("no such thing")
+
+    monkeypatch.setattr(Recognizer, "recognize", broken)
+    with pytest.raises(InputError, match="^no such thing$"):
+        decode.main([*arguments, "--out", str(tmp_path / "broken"), "--nj", "2"])
+
+
+def test_batches_hold_every_utterance_once_within_the_budget():
+    from atat.decode_batches import Item, cut
+    from atat.kaldi import Utterance
+
+    rng = np.random.default_rng(0)
+    for count in (0, 1, 7, 40, 300):
+        lengths = sorted(int(n) for n in rng.integers(1, 600, count))
+        items = [Item(Utterance(f"u{i:03d}", "s"), n) for i, n in enumerate(lengths)]
+        for small in (False, True):
+            batches = cut(items, 4000, small=small)
+            assert [item for batch in batches for item in batch] == items
+            assert all(len(b) * b[-1].length <= 4000 for b in batches)
+            if small:
+                assert all(len(batch) <= max(8, -(-count // 16)) for batch in batches)
+
+
 def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
     from atat.tokenizer import Tokenizer
 

@@ -45,9 +45,9 @@ train() {
 # decode MODEL SET NAME [TASK]: as it comes, and so that only well-formed trees come out.
 decode() {
   python -m atat.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" \
-    --out "$exp/$1/decode_$3"
+    --nj "$nj" --out "$exp/$1/decode_$3"
   python -m atat.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" --well_formed \
-    --out "$exp/$1/decode_$3_well_formed"
+    --nj "$nj" --out "$exp/$1/decode_$3_well_formed"
 }
 
 score() {

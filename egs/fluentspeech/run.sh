@@ -91,7 +91,7 @@ decode() {
   for name in "${tests[@]}"; do
     # A model that learned nothing writes and writes.
     python -m atat.decode --model "$3/model" --data "$data/$name" --out "$3/decode_$name" \
-      ${mini:+--max_length 40}
+      --nj "$nj" ${mini:+--max_length 40}
   done
 }
 

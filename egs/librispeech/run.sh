@@ -109,7 +109,7 @@ if stage 8 "Decode dev and test"; then
   for model in $models; do
     for folder in ${tested[@]+"${tested[@]}"}; do
       python -m atat.decode --model "$exp/$name/$model/model" --data "$folder" --task asr \
-        --out "$exp/$name/$model/decode_${folder##*/}"
+        --nj "$nj" --out "$exp/$name/$model/decode_${folder##*/}"
     done
   done
 fi

@@ -120,7 +120,7 @@ if stage 8 "Decode the dev sets"; then
   for line in "${decodings[@]}"; do
     read -r model task <<<"$line"
     python -m atat.decode --model "$exp/$model/model" --data "$data/dev_$task" --task "$task" \
-      --out "$exp/$model/decode_$task"
+      --nj "$nj" --out "$exp/$model/decode_$task"
   done
 fi
 

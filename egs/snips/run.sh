@@ -87,7 +87,7 @@ train() {
 decode() {
   # A model that learned nothing writes and writes.
   python -m atat.decode --model "$4/model" --data "$2/test" --out "$4/decode_test" \
-    ${mini:+--max_length 40}
+    --nj "$nj" ${mini:+--max_length 40}
 }
 
 score() {

@@ -79,7 +79,7 @@ each_decoding() {
 
 decode() {
   python -m atat.decode --model "$1/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
-    --out "$1/decode_$2_$3${4:+_$4}"
+    --nj "$nj" --out "$1/decode_$2_$3${4:+_$4}"
 }
 
 # table_of EXPERIMENT: RESULTS.md for the main one, RESULTS.NAME.md beside it for the others.

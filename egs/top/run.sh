@@ -131,7 +131,7 @@ each_decoding() {
 
 decode() {
   python -m atat.decode --model "$exp/$1/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
-    --out "$exp/$1/decode_$2_$3${4:+_$4}"
+    --nj "$nj" --out "$exp/$1/decode_$2_$3${4:+_$4}"
 }
 
 score() {

@@ -16,7 +16,7 @@ from atat.decoder import Decoder
 from atat.decoder_state import DecoderState
 from atat.generate import encode_by_length
 from atat.loss import cross_entropy_sum
-from atat.precision import hold_in_bf16
+from atat.inference import for_inference
 from atat.search import SearchOptions, beam_search
 from atat.settings import AudioEncoderSettings, DecoderSettings
 
@@ -66,10 +66,8 @@ class Atat:
 
     def eval(self) -> "Atat":
         """Ready for decoding, as atat.recognizer does it."""
-        for part in (self.encoder, self.decoder):
-            part.eval()
-            if self.precision == "bf16":
-                hold_in_bf16(part)
+        self.encoder = for_inference(self.encoder, self.precision)
+        self.decoder = for_inference(self.decoder, self.precision)
         return self
 
     @contextmanager

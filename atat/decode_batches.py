@@ -1,0 +1,145 @@
+"""What a decoding does, batch by batch: utterances of like length, one process for each core.
+
+A process that decodes uses one core well and two badly: most of its products are small. Which
+utterances are a batch depends on the data alone, so the number of processes changes no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from atat.errors import InputError
+from atat.kaldi import Utterance
+from atat.loader import start_worker
+from atat.tasks import TASKS
+
+if TYPE_CHECKING:
+    from atat.recognizer import Recognition, Recognizer
+
+PARTS = 16  # batches at least, on a CPU: so that several processes have their share
+SMALLEST = 8  # utterances; smaller batches would waste what the parts gain
+
+
+@dataclass(frozen=True)
+class Item:
+    """An utterance and how long its source is, in frames or tokens."""
+
+    utterance: Utterance
+    length: int
+
+
+class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
+    """Item number n is what was understood of batch n: an entry of `nbest.jsonl` each."""
+
+    def __init__(
+        self, recognizer: "Recognizer", task: str, utterances: Sequence[Utterance], budget: int
+    ) -> None:
+        """budget: padded frames or tokens of a batch, at most.
+
+        Raises InputError for a text task when an utterance has no text.
+        """
+        self.recognizer, self.task = recognizer, task
+        self.audio = TASKS[task].source == "audio"
+        items = sorted(map(self._item, utterances), key=lambda item: item.length)
+        self.batches = cut(items, budget, small=recognizer.device.type == "cpu")
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> list[dict[str, Any]] | InputError:
+        """The error is handed over, not raised: a worker's would come wrapped in a traceback."""
+        try:
+            utterances = [item.utterance for item in self.batches[number]]
+            sources = [self._source(utterance) for utterance in utterances]
+            found = self.recognizer.recognize(sources, self.task)
+        except InputError as error:
+            return error
+        return [_entry(u.id, recognition) for u, recognition in zip(utterances, found)]
+
+    def _item(self, utterance: Utterance) -> Item:
+        if self.audio:
+            return Item(utterance, utterance.num_frames or int((utterance.duration or 0) * 100))
+        return Item(utterance, len(self._source(utterance)))
+
+    def _source(self, utterance: Utterance) -> np.ndarray:
+        if self.audio:
+            return _features(self.recognizer, utterance)
+        if utterance.text is None:
+            raise InputError(f"utterance {utterance.id} has no text (no line in `text`)")
+        return self.recognizer.text_source(utterance.text)
+
+
+def cut(items: Sequence[Item], budget: int, *, small: bool) -> list[list[Item]]:
+    """Cut what grows in length into batches under a budget of padded length.
+
+    small: so that there are PARTS batches, unless they would be of fewer than SMALLEST utterances.
+    """
+    if small:
+        size = max(SMALLEST, -(-len(items) // PARTS))
+    batches: list[list[Item]] = []
+    for item in items:
+        full = not batches or (len(batches[-1]) + 1) * max(item.length, 1) > budget
+        if full or (small and len(batches[-1]) >= size):
+            batches.append([item])
+        else:
+            batches[-1].append(item)
+    return batches
+
+
+def decoded(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
+    """The entries of all batches, in the order in which they are finished, by `nj` processes.
+
+    The longest utterances come first: no process is left with a long batch at the end. With one
+    process the work is done in this one. Raises InputError for an utterance that can't be read.
+    """
+    nj = min(nj, len(batches))
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(len(batches) - 1, -1, -1),
+        num_workers=nj if nj > 1 else 0,
+        prefetch_factor=1 if nj > 1 else None,
+        in_order=False,
+        worker_init_fn=start_worker if nj > 1 else None,
+        # The model is handed on as it is: reordered weights can't be sent.
+        multiprocessing_context="fork" if nj > 1 else None,
+    )
+    for entries in loader:
+        if isinstance(entries, InputError):
+            raise entries
+        yield entries
+
+
+def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
+    from atat import ark, audio
+
+    if utterance.feats is not None:
+        features = ark.read(utterance.feats)
+    elif utterance.wav is not None:
+        features = recognizer.features(audio.load(utterance.wav, utterance.start, utterance.end))
+    else:
+        raise InputError(
+            f"utterance {utterance.id} has neither features (feats.scp) nor audio (wav.scp)"
+        )
+    if len(features) == 0:
+        raise InputError(
+            f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
+            "(python -m atat.datadir repair)"
+        )
+    if features.shape[1] != recognizer.mel_bins:
+        raise InputError(
+            f"utterance {utterance.id} has features of {features.shape[1]} mel bins, the model "
+            f"expects {recognizer.mel_bins}; make them with: python -m atat.features --num_mels "
+            f"{recognizer.mel_bins}"
+        )
+    return features
+
+
+def _entry(name: str, found: "Recognition") -> dict[str, Any]:
+    nbest = [{"text": o.text, "score": o.score, "length": o.length} for o in found.nbest]
+    return {"utt": name, "nbest": nbest}
