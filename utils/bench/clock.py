@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import torch
 
-from atat import machine
-
 WARM_UP = 2  # rounds that do not count: in both, torch still asks the system for new memory
 # How torch makes products of float32 unless told otherwise: torch.backends.mkldnn.matmul's setting.
 BY_ITSELF = "none"
@@ -31,24 +29,14 @@ class Timing:
     rounds: int
 
 
-def chosen_products() -> str:
-    """What `atat.machine` tells torch about products of float32 here; nothing is left changed."""
-    machine.choose_products()
-    chosen = torch.backends.mkldnn.matmul.fp32_precision
-    torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
-    return chosen
-
-
-def interleave(
-    systems: Mapping[str, Work], baseline: str, *, rounds: int, device: torch.device
-) -> dict[str, Timing]:
+def interleave(systems: Mapping[str, Work], baseline: str, *, rounds: int) -> dict[str, Timing]:
     """Run every system once a round, in turning order, after some rounds that do not count."""
     names = list(systems)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(WARM_UP + rounds):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
-            elapsed = _time(systems[name], device)
+            elapsed = _time(systems[name])
             if number >= WARM_UP:
                 seconds[name].append(elapsed)
     return {
@@ -61,13 +49,9 @@ def interleave(
     }
 
 
-def _time(work: Work, device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _time(work: Work) -> float:
     start = time.perf_counter()
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
 
@@ -77,18 +61,16 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -
         size *= 4
     a = torch.randn(size, size, device=device, dtype=dtype)
     b = torch.randn(size, size, device=device, dtype=dtype)
+
+    def product() -> None:
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     best = float("inf")
-    for library in {BY_ITSELF, chosen_products()}:
+    chosen = torch.backends.mkldnn.matmul.fp32_precision
+    for library in {BY_ITSELF, chosen}:
         torch.backends.mkldnn.matmul.fp32_precision = library
-        best = min(best, *(_time(lambda: a @ b, device) for _ in range(10)))
-    torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
+        best = min(best, *(_time(product) for _ in range(10)))
+    torch.backends.mkldnn.matmul.fp32_precision = chosen
     return 2 * size**3 / best
-
-
-def flops_of(work: Work) -> int:
-    """Operations of the matrix products, convolutions and attentions of one run, backward too."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()

@@ -40,6 +40,11 @@ def lengths(kind: Kind, count: int, seed: int = 0) -> Tensor:
     return torch.randint(low, high + 1, (count,), generator=generator)
 
 
+def share(frames: Tensor, part: int, parts: int) -> Tensor:
+    """(b,) numbers of the utterances that one of several processes is given: a like share."""
+    return frames.argsort()[part::parts]
+
+
 def features(frames: Tensor, device: torch.device, seed: int = 0) -> Tensor:
     """(B,) lengths -> random LFB (B, T, F), zero beyond them."""
     generator = torch.Generator().manual_seed(seed)

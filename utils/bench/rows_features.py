@@ -37,7 +37,7 @@ def features(rounds: int, device: torch.device) -> Table:
         name: lambda compute=compute: [compute(samples) for samples in audio]
         for name, compute in systems.items()
     }
-    timings = interleave(work, "torchaudio.compliance.kaldi", rounds=rounds, device=device)
+    timings = interleave(work, "torchaudio.compliance.kaldi", rounds=rounds)
     reference = [_torchaudio(samples) for samples in audio[:10]]
     rows = []
     for name, timing in timings.items():
@@ -91,7 +91,7 @@ def arks(rounds: int, device: torch.device) -> Table:
                 "kaldiio": lambda lines=lines: [kaldiio.load_mat(line) for line in lines],
                 "atat": lambda lines=lines: [ark.read(line) for line in lines],
             }
-            for name, timing in interleave(work, "kaldiio", rounds=rounds, device=device).items():
+            for name, timing in interleave(work, "kaldiio", rounds=rounds).items():
                 rows.append([f"{kind}, {name}", seconds_text(timing.seconds),
                              f"{timing.speedup:.2f}", f"{megabytes / timing.seconds:.0f}"])
     note = f"{len(matrices)} matrices of 1 to 16 s, {megabytes:.0f} MB of float32."

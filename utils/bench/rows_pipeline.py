@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from clock import interleave
-from system_atat import Atat
+from remote import once
 from table import Table, seconds_text
 
 from atat import kaldi
@@ -42,7 +42,7 @@ def startup(rounds: int, device: torch.device) -> Table:
             notes.append(f"{name} does not start without further packages.")
         else:
             work[name] = lambda program=program: subprocess.run(program, capture_output=True)
-    timings = interleave(work, "import torch", rounds=rounds, device=device)
+    timings = interleave(work, "import torch", rounds=rounds)
     rows = [[name, seconds_text(timing.seconds), f"{timing.speedup:.1f}"]
             for name, timing in timings.items()]
     return Table("Start-up", " ".join(["A new process each time.", *notes]),
@@ -51,6 +51,19 @@ def startup(rounds: int, device: torch.device) -> Table:
 
 def loading(rounds: int, device: torch.device) -> Table:
     """Training steps fed by two worker processes from arks, against steps on batches at hand."""
+    step, ratio, alone = once(work="loading", device=str(device), rounds=rounds)
+    rows = [["step on batches at hand", seconds_text(step), "1"],
+            ["step with loading, 2 workers", "", f"{ratio:.3f}"],
+            ["making the batches of a step, one process", seconds_text(alone), ""]]
+    note = (f"{LOADED_UTTERANCES} commands in arks, 16 in a step, SpecAugment. Ratio: time of the "
+            "same number of steps with loading / on batches at hand; below 1 is noise.")
+    return Table("Data loading", note, ["", "time", "ratio"], rows)
+
+
+def measure_loading(rounds: int, device: torch.device) -> tuple[float, float, float]:
+    """Seconds of a step on batches at hand, times as long with loading, seconds of making one."""
+    from system_atat import Atat
+
     from atat.loader import step_loader
 
     with tempfile.TemporaryDirectory() as folder:
@@ -77,16 +90,11 @@ def loading(rounds: int, device: torch.device) -> Table:
             if number > 0:  # the first round does not count
                 times.append(at_hand)
                 shares.append(loaded / at_hand)
-        alone = time.perf_counter()
+        start = time.perf_counter()
         for step in range(20):
             batches[step]
-        alone = (time.perf_counter() - alone) / 20
-    rows = [["step on batches at hand", seconds_text(statistics.median(times)), "1"],
-            ["step with loading, 2 workers", "", f"{statistics.median(shares):.3f}"],
-            ["making the batches of a step, one process", seconds_text(alone), ""]]
-    note = (f"{LOADED_UTTERANCES} commands in arks, 16 in a step, SpecAugment. Ratio: time of the "
-            "same number of steps with loading / on batches at hand; below 1 is noise.")
-    return Table("Data loading", note, ["", "time", "ratio"], rows)
+        alone = (time.perf_counter() - start) / 20
+    return statistics.median(times), statistics.median(shares), alone
 
 
 def _step_batches(folder: Path) -> Any:

@@ -17,10 +17,9 @@ import rows_features
 import rows_models
 import rows_pipeline
 import torch
-from clock import BY_ITSELF
 from table import Table, write_page
 
-from atat import cli, machine
+from atat import cli
 from atat.errors import InputError
 
 ROWS = {
@@ -57,9 +56,6 @@ def main() -> None:
     if options.rounds < 1:
         raise InputError(f"--rounds {options.rounds}: expected 1 or more")
     device = torch.device(options.device)
-    machine.tune()
-    # Peers run as they come; system_atat.py sets this for itself.
-    torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
     for name in ROWS if options.device == "cpu" else ON_A_GPU:
         path = options.tables / f"{name}.{options.device}.json"
         if (path.is_file() and name not in options.rows) or (

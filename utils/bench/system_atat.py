@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import inputs
 import torch
-from clock import BY_ITSELF, chosen_products
 from torch import Tensor
 
 from atat.audio_encoder import AudioEncoder
@@ -57,7 +54,6 @@ class Atat:
             front = {"conv_channels": (256, 256), "time_stride": (2, 2), "freq_stride": (2, 2),
                      "time_pool": (1, 1), "freq_pool": (1, 1)}
         self.device, self.precision = device, precision
-        self.products = chosen_products()
         self.encoder = AudioEncoder(AudioEncoderSettings(**front), inputs.WIDTH).to(device)
         self.decoder = Decoder(DecoderSettings(), inputs.WIDTH, inputs.VOCABULARY).to(device)
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
@@ -70,15 +66,6 @@ class Atat:
         self.decoder = for_inference(self.decoder, self.precision)
         return self
 
-    @contextmanager
-    def _products(self) -> Iterator[None]:
-        """Products made as `atat.machine` chooses; the peers' are made as torch does by itself."""
-        torch.backends.mkldnn.matmul.fp32_precision = self.products
-        try:
-            yield
-        finally:
-            torch.backends.mkldnn.matmul.fp32_precision = BY_ITSELF
-
     def _autocast(self) -> torch.autocast:
         enabled = self.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
@@ -86,13 +73,13 @@ class Atat:
     @torch.inference_mode()
     def encode(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, F), (B,) -> memory (B, S, D), lengths (B,)."""
-        with self._products(), self._autocast():
+        with self._autocast():
             return self.encoder(features, frames)
 
     @torch.inference_mode()
     def search(self, memory: Tensor, lengths: Tensor, tokens: int) -> Any:
         """The 4-best search of a batch, `tokens` steps."""
-        with self._products(), self._autocast():
+        with self._autocast():
             state = self.decoder.start(memory, lengths, inputs.BEAM)
             start = torch.full((len(memory),), START, device=memory.device)
             options = SearchOptions(beam=inputs.BEAM, max_length=tokens)
@@ -105,14 +92,13 @@ class Atat:
 
     def train_step(self, features: Tensor, frames: Tensor, targets: Tensor) -> float:
         """Forward, backward, clipping and update; targets (B, U)."""
-        with self._products():
-            with self._autocast():
-                memory, lengths = self.encoder(features, frames)
-                logits = self.decoder(targets[:, :-1], memory, lengths)
-                weights = torch.ones(len(targets), device=targets.device)
-                loss = cross_entropy_sum(logits, targets[:, 1:], weights, 0.1) / targets.numel()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
-            self.adam.step()
-            self.adam.zero_grad(set_to_none=True)
+        with self._autocast():
+            memory, lengths = self.encoder(features, frames)
+            logits = self.decoder(targets[:, :-1], memory, lengths)
+            weights = torch.ones(len(targets), device=targets.device)
+            loss = cross_entropy_sum(logits, targets[:, 1:], weights, 0.1) / targets.numel()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
         return float(loss.detach())

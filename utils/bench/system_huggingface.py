@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import inputs
@@ -9,16 +10,17 @@ import torch
 from torch import Tensor
 
 PAD, START, EOS = 1, 0, 2
+BATCH = 8  # a padded batch of 32 utterances takes twice the time of batches of like length
 
 
 class HuggingFace:
-    """Speech2TextForConditionalGeneration with random weights, fp32."""
+    """Speech2TextForConditionalGeneration, random weights; fp32 or bf16 (to train: autocast)."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, precision: str = "fp32") -> None:
         from transformers import Speech2TextConfig, Speech2TextForConditionalGeneration
 
         torch.manual_seed(0)
-        self.device = device
+        self.device, self.precision = device, precision
         config = Speech2TextConfig(
             vocab_size=inputs.VOCABULARY, d_model=inputs.WIDTH,
             encoder_layers=inputs.ENCODER_LAYERS, encoder_attention_heads=inputs.HEADS,
@@ -32,6 +34,8 @@ class HuggingFace:
 
     def eval(self) -> "HuggingFace":
         self.model.eval()
+        if self.precision == "bf16":
+            self.model.bfloat16()
         return self
 
     def _mask(self, features: Tensor, frames: Tensor) -> Tensor:
@@ -46,6 +50,7 @@ class HuggingFace:
         """The search alone, over a memory (B, S, D) that the encoder would have given."""
         from transformers.modeling_outputs import BaseModelOutput
 
+        memory = memory.to(self.model.dtype)
         # generate() wants a mask of input frames; four of them are one state of the memory.
         frames = lengths * 4
         mask = torch.arange(int(memory.shape[1]) * 4, device=self.device)[None] < frames[:, None]
@@ -53,8 +58,11 @@ class HuggingFace:
                        attention_mask=mask.long())
 
     @torch.inference_mode()
-    def decode(self, features: Tensor, frames: Tensor, tokens: int, size: int) -> None:
-        """Encoder and search, in batches of `size` utterances of like length."""
+    def decode(self, features: Tensor, frames: Tensor, tokens: int) -> None:
+        """Encoder and search, in batches of utterances of like length."""
+        features = features.to(self.model.dtype)
+        # On a GPU the more at once the better.
+        size = BATCH if self.device.type == "cpu" else len(frames)
         for rows in inputs.by_length(frames, size):
             part = frames[rows].to(self.device)
             source = features[rows.to(self.device), : int(part.max())]
@@ -63,9 +71,11 @@ class HuggingFace:
 
     def train_step(self, features: Tensor, frames: Tensor, targets: Tensor) -> float:
         """Forward, backward, clipping and update; targets (B, U)."""
-        loss = self.model(input_features=features,
-                          attention_mask=self._mask(features, frames).long(),
-                          labels=targets[:, 1:].contiguous()).loss
+        bf16 = torch.autocast(self.device.type, torch.bfloat16)
+        with bf16 if self.precision == "bf16" else nullcontext():
+            loss = self.model(input_features=features,
+                              attention_mask=self._mask(features, frames).long(),
+                              labels=targets[:, 1:].contiguous()).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.adam.step()

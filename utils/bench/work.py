@@ -1,0 +1,92 @@
+"""What is timed, by name: each function makes a piece of work, ready to be done again and again.
+
+Runs in the processes that remote.py starts. `system` is espnet, huggingface or atat; part, parts:
+which share of the utterances this process has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import inputs
+import torch
+
+Work = Callable[[], Any]
+TRAIN_BATCH = 16
+
+
+def training(system: str, device: str, **options: Any) -> Work:
+    """A training step on a batch of commands."""
+    made = _system(system, device, **options)
+    frames = inputs.lengths(inputs.COMMANDS, TRAIN_BATCH)
+    features, lengths = inputs.features(frames, made.device), frames.to(made.device)
+    targets = inputs.targets(TRAIN_BATCH, inputs.COMMANDS.tokens, made.device)
+    return lambda: made.train_step(features, lengths, targets)
+
+
+def flops(system: str, device: str, **options: Any) -> Work:
+    """Operations of the products, convolutions and attentions of a training step, backward too."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    step = training(system, device, **options)
+
+    def count() -> int:
+        with FlopCounterMode(display=False) as counter:
+            step()
+        return counter.get_total_flops()
+
+    return count
+
+
+def search(
+    system: str, device: str, kind: int, part: int = 0, parts: int = 1, **options: Any
+) -> Work:
+    """Beam search over random memories, a quarter as long as the audio."""
+    made, frames, tokens = _decoding(system, device, kind, part, parts, options)
+    lengths = (frames // 4).to(made.device)
+    memory = torch.randn(len(lengths), int(lengths.max()), inputs.WIDTH, device=made.device)
+    return lambda: bool(made.search(memory, lengths, tokens))
+
+
+def whole(
+    system: str, device: str, kind: int, part: int = 0, parts: int = 1, **options: Any
+) -> Work:
+    """Encoder and search."""
+    made, frames, tokens = _decoding(system, device, kind, part, parts, options)
+    features = inputs.features(frames, made.device)
+    return lambda: bool(made.decode(features, frames, tokens))
+
+
+def loading(device: str, rounds: int) -> Work:
+    """See rows_pipeline.measure_loading."""
+    from rows_pipeline import measure_loading
+
+    return lambda: measure_loading(rounds, torch.device(device))
+
+
+def peak(device: str) -> Work:
+    """FLOP/s of the best square matrix product, in fp32 and in bf16."""
+    from clock import matmul_peak
+
+    types = (torch.float32, torch.bfloat16)
+    return lambda: [matmul_peak(torch.device(device), dtype) for dtype in types]
+
+
+def _decoding(
+    system: str, device: str, kind: int, part: int, parts: int, options: dict[str, Any]
+) -> tuple[Any, torch.Tensor, int]:
+    made = _system(system, device, **options).eval()
+    utterances = inputs.KINDS[kind]
+    frames = inputs.lengths(utterances, utterances.utterances)
+    return made, frames[inputs.share(frames, part, parts)], utterances.tokens
+
+
+def _system(system: str, device: str, **options: Any) -> Any:
+    if system == "espnet":
+        from system_espnet import Espnet as System
+    elif system == "huggingface":
+        from system_huggingface import HuggingFace as System
+    else:
+        from system_atat import Atat as System
+    return System(torch.device(device), **options)
