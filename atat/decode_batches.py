@@ -62,8 +62,10 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         return [_entry(u.id, recognition) for u, recognition in zip(utterances, found)]
 
     def _item(self, utterance: Utterance) -> Item:
-        if self.audio:
-            return Item(utterance, utterance.num_frames or int((utterance.duration or 0) * 100))
+        if self.audio and utterance.num_frames is not None:
+            return Item(utterance, utterance.num_frames)
+        if self.audio and utterance.duration is not None:
+            return Item(utterance, int(utterance.duration * 100))
         return Item(utterance, len(self._source(utterance)))
 
     def _source(self, utterance: Utterance) -> np.ndarray:

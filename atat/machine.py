@@ -14,10 +14,10 @@ import os
 # glibc's names for its settings, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 NEVER = -1  # give nothing back, however much is free at the top
-# How often a waiting thread looks before it sleeps. Going to sleep and being woken costs a search a
-# third to a half of its time (none: 52 ms an utterance, 1,000: 31, as many as torch's library does
-# by itself: 26); but beside another busy process a thread that looks takes the core from the one it
-# waits for (47, 69, more than 850).
+# How often a waiting thread looks before it sleeps. A long search in bf16 takes 52 ms an utterance
+# when it never looks, since sleeping and being woken take their time at every product; 31 with 1,000
+# looks, 26 with libgomp's own 300,000. But beside another busy process whoever looks takes the core
+# from the one it waits for: there it is 47, 69 and, with 100,000, 850 ms.
 SPINS = 1000
 PAD = 256 * 2**20  # bytes asked of the system at a time
 

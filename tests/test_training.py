@@ -226,6 +226,21 @@ def test_batches_hold_every_utterance_once_within_the_budget():
                 assert all(len(batch) <= max(8, -(-count // 16)) for batch in batches)
 
 
+def test_recordings_of_unknown_length_are_measured_before_they_are_batched(tmp_path, trained):
+    from atat import audio
+    from atat.decode_batches import DecodeBatches
+
+    rng = np.random.default_rng(0)
+    utterances = []
+    for number, seconds in enumerate((0.9, 0.3, 0.6)):
+        path = tmp_path / f"{number}.wav"
+        audio.save(path, 0.1 * rng.standard_normal(int(16000 * seconds)).astype(np.float32))
+        utterances.append(kaldi.Utterance(f"u{number}", "s", wav=str(path)))
+    batches = DecodeBatches(Recognizer.load(trained), "slu", utterances, 120).batches
+    assert [[item.utterance.id for item in batch] for batch in batches] == [["u1", "u2"], ["u0"]]
+    assert [item.length for batch in batches for item in batch] == [28, 58, 88]
+
+
 def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
     from atat.tokenizer import Tokenizer
 
