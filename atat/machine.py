@@ -16,8 +16,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 NEVER = -1  # give nothing back, however much is free at the top
 # How often a waiting thread looks before it sleeps. A long search in bf16 takes 52 ms an utterance
 # when it never looks, since falling asleep and waking take their time at every product; 31 with
-# 1,000 looks, 26 with libgomp's own 300,000. But beside another busy process whoever looks takes the
-# core from the one it waits for: there it is 47, 69 and, with 100,000, 850 ms.
+# 1,000 looks, 26 with libgomp's own 300,000. But beside another busy process whoever looks takes
+# the core from the one it waits for: there it is 47, 69 and, with 100,000, 850 ms.
 SPINS = 1000
 PAD = 256 * 2**20  # bytes asked of the system at a time
 
