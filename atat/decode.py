@@ -148,7 +148,7 @@ def _decode_rest(
 
     budget = options.max_frames if TASKS[options.task].source == "audio" else options.max_tokens
     left = [utterance for utterance in utterances if utterance.id not in done]
-    batches = DecodeBatches(recognizer, options.task, left, budget)
+    batches = DecodeBatches(recognizer, options.task, left, budget, nj)
     start = time.monotonic()
     with (
         open(options.out / PARTIAL, "a", encoding="utf-8") as stream,

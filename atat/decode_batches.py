@@ -1,7 +1,7 @@
 """What a decoding does, batch by batch: utterances of like length, one process for each core.
 
-A process that decodes uses one core well and two badly: most of its products are small. Which
-utterances are a batch depends on the data alone, so the number of processes changes no result.
+A process that decodes uses one core well and two badly: most of its products are small. What the
+number of processes changes is which utterances are a batch, and so the last digits of scores.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from atat.tasks import TASKS
 if TYPE_CHECKING:
     from atat.recognizer import Recognition, Recognizer
 
-PARTS = 16  # batches at least, on a CPU: so that several processes have their share
-SMALLEST = 8  # utterances; smaller batches would waste what the parts gain
+SMALLEST = 8  # utterances; smaller batches would lose what sharing them out gains
+FEW = 4  # batches for each process; when there are more, nobody waits long for the last one
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,21 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
     """Item number n is what was understood of batch n: an entry of `nbest.jsonl` each."""
 
     def __init__(
-        self, recognizer: "Recognizer", task: str, utterances: Sequence[Utterance], budget: int
+        self,
+        recognizer: "Recognizer",
+        task: str,
+        utterances: Sequence[Utterance],
+        budget: int,
+        nj: int = 1,
     ) -> None:
-        """budget: padded frames or tokens of a batch, at most.
+        """budget: padded frames or tokens of a batch, at most; nj: processes that share them out.
 
         Raises InputError for a text task when an utterance has no text.
         """
         self.recognizer, self.task = recognizer, task
         self.audio = TASKS[task].source == "audio"
         items = sorted(map(self._item, utterances), key=lambda item: item.length)
-        self.batches = cut(items, budget, small=recognizer.device.type == "cpu")
+        self.batches = cut(items, budget, nj)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -76,20 +81,28 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         return self.recognizer.text_source(utterance.text)
 
 
-def cut(items: Sequence[Item], budget: int, *, small: bool) -> list[list[Item]]:
+def cut(items: Sequence[Item], budget: int, nj: int = 1) -> list[list[Item]]:
     """Cut what grows in length into batches under a budget of padded length.
 
-    small: so that there are PARTS batches, unless they would be of fewer than SMALLEST utterances.
+    Few batches are cut smaller, so that each of `nj` processes has as much to do.
     """
-    if small:
-        size = max(SMALLEST, -(-len(items) // PARTS))
+    batches = _under(items, budget)
+    if nj == 1 or len(batches) >= FEW * nj:
+        return batches
+    wanted = min(-(-len(batches) // nj) * nj, max(len(items) // SMALLEST, len(batches)))
+    smaller = max(1, sum(item.length for item in items) // max(wanted, 1))
+    while len(cut_smaller := _under(items, min(smaller, budget))) > wanted:
+        smaller += -(-smaller // 20)
+    return cut_smaller
+
+
+def _under(items: Sequence[Item], budget: int) -> list[list[Item]]:
     batches: list[list[Item]] = []
     for item in items:
-        full = not batches or (len(batches[-1]) + 1) * max(item.length, 1) > budget
-        if full or (small and len(batches[-1]) >= size):
-            batches.append([item])
-        else:
+        if batches and (len(batches[-1]) + 1) * item.length <= budget:
             batches[-1].append(item)
+        else:
+            batches.append([item])
     return batches
 
 
