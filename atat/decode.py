@@ -146,8 +146,14 @@ def _decode_rest(
 
     from atat.decode_batches import DecodeBatches, decoded as decoded_entries
 
-    budget = options.max_frames if TASKS[options.task].source == "audio" else options.max_tokens
+    audio = TASKS[options.task].source == "audio"
+    budget = options.max_frames if audio else options.max_tokens
     left = [utterance for utterance in utterances if utterance.id not in done]
+    without = [] if audio else [utterance.id for utterance in left if utterance.text is None]
+    if without:
+        raise InputError(
+            f"{options.data}/text: no line for {without[0]} ({len(without)} utterances in all)"
+        )
     batches = DecodeBatches(recognizer, options.task, left, budget, nj)
     start = time.monotonic()
     with (
