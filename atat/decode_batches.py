@@ -27,10 +27,11 @@ FEW = 4  # batches for each process; when there are more, nobody waits long for 
 
 @dataclass(frozen=True)
 class Item:
-    """An utterance and how long its source is, in frames or tokens."""
+    """An utterance, how long its source is (frames or tokens), and the source if it is a text."""
 
     utterance: Utterance
     length: int
+    tokens: np.ndarray | None = None
 
 
 class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
@@ -59,24 +60,25 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
     def __getitem__(self, number: int) -> list[dict[str, Any]] | InputError:
         """The error is handed over, not raised: a worker's would come wrapped in a traceback."""
         try:
-            utterances = [item.utterance for item in self.batches[number]]
-            sources = [self._source(utterance) for utterance in utterances]
+            items = self.batches[number]
+            sources = [
+                _features(self.recognizer, item.utterance) if item.tokens is None else item.tokens
+                for item in items
+            ]
             found = self.recognizer.recognize(sources, self.task)
         except InputError as error:
             return error
-        return [_entry(u.id, recognition) for u, recognition in zip(utterances, found)]
+        return [_entry(item.utterance.id, one) for item, one in zip(items, found)]
 
     def _item(self, utterance: Utterance) -> Item:
-        if self.audio and utterance.num_frames is not None:
+        if not self.audio:
+            tokens = self.recognizer.text_source(utterance.text or "")
+            return Item(utterance, len(tokens), tokens)
+        if utterance.num_frames is not None:
             return Item(utterance, utterance.num_frames)
-        if self.audio and utterance.duration is not None:
+        if utterance.duration is not None:
             return Item(utterance, int(utterance.duration * 100))
-        return Item(utterance, len(self._source(utterance)))
-
-    def _source(self, utterance: Utterance) -> np.ndarray:
-        if self.audio:
-            return _features(self.recognizer, utterance)
-        return self.recognizer.text_source(utterance.text or "")
+        return Item(utterance, len(_features(self.recognizer, utterance)))
 
 
 def cut(items: Sequence[Item], budget: int, nj: int = 1) -> list[list[Item]]:

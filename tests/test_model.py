@@ -307,6 +307,8 @@ def test_a_bert_from_a_local_folder_is_the_text_encoder(tmp_path, tokenizer):
     own, _ = model.encode(False, torch.tensor([ids[:3]]), torch.tensor([3]))
     assert memory.shape == (2, 5, 32)
     torch.testing.assert_close(memory[1, :3], own[0], atol=1e-5, rtol=1e-4)
+    ready, _ = for_inference(model).encode(False, torch.tensor([ids[:3]]), torch.tensor([3]))
+    torch.testing.assert_close(ready, own)
 
 
 @pytest.mark.parametrize("name", ["transformer", "conformer", "e_branchformer"])
@@ -336,3 +338,9 @@ def test_an_espnet_encoder_is_the_audio_encoder_with_weights_of_an_espnet_model(
         two, two_lengths = second.audio_encoder(features, lengths)
     assert one.shape[1] == int(one_lengths[0]) and torch.equal(one_lengths, two_lengths)
     torch.testing.assert_close(one, two)
+    with torch.no_grad():
+        ready, _ = for_inference(first).audio_encoder(features, lengths)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough, _ = for_inference(first, "bf16").audio_encoder(features, lengths)
+    torch.testing.assert_close(ready, one)
+    torch.testing.assert_close(rough.float(), one, atol=0.1, rtol=0.1)
