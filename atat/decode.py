@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--nj",
         type=int,
-        help="processes on a CPU, each on one core (as OMP_NUM_THREADS says); a GPU has one",
+        help="processes on a CPU, each on one core (as many as OMP_NUM_THREADS says, or cores); "
+        "they change which utterances are a batch, and so the last digits of scores; a GPU has one",
     )
     options = parser.parse_args(argv)
     if options.max_length < (3 if options.well_formed else 1):
@@ -154,8 +155,8 @@ def _decode_rest(
         raise InputError(
             f"{options.data}/text: no line for {without[0]} ({len(without)} utterances in all)"
         )
-    batches = DecodeBatches(recognizer, options.task, left, budget, nj)
     start = time.monotonic()
+    batches = DecodeBatches(recognizer, options.task, left, budget, nj)
     with (
         open(options.out / PARTIAL, "a", encoding="utf-8") as stream,
         tqdm(
@@ -173,7 +174,7 @@ def _decode_rest(
 
 
 def _named(options: argparse.Namespace) -> dict[str, Any]:
-    """The options as JSON values, without those that do not change what comes out."""
+    """The options as JSON values, without those that change the last digits of scores at most."""
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(options).items()

@@ -6,16 +6,20 @@ number of processes changes is which utterances are a batch, and so the last dig
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from atat.errors import InputError
 from atat.kaldi import Utterance
-from atat.loader import start_worker
 from atat.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -120,7 +124,7 @@ def decoded(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
         num_workers=nj if nj > 1 else 0,
         prefetch_factor=1 if nj > 1 else None,
         in_order=False,
-        worker_init_fn=start_worker if nj > 1 else None,
+        worker_init_fn=_start_worker if nj > 1 else None,
         # The model is handed on as it is: reordered weights can't be sent.
         multiprocessing_context="fork" if nj > 1 else None,
     )
@@ -128,6 +132,20 @@ def decoded(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
         if isinstance(entries, InputError):
             raise entries
         yield entries
+
+
+def _start_worker(_: int) -> None:
+    torch.set_num_threads(1)
+    # Ctrl-C reaches every process of the terminal; the main one has what is finished.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:

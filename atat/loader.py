@@ -51,11 +51,11 @@ def step_loader(
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=start_worker if workers else None,
+        worker_init_fn=_start_worker if workers else None,
     )
 
 
-def start_worker(_: int) -> None:
+def _start_worker(_: int) -> None:
     """What a worker process does first: one thread, and its end is the main process' to decide."""
     torch.set_num_threads(1)
     # Ctrl-C reaches every process of the terminal, and a scheduler's SIGTERM every process of the

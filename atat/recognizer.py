@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ class Recognizer:
 
         precision: fp32 or bf16. `packed` stays as it is.
         """
-        self.packed = replace(packed, model=for_inference(packed.model, precision))
+        self.packed = packed
+        self._model = for_inference(packed.model, precision)
         self.options = options
         self.precision = precision
         self.device = next(packed.model.parameters()).device
@@ -160,7 +161,7 @@ class Recognizer:
         )
         with autocast:
             found = generate(
-                self.packed.model,
+                self._model,
                 self.packed.tokenizer,
                 audio,
                 padded,

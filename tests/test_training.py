@@ -218,21 +218,31 @@ def test_processes_decode_as_one_does_and_hand_errors_over(
 
 
 def test_batches_hold_every_utterance_once_within_the_budget():
-    from atat.decode_batches import Item, cut
+    from atat.decode_batches import Item, _under, cut
     from atat.kaldi import Utterance
 
     rng = np.random.default_rng(0)
     for count in (0, 1, 7, 40, 300):
         lengths = sorted(int(n) for n in rng.integers(1, 600, count))
         items = [Item(Utterance(f"u{i:03d}", "s"), n) for i, n in enumerate(lengths)]
-        for nj in (1, 2, 5):
+        for nj in (1, 2, 5, 16):
             batches = cut(items, 4000, nj)
             assert [item for batch in batches for item in batch] == items
             assert all(len(batch) * batch[-1].length <= 4000 for batch in batches)
             assert len(batches) >= min(nj, count // 8)
-            if nj == 2 and count == 300:  # cut evenly: the heavier half is not much heavier
+            if nj == 16 and count == 300:  # cut smaller: as many for each, and evenly
+                assert len(_under(items, 4000)) < len(batches) <= 2 * nj
                 loads = [len(batch) * batch[-1].length for batch in batches]
                 assert sum(sorted(loads)[-len(loads) // 2 :]) < 0.6 * sum(loads)
+
+
+def test_a_second_recognizer_can_be_made_of_the_first_ones_model(trained):
+    first = Recognizer.load(trained)
+    second = Recognizer(first.packed, precision="bf16")
+    frames = np.random.default_rng(0).standard_normal((60, first.mel_bins)).astype(np.float32)
+    before = first.recognize([frames], "slu")[0]
+    assert second.recognize([frames], "slu")[0].nbest
+    assert first.recognize([frames], "slu")[0] == before
 
 
 def test_recordings_of_unknown_length_are_measured_before_they_are_batched(tmp_path, trained):

@@ -78,8 +78,9 @@ def whole(rounds: int, device: torch.device) -> Table:
 
 
 def _decoding(title: str, note: str, work: str, rounds: int, device: torch.device) -> Table:
-    """All systems in one process and, on a CPU, in a process for each core."""
-    cores = len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
+    """All systems in one process and, on a CPU, in a process for each core (eight at most)."""
+    # With more than 8 processes the 16 long utterances would leave some with nothing to do.
+    cores = min(8, len(os.sched_getaffinity(0))) if device.type == "cpu" else 1
     processes = {name: 1 for name in DECODED}
     if cores > 1:
         processes |= {f"{name}, {cores} processes": cores for name in DECODED}
@@ -104,7 +105,7 @@ def _decoding(title: str, note: str, work: str, rounds: int, device: torch.devic
     if cores > 1:
         sizes += (f". {cores} processes: of one thread each, which share the utterances out, as "
                   "ESPnet2's recipes do with --inference_nj and atat.decode does by itself; the "
-                  f"other rows are one process of {cores} threads")
+                  f"other rows are one process of {torch.get_num_threads()} threads")
     return Table(title, f"{note} {sizes}.", header, rows)
 
 

@@ -15,12 +15,13 @@ PEERS = ("torch", "torchaudio", "espnet", "transformers", "kaldiio", "kaldi-nati
 INTRO = """# Benchmarks
 
 Made by `utils/bench.sh`, the last table by `utils/bench.sh --model MODEL --data TEST_SET`; nobody
-types a number. Systems run in processes of their own, the peers as they come, and take turns within
-a round. Times are medians over the rounds (five, unless `--rounds` says otherwise), *speed* is the
-median over the rounds of (time of the first row / time of this row) within a round. The models have
-the paper's sizes (12-layer encoder of width 256, 6-layer decoder, 5,000 tokens, beam 4) and random
-weights; outputs are forced to the same number of steps. Times wander with what else the machine
-does; ratios hardly.
+types a number. The models run in processes of their own, the peers' as they come, and take turns
+within a round. bf16 is autocast; to decode, Hugging Face has its weights converted instead, and
+atat, as with `--precision bf16`, its weights rounded and reordered once. Times are medians over the
+rounds (five, unless `--rounds` says otherwise), *speed* is the median over the rounds of (time of
+the first row / time of this row) within a round. The models have the paper's sizes (12-layer
+encoder of width 256, 6-layer decoder, 5,000 tokens, beam 4) and random weights; outputs are forced
+to the same number of steps. Times wander with what else the machine does; ratios hardly.
 """
 
 
