@@ -6,10 +6,6 @@ number of processes changes is which utterances are a batch, and so the last dig
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +14,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from atat import ark, audio, parallel
+from atat.budget import batch_slices
 from atat.errors import InputError
 from atat.kaldi import Utterance
+from atat.lfb import num_frames
 from atat.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -82,6 +81,8 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
             return Item(utterance, utterance.num_frames)
         if utterance.duration is not None:
             return Item(utterance, int(utterance.duration * 100))
+        if utterance.feats is None and utterance.wav is not None:
+            return Item(utterance, num_frames(audio.probe(utterance.wav).num_samples))
         return Item(utterance, len(_features(self.recognizer, utterance)))
 
 
@@ -101,13 +102,7 @@ def cut(items: Sequence[Item], budget: int, nj: int = 1) -> list[list[Item]]:
 
 
 def _under(items: Sequence[Item], budget: int) -> list[list[Item]]:
-    batches: list[list[Item]] = []
-    for item in items:
-        if batches and (len(batches[-1]) + 1) * item.length <= budget:
-            batches[-1].append(item)
-        else:
-            batches.append([item])
-    return batches
+    return [list(items[part]) for part in batch_slices((item.length for item in items), budget)]
 
 
 def decoded(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
@@ -136,21 +131,10 @@ def decoded(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C reaches every process of the terminal; the main one has what is finished.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    parallel.start_worker()
 
 
 def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
-    from atat import ark, audio
-
     if utterance.feats is not None:
         features = ark.read(utterance.feats)
     elif utterance.wav is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from atat.budget import batch_slices
 from atat.decoder_state import DecoderState
 from atat.model import Atat
 from atat.search import Constraint, Hypothesis, SearchOptions, beam_search
@@ -48,7 +49,9 @@ def encode_by_length(
     """
     if source.device.type != "cpu" or source.shape[0] * source.shape[1] <= ENCODED_AT_ONCE:
         return encode(source, lengths)
-    parts = _parts(lengths)
+    # The utterances of each part: those of like length together.
+    order = lengths.argsort()
+    parts = [order[part] for part in batch_slices(lengths[order].tolist(), ENCODED_AT_ONCE)]
     encoded = [encode(source[rows, : int(lengths[rows].max())], lengths[rows]) for rows in parts]
     longest = max(memory.shape[1] for memory, _ in encoded)
     memory = encoded[0][0].new_zeros(len(source), longest, encoded[0][0].shape[2])
@@ -57,18 +60,6 @@ def encode_by_length(
         memory[rows, : part.shape[1]] = part
         memory_lengths[rows] = part_lengths
     return memory, memory_lengths
-
-
-def _parts(lengths: Tensor) -> tuple[Tensor, ...]:
-    """(B,) -> numbers of the utterances of each part, those of like length together."""
-    order = lengths.argsort()
-    sizes: list[int] = []
-    for length in lengths[order].tolist():
-        if sizes and (sizes[-1] + 1) * length <= ENCODED_AT_ONCE:
-            sizes[-1] += 1
-        else:
-            sizes.append(1)
-    return order.split(sizes)
 
 
 @torch.inference_mode()

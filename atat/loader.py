@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from atat.batch import Batch, Example, collate
+from atat.budget import batch_slices
 from atat.dataset import TaskData
 from atat.sampler import Sampler
 
@@ -70,10 +71,5 @@ def in_order(data: TaskData, budget: int, limit: int | None = None) -> list[list
     budget: padded frames or tokens of a batch; limit: only the first so many utterances.
     """
     numbers = range(len(data) if limit is None else min(limit, len(data)))
-    batches: list[list[int]] = []
-    for number in sorted(numbers, key=lambda i: int(data.lengths[i])):
-        if batches and (len(batches[-1]) + 1) * int(data.lengths[number]) <= budget:
-            batches[-1].append(number)
-        else:
-            batches.append([number])
-    return batches
+    ordered = sorted(numbers, key=lambda i: int(data.lengths[i]))
+    return [ordered[part] for part in batch_slices((int(data.lengths[i]) for i in ordered), budget)]

@@ -9,10 +9,10 @@ one, and is then raised; when this process is killed its workers end, too.
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -34,7 +34,7 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
     jobs = iter(jobs)
     # Started afresh instead of forked: a fork copies locks and threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(nj, context, initializer=_start_worker) as pool, _environment():
+    with ProcessPoolExecutor(nj, context, initializer=start_worker) as pool, _environment():
         running: set[Future[Result]] = set()
         try:
             while True:
@@ -55,7 +55,8 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
             ) from None
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """What a worker does first, forked or started afresh: it ends when the main process says so."""
     # Ctrl-C reaches every process of the terminal; the main one decides what is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -64,7 +65,9 @@ def _start_worker() -> None:
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
+    # Not its sentinel: forked workers hold each other's open.
+    while os.getppid() == parent.pid:
+        time.sleep(1)
     os._exit(1)
 
 

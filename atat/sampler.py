@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from atat.budget import batch_slices
 from atat.errors import InputError
 from atat.settings import BatchSettings
 
@@ -131,11 +132,5 @@ class Sampler:
 
     def _batches(self, items: list[Item], budget: int) -> Plan:
         """Cut a group, sorted by length, into batches under a budget of padded length."""
-        batches: Plan = []
-        for item in items:
-            length = self.lengths[item[0]][item[1]]
-            if batches and (len(batches[-1]) + 1) * length <= budget:
-                batches[-1].append(item)
-            else:
-                batches.append([item])
-        return batches
+        lengths = (self.lengths[source][number] for source, number in items)
+        return [items[part] for part in batch_slices(lengths, budget)]

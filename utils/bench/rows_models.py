@@ -20,16 +20,6 @@ ATAT: dict[str, Any] = {"system": "atat"}
 BF16 = {"precision": "bf16"}
 WIDE = {"wide_front_end": True}
 
-TRAINED = {
-    "ESPnet2": ESPNET,
-    "ESPnet2, bf16": ESPNET | BF16,
-    "Hugging Face Speech2Text": HUGGING_FACE,
-    "Hugging Face, bf16": HUGGING_FACE | BF16,
-    "atat": ATAT,
-    "atat, bf16": ATAT | BF16,
-    "atat, front end as wide as ESPnet2's": ATAT | WIDE,
-    "atat, the same, bf16": ATAT | WIDE | BF16,
-}
 DECODED = {
     "ESPnet2": ESPNET,
     "ESPnet2, bf16": ESPNET | BF16,
@@ -37,6 +27,10 @@ DECODED = {
     "Hugging Face, bf16": HUGGING_FACE | BF16,
     "atat": ATAT,
     "atat, bf16": ATAT | BF16,
+}
+TRAINED = DECODED | {
+    "atat, front end as wide as ESPnet2's": ATAT | WIDE,
+    "atat, the same, bf16": ATAT | WIDE | BF16,
 }
 
 
