@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from atat.errors import InputError
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a command: a user's mistake is one line and exit code 2, never a traceback."""
+    _announce_other_checkout()
     try:
         main()
     except InputError as error:
@@ -33,3 +35,21 @@ def run(main: Callable[[], None]) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _announce_other_checkout() -> None:
+    """Warn when the user stands in one checkout of atat and the environment runs another's code."""
+    running = Path(__file__).resolve().parent.parent
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # the folder was removed under us
+        return
+    for folder in (here, *here.parents):
+        if (folder / "atat" / "__init__.py").is_file() and (folder / "tools/install.sh").is_file():
+            if not folder.samefile(running):
+                print(
+                    f"warning: this runs {running}/atat, not the code of {folder}; "
+                    f"to run the latter, set PYTHONPATH={folder}",
+                    file=sys.stderr,
+                )
+            return

@@ -245,26 +245,3 @@ def test_queued_programs_all_run_and_one_failure_fails_the_stage(folder: Path) -
     said = sorted(line for line in result.stdout.splitlines() if line.startswith("said"))
     assert said == ["said a b", "said c", "said it's"]
     assert result.returncode != 0 and "stage 0 (Queue) failed" in result.stderr
-
-
-def install(tmp_path: Path, python: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHON": python, "ATAT_VENV": str(tmp_path / "venv")}
-    return subprocess.run(
-        [ROOT / "tools" / "install.sh"], env=environment, capture_output=True, text=True
-    )
-
-
-def test_an_old_python_is_refused(tmp_path: Path) -> None:
-    old = tmp_path / "python3.9"
-    old.write_text("#!/bin/sh\necho 3.9.18\n")
-    old.chmod(0o755)
-    result = install(tmp_path, str(old))
-    assert result.returncode == 1
-    assert "is Python 3.9.18, but atat needs 3.10 or newer" in result.stderr
-    assert "PYTHON=/path/to/python3.11" in result.stderr
-    assert not (tmp_path / "venv").exists()
-
-
-def test_a_python_that_does_not_run_is_refused(tmp_path: Path) -> None:
-    result = install(tmp_path, str(tmp_path / "nowhere"))
-    assert result.returncode == 1 and "does not run as a Python" in result.stderr

@@ -6,8 +6,10 @@
 #   ATAT_VENV=/big/disk/venv tools/install.sh             somewhere else (set it for recipes too)
 #
 # No root is needed. Recipes and the test command call this script first; when the environment
-# stands, it returns at once. It may be interrupted at any time: the next call continues. It
-# knows nothing of optional engines (flite, piper, MFA, Slurm): tools/README.md does.
+# stands, it returns at once. It may be interrupted at any time: the next call continues. Several
+# checkouts may share one environment as long as they need the same packages; it belongs to the one
+# that built it, and the others never change it. It knows nothing of optional engines (flite, piper,
+# MFA, Slurm): tools/README.md does.
 
 set -euo pipefail
 export LC_ALL=C
@@ -15,7 +17,9 @@ export LC_ALL=C
 tools=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$tools")
 venv=${ATAT_VENV:-$tools/venv}
+[[ $venv == /* ]] || venv=$PWD/$venv
 stamp=$venv/.installed
+owner_file=$venv/.checkout # the checkout that built it, whose code its python imports by itself
 candidates=(python3.11 python3.12 python3.10 python3) # the one tested most comes first
 needed_gb=8 # measured while installing: 7.1 GB at most, of which 5.1 GB stay
 
@@ -71,14 +75,38 @@ choose_python() {
 
 # What the finished environment depends on: when any of it changes, pip is run again.
 fingerprint() {
-  printf 'root %s\npython %s\n' "$root" "$(version_of "$venv/bin/python")"
-  cksum "$tools/install.sh" "$tools"/requirements*.txt "$tools/constraints.txt"
+  printf 'python %s\n' "$(version_of "$venv/bin/python")"
+  (cd "$tools" && cksum requirements*.txt constraints.txt)
+}
+
+# The checkout that the environment belongs to; nothing when there is none or it has been removed.
+owner() {
+  local folder
+  [ -f "$owner_file" ] && folder=$(<"$owner_file") && [ -f "$folder/tools/install.sh" ] || return 0
+  printf '%s' "$folder"
+}
+
+is_ours() {
+  local folder
+  folder=$(owner)
+  [ -z "$folder" ] || [ "$folder" -ef "$root" ]
+}
+
+# Makes `import atat` in the environment's python mean this checkout, whatever the folder.
+own() {
+  local packages
+  packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  echo "$root" >"$packages/atat.pth"
+  echo "$root" >"$owner_file"
 }
 
 is_installed() {
   [ -f "$stamp" ] && [ "$(<"$stamp")" = "$(fingerprint)" ] || return 1
   # A Python that was asked for by name must also be the one in use.
-  [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$venv/bin/python")" ]
+  [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$venv/bin/python")" ] ||
+    return 1
+  # Built by a checkout that has been moved or removed since: whoever builds next takes it over.
+  [ -n "$(owner)" ]
 }
 
 check_disk() {
@@ -149,6 +177,8 @@ tools/README.md says how to bring the packages along." ;;
 }
 
 build() {
+  is_ours || fail "$venv belongs to the checkout $(owner), which needs other packages or another
+Python than this one ($root). Give each its own: ATAT_VENV=/another/folder tools/install.sh"
   choose_python
   check_disk
   make_venv
@@ -158,8 +188,7 @@ build() {
   install -r "$tools/requirements.txt" -c "$tools/constraints.txt"
   install --no-deps -r "$tools/requirements-nodeps.txt"
   rm -rf "$venv/tmp"
-  # The package itself: one line that makes `import atat` work from every folder.
-  echo "$root" >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/atat.pth"
+  own
   "$venv/bin/python" "$tools/check_environment.py" ||
     fail "the environment in $venv is broken. Remove that folder and run this again."
   fingerprint >"$stamp.tmp"
@@ -168,8 +197,9 @@ build() {
 }
 
 if is_installed; then exit 0; fi
-# One builder at a time; whoever waited finds the work done.
-exec 9<"$tools/install.sh"
+# One builder at a time, whichever checkout it is of; whoever waited finds the work done.
+mkdir -p "$(dirname "$venv")"
+exec 9>"$venv.lock"
 if command -v flock >/dev/null; then flock 9; fi
 if is_installed; then exit 0; fi
 trap 'echo "interrupted; the next call continues where this one stopped" >&2; exit 130' INT
