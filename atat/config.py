@@ -33,14 +33,12 @@ def load(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
     is read as YAML. Raises InputError naming file and key.
     """
     path = Path(path)
-    values = read_yaml(path)
-    for override in overrides:
-        _override(values, override)
-    return from_dict(values, cls, str(path))
+    return from_dict(read_yaml(path, overrides), cls, str(path))
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping a YAML file holds; InputError with the line where it is no YAML."""
+def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The mapping a YAML file holds, with `overrides` as in `load`; InputError with the line
+    where it is no YAML."""
     path = Path(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -56,6 +54,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         values = {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `key: value` lines, found a {type(values).__name__}")
+    for override in overrides:
+        _override(values, override)
     return values
 
 

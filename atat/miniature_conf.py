@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atat import cli, config
-from atat.errors import InputError
+from atat.conf_copy import copy_path, moved
 from atat.settings import (
     AudioEncoderSettings,
     CtcSettings,
@@ -63,17 +63,6 @@ def shrink_model(model: ModelSettings) -> ModelSettings:
     )
 
 
-def moved(value: Any, old: str, new: str) -> Any:
-    """A YAML value in which every path below the folder `old` is below `new`."""
-    if isinstance(value, dict):
-        return {key: moved(item, old, new) for key, item in value.items()}
-    if isinstance(value, list):
-        return [moved(item, old, new) for item in value]
-    if isinstance(value, str) and value.startswith(f"{old}/"):
-        return new + value[len(old):]
-    return value
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m atat.miniature_conf",
@@ -86,9 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", default="data", help="folder that takes the place of data/")
     options = parser.parse_args(argv)
     for path in options.confs:
-        out = options.out / path.name
-        if out.resolve() == path.resolve():
-            raise InputError(f"--out {options.out} is the folder of {path}; name another one")
+        out = copy_path(path, options.out)
         values = moved(config.read_yaml(path), "data", options.data)
         settings = config.from_dict(values, TrainSettings, str(path))
         out.parent.mkdir(parents=True, exist_ok=True)

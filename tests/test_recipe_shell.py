@@ -1,4 +1,4 @@
-"""utils/recipe.sh: options, stages, marks, failures; tools/install.sh: which Python it takes."""
+"""utils/recipe.sh: options, stages, marks, failures, templates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -143,12 +144,12 @@ def test_templates_are_filled_with_whatever_a_path_holds(run: Run, folder: Path)
     recipe.write_text(recipe.read_text().replace(
         'keep_marks "$exp"',
         'fill template.yaml new/filled.yaml exp "$corpus" data "a&b|c\\d" none unused'))
-    template = "one: {exp}/x\ntwo: {data} {exp}\nthree: {other}\n"
+    template = 'one: "{exp}/x"\ntwo: "{data} {exp}"\nthree: "{other}"\n'
     (folder / "toy" / "template.yaml").write_text(template)
     assert run("--corpus", "/some/place & more", "--stop_stage", "0").returncode == 0
-    filled = (folder / "toy" / "new" / "filled.yaml").read_text()
+    filled = yaml.safe_load((folder / "toy" / "new" / "filled.yaml").read_text())
     where = "/some/place & more"
-    assert filled == f"one: {where}/x\ntwo: a&b|c\\d {where}\nthree: {{other}}\n"
+    assert filled == {"one": f"{where}/x", "two": f"a&b|c\\d {where}", "three": "{other}"}
 
 
 def stages(result: subprocess.CompletedProcess[str]) -> list[int]:
@@ -245,3 +246,50 @@ def test_queued_programs_all_run_and_one_failure_fails_the_stage(folder: Path) -
     said = sorted(line for line in result.stdout.splitlines() if line.startswith("said"))
     assert said == ["said a b", "said c", "said it's"]
     assert result.returncode != 0 and "stage 0 (Queue) failed" in result.stderr
+
+
+PATHS = """#!/usr/bin/env bash
+. "{root}/utils/recipe.sh"
+paths_option asr "data dirs"
+paths_option nlu "data dirs"
+parse_options "$@"
+keep_marks "$exp"
+for dir in ${{asr[@]+"${{asr[@]}}"}} ${{nlu[@]+"${{nlu[@]}}"}}; do echo "dir $dir"; done
+fill template.yaml "$exp/filled.yaml" exp "$exp" folds 5
+python -m atat.conf_copy conf.yaml --out "$exp/conf" --move data "$exp/data" --set steps=6
+"""
+STRANGE = "it's a \"#1\": {exp} & \\back $x"
+
+
+def test_paths_may_be_repeated_and_hold_any_character(folder: Path) -> None:
+    toy = folder / "toy"
+    (toy / "run.sh").write_text(PATHS.format(root=ROOT))
+    (toy / "template.yaml").write_text('exp: "{exp}/seed*"\nfolds: {folds}\n')
+    (toy / "conf.yaml").write_text("train: [{data: data/train, task: slu}]\nsteps: 100\n")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    command = ["toy/run.sh", "--asr", "one dir", "--asr=/two  dirs", "--exp", STRANGE]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    dirs = [line for line in result.stdout.splitlines() if line.startswith("dir ")]
+    assert dirs == [f"dir {folder}/one dir", "dir /two  dirs"]
+    exp = folder / STRANGE
+    assert yaml.safe_load((exp / "filled.yaml").read_text()) == {"exp": f"{exp}/seed*", "folds": 5}
+    assert yaml.safe_load((exp / "conf" / "conf.yaml").read_text()) == {
+        "train": [{"data": f"{exp}/data/train", "task": "slu"}], "steps": 6,
+    }
+
+
+def test_a_stage_is_done_again_when_a_repeated_option_changes(folder: Path) -> None:
+    script = PATHS.split("for dir")[0] + 'if stage 0 "Say"; then echo said; fi\n'
+    (folder / "toy" / "run.sh").write_text(script.format(root=ROOT))
+
+    def said(*arguments: str) -> bool:
+        command = ["toy/run.sh", *arguments]
+        return "said\n" in subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert said("--asr", "a", "--asr", "b")
+    assert not said("--asr", "a", "--asr", "b")
+    assert said("--asr", "a", "--asr", "c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,20 @@ EGS = Path(__file__).parent.parent / "egs"
 CONFS = sorted(
     path for path in EGS.glob("*/conf/**/*.yaml") if "steps" in config.read_yaml(path)
 )
+RECIPES = sorted({path.relative_to(EGS).parts[0] for path in CONFS})
+# Confs whose models stand in one table, and the conf of the model that they are compared with or
+# continue.
+TABLES = [
+    ("pretrain/conf/two_tasks.yaml", "fluentspeech/conf/{e2e,atat,e2e_subset,atat_subset}.yaml"),
+    ("pretrain/conf/two_tasks.yaml", "snips/conf/{e2e,e2e_encoder,atat}.yaml"),
+    ("pretrain/conf/four_tasks.yaml", "top/conf/{e2e,tts}.yaml"),
+    ("top/conf/cpu/pretrain.yaml", "top/conf/cpu/{e2e,tts,replay}.yaml"),
+    ("synthetic_tts/conf/tiny/pretrain.yaml", "synthetic_tts/conf/tiny/{e2e,finetune,books_e2e,"
+     "books_tts,books_replay}.yaml"),
+    ("synthetic_tts/conf/full/pretrain.yaml", "synthetic_tts/conf/full/{e2e,finetune,books_e2e,"
+     "books_tts,books_replay}.yaml"),
+    ("barista/conf/pretrain.yaml", "barista/conf/{replay,tts,fold}.yaml"),
+]
 RESULTS = sorted(EGS.glob("*/conf/**/results*.yaml"))
 
 
@@ -46,11 +61,71 @@ def test_every_configuration_builds_a_model(path):
         assert model.accepts(source.task)
 
 
+@pytest.mark.parametrize("start, rows", TABLES, ids=lambda value: str(value).split("/")[0])
+def test_rows_of_a_table_learn_from_the_same_losses_with_the_same_schedule(start, rows):
+    """A row may not be ahead for what another was not given."""
+    base = config.load(EGS / start, TrainSettings)
+    prefix, rest = rows.split("{")
+    names, suffix = rest.split("}")
+    for name in names.split(","):
+        path = EGS / f"{prefix}{name}{suffix}"
+        settings = config.load(path, TrainSettings)
+        continued = "model" not in config.read_yaml(path)  # its model is the one it starts from
+        model = base.model if continued else settings.model
+        assert model.ctc == base.model.ctc, path
+        assert settings.optim.schedule == base.optim.schedule, path
+        assert settings.optim.label_smoothing == base.optim.label_smoothing, path
+        assert settings.augment == base.augment, path
+        assert settings.precision == base.precision, path
+
+
+def departures(settings: TrainSettings, has_model: bool) -> dict[str, bool]:
+    """What a conf does that the paper does not, by a word that names it in the README."""
+    model, augment = settings.model_of_mix(), settings.augment
+    audio, text = model.audio_encoder, model.text_encoder
+    if not has_model:
+        audio = text = None
+    return {
+        "CTC": model.ctc.weight > 0,
+        "SpecAugment": bool(augment.time_masks or augment.freq_masks),
+        "schedule instead of noam": settings.optim.schedule != "noam",
+        "strided": audio is not None and max(audio.time_stride) > 1,
+        "256 final units": audio is not None and model.width == 256,
+        "curriculum": settings.batch.short_first_steps > 0,
+        "mean of the last": settings.valid.average > 0,
+        "BERT learns at": text is not None and text.kind == "bert" and model.width == 256,
+    }
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_departure_from_the_paper_is_said(recipe):
+    readme = (EGS / recipe / "README.md").read_text()
+    section = readme.split("## Deviations")[1].split("\n## ")[0]
+    section = " ".join(section.split())
+    assert "on a GPU yet" in section
+    for path in CONFS:
+        if path.relative_to(EGS).parts[0] == recipe:
+            # Without the key it is the model that the run starts from, whose conf is in CONFS, too.
+            has_model = "model" in config.read_yaml(path)
+            for word, done in departures(config.load(path, TrainSettings), has_model).items():
+                assert not done or word in section, (path, word)
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=name_of)
 def test_every_table_is_read(path, tmp_path):
     filled = tmp_path / path.name
     filled.write_text(path.read_text().replace("{folds}", "5"))  # by the recipe
     assert config.load(filled, Report).tables
+
+
+def test_the_papers_sizes_are_the_same_in_every_conf():
+    """"2-layer 2D CNN with 256 final units" can be read in two ways."""
+    paper = config.load(EGS / "synthetic_tts" / "conf" / "paper.yaml", TrainSettings).model
+    for path in CONFS:
+        model = config.load(path, TrainSettings).model
+        if model.width == paper.width:
+            assert model.audio_encoder == paper.audio_encoder, path
+            assert model.decoder == paper.decoder, path
 
 
 def test_the_papers_sizes_train_a_step_and_decode(tmp_path):
@@ -84,3 +159,14 @@ def test_the_papers_sizes_train_a_step_and_decode(tmp_path):
         SearchOptions(beam=4, nbest=4, max_length=6),
     )
     assert len(found[0]) == 4
+
+
+@pytest.mark.parametrize("path", sorted(EGS.glob("*/conf/**/*.yaml")), ids=name_of)
+def test_what_a_recipe_fills_in_stands_between_quotes(path):
+    """So that any path can take its place (`fill` in utils/recipe.sh)."""
+    if path.name == "grammar.yaml":
+        return  # its braces are its own
+    for line in path.read_text().splitlines():
+        outside = re.sub(r'"[^"]*"', "", line.split(" # ")[0])
+        if not line.lstrip().startswith("#"):
+            assert not re.search(r"\{(?!folds\})[a-z_]+\}", outside), line

@@ -5,6 +5,7 @@
 #   . "$(dirname "$0")/../../utils/recipe.sh"      # also goes to the folder of run.sh
 #   option size tiny "how much data: tiny or full" # declares --size and the variable $size
 #   path_option corpus "" "folder of the corpus"   # the same for a path
+#   paths_option asr "data dirs"                   # the same for several: --asr A --asr B; an array
 #   flag mini "a made-up miniature"                # declares --mini; $mini is "yes" or empty
 #   parse_options "$@"
 #   activate                                       # the Python environment, built when missing
@@ -54,6 +55,12 @@ option() { declare_option value "$@"; }
 
 # The same for a file or folder: a relative one is meant from where the user is, and made absolute.
 path_option() { declare_option path "$@"; }
+
+# The same for any number of them: the option may be repeated, and the variable is an array.
+paths_option() {
+  declare_option paths "$1" "" "$2 (may be repeated)"
+  declare -ga "$1=()"
+}
 
 # The same for a whole number.
 number_option() { declare_option number "$@"; }
@@ -128,8 +135,13 @@ set_option() {
     [ "${option_names[index]}" = "$name" ] || continue
     case ${option_kinds[index]} in
       number) [[ $value =~ ^[0-9]{1,9}$ ]] || refuse "--$name wants a whole number, found '$value'" ;;
-      path) [[ -z $value || $value == /* ]] || value=$recipe_caller/$value ;;
+      path | paths) [[ -z $value || $value == /* ]] || value=$recipe_caller/$value ;;
     esac
+    if [ "${option_kinds[index]}" = paths ]; then
+      local -n values=$name
+      values+=("$value")
+      return
+    fi
     # Not 010: bash would count that in eights.
     [ "${option_kinds[index]}" != number ] || value=$((10#$value))
     printf -v "$name" '%s' "$value"
@@ -142,7 +154,7 @@ is_option() {
   [[ " ${option_names[*]} " == *" $1 "* ]]
 }
 
-# value, path, number or flag; nothing for what is no option.
+# value, path, paths, number or flag; nothing for what is no option.
 kind_of() {
   local index
   for index in "${!option_names[@]}"; do
@@ -161,13 +173,16 @@ table_file() {
   if is_given exp; then echo "$exp/$1"; else echo "$1"; fi
 }
 
-# fill TEMPLATE FILE KEY VALUE ...: writes FILE, a template of conf/ with VALUE wherever {KEY} stands.
+# fill TEMPLATE FILE KEY VALUE ...: writes FILE, a YAML template of conf/ with VALUE wherever {KEY}
+# stands. In the templates that is between double quotes, unless the value is a number.
 fill() {
-  local text target=$2
+  local text value target=$2
   text=$(<"$1")
   shift 2
   while (($# > 0)); do
-    text=${text//"{$1}"/"$2"}
+    [[ $2 != *[[:cntrl:]]* ]] || refuse "a path with control characters: $(printf '%q' "$2")"
+    value=${2//\\/\\\\} value=${value//\"/\\\"}
+    text=${text//"{$1}"/"$value"}
     shift 2
   done
   mkdir -p "$(dirname "$target")"
@@ -264,7 +279,11 @@ keep_marks() {
   mkdir -p "$recipe_marks"
   recipe_circumstances=$(
     for name in "${option_names[@]}"; do
-      case $name in stage | stop_stage | nj | ngpu) ;; *) printf '%s %s\n' "$name" "${!name}" ;; esac
+      local -n values=$name
+      case $name in
+        stage | stop_stage | nj | ngpu) ;;
+        *) printf '%s %s\n' "$name" "${values[*]-}" ;;
+      esac
     done
     for folder in conf local; do
       [ ! -d "$folder" ] || find "$folder" -type f -not -path '*/__pycache__/*' -exec cksum {} + | sort

@@ -104,14 +104,13 @@ score() {
 
 # Confs for another data folder, in miniature with --mini.
 write_confs() {
-  local files=(conf/{e2e,atat}{,_subset}.yaml conf/standin.yaml) file
+  local files=(conf/{e2e,atat}{,_subset}.yaml conf/standin.yaml)
   [ "$conf" != conf ] || return 0
   if [ -n "$mini" ]; then
     python -m atat.miniature_conf "${files[@]}" --out "$conf" --data "$data"
     return
   fi
-  mkdir -p "$conf"
-  for file in "${files[@]}"; do sed "s| data/| $data/|" "$file" >"$conf/${file##*/}"; done
+  python -m atat.conf_copy "${files[@]}" --out "$conf" --move data "$data"
 }
 
 # Data and tokenizer of the stand-in: a part of the training set, its tags renamed.

@@ -93,12 +93,11 @@ if stage 5 "Tokenizer"; then
 fi
 
 if stage 6 "Train: $models"; then
-  mkdir -p "$conf"
   for model in $models; do
     if [ -n "$mini" ]; then
       python -m atat.miniature_conf "conf/$model.yaml" --out "$conf" --data "$data"
     else
-      sed "s|data/train/|$set/|" "conf/$model.yaml" >"$conf/$model.yaml"
+      python -m atat.conf_copy "conf/$model.yaml" --out "$conf" --move data/train "$set"
     fi
     queue atat.train --config "$conf/$model.yaml" --out "$exp/$name/$model" --seed "$seed"
   done

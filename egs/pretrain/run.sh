@@ -7,7 +7,7 @@
 #     --asr egs/librispeech/data/train/asr --dev_asr egs/librispeech/data/train/dev
 #   egs/pretrain/run.sh --mini          made-up data, three models of a few steps, two minutes
 #
-# Several dirs stand in one pair of quotes: --asr "DIR DIR". The packed models, for --init of
+# Several dirs: --asr DIR --asr DIR. The packed models, for --init of
 # fluentspeech and snips (two_tasks) and of top (four_tasks): exp/{two,three,four}_tasks/model.
 #
 # Stages: 0 gather the data dirs, 2 validate, 4 LFB where there are none, and their mean and variance,
@@ -15,12 +15,12 @@
 # where it stopped.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
-option slu "" "data dirs to learn slu from: speech with semantics"
-option asr "" "data dirs to learn asr and mlm from: speech with text and ctm"
-option nlu "" "data dirs to learn nlu from: text with semantics; those of --slu unless given"
-option dev_slu "" "data dirs that models are validated on"
-option dev_asr "" "the same for asr"
-option dev_nlu "" "the same for nlu; those of --dev_slu unless given"
+paths_option slu "data dir to learn slu from: speech with semantics"
+paths_option asr "data dir to learn asr and mlm from: speech with text and ctm"
+paths_option nlu "data dir to learn nlu from: text with semantics; those of --slu unless given"
+paths_option dev_slu "data dir that models are validated on"
+paths_option dev_asr "the same for asr"
+paths_option dev_nlu "the same for nlu; those of --dev_slu unless given"
 option models "two_tasks three_tasks four_tasks" "which confs to train"
 path_option data "data" "folder of what is gathered"
 number_option vocab_size 5000 "word pieces at most"
@@ -39,29 +39,17 @@ if [ -n "$mini" ]; then
   note=$mini_note
   corpus=$PWD/$data/corpus
   [[ $data != /* ]] || corpus=$data/corpus
-  slu=$corpus/music/train_music dev_slu=$corpus/music/dev_music
-  asr="$corpus/read/train_clean_100 $corpus/read/train_other_500" dev_asr=$corpus/read/dev_clean
+  slu=("$corpus/music/train_music") dev_slu=("$corpus/music/dev_music")
+  asr=("$corpus"/read/train_{clean_100,other_500}) dev_asr=("$corpus/read/dev_clean")
 fi
 for name in slu asr dev_slu dev_asr; do
-  [ -n "${!name}" ] || refuse "--$name is missing: data dirs that other recipes have made, such as
+  [ -n "${!name-}" ] || refuse "--$name is missing: data dirs that other recipes have made, such as
   --slu egs/synthetic_tts/data/full/train_music --dev_slu egs/synthetic_tts/data/full/dev_music
     (made by egs/synthetic_tts/run.sh --size full --stop_stage 4)
   --asr egs/librispeech/data/train/asr --dev_asr egs/librispeech/data/train/dev
     (made by egs/librispeech/run.sh --corpus DIR --stop_stage 4)
 or see every stage on made-up data: $0 --mini"
 done
-
-# absolute NAME: dirs parted by blanks, relative ones meant from where the user is, into ${NAME}_dirs.
-absolute() {
-  local -n dirs=$1_dirs
-  local dir
-  dirs=()
-  for dir in ${!1}; do
-    [[ $dir == /* ]] || dir=$recipe_caller/$dir
-    dirs+=("$dir")
-  done
-}
-for name in slu asr nlu dev_slu dev_asr dev_nlu; do absolute "$name"; done
 
 activate
 keep_marks "$exp"
@@ -75,9 +63,8 @@ done
 if stage 0 "Gather the data dirs"; then
   if [ -n "$mini" ]; then local/make_mini.sh "$corpus"; fi
   python local/gather.py --out "$data" --models $models --max_lost "$max_lost" \
-    --slu "${slu_dirs[@]}" --dev_slu "${dev_slu_dirs[@]}" \
-    --asr "${asr_dirs[@]}" --dev_asr "${dev_asr_dirs[@]}" \
-    --nlu ${nlu_dirs[@]+"${nlu_dirs[@]}"} --dev_nlu ${dev_nlu_dirs[@]+"${dev_nlu_dirs[@]}"}
+    --slu "${slu[@]}" --dev_slu "${dev_slu[@]}" --asr "${asr[@]}" --dev_asr "${dev_asr[@]}" \
+    --nlu ${nlu[@]+"${nlu[@]}"} --dev_nlu ${dev_nlu[@]+"${dev_nlu[@]}"}
 fi
 
 if stage 2 "Validate them; their audio is read by stage 4"; then
@@ -104,12 +91,11 @@ if stage 5 "Tokenizer"; then
 fi
 
 if stage 6 "Pretrain: $models"; then
-  mkdir -p "$exp/conf"
   for model in $models; do
     if [ -n "$mini" ]; then
       python -m atat.miniature_conf "conf/$model.yaml" --out "$exp/conf" --data "$data"
     else
-      sed "s|\bdata/|$data/|" "conf/$model.yaml" >"$exp/conf/$model.yaml"
+      python -m atat.conf_copy "conf/$model.yaml" --out "$exp/conf" --move data "$data"
     fi
     queue atat.train --config "$exp/conf/$model.yaml" --out "$exp/$model" --seed "$seed"
   done

@@ -131,10 +131,7 @@ if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of books"; 
 fi
 
 if [ "$size" = mini ]; then
-  mkdir -p "$conf"
-  for file in conf/tiny/*.yaml; do
-    sed "s|data/tiny/|$data/|; s|^steps: .*|steps: 6|" "$file" >"$conf/${file##*/}"
-  done
+  python -m atat.conf_copy conf/tiny/*.yaml --out "$conf" --move data/tiny "$data" --set steps=6
 fi
 
 if stage 6 "Train from scratch: speech to meaning alone (E2E), and several tasks (AT-AT)"; then
