@@ -1,7 +1,7 @@
 """From a data dir and a task to numbers: one `Example` for each utterance, drawn freshly each time.
 
 What is random (augmentation, which words mlm masks) comes from a generator the caller makes, so
-that an example is a pure function of (seed, step, rank, utterance). Knows nothing of batches.
+that an example is a pure function of (seed, step, utterance). Knows nothing of batches.
 
     data = TaskData(Source("data/train", "slu"), encoder)
     example = data.example(7, np.random.default_rng(0))

@@ -1,6 +1,7 @@
 """Batches of the steps to come, prepared by worker processes ahead of the trainer.
 
-A step's batches are a pure function of its number: resuming means starting at another number.
+A step's batches are a pure function of its number: resuming means starting at another number. Which
+examples they hold, augmented and masked how, does not depend on how many ranks share a step.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class StepBatches(Dataset[list[Batch]]):
     def _example(self, step: int, source: int, index: int) -> Example:
         data = self.data[source]
         name = f"{data.task.name} {data.utterances[index].id}"
-        rng = np.random.default_rng([self.seed, step, self.rank, zlib.crc32(name.encode())])
+        # Not of the rank: an example is the same whichever process makes it.
+        rng = np.random.default_rng([self.seed, step, zlib.crc32(name.encode())])
         return data.example(index, rng)
 
 

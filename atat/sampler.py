@@ -1,16 +1,21 @@
-"""Which examples make an optimizer step: drawn over all sources by weight, of similar lengths.
+"""Which examples make an optimizer step: of every source by its weight, of similar lengths.
 
-A step has an audio part and a text part; each is cut into batches that keep under a budget of
-padded frames or tokens. Steps are drawn in blocks: the examples of `block` steps are drawn
-together, sorted by length and cut into as many groups of nearly equal cost, which are then
-shuffled. So every example drawn is used, the shares are the weights exactly, and a plan is a
-pure function of (seed, step, rank): resuming anywhere needs no state.
+Each source is cut by itself. The examples of `block` steps are drawn together, sorted by length and
+cut into as many groups, of equal numbers but for one; shuffled, group i of every source makes
+step i, so that every step mixes the sources and the length of one says nothing about that of
+another. A batch holds examples of one source, under the budgets of `atat.budget`.
+
+So every example drawn is used, the shares of a step are the weights to within one example and those
+of a run exactly, and a plan is a pure function of (seed, step): resuming anywhere needs no state,
+and several ranks share out the very steps that one would make alone.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from fractions import Fraction
+from math import ceil, floor
 
 import numpy as np
 
@@ -18,9 +23,11 @@ from atat.budget import batch_slices
 from atat.errors import InputError
 from atat.settings import BatchSettings
 
+logger = logging.getLogger(__name__)
 Item = tuple[int, int]  # number of the source, number of the utterance in it
 Plan = list[list[Item]]  # the batches of one step on one rank
 FRAMES_PER_SECOND = 100
+BLOCKS_KEPT = 2  # the loader's workers are that little apart
 
 
 class Sampler:
@@ -36,53 +43,92 @@ class Sampler:
         seed: int,
         ranks: int = 1,
     ) -> None:
-        """lengths: for each source the length of each utterance, in frames or tokens."""
+        """lengths: for each source the length of each utterance, in frames or tokens.
+
+        Raises InputError where steps would go without audio or without text that is in the mix.
+        """
         self.lengths = [np.asarray(length) for length in lengths]
-        self.shares = np.array(weights, dtype=np.float64) / np.sum(weights)
         self.is_audio = list(is_audio)
         self.settings = settings
         self.seed = seed
         self.ranks = ranks
-        self._block = lru_cache(maxsize=2)(self._draw_block)
+        # As they are written: 0.1 is a tenth, and counts come out whole where they should.
+        exact = [Fraction(str(float(weight))) for weight in weights]
+        self._expected = [settings.examples * weight / sum(exact) for weight in exact]
+        # Each source begins where those before it left off, so that they do not all round up in
+        # the same step: the total of a step hardly varies.
+        self._phases = [sum(self._expected[:source]) % 1 for source in range(len(exact))]
+        self._check_mix()
+        self._blocks: dict[int, list[list[Plan]]] = {}
 
     def plan(self, step: int, rank: int = 0) -> Plan:
         """The batches of optimizer step `step` (counted from 0) on one rank."""
         block, position = divmod(step, self.settings.block)
-        return self._block(block)[position * self.ranks + rank]
+        if block not in self._blocks:
+            while len(self._blocks) >= BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[block] = self._draw_block(block)
+        return self._blocks[block][position][rank]
 
-    def _draw_block(self, block: int) -> list[Plan]:
-        """The plans of all steps of a block, for every rank."""
-        settings = self.settings
-        groups = settings.block * self.ranks
-        rng = np.random.default_rng([self.seed, 1, block])
-        audio, text = self._draw_items(block, groups, rng)
-        audio_groups = self._cut(audio, groups, rng)
-        text_groups = self._cut(text, groups, rng)
+    def _check_mix(self) -> None:
+        """Refuse steps without audio or text of the mix; name the sources that are not in each."""
+        totals: dict[str, Fraction] = {}
+        for expected, is_audio in zip(self._expected, self.is_audio):
+            part = "audio" if is_audio else "text"
+            totals[part] = totals.get(part, Fraction()) + expected
+        part = min(totals, key=lambda part: totals[part])
+        if totals[part] < 1:
+            raise InputError(
+                f"batch.examples ({self.settings.examples}) is too small: some steps would have no "
+                f"{part} example, of which the weights ask for {float(totals[part]):.2g} a step; "
+                f"raise it to {ceil(self.settings.examples / totals[part])} or more, or the "
+                f"weights of the {part} sources"
+            )
+        for source, expected in enumerate(self._expected):
+            if expected < 1:
+                logger.warning(
+                    "train[%d] is in about %d of 100 steps: its weight and batch.examples (%d) "
+                    "give it %.2g examples a step",
+                    source, round(100 * expected), self.settings.examples, float(expected),
+                )
+
+    def _draw_block(self, block: int) -> list[list[Plan]]:
+        """The plans of all steps of a block: [step][rank]."""
+        groups = [self._groups(source, block) for source in range(len(self.lengths))]
         return [
-            self._batches(audio_groups[i], settings.max_frames)
-            + self._batches(text_groups[i], settings.max_tokens)
-            for i in range(groups)
+            self._deal([parts[position] for parts in groups], position)
+            for position in range(self.settings.block)
         ]
 
-    def _draw_items(
-        self, block: int, groups: int, rng: np.random.Generator
-    ) -> tuple[list[Item], list[Item]]:
-        """The audio items and the text items of a block."""
-        wanted = self.settings.examples * self.settings.block
-        parts: tuple[list[Item], list[Item]] = ([], [])
-        for source, share in enumerate(self.shares):
-            # Cumulative counts, so that a share that is no whole number a block evens out.
-            first, last = int(block * wanted * share), int((block + 1) * wanted * share)
-            limit = self._length_limit(block) if self.is_audio[source] else None
-            if limit is None:
-                chosen = self._stream(source, first, last)
-            else:
-                eligible = np.flatnonzero(self.lengths[source] <= limit)
-                if not len(eligible):
-                    eligible = np.argsort(self.lengths[source], kind="stable")[:1]
-                chosen = rng.choice(eligible, size=last - first)
-            parts[0 if self.is_audio[source] else 1].extend((source, int(i)) for i in chosen)
-        return parts
+    def _groups(self, source: int, block: int) -> list[np.ndarray]:
+        """The utterances of a source in each step of a block, shortest first."""
+        rng = np.random.default_rng([self.seed, 1, block, source])
+        steps, first_step = self.settings.block, block * self.settings.block
+        counts = [self._count(source, first_step + position) for position in range(steps + 1)]
+        drawn = self._draw(source, counts[0], counts[-1], self._length_limit(block), rng)
+        ordered = drawn[np.argsort(self.lengths[source][drawn], kind="stable")]
+        # Which step gets the shortest group, which the next: each as many as it is to have.
+        order = rng.permutation(steps)
+        sizes = np.diff(counts)[order]
+        groups: list[np.ndarray] = [ordered] * steps
+        for position, end, size in zip(order, np.cumsum(sizes), sizes):
+            groups[position] = ordered[end - size : end]
+        return groups
+
+    def _count(self, source: int, steps: int) -> int:
+        """How many examples of a source the first so many steps have together."""
+        return floor(self._expected[source] * steps + self._phases[source])
+
+    def _draw(
+        self, source: int, first: int, last: int, limit: float | None, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Utterances first .. last - 1 of a source; while `limit` lasts, any not longer than it."""
+        if limit is None or not self.is_audio[source]:
+            return self._stream(source, first, last)
+        eligible = np.flatnonzero(self.lengths[source] <= limit)
+        if not len(eligible):
+            eligible = np.argsort(self.lengths[source], kind="stable")[:1]
+        return rng.choice(eligible, size=last - first)
 
     def _length_limit(self, block: int) -> float | None:
         """Longest utterance (frames) while short ones come first; None once all may come."""
@@ -97,7 +143,7 @@ class Sampler:
         return start + (longest - start) * step / settings.short_first_steps
 
     def _stream(self, source: int, first: int, last: int) -> np.ndarray:
-        """Positions first .. last of the endless stream of a source: one permutation an epoch."""
+        """Positions first .. last - 1 of the endless stream of a source: a permutation an epoch."""
         size = len(self.lengths[source])
         epochs = range(first // size, (last - 1) // size + 1 if last > first else first // size)
         pieces = [
@@ -109,28 +155,24 @@ class Sampler:
         start = first - epochs[0] * size
         return np.concatenate(pieces)[start : start + last - first]
 
-    def _cut(self, items: list[Item], groups: int, rng: np.random.Generator) -> list[list[Item]]:
-        """Sort by length, cut into groups of nearly equal total length, shuffle the groups."""
-        if not items:
-            return [[] for _ in range(groups)]
-        if len(items) < groups:
-            raise InputError(
-                f"batch.examples ({self.settings.examples}) is too small: some steps would have no "
-                "audio or no text example of the mix; raise it or the weight of the rarer part"
-            )
-        shuffled = [items[i] for i in rng.permutation(len(items))]
-        ordered = sorted(shuffled, key=lambda item: self.lengths[item[0]][item[1]])
-        cost = np.cumsum([self.lengths[source][i] for source, i in ordered])
-        edges = np.searchsorted(cost, cost[-1] * np.arange(1, groups) / groups)
-        # Strictly rising edges: every group gets at least one item, however long the longest are.
-        numbers = np.arange(1, groups)
-        edges = np.maximum.accumulate(np.maximum(edges, numbers) - numbers) + numbers
-        edges = np.minimum(edges, len(ordered) - groups + numbers)
-        bounds = [0, *map(int, edges), len(ordered)]
-        pieces = [ordered[a:b] for a, b in zip(bounds, bounds[1:])]
-        return [pieces[i] for i in rng.permutation(groups)]
+    def _deal(self, groups: Sequence[np.ndarray], position: int) -> list[Plan]:
+        """The batches of each rank, from the utterances of each source in a step.
 
-    def _batches(self, items: list[Item], budget: int) -> Plan:
-        """Cut a group, sorted by length, into batches under a budget of padded length."""
-        lengths = (self.lengths[source][number] for source, number in items)
+        Dealt like cards, one after the other, so that ranks get as many and as long ones.
+        """
+        plans: list[Plan] = [[] for _ in range(self.ranks)]
+        dealt = position  # not always the same rank gets one more
+        for source in sorted(range(len(groups)), key=lambda source: not self.is_audio[source]):
+            for rank, plan in enumerate(plans):
+                mine = groups[source][(rank - dealt) % self.ranks :: self.ranks]
+                plan.extend(self._batches(source, mine))
+            dealt += len(groups[source])
+        return plans
+
+    def _batches(self, source: int, numbers: np.ndarray) -> Plan:
+        """Cut utterances of a source, sorted by length, into batches under the budgets."""
+        settings = self.settings
+        budget = settings.max_frames if self.is_audio[source] else settings.max_tokens
+        lengths = self.lengths[source][numbers].tolist()
+        items = [(source, number) for number in numbers.tolist()]
         return [items[part] for part in batch_slices(lengths, budget)]

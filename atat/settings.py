@@ -193,7 +193,7 @@ class AugmentSettings:
 class BatchSettings:
     """atat/sampler.py."""
 
-    examples: int = 64  # mean number of examples in an optimizer step, all tasks together
+    examples: int = 64  # mean number in an optimizer step, all sources and all ranks together
     max_frames: int = 40000  # padded audio frames in one forward pass; more is accumulated
     max_tokens: int = 8000  # padded words of source text in one forward pass
     block: int = 50  # steps whose examples are drawn together and sorted by length

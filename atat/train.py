@@ -150,7 +150,6 @@ def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer"
         ranks=distributed.size(),
     )
     batches = StepBatches(data, sampler, seed=settings.seed, rank=distributed.rank())
-    sampler.plan(0)  # refuses a mix that cannot be cut into steps
     vocabulary = packed.tokenizer.fingerprint()
     trainer = Trainer(model, optimizer, batches, valid, settings, folder, device, vocabulary)
     return trainer, packed
