@@ -45,7 +45,7 @@ def multiplier(unfreeze: Unfreeze, step: int) -> float:
 
 
 def frozen_steps(unfreeze: Unfreeze) -> int:
-    """How many steps nothing pretrained moves: the warm-up of its rate counts from there."""
+    """How many steps nothing pretrained moves."""
     count = 0
     for steps, factor in unfreeze:
         if factor > 0:
@@ -126,16 +126,14 @@ class Optimizer:
     def prepare(self, step: int) -> float:
         """Set rates and freezing for `step` (counted from 1); returns the rate of what is new.
 
-        The schedule of what is pretrained begins when it may move; so a linear or cosine decay of
-        it is not yet at its end when the run is.
+        What is pretrained follows the same schedule, times the multiplier of the phase.
         """
-        frozen = frozen_steps(self.unfreeze)
-        new_rate = self._rate(step)
+        new_rate = learning_rate(self.settings, step, width=self.width, total=self.total)
         for group in self.adam.param_groups:
             rate = new_rate
             if group["kind"] == "pretrained":
                 factor = multiplier(self.unfreeze, step)
-                rate = factor * self._rate(step - frozen) if factor > 0 else 0.0
+                rate *= factor
                 for parameter in group["params"]:
                     parameter.requires_grad_(factor > 0)
             group["lr"] = rate * (self.settings.bert_multiplier if group["bert"] else 1.0)
@@ -149,6 +147,3 @@ class Optimizer:
             self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         return norm
-
-    def _rate(self, step: int) -> float:
-        return learning_rate(self.settings, step, width=self.width, total=self.total)

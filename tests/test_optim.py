@@ -75,15 +75,31 @@ def test_an_encoder_that_no_task_uses_does_not_train():
         assert moved == {name for name in names if not name.startswith(idle)}
 
 
-def test_the_rate_of_what_was_frozen_warms_up_from_its_thaw():
+def groups_of_a_finetuning(settings, total):
+    """An optimizer of new and pretrained parameters, and its groups by kind."""
     model, _ = build_model(tiny.MODEL, tiny.make_tokenizer())
     model.extend(1)
     loaded = {name for name, _ in model.named_parameters()} - {"decoder.embedding.extension"}
-    settings = OptimSettings(warmup=100)
-    optimizer = Optimizer(
-        model, partition(model, loaded, True, True), settings, width=32, total=1000, unfreeze=PAPER
-    )
-    new, old = optimizer.adam.param_groups
+    parts = partition(model, loaded, True, True)
+    optimizer = Optimizer(model, parts, settings, width=256, total=total, unfreeze=PAPER)
+    return optimizer, {group["kind"]: group for group in optimizer.adam.param_groups}
+
+
+@pytest.mark.parametrize("schedule", ["noam", "linear", "cosine", "constant"])
+def test_unfreezing_multiplies_the_schedule_as_it_stands(schedule):
+    """AT-AT, "Experimental Details": "a learning rate multiplier", not a schedule of its own."""
+    settings = OptimSettings(schedule=schedule, warmup=400)
+    optimizer, groups = groups_of_a_finetuning(settings, 1000)
+    for step in range(1, 1001):
+        rate = optimizer.prepare(step)
+        assert rate == learning_rate(settings, step, width=256, total=1000)
+        assert groups["new"]["lr"] == rate
+        assert groups["pretrained"]["lr"] == pytest.approx(multiplier(PAPER, step) * rate, abs=0)
+    if schedule in ("linear", "cosine"):
+        assert groups["new"]["lr"] == groups["pretrained"]["lr"] == 0
+
+
+def test_the_papers_rate_at_its_thaw():
+    optimizer, groups = groups_of_a_finetuning(OptimSettings(), 10000)
     optimizer.prepare(501)
-    assert new["lr"] == pytest.approx(learning_rate(settings, 501, width=32, total=1000))
-    assert old["lr"] == pytest.approx(0.2 * learning_rate(settings, 1, width=32, total=1000))
+    assert groups["pretrained"]["lr"] == pytest.approx(0.2 * 256**-0.5 * 501 * 4000**-1.5)
