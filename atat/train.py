@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, config, inputs, machine
+from atat import cli, config, inputs, lock, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.provenance import provenance
@@ -77,9 +79,12 @@ def train(settings: TrainSettings, folder: Path) -> None:
     from atat import distributed
 
     device = distributed.start()
-    try:
+    with ExitStack() as stack:
+        stack.callback(distributed.stop)
         if distributed.rank() == 0:
+            stack.enter_context(lock.hold(folder, "a training"))
             _open_folder(folder, settings)
+            stack.enter_context(_logging(folder))
         distributed.barrier()
         trainer, packed = build(settings, folder, device)
         trainer.resume()
@@ -87,8 +92,6 @@ def train(settings: TrainSettings, folder: Path) -> None:
         if distributed.rank() == 0:
             _pack(trainer, packed)
         distributed.barrier()
-    finally:
-        distributed.stop()
 
 
 def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer", "Packed"]:
@@ -284,22 +287,34 @@ def _log_data(data: list["TaskData"]) -> None:
 
 
 def _open_folder(folder: Path, settings: TrainSettings) -> None:
-    """Make the folder of the run, with its configuration and log; refuse that of another run."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Put the configuration into the folder of a run; refuse that of another run."""
     if (folder / "config.yaml").is_file():
         check_same(folder, settings)
     else:
         with atomic_write(folder / INPUTS) as stream:
             json.dump(_inputs(settings), stream, indent=1)
         config.save(folder / "config.yaml", settings)
-    handler = logging.FileHandler(folder / "train.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    root.setLevel(logging.INFO)
-    root.addHandler(handler)
+
+
+@contextmanager
+def _logging(folder: Path) -> Iterator[None]:
+    """Inside, all goes into the log of the run, and warnings to the terminal, too."""
+    log = logging.FileHandler(folder / "train.log", encoding="utf-8")
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
-    root.addHandler(console)
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.INFO)
+    for handler in (log, console):
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in (log, console):
+            root.removeHandler(handler)
+        log.close()
 
 
 def check_same(folder: Path, settings: TrainSettings) -> None:

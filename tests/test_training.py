@@ -17,7 +17,7 @@ import pytest
 import tiny
 import torch
 
-from atat import ark, checkpoint, cmvn, config, decode, kaldi, packed
+from atat import ark, checkpoint, cmvn, config, decode, kaldi, lock, packed
 from atat import train as train_cli
 from atat.dataset import Encoding, TaskData
 from atat.errors import InputError
@@ -120,6 +120,19 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
         _, errors = job.communicate()
     assert job.returncode == 130 and "DataLoader" not in errors
     assert checkpoint.found(tmp_path / "exp")
+
+
+def test_a_folder_is_one_trainings_at_a_time_and_a_log_is_its_own(corpus, tmp_path):
+    run = settings(corpus, steps=2, valid=ValidSettings(), log_every=1)
+    with lock.hold(tmp_path / "exp", "a training"):
+        with pytest.raises(InputError, match=rf"a training \(process {os.getpid()} on"):
+            train(run, tmp_path / "exp")
+    assert [path.name for path in (tmp_path / "exp").iterdir()] == [lock.NAME]
+    for name in ("exp", "other"):
+        train(run, tmp_path / name)
+    for name in ("exp", "other"):
+        log = (tmp_path / name / "train.log").read_text()
+        assert log.count(" step 1 ") == log.count(" step 2 ") == 1
 
 
 def test_cutting_a_step_into_more_batches_changes_nothing(corpus, tmp_path):

@@ -1,0 +1,91 @@
+"""A folder is one process' at a time, and nobody's once that process is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atat import lock
+from atat.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+HOLD = """
+import os, sys, time
+from atat import lock
+with lock.hold(sys.argv[1], "a long work"):
+    if "fork" in sys.argv and os.fork() == 0:
+        print(os.getpid(), flush=True)
+    else:
+        print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def holder(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", HOLD, str(folder), *words], text=True,
+                            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_a_second_is_told_who_holds_the_folder_and_a_killed_holder_does_not_block(tmp_path):
+    with holder(tmp_path) as other:
+        try:
+            assert other.stdout.readline() == "held\n"
+            words = rf"a long work \(process {other.pid} on .*, since 20\d\d-.*\) is at work"
+            with pytest.raises(InputError, match=words):
+                with lock.hold(tmp_path, "mine"):
+                    pass
+        finally:
+            other.kill()
+    with lock.hold(tmp_path, "mine"):
+        assert json.loads((tmp_path / lock.NAME).read_text())["what"] == "mine"
+    assert (tmp_path / lock.NAME).read_text() == ""
+
+
+def test_a_fork_that_outlives_the_holder_does_not_keep_the_lock(tmp_path):
+    with holder(tmp_path, "fork") as other:
+        lines = [other.stdout.readline() for _ in range(2)]
+        orphan = next(int(line) for line in lines if line != "held\n")
+        try:
+            other.kill()
+            other.wait(60)
+            os.kill(orphan, 0)  # it lives
+            with lock.hold(tmp_path, "mine"):
+                pass
+        finally:
+            os.kill(orphan, signal.SIGKILL)
+
+
+def test_the_lock_ends_with_its_block_and_holds_within_one_process_too(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            with lock.hold(tmp_path / "new" / "folder", "a"):
+                with pytest.raises(InputError, match="a .process"):
+                    with lock.hold(tmp_path / "new" / "folder", "b"):
+                        pass
+                with lock.hold(tmp_path / "another", "c"):
+                    pass
+                raise KeyError
+
+
+def test_a_file_half_written_by_the_holder_is_no_reason_to_fail(tmp_path):
+    with lock.hold(tmp_path, "a"):
+        (tmp_path / lock.NAME).write_text('{"what": "a", "ho')
+        with pytest.raises(InputError, match="another process is at work"):
+            with lock.hold(tmp_path, "b"):
+                pass
+
+
+def test_a_lock_unknown_to_the_file_system_is_a_warning(tmp_path, monkeypatch, caplog):
+    def unknown(descriptor, operation):
+        raise OSError(lock.errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", unknown)
+    with lock.hold(tmp_path, "a"):
+        pass
+    assert "its file system has no locks (No locks available)" in caplog.text
