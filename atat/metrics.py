@@ -20,6 +20,10 @@ from atat.semantics import SemanticsError, Tree
 
 Counts = dict[str, tuple[float, float]]
 
+# Goes up when a measure changes its meaning: counts of another version are never mixed with ours.
+# 2: SemER counts right slots under a wrong intent as right.
+VERSION = 2
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -37,8 +41,9 @@ METRICS: dict[str, Metric] = {
     "semer": Metric(
         "SemER",
         True,
-        "(substituted + inserted + deleted) / (slots + intents of the reference); an item is its"
-        " path of tags with its value; an output that is no tree counts as all deleted",
+        "(substituted + inserted + deleted) / (slots + intents of the reference); an item is an"
+        " intent, or a slot with its path below the root intent and its value, so that right slots"
+        " under a wrong intent are one error; an output that is no tree counts as all deleted",
     ),
     "intent_acc": Metric("Intent", False, "the intent at the root is right"),
     "bracket_p": Metric("Bracket P", False, "precision of labelled brackets (label, start, end)"),
@@ -130,22 +135,48 @@ def tree_counts(reference: str, hypothesis: str, *, slu_f1: bool = False) -> Cou
 def semantic_errors(reference: Tree, hypothesis: Tree | None) -> tuple[int, int]:
     """(substituted + inserted + deleted, slots and intents of the reference).
 
-    Slots and intents are multisets of (path of tags, value). Equal items cancel; of what is left
-    under one path, a pair is a substitution and the surplus deleted or inserted. With one intent
-    the denominator is that of Rongali et al. 2021, section "Results": slots + 1.
+    Items are multisets, see `_semantic_items`. Equal ones cancel. Of what is left, two of one tag
+    are a substitution, whether the value or the place is wrong; the surplus is deleted or
+    inserted. No hypothesis (None) is all deleted.
+
+    With one intent the denominator is that of Rongali et al. 2021, section "Results": slots + 1.
+    Since an item is at most one error, only tags that the reference does not have take a
+    hypothesis beyond "all deleted": no single mistake in a right tree does.
     """
-    wanted = Counter(semantics.items(reference))
+    wanted = Counter(_semantic_items(reference))
     total = sum(wanted.values())
     if hypothesis is None:
         return total, total
-    given = Counter(semantics.items(hypothesis))
-    missing, surplus = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
-    for (path, _), times in (wanted - given).items():
-        missing[path] += times
-    for (path, _), times in (given - wanted).items():
-        surplus[path] += times
-    # Under one path, min(missing, surplus) are substituted: the larger number is all errors.
+    given = Counter(_semantic_items(hypothesis))
+    missing, surplus = _by_tag(wanted - given), _by_tag(given - wanted)
+    # Of one tag, min(missing, surplus) are substituted: the larger number is all errors.
     return sum((missing | surplus).values()), total
+
+
+def _semantic_items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
+    """(path, value) of what SemER counts; the last of the path is the tag.
+
+    A slot: the slots from the root down to it, and its words. The root intent: ("",), its label.
+    A nested intent: the slots above it and "IN", its label. No path names an intent, so that a
+    wrong one, at the root or below, is one error and not one more for each slot in it.
+    """
+    found = []
+    for path, value in semantics.items(tree):
+        slots = tuple(label for label in path if label.startswith("SL:"))
+        if path[-1].startswith("SL:"):
+            found.append((slots, value))
+        elif len(path) == 1:
+            found.append((("",), path[-1]))
+        else:
+            found.append(((*slots, "IN"), path[-1]))
+    return found
+
+
+def _by_tag(items: Counter[tuple[tuple[str, ...], str]]) -> Counter[str]:
+    tags = Counter[str]()
+    for (path, _), times in items.items():
+        tags[path[-1]] += times
+    return tags
 
 
 def matching_brackets(reference: Tree, hypothesis: Tree) -> int:

@@ -67,6 +67,7 @@ def score(
             for group in sorted({one.group for one in scored if one.group is not None})
         },
         "hypotheses": _fingerprint(decoded / "hyp"),
+        "metrics_version": metrics.VERSION,
         "provenance": provenance(),
     }
     with atomic_write(decoded / "per_utt.jsonl") as stream:
@@ -127,13 +128,18 @@ def summarize(scored: Sequence[Scored]) -> dict[str, Any]:
 
 
 def load_scored(decoded: str | Path) -> list[Scored]:
-    """per_utt.jsonl of a decoded dir; InputError when it is missing or older than `hyp`."""
+    """per_utt.jsonl of a decoded dir.
+
+    Raises InputError when it is missing or torn, or older than `hyp` or than what a metric means.
+    """
     decoded = Path(decoded)
     path = decoded / "per_utt.jsonl"
     mend = f"score first: python -m atat.score --data DIR --decoded {decoded}"
     summary = read_json(decoded / "score.json", mend)
     if summary.get("hypotheses") != _fingerprint(decoded / "hyp"):
         raise InputError(f"{path}: belongs to an earlier `hyp`; {mend}")
+    if summary.get("metrics_version") != metrics.VERSION:
+        raise InputError(f"{path}: scored by another definition of the metrics; {mend}")
     scored = []
     for number, line in enumerate(read_lines(path), 1):
         try:

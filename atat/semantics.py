@@ -186,7 +186,7 @@ def drop_words_outside_slots(tree: Tree) -> Tree:
 
 
 def items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
-    """What SemER counts, as opened: (labels from the root down, value) of each intent and slot.
+    """(labels from the root down, value) of each intent and slot, as opened.
 
     The value of a slot is all the words it spans, joined by blanks; of an intent it is "".
     """

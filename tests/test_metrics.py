@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -25,6 +27,50 @@ def random_tree(rng: random.Random, depth: int = 0) -> Tree:
         nested = depth < 3 and rng.random() < 0.4
         children.append(random_tree(rng, depth + 1) if nested else rng.choice("abcd"))
     return Tree(f"{kind}:{rng.choice('XYZ')}", tuple(children))
+
+
+def with_other_intents(tree: Tree) -> Tree:
+    tokens = semantics.to_tokens(tree)
+    return semantics.parse_tokens(["[IN:OTHER" if t.startswith("[IN:") else t for t in tokens])
+
+
+def kinds(tree: Tree) -> Counter[str]:
+    """How often each tag stands in a tree, all nested intents as one and the root apart."""
+    below = (label for label, _, _ in semantics.brackets(tree)[1:])
+    return Counter(label if label.startswith("SL:") else "IN" for label in below)
+
+
+def single_edits(tree: Tree) -> Iterator[tuple[str, Tree]]:
+    """Every tree that differs from this one by one mistake, with the kind of mistake."""
+    tokens = semantics.to_tokens(tree)
+    closing = {start: end for start, end in spans_of_tokens(tokens)}
+    for start, end in closing.items():
+        label = tokens[start][1:]
+        kind = "intent" if label.startswith("IN:") else "label"
+        edits = {kind: [f"[{label[:3]}OTHER", *tokens[start + 1 : end]]}
+        if label.startswith("SL:"):
+            edits["label of another"] = ["[SL:X", *tokens[start + 1 : end]]
+            edits["value"] = [tokens[start], "z", *tokens[start + 1 : end]]
+            edits["drop"] = []
+            edits["drop brackets"] = tokens[start + 1 : end]
+        else:
+            edits["add"] = [*tokens[start:end], "[SL:OTHER", "z", "]"]
+            edits["add empty"] = [tokens[start], "[SL:X", "]", *tokens[start + 1 : end]]
+        for kind, changed in edits.items():
+            closed = ["]"] if kind not in ("drop", "drop brackets") else []
+            edited = [*tokens[:start], *changed, *closed, *tokens[end + 1 :]]
+            yield kind, semantics.parse_tokens(edited)
+
+
+def spans_of_tokens(tokens: list[str]) -> list[tuple[int, int]]:
+    """Position of the opening tag and of its `]`, for each bracket."""
+    spans, opened = [], []
+    for position, token in enumerate(tokens):
+        if semantics.is_open(token):
+            opened.append(position)
+        elif semantics.is_close(token):
+            spans.append((opened.pop(), position))
+    return spans
 
 
 def test_every_metric_has_a_description() -> None:
@@ -76,7 +122,11 @@ def test_words_outside_slots_matter_to_em_full_only() -> None:
         (REFERENCE[:-1] + "[SL:ROOM kitchen ] ]", 1),  # room inserted
         (REFERENCE.replace("SL:ARTIST", "SL:ALBUM"), 2),  # other path: D and I
         (REFERENCE.replace("SL:ARTIST harry styles", "SL:SONG watermelon sugar"), 2),  # D and I
-        (REFERENCE.replace("IN:PLAY_SONG", "IN:BUY_SONG"), 6),  # every path differs
+        (REFERENCE.replace("IN:PLAY_SONG", "IN:BUY_SONG"), 1),  # right slots, wrong intent: S
+        (REFERENCE.replace("IN:PLAY_SONG", "IN:BUY_SONG").replace("sugar", "high"), 2),
+        (REFERENCE.replace("IN:PLAY_SONG", "SL:ALBUM"), 4),  # D, I, the slots below another
+        ("[SL:SONG watermelon sugar ]", 2),  # root intent and artist deleted
+        ("[IN:BUY_SONG ]", 3),  # S and two D
     ],
 )
 def test_semer_by_hand(hypothesis: str, errors: int) -> None:
@@ -91,11 +141,71 @@ def test_semer_is_on_multisets() -> None:
     assert metrics.tree_counts(two, "[IN:A [SL:X c ] [SL:X d ] [SL:X e ] ]")["semer"] == (3, 3)
 
 
-def test_semer_knows_where_a_slot_stands() -> None:
-    nested = "[IN:A [SL:X go [IN:B [SL:Y home ] ] ] ]"
-    flat = "[IN:A [SL:X go home ] [SL:Y home ] ]"
-    # X agrees; B and its Y are deleted, the outer Y inserted.
-    assert metrics.tree_counts(nested, flat)["semer"] == (3, 4)
+NESTED = "[IN:A [SL:X go [IN:B [SL:Y home ] [SL:Z now ] ] ] ]"
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "errors"),
+    [
+        (NESTED, 0),
+        (NESTED.replace("IN:A", "IN:C"), 1),  # S
+        (NESTED.replace("IN:B", "IN:C"), 1),  # S; what stands in the wrong intent is right
+        (NESTED.replace("home", "work"), 2),  # value of Y, and of X around it
+        (NESTED.replace("SL:Y", "SL:W"), 2),  # D and I
+        (NESTED.replace("SL:X", "SL:W"), 5),  # X deleted, W inserted; B, Y and Z in a wrong place
+        ("[IN:A [SL:X go home now ] ]", 3),  # B, Y and Z deleted
+        ("[IN:A [SL:X go home now ] [SL:Y home ] ]", 3),  # B and Z deleted, Y in a wrong place
+        ("[IN:A [SL:X go [SL:Y home ] [SL:Z now ] ] ]", 1),  # B deleted
+        ("[IN:A [IN:B [SL:X go home now ] ] ]", 3),  # B in a wrong place, Y and Z deleted
+    ],
+)
+def test_semer_of_nested_intents_by_hand(hypothesis: str, errors: int) -> None:
+    assert metrics.tree_counts(NESTED, hypothesis)["semer"] == (errors, 5)
+
+
+def test_no_single_edit_of_any_tree_is_worse_than_no_tree() -> None:
+    rng = random.Random(3)
+    seen = Counter[str]()
+    for _ in range(1000):
+        reference = random_tree(rng)
+        errors, garbage = metrics.semantic_errors(reference, None)
+        assert errors == garbage > 0
+        for kind, near in single_edits(reference):
+            errors, items = metrics.semantic_errors(reference, near)
+            assert items == garbage
+            assert errors <= garbage, f"{kind}: {reference} as {near}"
+            assert kind != "intent" or errors == 1, f"{reference} as {near}"
+            seen[kind] += 1
+    assert min(seen[kind] for kind in ("intent", "label", "value", "drop", "add")) > 300
+
+
+def test_only_tags_that_the_reference_lacks_are_worse_than_no_tree() -> None:
+    rng = random.Random(4)
+    for _ in range(500):
+        reference, hypothesis = random_tree(rng), random_tree(rng)
+        errors, garbage = metrics.semantic_errors(reference, hypothesis)
+        too_many = kinds(hypothesis) - kinds(reference)
+        assert errors <= garbage + sum(too_many.values()), f"{reference} as {hypothesis}"
+        if not too_many:
+            assert errors <= garbage
+
+
+def test_semer_ignores_the_order_of_slots() -> None:
+    rng = random.Random(5)
+    for _ in range(100):
+        # Slots below slots are left where they are: their order is in the value around them.
+        tree = random_tree(rng)
+        mixed = list(tree.children)
+        rng.shuffle(mixed)
+        errors, _ = metrics.semantic_errors(tree, Tree(tree.label, tuple(mixed)))
+        assert errors == 0
+
+
+def test_slu_f1_does_not_know_intents() -> None:
+    rng = random.Random(6)
+    for _ in range(100):
+        one, two = random_tree(rng), random_tree(rng)
+        assert metrics.slurp_f1(one, two) == metrics.slurp_f1(one, with_other_intents(two))
 
 
 def test_brackets_with_equal_words() -> None:

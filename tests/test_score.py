@@ -131,6 +131,17 @@ def test_scores_of_other_hypotheses_are_refused(tmp_path: Path) -> None:
         score.load_scored(decoded)
 
 
+def test_scores_by_another_definition_are_refused(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    decoded = make_decoded(tmp_path / "dec", trees())
+    score.score(data, decoded)
+    summary = json.loads((decoded / "score.json").read_text())
+    del summary["metrics_version"]  # as scores were written before SemER changed
+    (decoded / "score.json").write_text(json.dumps(summary))
+    with pytest.raises(InputError, match="another definition .*atat.score --data"):
+        score.load_scored(decoded)
+
+
 def test_compare_pairs_the_utterances(tmp_path: Path) -> None:
     data = make_data(tmp_path / "data")
     one = make_decoded(tmp_path / "one", trees())
