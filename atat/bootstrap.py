@@ -18,13 +18,20 @@ import numpy as np
 
 REPLICATES = 5000
 LEVEL = 95.0  # per cent of the replicates that an interval covers
+# A measure of few clusters (WER where one speaker of twenty has a transcript) is undefined in the
+# draws that miss them: in a third of the draws with one such cluster, in an eighth with two. Draws
+# of a single cluster all agree, which is no evidence: below this share nothing is said.
+MIN_DEFINED = 0.9
 # Numbers drawn at a time: bounds the memory to some tens of MB whatever K and R.
 _CHUNK = 2_000_000
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure in per cent with its interval; None when there is nothing to measure."""
+    """A figure in per cent with its interval; None when there is nothing to measure.
+
+    The interval alone is None where too few draws define the figure (`MIN_DEFINED`).
+    """
 
     value: float | None
     low: float | None
@@ -38,7 +45,9 @@ class Comparison:
     first: float | None
     second: float | None
     difference: Interval
-    p_value: float | None  # two-sided: how often resampling turns the sign
+    p_value: float | None  # two-sided: how often resampling turns the sign; None: undefined
+    draws: int = 0  # in which both systems' figures are defined; the others are no evidence
+    replicates: int = REPLICATES  # draws made
 
 
 def cluster_sums(
@@ -83,20 +92,38 @@ def compare(
     """Paired bootstrap: both systems are scored on the same drawn clusters.
 
     `first` and `second` (K, S, 2) hold the counts of S runs (seeds) each; S may differ. The
-    figure of a system is the mean of its runs' ratios.
+    figure of a system is the mean of its runs' ratios. Draws in which one is undefined count
+    neither for nor against.
     """
     assert len(first) == len(second), "the two systems must have the same clusters"
     runs = first.shape[1]
     drawn = resample(np.concatenate([first, second], axis=1), seed=seed, replicates=replicates)
     difference = drawn[:, :runs].mean(axis=1) - drawn[:, runs:].mean(axis=1)
+    known = difference[~np.isnan(difference)]
     one, two = (_plain(ratios(c.sum(axis=0)).mean()) for c in (first, second))
     if one is None or two is None:
-        return Comparison(one, two, Interval(None, None, None), None)
-    low, high = _percentiles(difference)
+        return Comparison(one, two, Interval(None, None, None), None, known.size, replicates)
+    interval = Interval(one - two, *_percentiles(difference))
+    p_value = _p_value(known, _differing(first, second)) if interval.low is not None else None
+    return Comparison(one, two, interval, p_value, known.size, replicates)
+
+
+def _p_value(known: np.ndarray, differing: int) -> float:
+    """Two-sided p of differences drawn from clusters of which `differing` are not equal.
+
+    Resampling alone would take two clusters that agree by chance for certainty: p is never below
+    the chance that so many coins fall alike, the smallest p of a sign test.
+    """
     # One is added to count and trials: a finite number of replicates never proves p = 0.
-    tail = min(np.sum(difference <= 0), np.sum(difference >= 0)) + 1
-    p_value = min(1.0, 2 * float(tail) / (replicates + 1))
-    return Comparison(one, two, Interval(one - two, low, high), p_value)
+    tail = min(np.sum(known <= 0), np.sum(known >= 0)) + 1
+    return min(1.0, max(2 * float(tail) / (known.size + 1), 2.0 ** (1 - differing)))
+
+
+def _differing(first: np.ndarray, second: np.ndarray) -> int:
+    """In how many clusters the mean counts of the runs differ, (K, S, 2) and (K, S', 2)."""
+    # Multiplied, not divided: counts are whole numbers, and equal means must be equal.
+    one, two = first.sum(axis=1) * second.shape[1], second.sum(axis=1) * first.shape[1]
+    return int((one != two).any(axis=1).sum())
 
 
 def mean_interval(
@@ -136,7 +163,7 @@ def ratios(counts: np.ndarray) -> np.ndarray:
 
 def _percentiles(drawn: np.ndarray) -> tuple[float | None, float | None]:
     known = drawn[~np.isnan(drawn)]
-    if not known.size:
+    if known.size < MIN_DEFINED * drawn.size:
         return None, None
     tail = (100 - LEVEL) / 2
     low, high = np.percentile(known, [tail, 100 - tail])

@@ -38,7 +38,7 @@ from atat.files import atomic_write, read_lines
 from atat.metrics import METRICS
 from atat.results_runs import Figure, Runs
 from atat.results_text import join, number, signed, table_text
-from atat.score import format_interval
+from atat.score import format_interval, p_value_text
 
 CONDITION = "{condition}"
 NOT_RUN = "not run"
@@ -309,12 +309,13 @@ def _paper_difference(row: Row, baseline: Row, key: str) -> str:
 
 
 def comparison_text(found: Comparison) -> str:
-    """ "+3.21 [+1.02, +5.40], p = 0.004"."""
+    """ "+3.21 [+1.02, +5.40], p = 0.004"; "+3.21, p undefined (…)" where too few draws know."""
     gap = found.difference
-    if gap.value is None or gap.low is None or gap.high is None or found.p_value is None:
+    if gap.value is None:
         return "n/a"
-    p_value = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
-    return f"{signed(gap.value)} [{signed(gap.low)}, {signed(gap.high)}], {p_value}"
+    known = gap.low is not None and gap.high is not None
+    interval = f" [{signed(gap.low)}, {signed(gap.high)}]" if known else ""
+    return f"{signed(gap.value)}{interval}, {p_value_text(found)}"
 
 
 def _included(path: str) -> str:
@@ -337,7 +338,8 @@ def _legend(report: Report) -> str:
         "its folds), then the 95 % bootstrap interval over "
         "test data: whole speakers are drawn again where several are known, else utterances; "
         "what a different seed would change is in ±, not in the interval. Differences are drawn "
-        "in pairs, p is two-sided. Below some ten speakers intervals and p are rough. The paper's "
+        "in pairs, p is two-sided and never below the chance that as many coins as clusters differ "
+        "fall alike. Below some ten speakers intervals and p are rough. The paper's "
         "figures are on its own test data.",
         "\n".join(meanings),
         f"Written by `{provenance.command()}` at commit {provenance.commit()}; "

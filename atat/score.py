@@ -258,9 +258,20 @@ def _print_summary(title: str, summary: dict[str, Any]) -> None:
 
 def _print_comparison(compared: Mapping[str, Comparison]) -> None:
     for name, found in compared.items():
-        p_value = "" if found.p_value is None else f"p = {found.p_value:.4f}"
         values = f"{_figure(found.first)} - {_figure(found.second)}"
+        p_value = p_value_text(found)
         print(f"{name:<14} {values:<17} = {format_interval(found.difference):<24} {p_value}")
+
+
+def p_value_text(found: Comparison) -> str:
+    """ "p = 0.004", "p < 0.001" or "p undefined", with the draws used where not all were."""
+    if found.p_value is None:
+        text = "p undefined"
+    else:
+        text = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
+    if found.draws < found.replicates:
+        text += f" (defined in {found.draws:,} of {found.replicates:,} draws)"
+    return text
 
 
 def _figure(value: float | None) -> str:

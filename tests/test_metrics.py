@@ -365,3 +365,56 @@ def test_mean_over_runs_is_the_mean_of_their_ratios() -> None:
     found = bootstrap.mean_interval(counts, utterances=2)
     assert found.value == pytest.approx(62.5)
     assert found.low <= 62.5 <= found.high
+
+
+def few_defined(defined: int, *, clusters: int = 20, better: float = 1.0) -> list[np.ndarray]:
+    """Counts of two systems whose measure exists in the first `defined` clusters only."""
+    first, second = np.zeros((clusters, 1, 2)), np.zeros((clusters, 1, 2))
+    first[:defined] = [5 + better, 10]
+    second[:defined] = [5, 10]
+    return [first, second]
+
+
+@pytest.mark.parametrize(("defined", "says"), [(1, False), (2, False), (3, True), (20, True)])
+def test_few_clusters_that_agree_prove_little(defined: int, says: bool) -> None:
+    found = bootstrap.compare(*few_defined(defined))
+    missed = (1 - defined / 20) ** 20  # share of draws without any cluster that has the measure
+    assert found.draws == pytest.approx((1 - missed) * found.replicates, rel=0.02)
+    assert found.difference.value == pytest.approx(10)
+    assert (found.p_value is not None) == (found.difference.low is not None) == says
+    if says:
+        assert found.p_value >= 2.0 ** (1 - defined)
+    else:
+        (figure,) = bootstrap.intervals(few_defined(defined)[0], utterances=20)
+        assert figure.value == pytest.approx(60) and figure.low is None is figure.high
+
+
+def test_undefined_draws_count_neither_for_nor_against() -> None:
+    counts = np.zeros((2, 32, 1, 2))
+    counts[0, :4, 0, 0], counts[1, :4, 0, 0] = [7, 8, 3, 6], [5, 5, 6, 5]
+    counts[:, :4, 0, 1] = 10  # four of 32 clusters have the measure
+    found = bootstrap.compare(*counts)
+    drawn = bootstrap.resample(np.concatenate(counts, axis=1), seed=0, replicates=5000)
+    gaps = drawn[:, 0] - drawn[:, 1]
+    turned, known = np.sum(gaps <= 0), np.sum(~np.isnan(gaps))
+    assert found.draws == known < found.replicates == 5000
+    assert found.p_value == pytest.approx(2 * (turned + 1) / (known + 1)) and found.p_value > 0.2
+
+
+@pytest.mark.parametrize("defined", [2, 3, 4, 6, 10])
+def test_equal_systems_seldom_have_a_small_p(defined: int) -> None:
+    """Of two systems of one kind p <= x has at most the chance x, however few clusters count."""
+    rng = np.random.default_rng(defined)
+    found = []
+    trials = 400
+    for _ in range(trials):
+        counts = np.zeros((2, 20, 1, 2))
+        sizes = rng.integers(5, 15, size=defined)
+        counts[:, :defined, 0, 1] = sizes
+        counts[:, :defined, 0, 0] = rng.binomial(sizes, rng.beta(2, 2, size=defined), (2, defined))
+        p_value = bootstrap.compare(*counts, replicates=300).p_value
+        found.append(1.0 if p_value is None else p_value)
+    for level in (0.01, 0.05, 0.1, 0.2):
+        noise = 3 * np.sqrt(level * (1 - level) / trials)
+        # 0.02: what is known of intervals from percentiles, which are a little narrow.
+        assert np.mean(np.array(found) <= level) <= level + noise + 0.02, level

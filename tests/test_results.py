@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from atat import config, kaldi, results, results_runs, score
+from atat.bootstrap import Comparison, Interval
 from atat.errors import InputError
 from atat.provenance import outside_shortened
 
@@ -320,3 +321,14 @@ def test_where_somebodys_files_lie_is_not_told(tmp_path, monkeypatch):
     assert outside_shortened(str(tmp_path / "exp" / "a")) == "exp/a"
     assert outside_shortened("/home/anna/exp/pre/seed1", parts=3) == ".../exp/pre/seed1"
     assert outside_shortened("../other/model") == ".../model"
+
+
+def test_a_difference_that_few_draws_know_is_said_to_be_undefined() -> None:
+    gap = Interval(4.0, None, None)
+    text = results.comparison_text(Comparison(5.0, 1.0, gap, None, draws=3210, replicates=5000))
+    assert text == "+4.00, p undefined (defined in 3,210 of 5,000 draws)"
+    gap = Interval(4.0, 1.0, 6.0)
+    text = results.comparison_text(Comparison(5.0, 1.0, gap, 0.25, draws=4800, replicates=5000))
+    assert text == "+4.00 [+1.00, +6.00], p = 0.250 (defined in 4,800 of 5,000 draws)"
+    text = results.comparison_text(Comparison(5.0, 1.0, gap, 0.0004, draws=5000, replicates=5000))
+    assert text == "+4.00 [+1.00, +6.00], p < 0.001"
