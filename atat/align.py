@@ -96,9 +96,13 @@ def make(
 
 
 def _load(data: Path, settings: Settings) -> list[Utterance]:
-    utterances = kaldi.load(data, allow_pipes=settings.allow_pipes)
+    utterances = kaldi.load(data)
     if not utterances:
         raise InputError(f"{data}: no utterances")
+    if not settings.allow_pipes:
+        # The others only ask how long the audio is, where no table says it.
+        heard = [u for u in utterances if listens(settings) or u.duration is None]
+        kaldi.refuse_pipes(data, heard, f"{settings.backend} (without --allow_pipes)")
     for name, field in (("text", "text"), ("wav.scp", "wav")):
         if getattr(utterances[0], field) is None and (name == "text" or listens(settings)):
             raise InputError(f"{data}/{name}: no such file; {settings.backend} needs it")

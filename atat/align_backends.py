@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atat import audio
+from atat import audio, pipes
 from atat.alignment import NotAligned, Word, check
 from atat.errors import InputError
 from atat.kaldi import Utterance
@@ -171,7 +171,7 @@ def _duration(utterance: Utterance, settings: Settings) -> float | None:
     """Seconds of audio by the tables, else by the header of the file."""
     if utterance.duration is not None or not utterance.wav:
         return utterance.duration
-    if utterance.start is None and not audio.is_pipe(utterance.wav):
+    if utterance.start is None and not pipes.is_pipe(utterance.wav):
         return audio.duration(utterance.wav)
     return len(_load(utterance, settings)) / audio.SAMPLE_RATE
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from atat import kaldi
+from atat import kaldi, pipes
 from atat.errors import InputError
 from atat.files import atomic_write
 
@@ -38,7 +38,7 @@ def read(specifier: str | Path) -> np.ndarray:
     """
     specifier = str(specifier)
     match = _SPECIFIER.fullmatch(specifier)
-    if match is None or kaldi.is_pipe(specifier.strip()):
+    if match is None or pipes.is_pipe(specifier):
         raise InputError(f"{specifier!r}: expected `file.ark:offset` (shell pipes are not run)")
     try:
         with open(match["path"], "rb") as stream:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 import os
 import struct
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from atat import pipes
 from atat.errors import InputError
 from atat.files import atomic_write
 
@@ -61,7 +61,8 @@ def load(
     Raises InputError for a file that is missing, empty, truncated, not audio, at another rate, of
     several channels, shorter than the part asked for, or that holds NaN or infinity.
     """
-    source = _run_pipe(str(path)) if allow_pipes and is_pipe(path) else path
+    runs = allow_pipes and pipes.is_pipe(str(path))
+    source = io.BytesIO(pipes.run(str(path))) if runs else path
     with _open(source, str(path)) as stream:
         info = _info(stream)
         _check_form(str(path), info, sample_rate, resample, channel)
@@ -88,11 +89,6 @@ def probe(path: str | Path) -> Info:
 def duration(path: str | Path) -> float:
     """Length of a recording in seconds, from its header."""
     return probe(path).duration
-
-
-def is_pipe(path: str | Path) -> bool:
-    """True for a wav.scp entry that is a shell command (Kaldi: it ends in `|`)."""
-    return str(path).rstrip().endswith("|")
 
 
 def save(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
@@ -166,10 +162,10 @@ def _check_form(
 
 def _check_file(path: str) -> None:
     """What can be said before decoding: missing, a folder, empty, a wav cut off."""
-    if is_pipe(path):
+    if pipes.is_pipe(path):
         raise InputError(
-            f"{path}: is a shell command, and those run only when allowed; allow them with "
-            "allow_pipes=True (--allow_pipes) if you trust the data dir"
+            f"{path}: is a shell command, which is run only where that is allowed; if you trust "
+            f"it, {pipes.WAYS_OUT}"
         )
     if os.path.isdir(path):
         raise InputError(f"{path}: is a folder, an audio file was expected")
@@ -240,15 +236,3 @@ def _read(stream: soundfile.SoundFile, name: str, first: int, last: int) -> np.n
 
 def _at_rate(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return samples if from_rate == to_rate else resample(samples, from_rate, to_rate)
-
-
-def _run_pipe(command: str) -> io.BytesIO:
-    """Output of a wav.scp pipe that the user has allowed."""
-    done = subprocess.run(command.rstrip()[:-1], shell=True, capture_output=True)
-    if done.returncode != 0 or not done.stdout:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        raise InputError(
-            f"{command}: the command failed with exit code {done.returncode}: {reason[0]}; "
-            "run it by hand and mend it"
-        )
-    return io.BytesIO(done.stdout)

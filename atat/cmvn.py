@@ -10,7 +10,6 @@ those of two corpora are those of both together.
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -76,10 +75,15 @@ def _features(utterances: Sequence[Utterance], num_mels: int) -> Iterator[np.nda
 
 def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
     """Utterances of all data dirs, or `most` of them spread evenly."""
-    found = list(itertools.chain.from_iterable(kaldi.load(folder) for folder in data))
-    for utterance in found:
-        if utterance.feats is None and utterance.wav is None:
-            raise InputError(f"{', '.join(data)}: {utterance.id} has neither features nor audio")
+    found: list[Utterance] = []
+    for folder in data:
+        here = kaldi.load(folder)
+        without = [utterance for utterance in here if utterance.feats is None]
+        for utterance in without:
+            if utterance.wav is None:
+                raise InputError(f"{folder}: {utterance.id} has neither features nor audio")
+        kaldi.refuse_pipes(folder, without, "cmvn without feats.scp")
+        found += here
     if not 0 < most < len(found):
         return found
     return [found[index * len(found) // most] for index in range(most)]

@@ -78,7 +78,7 @@ def _add_check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="data dir")
     parser.add_argument("--no_audio", action="store_true", help="do not read the recordings")
     parser.add_argument("--allow_pipes", action="store_true",
-                        help="shell commands in wav.scp are no error (they are not run here)")
+                        help="shell commands in wav.scp are no finding (they are never run here)")
     _add_root(parser)
     parser.add_argument("--sample_rate", type=int, default=16000, help="expected rate in Hz")
     parser.add_argument("--nj", type=int, default=0, help="files read at a time; 0 = one a core")
@@ -194,7 +194,7 @@ def _print_info(folder: str) -> None:
     from atat import semantics
     from atat.kaldi import load
 
-    utterances = load(folder, allow_pipes=True)
+    utterances = load(folder)
     facts = [f"{len(utterances)} utterances", f"{len({u.speaker for u in utterances})} speakers"]
     lengths = [u.duration for u in utterances if u.duration is not None]
     if lengths:

@@ -16,7 +16,8 @@ from atat import audio
 from atat.datadir_files import DataDir
 from atat.errors import InputError
 from atat.findings import Finding, Report
-from atat.kaldi import Scan, is_pipe, parse_segment, path_of, path_resolver
+from atat.kaldi import Scan, parse_segment, path_of, path_resolver
+from atat.pipes import WAYS_OUT, is_pipe
 
 TOLERANCE = 0.1  # s: how far utt2dur and reco2dur may be from the audio
 PENDING = 1000  # recordings handed to the readers at a time, so that an interrupt is quick
@@ -68,7 +69,11 @@ def _find(
 def _check_entries(
     data: DataDir, report: Report, options: AudioOptions, users: dict[str, list[str]]
 ) -> None:
-    """Each line of wav.scp has a path, no tilde, and no pipe unless allowed."""
+    """Each line of wav.scp has a path, no tilde, and no pipe unless allowed.
+
+    With features the audio is not needed to learn or to decode: there a pipe only warns.
+    """
+    is_error = "feats.scp" not in data.scans
     scan = data.scans.get("wav.scp")
     for key, value in scan.table.items() if scan else ():
         if not value:
@@ -78,9 +83,11 @@ def _check_entries(
             _find(report, scan, key, "tilde in a path", f"{value!r}: programs do not replace ~; "
                   "write the whole path (python -m atat.datadir relocate)")
         elif is_pipe(value) and not options.allow_pipes:
-            _find(report, scan, key, "shell pipe", f"{key!r} is a command, which whoever reads "
-                  f"the dir would execute: {value!r}; write its output to a file, or allow pipes "
-                  "explicitly (--allow_pipes)")
+            what = ("nothing runs it where feats.scp is read" if not is_error else
+                    f"if you trust it, {WAYS_OUT} (validate --allow_pipes accepts it, unrun)")
+            report.add(Finding(str(scan.path), scan.line(key), "shell pipe",
+                               f"{key!r} is a command, its audio is not checked: {value!r}; "
+                               f"{what}", is_error))
 
 
 def _check_segments(

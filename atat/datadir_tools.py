@@ -26,13 +26,13 @@ from atat.datadir_files import (
 from atat.errors import InputError
 from atat.kaldi import (
     Table,
-    is_pipe,
     parse_segment,
     path_resolver,
     seconds,
     speakers_to_utterances,
     write_tables,
 )
+from atat.pipes import is_pipe
 
 SETTINGS = ("frame_shift",)  # files that hold one value for the whole dir
 

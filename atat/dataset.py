@@ -67,6 +67,8 @@ class TaskData:
         self.lost: dict[str, str] = {}
         utterances = kaldi.load(source.data)
         self._check_files(utterances)
+        if "wav" in self._needed_fields():
+            kaldi.refuse_pipes(source.data, utterances, "training with `features: wav`")
         self.alignments = self._alignments() if self.task.masked else {}
         self.utterances = [utterance for utterance in utterances if self._usable(utterance)]
         self._check_lost(len(utterances), max_lost)

@@ -128,6 +128,9 @@ def decode(options: argparse.Namespace) -> None:
     )
     recognizer.check_task(options.task)
     utterances = kaldi.load(options.data)
+    if TASKS[options.task].source == "audio":
+        without = [utterance for utterance in utterances if utterance.feats is None]
+        kaldi.refuse_pipes(options.data, without, "decoding without feats.scp")
     options.out.mkdir(parents=True, exist_ok=True)
     done, seconds = _read_partial(options, made_from)
     seconds += _decode_rest(recognizer, utterances, done, seconds, options, nj)

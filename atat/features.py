@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import ark, audio, cli, kaldi, parallel
+from atat import ark, audio, cli, kaldi, parallel, pipes
 from atat.errors import InputError
 from atat.lfb import Options, lfb
 
@@ -195,7 +195,7 @@ def _read_wavs(data: Path, allow_pipes: bool) -> dict[str, str]:
     resolve = kaldi.path_resolver(data)
     wavs = kaldi.read_table(path)
     for line, (key, wav) in enumerate(wavs.items(), 1):
-        if kaldi.is_pipe(wav) and not allow_pipes:
+        if pipes.is_pipe(wav) and not allow_pipes:
             raise InputError(f"{path}:{line}: {key!r} is a shell command ({wav!r}), which would be "
                              "executed; allow that with --allow_pipes if you trust it")
         wavs[key] = resolve(wav)

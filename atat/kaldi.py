@@ -20,6 +20,7 @@ from pathlib import Path
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.findings import Finding
+from atat.pipes import WAYS_OUT, is_pipe
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = " \t"
@@ -29,7 +30,7 @@ BLANKS = " \t"
 class Utterance:
     """One line of a data dir, joined over its files; what a dir does not have is None.
 
-    `wav` is an absolute path, or a shell command ending in `|` where pipes were allowed.
+    `wav` is an absolute path or, as it stands in wav.scp, a shell command (see `refuse_pipes`).
     `recording` is the key in wav.scp of an utterance that is a segment of a longer file.
     """
 
@@ -166,15 +167,15 @@ def write_tables(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def load(
-    folder: str | Path, *, allow_pipes: bool = False, root: str | Path | None = None
-) -> list[Utterance]:
+def load(folder: str | Path, *, root: str | Path | None = None) -> list[Utterance]:
     """Read a data dir: its utterances, sorted by id, with what its files say of each.
 
     Only `utt2spk` must be there. Relative paths in wav.scp and feats.scp mean `root` where it
     is given, else the data dir where the file exists there, else (Kaldi's way) the current
-    folder. Raises InputError, naming file and line, when a table is malformed, when an
-    utterance is in one file and not in another, and for a shell pipe unless `allow_pipes`.
+    folder. A shell pipe in wav.scp is only text here: who reads features or words need not mind
+    it, who needs the audio calls `refuse_pipes`. Raises InputError, naming file and line, when a
+    table is malformed, when an utterance is in one file and not in another, and for a pipe in
+    feats.scp, which nothing would run.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -182,8 +183,8 @@ def load(
     speakers = read_table(folder / "utt2spk")
     resolve = path_resolver(folder, root)
     segments = _load_segments(folder, speakers)
-    wavs = _load_paths(folder / "wav.scp", None if segments else speakers, resolve, allow_pipes)
-    feats = _load_paths(folder / "feats.scp", speakers, resolve, allow_pipes)
+    wavs = _load_paths(folder / "wav.scp", None if segments else speakers, resolve)
+    feats = _load_paths(folder / "feats.scp", speakers, resolve)
     frames = _load_numbers(folder / "utt2num_frames", speakers, int)
     durations = _load_numbers(folder / "utt2dur", speakers, float)
     texts = _optional_table(folder / "text", speakers)
@@ -253,9 +254,19 @@ def speakers_to_utterances(speakers: Mapping[str, str]) -> dict[str, str]:
     return {speaker: " ".join(ids) for speaker, ids in utterances.items()}
 
 
-def is_pipe(specifier: str) -> bool:
-    """Whether an entry of an scp file is a shell command instead of a file."""
-    return specifier.endswith("|") or specifier.startswith("|")
+def refuse_pipes(folder: str | Path, utterances: Iterable[Utterance], reader: str) -> None:
+    """Raise InputError, naming the line of wav.scp, where the audio of an utterance is a pipe.
+
+    For who needs the audio itself; `reader` says who that is ("decoding without feats.scp").
+    """
+    for utterance in utterances:
+        if utterance.wav is None or not is_pipe(utterance.wav):
+            continue
+        path, key = Path(folder) / "wav.scp", utterance.recording or utterance.id
+        line = scan_table(path).line(key)
+        raise InputError(f"{path}:{line}: {key!r} is a shell command ({utterance.wav!r}), which "
+                         f"would be executed, and {reader} needs the audio; if you trust it, "
+                         f"{WAYS_OUT}")
 
 
 def seconds(value: float | None, missing: float = 0.0) -> str:
@@ -370,7 +381,6 @@ def _load_paths(
     path: Path,
     expected: Mapping[str, object] | None,
     resolve: Callable[[str], str],
-    allow_pipes: bool,
 ) -> dict[str, str]:
     if not path.exists():
         return {}
@@ -378,10 +388,10 @@ def _load_paths(
     for line, (key, value) in enumerate(table.items(), 1):
         if not value:
             raise InputError(f"{path}:{line}: no file after {key!r}; expected `<id> <path>`")
-        if not allow_pipes and is_pipe(value):
-            raise InputError(f"{path}:{line}: {key!r} is a shell command ({value!r}), which would "
-                             "be executed; write its output to files, or allow it explicitly "
-                             "(allow_pipes)")
+        if path.name == "feats.scp" and is_pipe(value):
+            raise InputError(f"{path}:{line}: {key!r} is a shell command ({value!r}), expected "
+                             "`<file.ark>:<offset>`; write its output to an ark "
+                             f"(copy-feats scp:{path} ark,scp:FILE.ark,FILE.scp)")
         table[key] = resolve(value)
     return table
 

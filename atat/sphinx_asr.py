@@ -64,7 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.nj < 1:
         raise InputError(f"--nj {options.nj}: expected at least 1")
-    jobs = sphinx.jobs_for(kaldi.load(options.data), **search_of(options.lm_text, options.out))
+    utterances = kaldi.load(options.data)
+    kaldi.refuse_pipes(options.data, utterances, "pocketsphinx")
+    jobs = sphinx.jobs_for(utterances, **search_of(options.lm_text, options.out))
     heard = sphinx.decode(jobs, options.out / "journal.jsonl", options.nj)
     seconds = sphinx.totals(heard)
     nbest = {name: [{"text": one.text, "score": one.score, "length": len(one.text.split())}]

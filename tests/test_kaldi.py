@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from atat import kaldi
 from atat.errors import InputError
 from atat.kaldi import (
     Utterance,
@@ -141,7 +142,7 @@ def test_repeated_keys_of_a_ctm_stay_in_order(tmp_path):
     ("text", "ann-1 x\n", "text: no line for 'ann-2', which is in utt2spk"),
     ("text", "ann-1 x\nann-2 y\nbob-1 z\ncy-1 w\n", "text:4: 'cy-1' is not in utt2spk"),
     ("wav.scp", "ann-1 a.wav\nann-2\nbob-1 c.wav\n", "wav.scp:2: no file after 'ann-2'"),
-    ("wav.scp", "ann-1 a\nann-2 rm x |\nbob-1 c\n", "wav.scp:2: 'ann-2' is a shell command"),
+    ("feats.scp", "ann-1 a\nann-2 rm x |\nbob-1 c\n", "feats.scp:2: 'ann-2' is a shell command"),
     ("utt2dur", "ann-1 1\nann-2 2s\nbob-1 3\n", "utt2dur:2: found '2s' for 'ann-2'"),
     ("utt2num_frames", "ann-1 1\nann-2 2.5\nbob-1 3\n", "expected a whole number"),
     ("segments", "ann-1 r 2 1\nann-2 r 0 1\nbob-1 r 0 1\n", "segments:1: found times 2 to 1"),
@@ -156,11 +157,15 @@ def test_a_dir_whose_files_do_not_fit_is_refused(tmp_path, name, content, messag
     assert message in str(error.value)
 
 
-def test_pipes_are_loaded_as_text_when_allowed(tmp_path):
+def test_pipes_are_loaded_as_text_and_refused_where_audio_is_needed(tmp_path):
     write(tmp_path, UTTERANCES)
     trap = tmp_path / "executed"
     (tmp_path / "wav.scp").write_text(f"ann-1 touch {trap} |\nann-2 b.wav\nbob-1 c.wav\n")
-    assert load(tmp_path, allow_pipes=True)[0].wav == f"touch {trap} |"
+    utterances = load(tmp_path)
+    assert utterances[0].wav == f"touch {trap} |"
+    with pytest.raises(InputError, match="wav.scp:1: 'ann-1' .* this needs the audio"):
+        kaldi.refuse_pipes(tmp_path, utterances, "this")
+    kaldi.refuse_pipes(tmp_path, utterances[1:], "nobody")
     assert not trap.exists()
 
 
@@ -234,9 +239,9 @@ def test_times_and_paths():
 
 def test_a_dir_made_by_kaldi_loads_and_is_written_as_it_was(data_root, tmp_path):
     folder = data_root / "kaldi_truth" / "datadir"
+    utterances = load(folder)
     with pytest.raises(InputError, match="wav.scp:1: .* shell command"):
-        load(folder)
-    utterances = load(folder, allow_pipes=True)
+        kaldi.refuse_pipes(folder, utterances, "our model")
     assert [u.id for u in utterances] == [
         "lbi-3536-23268-0000", "lbi-6241-61943-0000", "lbi-8842-304647-0000"]
     assert (utterances[0].start, utterances[0].end, utterances[0].num_frames) == (1.0, 20.89, 1987)
@@ -245,7 +250,7 @@ def test_a_dir_made_by_kaldi_loads_and_is_written_as_it_was(data_root, tmp_path)
     write(tmp_path, utterances)
     for name in ("text", "utt2spk", "spk2utt", "utt2dur", "utt2num_frames"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
-    assert load(tmp_path, allow_pipes=True) == utterances
+    assert load(tmp_path) == utterances
 
 
 @pytest.mark.parametrize("part, count", [("train", 2500), ("test", 1260)])

@@ -117,6 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     utterances = kaldi.load(options.data)
     if any(utterance.wav is None for utterance in utterances):
         raise InputError(f"{options.data}: no wav.scp; rooms are added to audio")
+    kaldi.refuse_pipes(options.data, utterances, "adding rooms")
     paths = [options.wavs.resolve() / u.speaker / f"{u.id}.wav" for u in utterances]
     jobs = list(zip(utterances, paths))
     write_missing(jobs, options)

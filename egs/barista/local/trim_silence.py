@@ -63,7 +63,9 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--out {options.out} is the data dir itself; name another one")
     trimmed = []
     before = after = 0.0
-    for utterance in kaldi.load(options.data):
+    utterances = kaldi.load(options.data)
+    kaldi.refuse_pipes(options.data, utterances, "finding endpoints")
+    for utterance in utterances:
         if utterance.wav is None or utterance.start is not None:
             raise InputError(f"{options.data}: expected whole recordings (wav.scp, no segments)")
         samples = audio.load(utterance.wav)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import ark, audio, cli, kaldi
+from atat import ark, audio, cli, kaldi, pipes
 from atat.alignment import read_ctm
 from atat.datadir_tools import subset
 from atat.errors import InputError
@@ -88,6 +88,8 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kald
 
 def _check_audio(folder: Path, option: str, utterances: Sequence[kaldi.Utterance]) -> None:
     first = utterances[0]
+    without = [utterance for utterance in utterances if utterance.feats is None]
+    kaldi.refuse_pipes(folder, without, f"--{option} without feats.scp")
     if first.feats is None:
         if first.wav is None:
             raise InputError(
@@ -100,7 +102,7 @@ def _check_audio(folder: Path, option: str, utterances: Sequence[kaldi.Utterance
     if features.shape[1] != MEL_BINS:
         raise InputError(f"--{option} {folder}: features of {features.shape[1]} bins, expected "
                          f"{MEL_BINS}{mend}")
-    if first.wav is not None:
+    if first.wav is not None and not pipes.is_pipe(first.wav):
         own = lfb(audio.load(first.wav, first.start, first.end))
         if own.shape != features.shape or np.abs(own - features).mean() > SAME_LFB:
             raise InputError(f"--{option} {folder}: the features of {first.id} are not those that "
