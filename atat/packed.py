@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -62,9 +63,11 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     """Write a packed model; `weights` (say, averaged ones) take the place of the model's own.
 
     The folder appears whole or not at all; a packed model that is there is replaced. Raises
-    InputError for a folder that holds anything else.
+    InputError for a folder that holds anything else, and for weights that are not finite.
     """
     folder = Path(folder)
+    state = weights or packed.model.state_dict()
+    check_finite(state)
     if folder.exists():
         check_replaceable(folder)
     partial = folder.with_name(folder.name + ".partial")
@@ -77,7 +80,7 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
         json.dump(sorted(packed.pairs), stream, indent=0)
     if packed.source_text is not None and packed.model.text_encoder is not None:
         save_bert_files(packed.model.text_encoder, packed.source_text, partial / "bert")
-    save_file(_joined(weights or packed.model.state_dict()), partial / "model.safetensors")
+    save_file(_joined(state), partial / "model.safetensors")
     if folder.exists():
         old = folder.with_name(folder.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
@@ -116,6 +119,22 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     source = build_source(settings.text_encoder, tokenizer) if settings.text_encoder else None
     model.to(device).eval()
     return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks, about.weights)
+
+
+def check_finite(state: Mapping[str, Tensor], where: str = "the model") -> None:
+    """Raise InputError, naming the first parameter, where weights are NaN or infinite.
+
+    where: whose weights they are, for the message.
+    """
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            bad = int((~value.isfinite()).sum())
+            raise InputError(
+                f"{where}: weights that are not finite numbers: `{name}` has {bad} of "
+                f"{value.numel()} that are NaN or infinite, so nothing it says has a meaning. Go "
+                "back to a checkpoint or model from before, and lower optim.factor or optim.peak "
+                "if the training made them"
+            )
 
 
 def check_replaceable(folder: Path) -> None:

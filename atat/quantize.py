@@ -16,13 +16,18 @@ from atat.errors import InputError
 
 
 def quantize(model: Path, out: Path) -> None:
-    """Write the model at `out`; raises InputError when it is quantised already."""
+    """Write the model at `out`.
+
+    Raises InputError when it is quantised already, and for weights that are not finite.
+    """
     from atat import int8
     from atat import packed as packs
 
     packed = packs.load(model)
     if packed.weights == "int8":
         raise InputError(f"{model}: its weights have 8 bits already")
+    # Before: as whole numbers of 8 bits, NaN would look like any other weight.
+    packs.check_finite(packed.model.state_dict(), str(model))
     int8.convert(packed.model)
     packed.weights = "int8"
     packs.save(out, packed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file, save_file
 
 from atat import packed, quantize
 from atat.errors import InputError
@@ -91,3 +93,24 @@ def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
         init=InitSettings(model=str(tmp_path / "int8")))
     with pytest.raises(InputError, match="8 bits .* can't be trained"):
         train(settings, tmp_path / "exp")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_neither_packed_nor_quantised(folder, tmp_path, value):
+    bad = packed.load(folder)
+    name = "decoder.norm.weight"
+    bad.model.state_dict()[name][3] = value
+    with pytest.raises(InputError, match=f"`{name}` has 1 of 32"):
+        packed.save(tmp_path / "bad", bad)
+    given = {**packed.load(folder).model.state_dict(), name: torch.full((32,), value)}
+    with pytest.raises(InputError, match=f"`{name}` has 32 of 32"):
+        packed.save(tmp_path / "bad", packed.load(folder), given)
+    assert not list(tmp_path.iterdir())
+    shutil.copytree(folder, tmp_path / "old")  # packed before anybody looked
+    state = load_file(tmp_path / "old" / "model.safetensors")
+    linear = next(n for n in state if n.endswith("weight") and "decoder.layers" in n)
+    state[linear].view(-1)[0] = value
+    save_file(state, tmp_path / "old" / "model.safetensors")
+    with pytest.raises(InputError, match=f"old: .*`{linear}` has 1 of"):
+        quantize.quantize(tmp_path / "old", tmp_path / "int8")
+    assert not (tmp_path / "int8").exists()
