@@ -6,14 +6,15 @@ examples they hold, augmented and masked how, does not depend on how many ranks 
 
 from __future__ import annotations
 
-import signal
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from atat import parallel
 from atat.batch import Batch, Example, collate
 from atat.budget import batch_slices
 from atat.dataset import TaskData
@@ -58,13 +59,23 @@ def step_loader(
     )
 
 
+@contextmanager
+def closing(loader: DataLoader[list[Batch]]) -> Iterator[Iterator[list[Batch]]]:
+    """The loader's items in order; however the block is left, its workers are gone afterwards."""
+    items = iter(loader)
+    try:
+        yield items
+    finally:
+        # Nobody else would end them in time: after an exception its traceback still holds `items`.
+        end = getattr(items, "_shutdown_workers", None)  # none without workers
+        if end is not None:
+            end()
+
+
 def _start_worker(_: int) -> None:
     """What a worker process does first: one thread, and its end is the main process' to decide."""
     torch.set_num_threads(1)
-    # Ctrl-C reaches every process of the terminal, and a scheduler's SIGTERM every process of the
-    # job; the trainer decides when to stop. When it has, it ends its workers by a second SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    parallel.start_worker(spared=True)
 
 
 def in_order(data: TaskData, budget: int, limit: int | None = None) -> list[list[int]]:

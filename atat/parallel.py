@@ -55,20 +55,41 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
             ) from None
 
 
-def start_worker() -> None:
-    """What a worker does first, forked or started afresh: it ends when the main process says so."""
+def start_worker(*, spared: bool = False) -> None:
+    """What a worker does first, forked or started afresh: it ends when the main process says so.
+
+    spared: a SIGTERM of anybody else is ignored. A scheduler sends it to every process of the job,
+    and a main process that still has something to save needs its workers until then.
+    """
     # Ctrl-C reaches every process of the terminal; the main one decides what is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if spared:  # blocked in every thread, so that the watching one receives it, with its sender
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    watch = _end_when_told if spared else _end_with_parent
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    parent = _parent()
     # Not its sentinel: forked workers hold each other's open.
-    while os.getppid() == parent.pid:
+    while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+def _end_when_told() -> None:
+    parent = _parent()
+    while os.getppid() == parent:
+        signalled = signal.sigtimedwait({signal.SIGTERM}, 1)
+        if signalled is not None and signalled.si_pid == parent:
+            os._exit(0)
+    os._exit(1)
+
+
+def _parent() -> int | None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    return parent.pid
 
 
 @contextmanager

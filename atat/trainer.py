@@ -26,7 +26,7 @@ from atat.batch import Batch
 from atat.dataset import TaskData
 from atat.errors import InputError
 from atat.files import atomic_write
-from atat.loader import StepBatches, step_loader
+from atat.loader import StepBatches, closing, step_loader
 from atat.model import Atat
 from atat.optim import Optimizer
 from atat.settings import TrainSettings
@@ -112,9 +112,9 @@ class Trainer:
             mininterval=1.0,
             dynamic_ncols=True,
         )
-        with bar, self._listening():
+        with bar, self._listening(), closing(loader) as batches:
             try:
-                self._loop(iter(loader), bar)
+                self._loop(batches, bar)
             finally:
                 if self._board is not None:
                     self._board.close()

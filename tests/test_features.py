@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 from atat import ark, audio, cmvn, features, kaldi
 from atat.errors import InputError
@@ -271,8 +271,7 @@ def test_interrupted_and_continued_is_uninterrupted(tmp_path: Path) -> None:
     wavs[last] = f"while [ ! -e {gate} ]; do sleep 0.05; done; cat {wavs[last]} |"
     kaldi.write_table(data / "wav.scp", wavs)
     stage = run_stage(data, arks, "--allow_pipes")
-    while not list(arks.glob("*.made")) and stage.poll() is None:
-        time.sleep(0.02)
+    until(lambda: list(arks.glob("*.made")) or stage.poll() is not None, "the first shard")
     stage.send_signal(signal.SIGINT)
     gate.touch()
     message = stage.communicate()[1]

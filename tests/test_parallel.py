@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT, until
 
 from atat import parallel
 from atat.errors import InputError
@@ -74,14 +75,40 @@ def test_workers_end_when_the_main_process_is_killed(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}"},
         stderr=subprocess.DEVNULL,  # where Python's own clean-up process complains of the kill
     )
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+    pid = tmp_path / "pid"
+    try:
+        until(lambda: main.poll() is not None or (pid.exists() and pid.read_text()), "the worker")
         assert main.poll() is None
-        time.sleep(0.02)
-    worker = int((tmp_path / "pid").read_text())
-    main.send_signal(signal.SIGKILL)
-    main.wait()
-    while _is_running(worker):
-        time.sleep(0.02)
+    finally:
+        main.kill()
+    main.wait(LIMIT)
+    worker = int(pid.read_text())
+    until(lambda: not _is_running(worker), "the worker's end")
+
+
+def idle(pid: Path) -> None:
+    """A worker that a scheduler's signal must not end, and that has nothing to do."""
+    parallel.start_worker(spared=True)
+    pid.write_text("ready")
+    time.sleep(600)
+
+
+def test_a_spared_worker_ends_by_its_main_process_alone(tmp_path: Path) -> None:
+    worker = multiprocessing.get_context("spawn").Process(
+        target=idle, args=(tmp_path / "pid",), daemon=True
+    )
+    worker.start()
+    try:
+        until(lambda: (tmp_path / "pid").exists(), "the worker")
+        for _ in range(3):
+            subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+            worker.join(0.2)
+            assert worker.is_alive()
+        worker.terminate()
+        worker.join(LIMIT)
+        assert worker.exitcode == 0
+    finally:
+        worker.kill()
 
 
 def _is_running(pid: int) -> bool:

@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import until
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,6 +192,14 @@ def test_a_failure_inside_a_function_stops_and_says_how_to_continue(run: Run, fo
     assert continued.returncode == 0 and stages(continued) == [1, 2]
 
 
+def ends_when_interrupted(process: subprocess.Popen[str]) -> bool:
+    """Whether a process has ended; if not, its group is sent Ctrl-C."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        return False
+    return True
+
+
 def test_ctrl_c_says_how_to_continue(folder: Path) -> None:
     (folder / "toy" / "slow").touch()
     process = subprocess.Popen(
@@ -203,9 +211,7 @@ def test_ctrl_c_says_how_to_continue(folder: Path) -> None:
         if line.startswith("=== stage 2"):
             break
     # A signal between a fork and the program it starts is lost; a user repeats it, too.
-    while process.poll() is None:
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.5)
+    until(lambda: ends_when_interrupted(process), "the end of the stage", pause=0.5)
     _, errors = process.communicate()
     assert process.returncode == 130
     assert "stage 2 (Two) was interrupted" in errors

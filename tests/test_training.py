@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from waiting import LIMIT, until
 
 from atat import ark, checkpoint, cmvn, config, decode, kaldi, lock, packed
 from atat import train as train_cli
@@ -32,6 +32,8 @@ from atat.settings import (
     ValidSettings,
 )
 from atat.train import train
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +115,30 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
     with subprocess.Popen([*command, "--out", str(tmp_path / "exp")], start_new_session=True,
                           stderr=subprocess.PIPE, text=True) as job:
         log = tmp_path / "exp" / "train.log"
-        while not (log.is_file() and " step " in log.read_text()):
+        try:
+            until(lambda: job.poll() is not None or (log.is_file() and " step " in log.read_text()),
+                  "the first steps")
             assert job.poll() is None, job.stderr.read()
-            time.sleep(0.05)
-        os.killpg(job.pid, signal.SIGTERM)
-        _, errors = job.communicate()
+            os.killpg(job.pid, signal.SIGTERM)
+            _, errors = job.communicate(timeout=LIMIT)
+        finally:
+            job.kill()
     assert job.returncode == 130 and "DataLoader" not in errors
     assert checkpoint.found(tmp_path / "exp")
+
+
+def test_a_training_that_fails_ends_and_so_do_its_workers(corpus, tmp_path):
+    run = settings(corpus, steps=5000, valid=ValidSettings())
+    config.save(tmp_path / "conf.yaml", run)
+    command = [sys.executable, str(Path(__file__).with_name("failing.py")), "conf.yaml", "exp"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+                          check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    found = [line.split() for line in done.stdout.splitlines()]
+    codes = {"KeyboardInterrupt": "130", "SystemExit": "3", "SIGKILL": "-9"}
+    assert len(found) == 3 * len({kind for kind, *_ in found}) == 24
+    for kind, workers, code, left, _ in found:
+        assert (code, left) == (codes.get(kind, "1"), "0"), (kind, workers)
 
 
 def test_a_folder_is_one_trainings_at_a_time_and_a_log_is_its_own(corpus, tmp_path):
