@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atat import cli, decoded, inputs, kaldi, machine
 from atat.errors import InputError
 from atat.files import atomic_write
+from atat.json_file import read_object_or_none
 from atat.kaldi import Utterance
 from atat.provenance import provenance
 from atat.tasks import TASKS
@@ -86,13 +87,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def is_finished(options: argparse.Namespace) -> bool:
     """Whether this very decoding is there, of a model and a data dir not changed since."""
-    path = options.out / "decode.json"
-    if not path.is_file():
+    about = read_object_or_none(options.out / "decode.json")  # torn: decoded again
+    if about is None or "inputs" not in about:
         return False
-    about = json.loads(path.read_text())
-    now = _inputs(options)
-    same = "inputs" in about and not inputs.changed(about["inputs"], now)
-    return same and about["options"] == _named(options)
+    same = not inputs.changed(about["inputs"], _inputs(options))
+    return same and about.get("options") == _named(options)
 
 
 def _inputs(options: argparse.Namespace) -> dict[str, str]:
@@ -191,7 +190,7 @@ def _read_partial(
     """What an interrupted run had decoded, if it was this very decoding; and its seconds."""
     about, partial = options.out / "decode.partial.json", options.out / PARTIAL
     key = {"options": _named(options), "inputs": made_from}
-    if not (about.is_file() and partial.is_file() and json.loads(about.read_text()) == key):
+    if not (partial.is_file() and read_object_or_none(about) == key):
         partial.unlink(missing_ok=True)
         with atomic_write(about) as stream:
             json.dump(key, stream)

@@ -17,6 +17,7 @@ from typing import Any
 from atat import kaldi
 from atat.errors import InputError
 from atat.files import atomic_write
+from atat.json_file import read_object
 from atat.tasks import TASKS
 
 Hypothesis = dict[str, Any]  # text, score (of the system's own kind), length
@@ -47,7 +48,8 @@ def read_transcripts(folder: Path) -> dict[str, str]:
             f"{folder}: not a decoded dir: no hyp; make one with: python -m atat.decode --task asr"
         )
     path = folder / "decode.json"
-    task = json.loads(path.read_text(encoding="utf-8")).get("task") if path.is_file() else None
+    mend = f"remove {folder} and run the decoding again"
+    task = read_object(path, mend).get("task") if path.is_file() else None
     if task not in TASKS or TASKS[task].target != "text":
         raise InputError(f"{folder}: decoded as task {task}, expected transcripts (task asr)")
     return kaldi.read_table(folder / "hyp")

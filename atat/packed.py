@@ -26,6 +26,7 @@ from atat.constraint import Pair
 from atat.ctc import Units
 from atat.errors import InputError
 from atat.files import atomic_write
+from atat.json_file import read_json
 from atat.model import Atat, build_model
 from atat.settings import ModelSettings
 from atat.text_encoder import SourceTokenizer, build_source, save_bert_files
@@ -115,7 +116,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
         raise InputError(
             f"{folder}/model.safetensors does not fit its config.yaml and tokenizer: {error}"
         ) from None
-    pairs = {(parent, child) for parent, child in json.loads((folder / "trees.json").read_text())}
+    pairs = _read_pairs(folder / "trees.json")
     source = build_source(settings.text_encoder, tokenizer) if settings.text_encoder else None
     model.to(device).eval()
     return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks, about.weights)
@@ -157,6 +158,14 @@ def check(folder: Path) -> None:
         f"{folder}: not a packed model: no {', '.join(missing)}{hint} "
         "Training writes one to exp/<name>/model when it ends."
     )
+
+
+def _read_pairs(path: Path) -> set[Pair]:
+    mend = "copy the packed model again, or pack it again from its training"
+    try:
+        return {(parent, child) for parent, child in read_json(path, mend)}
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: expected a list of [parent, child]; {mend}") from None
 
 
 def _joined(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ from atat.bio import Tagged
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.heard import NOTHING
+from atat.json_file import read_object, read_object_or_none
 from atat.provenance import provenance
 
 KINDS = ("crf", "bilstm_crf")
@@ -134,7 +135,8 @@ def load(folder: Path) -> Tagger:
     if not path.is_file():
         raise InputError(f"{folder}: no trained tagger (pipeline.json); train one with: "
                          "python -m atat.pipeline train")
-    if json.loads(path.read_text(encoding="utf-8"))["kind"] == "crf":
+    mend = f"remove {folder.parent} and train again"
+    if read_object(path, mend).get("kind") == "crf":
         from atat import tagger_crf
 
         return tagger_crf.Tagger(folder)
@@ -206,10 +208,8 @@ def _fingerprint(*content: Any) -> str:
 
 def _is_finished(path: Path, key: dict[str, Any]) -> bool:
     """Whether a run with the same options on the same data came to its end."""
-    if not path.is_file():
-        return False
-    about = json.loads(path.read_text(encoding="utf-8"))
-    return bool(about.get("finished") and about.get("key") == key)
+    about = read_object_or_none(path)  # torn: not finished
+    return about is not None and bool(about.get("finished") and about.get("key") == key)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,9 +27,15 @@ from atat import bootstrap
 from atat.bootstrap import Comparison, Interval
 from atat.config import read_yaml
 from atat.errors import InputError
-from atat.score import Scored, check_same_utterances, counts_array, load_scored, read_json
+from atat.json_file import read_object
+from atat.score import Scored, check_same_utterances, counts_array, load_scored
 
 SEED = "{seed}"
+WRITERS = {
+    "train.json": "the training",
+    "decode.json": "the decoding",
+    "score.json": "python -m atat.score",
+}
 
 
 @dataclass(frozen=True)
@@ -194,9 +200,10 @@ def option(command: str, name: str) -> str | None:
 
 
 def info(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a folder, empty when there is none."""
+    """A JSON file of a folder, empty when there is none; InputError when it is torn."""
     path = folder / name
-    return read_json(path, "") if path.exists() else {}
+    mend = f"remove it and run again what wrote it ({WRITERS.get(name, 'the command')})"
+    return read_object(path, mend) if path.exists() else {}
 
 
 def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:

@@ -16,10 +16,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,11 +27,14 @@ from atat import bootstrap, cli, metrics
 from atat.bootstrap import Comparison, Interval
 from atat.errors import InputError
 from atat.files import atomic_write, read_lines
+from atat.json_file import read_object
 from atat.kaldi import read_table
 from atat.metrics import Counts
 from atat.provenance import provenance
 from atat.semantics import SemanticsError
 from atat.tasks import task as task_called
+
+DECODE_AGAIN = "remove the folder and run the decoding again"
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def score_utterances(
 ) -> list[Scored]:
     """Counts of each utterance of the data dir, sorted by id; `target` is its reference file."""
     references = read_table(data / target)
-    hypotheses = read_table(decoded / "hyp")
+    hypotheses = _whole(decoded / "hyp", read_table, DECODE_AGAIN)
     check_same_utterances(references, hypotheses, f"{data / target}", f"{decoded / 'hyp'}")
     if not references:
         raise InputError(f"{data / target}: no utterances, nothing to score")
@@ -135,19 +138,24 @@ def load_scored(decoded: str | Path) -> list[Scored]:
     decoded = Path(decoded)
     path = decoded / "per_utt.jsonl"
     mend = f"score first: python -m atat.score --data DIR --decoded {decoded}"
-    summary = read_json(decoded / "score.json", mend)
+    summary = read_object(decoded / "score.json", mend)
     if summary.get("hypotheses") != _fingerprint(decoded / "hyp"):
         raise InputError(f"{path}: belongs to an earlier `hyp`; {mend}")
     if summary.get("metrics_version") != metrics.VERSION:
         raise InputError(f"{path}: scored by another definition of the metrics; {mend}")
     scored = []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(_whole(path, read_lines, mend), 1):
         try:
             values = json.loads(line)
-            values["counts"] = {name: tuple(two) for name, two in values["counts"].items()}
+            values["counts"] = {name: (a + 0, b + 0) for name, (a, b) in values["counts"].items()}
             scored.append(Scored(**values))
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}:{number}: not a line of this scorer; {mend}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise InputError(f"{path}:{number}: torn, not a line of this scorer; {mend}") from None
+    if len(scored) != summary.get("n"):
+        raise InputError(
+            f"{path}: {len(scored)} lines, score.json is about {summary.get('n')} utterances; "
+            f"{mend}"
+        )
     return scored
 
 
@@ -210,8 +218,9 @@ def format_interval(interval: Interval) -> str:
 
 
 def _task_of(decoded: Path) -> str:
+    path = decoded / "decode.json"
     mend = "name the task: --task"
-    task = read_json(decoded / "decode.json", mend).get("task")
+    task = read_object(path, f"{DECODE_AGAIN}, or {mend}" if path.exists() else mend).get("task")
     if not isinstance(task, str):
         raise InputError(f"{decoded / 'decode.json'}: says no task; {mend}")
     return task
@@ -226,17 +235,15 @@ def _for_all(path: Path, utterances: Collection[str]) -> dict[str, str]:
     return table
 
 
-def read_json(path: Path, mend: str) -> dict[str, Any]:
-    """A JSON object from a file; InputError, with `mend` where the file is missing."""
+Read = TypeVar("Read")
+
+
+def _whole(path: Path, read: Callable[[Path], Read], mend: str) -> Read:
+    """What a reader makes of a file of a decoded dir; its InputError says how to make it again."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {mend}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return values
+        return read(path)
+    except InputError as error:
+        raise InputError(f"{error}; to make it again, {mend}") from None
 
 
 def _fingerprint(path: Path) -> str:

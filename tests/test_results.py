@@ -332,3 +332,13 @@ def test_a_difference_that_few_draws_know_is_said_to_be_undefined() -> None:
     assert text == "+4.00 [+1.00, +6.00], p = 0.250 (defined in 4,800 of 5,000 draws)"
     text = results.comparison_text(Comparison(5.0, 1.0, gap, 0.0004, draws=5000, replicates=5000))
     assert text == "+4.00 [+1.00, +6.00], p < 0.001"
+
+
+@pytest.mark.parametrize("file", ["train", "decode_test/decode", "decode_test/score"])
+def test_a_torn_file_behind_a_row_is_named(file: str) -> None:
+    train("exp/e2e")
+    decode("exp/e2e", wrong=6)
+    path = Path("exp/e2e", f"{file}.json")
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(InputError, match=rf"{path}:\d+: torn .*(again|score first)"):
+        write(table([{"name": "E2E", "decoded": "exp/e2e/decode_test"}]))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from atat import kaldi, score
+from atat.decoded import read_transcripts
 from atat.errors import InputError
 
 TREE = "[IN:PLAY play [SL:SONG {} ] ]"
@@ -184,3 +185,58 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+TORN = {
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "empty": lambda whole: b"",
+    "zeros": lambda whole: bytes(len(whole)),
+    "not UTF-8": lambda whole: whole[:2] + b"\xff" + whole[3:],
+    "nested": lambda whole: b"[" * 100_000,
+    "a list": lambda whole: b"[]",
+}
+
+
+def tear(path: Path, how: str) -> None:
+    path.write_bytes(TORN[how](path.read_bytes()))
+
+
+@pytest.mark.parametrize("how", TORN)
+def test_a_torn_description_of_a_decoding_is_named(tmp_path: Path, how: str) -> None:
+    data = make_data(tmp_path / "data")
+    folder = make_decoded(tmp_path / "dec", trees())
+    tear(folder / "decode.json", how)
+    with pytest.raises(InputError, match=r"dec/decode\.json.*run the decoding again"):
+        score.score(data, folder)
+    with pytest.raises(InputError, match=r"dec/decode\.json.*run the decoding again"):
+        read_transcripts(folder)
+    assert score.score(data, folder, task="slu")["n"] == 4, "the hypotheses are whole"
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "zeros", "not UTF-8"])
+def test_torn_hypotheses_are_named(tmp_path: Path, how: str) -> None:
+    data = make_data(tmp_path / "data")
+    folder = make_decoded(tmp_path / "dec", trees())
+    tear(folder / "hyp", how)
+    with pytest.raises(InputError, match=r"dec/hyp.*decod[a-z]+ .*again"):
+        score.score(data, folder)
+
+
+@pytest.mark.parametrize("how", TORN)
+@pytest.mark.parametrize("name", ["score.json", "per_utt.jsonl"])
+def test_torn_scores_are_named(tmp_path: Path, name: str, how: str) -> None:
+    data = make_data(tmp_path / "data")
+    folder = make_decoded(tmp_path / "dec", trees())
+    score.score(data, folder)
+    tear(folder / name, how)
+    with pytest.raises(InputError, match=rf"dec/{name}.*score first: python -m atat.score"):
+        score.load_scored(folder)
+
+
+def test_scores_that_lost_whole_lines_are_named(tmp_path: Path) -> None:
+    folder = make_decoded(tmp_path / "dec", trees())
+    score.score(make_data(tmp_path / "data"), folder)
+    path = folder / "per_utt.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(InputError, match=r"per_utt\.jsonl: 3 lines, .* 4 utterances; score first"):
+        score.load_scored(folder)

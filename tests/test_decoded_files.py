@@ -1,0 +1,81 @@
+"""What decoding leaves behind and reads back: whole, or told to be made again; cut or not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from atat import decode, kaldi, packed
+from atat.errors import InputError
+from atat.model import build_model
+from atat.text_encoder import build_source
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "test"
+    tiny.make_data(folder, 8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed model with random weights."""
+    torch.manual_seed(0)
+    tokenizer = tiny.make_tokenizer()
+    made, units = build_model(tiny.MODEL, tokenizer)
+    source = build_source(tiny.MODEL.text_encoder, tokenizer)
+    path = tmp_path_factory.mktemp("exp") / "model"
+    everything = packed.Packed(
+        made, tokenizer, tiny.MODEL, units, source, {("", "IN:PLAY")}, ("asr", "slu", "nlu")
+    )
+    packed.save(path, everything)
+    return path
+
+
+def run(model: Path, data: Path, out: Path, *more: str, task: str = "nlu") -> None:
+    arguments = ["--model", str(model), "--data", str(data), "--task", task, "--out", str(out)]
+    decode.main([*arguments, "--nj", "1", *more])
+
+
+def test_a_decoding_whose_description_is_torn_is_made_again(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    run(model, data, out)
+    whole = (out / "decode.json").read_text()
+    run(model, data, out)
+    assert "finished before" in capsys.readouterr().out
+    for torn in (whole[: len(whole) // 2], "", "[]", "{}"):
+        (out / "decode.json").write_text(torn)
+        (out / "hyp").write_text("")
+        run(model, data, out)
+        assert "finished before" not in capsys.readouterr().out
+        assert json.loads((out / "decode.json").read_text())["utterances"] == 8
+        assert len(kaldi.read_table(out / "hyp")) == 8
+
+
+def test_an_interrupted_decoding_with_a_torn_note_begins_again(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "decode.partial.json").write_text('{"options": {"mo')
+    (tmp_path / "nbest.partial.jsonl").write_text('{"utt": "of another decoding", "nbest": []}\n')
+    run(model, data, tmp_path)
+    assert "of another decoding" not in (tmp_path / "nbest.jsonl").read_text()
+
+
+@pytest.mark.parametrize("torn", ['[["", "IN:PL', "", "{}x", '["", "a"]', "[1]", '{"a": 1}'])
+def test_torn_trees_json_of_a_packed_model_is_named(model: Path, torn: str) -> None:
+    path = model / "trees.json"
+    whole = path.read_text()
+    path.write_text(torn)
+    try:
+        with pytest.raises(InputError, match=r"model/trees\.json.*copy the packed model again"):
+            packed.load(model)
+    finally:
+        path.write_text(whole)
+    assert packed.load(model).pairs == {("", "IN:PLAY")}
