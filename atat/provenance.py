@@ -8,12 +8,14 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from atat.machine import processor_facts
 
+VECTORS = (("amx_tile", "AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX"))
 PACKAGES = ("torch", "torchaudio", "sentencepiece", "transformers", "espnet", "numpy")
 
 
@@ -62,12 +64,26 @@ def outside_shortened(argument: str, parts: int = 1) -> str:
 
 
 def hardware() -> str:
-    """Processor model, number of usable cores, and the GPU where torch is loaded and sees one."""
-    text = f"{_processor()}, {len(os.sched_getaffinity(0))} cores"
+    """Processor, its vector instructions, number of usable cores, and the GPU where torch sees one.
+
+    Two processors of one name ("AMD EPYC") with other instructions add in another order, and a
+    training's last digits differ. The GPU is told where torch is loaded.
+    """
+    vectors = vector_instructions(processor_facts().get("flags", "").split())
+    kind = f"{_processor()} ({vectors})" if vectors else _processor()
+    text = f"{kind}, {len(os.sched_getaffinity(0))} cores"
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     return text
+
+
+def vector_instructions(flags: Iterable[str]) -> str:
+    """What an x86 processor calculates with, from its flags: "AVX2", or "AVX-512, bf16"."""
+    known = set(flags)
+    widest = next((name for flag, name in VECTORS if flag in known), "")
+    bf16 = ", bf16" if known & {"avx512_bf16", "amx_bf16"} else ""
+    return widest + bf16
 
 
 def _processor() -> str:

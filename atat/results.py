@@ -175,6 +175,7 @@ def table_section(table: Table) -> str:
         table.note.strip(),
         _test_set(table, found),
         table_text(header, body),
+        results_details.made_on([(row.train, found[row.name]) for row in table.rows]),
         _notes(table),
         _comparisons(table, found),
         results_details.section(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from atat.config import read_yaml
 from atat.metrics import METRICS
 from atat.provenance import outside_shortened
 from atat.results_runs import Run, Runs, Training, info, option, trainings
@@ -23,6 +24,51 @@ def section(title: str, rows: Sequence[tuple[str, str, Mapping[str, Runs], Seque
         return ""
     summary = f'<summary>How the rows of "{title}" were made</summary>'
     return join(f"<details>\n{summary}", *blocks, "</details>")
+
+
+def made_on(rows: Sequence[tuple[str, Mapping[str, Runs]]]) -> str:
+    """One line on the hardware and precision behind a table: (training pattern, runs) of its rows.
+
+    Empty where nothing was run or nothing is recorded.
+    """
+    kinds: dict[str, dict[str, None]] = {}  # hardware -> its precisions, each once, in order
+    for pattern, found in rows:
+        for run in (run for runs in found.values() for run in runs.runs):
+            made = [_training_made(training) for training in trainings(run, pattern)]
+            made += [_decoding_made(folder) for folder in run.folders]
+            for hardware, precision in made:
+                if hardware:
+                    kinds.setdefault(hardware, {}).update({precision: None} if precision else {})
+    if not kinds:
+        return ""
+    listed = [f"{hardware}{_in(precisions)}" for hardware, precisions in kinds.items()]
+    return (
+        f"Made on {' and '.join(listed)}: the same to the digit only on this kind of processor, "
+        "with as many threads and the same versions of the packages."
+    )
+
+
+def _training_made(training: Training) -> tuple[str, str]:
+    """Hardware and precision, as far as train.json and the settings beside it say."""
+    settings = training.folder / "config.yaml"
+    asked = read_yaml(settings).get("precision") if settings.exists() else None
+    return _hardware(training.info), str(training.info.get("precision") or asked or "")
+
+
+def _decoding_made(folder: Path) -> tuple[str, str]:
+    """As `_training_made`, of a decoded dir."""
+    got = info(folder, "decode.json")
+    asked = (got.get("options") or {}).get("precision")
+    return _hardware(got), str(got.get("precision") or asked or "")
+
+
+def _hardware(got: Mapping[str, Any]) -> str:
+    return str(got.get("provenance", {}).get("hardware", ""))
+
+
+def _in(precisions: Iterable[str]) -> str:
+    listed = ", ".join(precisions)
+    return f" in {listed}" if listed else ""
 
 
 def _row(name: str, pattern: str, found: Mapping[str, Runs], metrics: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from atat import config, kaldi, results, results_runs, score
+from atat import config, kaldi, provenance, results, results_runs, score
 from atat.bootstrap import Comparison, Interval
 from atat.errors import InputError
 from atat.provenance import outside_shortened
@@ -50,7 +50,11 @@ def decode(model: str, wrong: int, *, name: str = "decode_test", data: str = "da
         "well_formed": True,
         "audio_seconds": 100.0,
         "wall_seconds": 25.0,
-        "provenance": {"command": f"python -m atat.decode --model {model}/model --out {folder}"},
+        "options": {"precision": "bf16"},
+        "provenance": {
+            "hardware": "another processor, 4 cores",
+            "command": f"python -m atat.decode --model {model}/model --out {folder}",
+        },
     }
     (folder / "decode.json").write_text(json.dumps(made))
     score.score(data, folder)
@@ -74,7 +78,7 @@ def train(model: str, *, init: str = "", seed: int = 1, finished: bool = True) -
     }
     Path(model).mkdir(parents=True, exist_ok=True)
     Path(model, "train.json").write_text(json.dumps(made))
-    settings = {"init": {"model": f"{init}/model" if init else None}}
+    settings = {"init": {"model": f"{init}/model" if init else None}, "precision": "fp32"}
     Path(model, "config.yaml").write_text(yaml.safe_dump(settings))
 
 
@@ -342,3 +346,40 @@ def test_a_torn_file_behind_a_row_is_named(file: str) -> None:
     path.write_text(path.read_text()[:-9])
     with pytest.raises(InputError, match=rf"{path}:\d+: torn .*(again|score first)"):
         write(table([{"name": "E2E", "decoded": "exp/e2e/decode_test"}]))
+
+
+def test_every_table_says_on_which_processor_and_in_which_precision_it_was_made() -> None:
+    train("exp/e2e")
+    decode("exp/e2e", wrong=6)
+    row = {"name": "E2E", "decoded": "exp/e2e/decode_test"}
+    other = {"name": "never run", "decoded": "exp/none/decode_test"}
+    text = write(table([row, other]), table([other], title="Nothing"))
+    (line,) = [line for line in text.splitlines() if line.startswith("Made on ")]
+    assert line.startswith(
+        "Made on a processor, 2 cores in fp32 and another processor, 4 cores in bf16: the same to "
+        "the digit only on this kind of processor, with as many threads"
+    )
+    made = json.loads(Path("exp/e2e/train.json").read_text())
+    Path("exp/e2e/train.json").write_text(json.dumps(made | {"precision": "bf16"}))
+    assert "2 cores in bf16 and" in write(table([row])), "what was used, not what was asked for"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("sse2 avx", "AVX"),
+        ("avx avx2 fma", "AVX2"),
+        ("avx avx2 avx512f", "AVX-512"),
+        ("avx2 avx512f avx512_bf16", "AVX-512, bf16"),
+        ("avx2 avx512f avx512_bf16 amx_tile amx_bf16", "AMX, bf16"),
+        ("asimd", ""),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_by_their_vectors(flags: str, said: str) -> None:
+    assert provenance.vector_instructions(flags.split()) == said
+
+
+def test_hardware_names_the_vectors_of_this_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"model name": "AMD EPYC", "flags": "avx2"}
+    monkeypatch.setattr(provenance, "processor_facts", lambda: facts)
+    assert provenance.hardware().startswith("AMD EPYC (AVX2), ")
