@@ -27,6 +27,17 @@ def _share(**values: float) -> None:
             raise InputError(f"{name} is {value}; expected at least 0 and below 1")
 
 
+# Of ESPnet's layers `input_layer` that shorten; the others (linear, none) leave the length alone.
+ESPNET_SUBSAMPLING = {
+    "conv1d2": 2,
+    "conv1d3": 3,
+    "conv2d": 4,
+    "conv2d2": 2,
+    "conv2d6": 6,
+    "conv2d8": 8,
+}
+
+
 @dataclass(frozen=True)
 class AudioEncoderSettings:
     """atat/audio_encoder.py, or an ESPnet2 encoder by name (atat/espnet_encoder.py)."""
@@ -50,8 +61,7 @@ class AudioEncoderSettings:
     def subsampling(self) -> int:
         """Frames to one encoder state; ESPnet's encoders have 4 unless their options differ."""
         if self.kind == "espnet":
-            layer = self.espnet_options.get("input_layer", "conv2d")
-            return {"conv2d1": 1, "conv2d2": 2, "conv2d6": 6, "conv2d8": 8}.get(layer, 4)
+            return ESPNET_SUBSAMPLING.get(self.espnet_options.get("input_layer", "conv2d"), 1)
         return math.prod((*self.time_stride, *self.time_pool))
 
     def __post_init__(self) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+import torch
 
 from atat import audio, kaldi, packed
 from atat.align import main
 from atat.align_model import ModelAligner
 from atat.alignment import Word, read_ctm, write_ctm
+from atat.ctc import WORD_START, CharacterUnits
 from atat.errors import InputError
 from atat.kaldi import Utterance
 from atat.model import build_model
+from atat.settings import AudioEncoderSettings, ModelSettings
 from atat.textgrid import read_textgrid, write_textgrid
 
 TEXT = "stop the music"
@@ -201,11 +205,15 @@ def test_report_wants_names(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A packed model with a CTC head and random weights."""
-    settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
-    built, units = build_model(settings, tokenizer)
     folder = tmp_path_factory.mktemp("exp") / "model"
-    packed.save(folder, packed.Packed(built, tokenizer, settings, units, None, set(), ("asr",)))
+    save_model(folder, tiny.without_dropout())
     return folder
+
+
+def save_model(folder: Path, settings: ModelSettings) -> None:
+    tokenizer = tiny.make_tokenizer()
+    built, units = build_model(settings, tokenizer)
+    packed.save(folder, packed.Packed(built, tokenizer, settings, units, None, set(), ("asr",)))
 
 
 def test_ctc_backend(data: Path, model: Path) -> None:
@@ -213,6 +221,64 @@ def test_ctc_backend(data: Path, model: Path) -> None:
     for words in read_ctm(data / "ctm").values():
         assert [word.text for word in words] == TEXT.split()
         assert words[-1].end <= 1.5 and all(word.duration > 0 for word in words)
+
+
+ENCODERS = {
+    "pools of 4": AudioEncoderSettings(time_pool=(2, 2)),
+    "strides and pools of 8": AudioEncoderSettings(time_stride=(2, 2), time_pool=(2, 1)),
+    "pools of 16": AudioEncoderSettings(time_pool=(4, 4)),
+    "espnet": AudioEncoderSettings(kind="espnet", espnet_name="transformer"),
+    "espnet, 8": AudioEncoderSettings(
+        kind="espnet", espnet_name="conformer", espnet_options={"input_layer": "conv2d8"}
+    ),
+    "espnet, 2": AudioEncoderSettings(
+        kind="espnet", espnet_name="transformer", espnet_options={"input_layer": "conv1d2"}
+    ),
+    "espnet, none": AudioEncoderSettings(
+        kind="espnet", espnet_name="transformer", espnet_options={"input_layer": "linear"}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_word_times_do_not_depend_on_the_batch(kind: str, tmp_path: Path) -> None:
+    """Of short recordings the last state is of a part of its frames: their ratio says little."""
+    audio = replace(
+        ENCODERS[kind], mel_bins=80, conv_channels=(4, 8), layers=1, heads=2, feed_forward=16,
+        dropout=0.0,
+    )
+    torch.manual_seed(2)
+    save_model(tmp_path / "model", replace(tiny.MODEL, width=16, audio_encoder=audio))
+    aligner = ModelAligner(tmp_path / "model")
+    rng = np.random.default_rng(4)
+    aligned = 0
+    long = rng.normal(0, 0.1, 80_000).astype(np.float32)
+    # 0.05 s to 2.5 s, one of them with a last state of one frame for every factor there is.
+    for frames in (4, 9, 17, 33, 49, 65, 81, 97, 145, 250):
+        short = rng.normal(0, 0.1, 240 + 160 * frames).astype(np.float32)
+        (alone,) = aligner.align([short], ["a b"])
+        together = aligner.align([long, short], ["a b", "a b"])[1]
+        assert together == alone, frames
+        if isinstance(alone, list):
+            aligned += 1
+            assert alone[-1].end <= frames / 100 + 0.16, "at most a state's part is not audio"
+    assert aligned >= 4
+
+
+def test_word_times_are_those_of_the_states(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aligner = ModelAligner(model)
+    pieces = CharacterUnits().pieces
+    emissions = torch.full((1, 5, len(pieces)), -20.0)
+    for state, unit in enumerate([WORD_START, "a", WORD_START, "b", "<blank>"]):
+        emissions[0, state, pieces.index(unit)] = 0.0
+    made = emissions, torch.tensor([5])
+    monkeypatch.setattr(aligner._model, "ctc_log_probs", lambda features, lengths: made)
+    # 17 frames of 10 ms: four states of four frames and one of the frame that is left.
+    (words,) = aligner.align([np.zeros(240 + 160 * 17, np.float32)], ["a b"])
+    assert [(word.text, round(word.start, 6), round(word.end, 6)) for word in words] == [
+        ("a", 0.0, 0.08),
+        ("b", 0.08, 0.2),
+    ]
 
 
 def test_model_aligns_a_batch_as_one_by_one(model: Path) -> None:
