@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16000
 # Kaldi's extract-segments lets a segment reach this far (s) beyond the end of its recording.
 MAX_OVERSHOOT = 0.5
+# Samples are in [-1, 1]; mixing and filters may go a little beyond. What is larger than this is no
+# recording: int16 numbers in a float file, or damage.
+MAX_SAMPLE = 100.0
 # Data sizes that programs put in a wav header when they write to a pipe and cannot know better.
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 
@@ -37,6 +40,7 @@ class Info:
     num_samples: int
     sample_rate: int
     channels: int
+    holds_floats: bool = False  # which may be no numbers, or of any size
 
     @property
     def duration(self) -> float:
@@ -59,7 +63,8 @@ def load(
     `resample=True` converts another rate, `channel` (from 0) picks one of several channels,
     `allow_pipes` runs a path that ends in `|` as a shell command whose output is the recording.
     Raises InputError for a file that is missing, empty, truncated, not audio, at another rate, of
-    several channels, shorter than the part asked for, or that holds NaN or infinity.
+    several channels, shorter than the part asked for, or that holds NaN, infinity or a sample
+    beyond any recording.
     """
     runs = allow_pipes and pipes.is_pipe(str(path))
     source = io.BytesIO(pipes.run(str(path))) if runs else path
@@ -68,13 +73,41 @@ def load(
         _check_form(str(path), info, sample_rate, resample, channel)
         first, last = _span(str(path), info, start, end)
         samples = _read(stream, str(path), first, last)[:, channel or 0]
-    if not np.isfinite(samples).all():
-        at = (first + int(np.argmin(np.isfinite(samples)))) / info.sample_rate
+    check_samples(str(path), samples, info.sample_rate, first)
+    return np.ascontiguousarray(_at_rate(samples, info.sample_rate, sample_rate))
+
+
+def check_samples(name: str, samples: np.ndarray, sample_rate: int, first: int = 0) -> None:
+    """Raise InputError where samples (T,) hold NaN, infinity or what is beyond any recording.
+
+    first: number of the first of them in its file.
+    """
+    # A comparison with NaN is false.
+    if not samples.size or np.abs(samples).max() <= MAX_SAMPLE:
+        return
+    wrong = int(np.argmin(np.abs(samples) <= MAX_SAMPLE))
+    at = (first + wrong) / sample_rate
+    if not np.isfinite(samples[wrong]):
         raise InputError(
-            f"{path}: holds a sample that is not a number (NaN or infinity) at {at:.3f} s; "
+            f"{name}: holds a sample that is not a number (NaN or infinity) at {at:.3f} s; "
             "make the file again or leave it out"
         )
-    return np.ascontiguousarray(_at_rate(samples, info.sample_rate, sample_rate))
+    raise InputError(
+        f"{name}: holds a sample of {samples[wrong]:g} at {at:.3f} s, but samples are in [-1, 1]; "
+        "divide by 32768 what was written as 16-bit numbers, or leave the file out"
+    )
+
+
+def check(path: str | Path) -> None:
+    """Raise InputError for what `load` would refuse, as far as it shows without decoding.
+
+    Only files of floats are read whole: other formats cannot hold what is no number. A damaged
+    flac or opus may still fail when it is decoded.
+    """
+    info = probe(path)
+    _check_form(str(path), info, SAMPLE_RATE, False, None)
+    if info.holds_floats:
+        load(path)
 
 
 def probe(path: str | Path) -> Info:
@@ -138,7 +171,8 @@ def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile:
 
 
 def _info(stream: soundfile.SoundFile) -> Info:
-    return Info(stream.frames, stream.samplerate, stream.channels)
+    holds_floats = stream.subtype in ("FLOAT", "DOUBLE")
+    return Info(stream.frames, stream.samplerate, stream.channels, holds_floats)
 
 
 def _check_form(

@@ -96,7 +96,12 @@ def is_finished(options: argparse.Namespace) -> bool:
 
 def _inputs(options: argparse.Namespace) -> dict[str, str]:
     """Digests of what a decoding reads."""
-    return inputs.of_data([options.data]) | inputs.of_model(options.model)
+    found = inputs.of_data([options.data]) | inputs.of_model(options.model)
+    return found | (inputs.of_sound(options.data) if _is_audio(options) else {})
+
+
+def _is_audio(options: argparse.Namespace) -> bool:
+    return TASKS[options.task].source == "audio"
 
 
 def decode(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ look like beyond its tables is in `datadir_check`; the command line is `python -
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -400,18 +401,18 @@ def _load_numbers(
     path: Path, expected: Mapping[str, object], kind: Callable[[str], float]
 ) -> dict[str, float]:
     table = _optional_table(path, expected)
-    try:
-        return {key: kind(value) for key, value in table.items()}
-    except ValueError:
-        pass
+    numbers = {}
     for line, (key, value) in enumerate(table.items(), 1):
         try:
-            kind(value)
+            numbers[key] = kind(value)
+            is_right = 0 <= numbers[key] < math.inf
         except ValueError:
-            noun = "a whole number" if kind is int else "a number"
+            is_right = False
+        if not is_right:
+            noun = "a whole number" if kind is int else "a number of seconds"
             raise InputError(
-                f"{path}:{line}: found {value!r} for {key!r}, expected {noun}") from None
-    raise AssertionError("one of the values is malformed")
+                f"{path}:{line}: found {value!r} for {key!r}, expected {noun}, 0 or more")
+    return numbers
 
 
 def _load_segments(
@@ -446,7 +447,7 @@ def parse_segment(value: str) -> tuple[str, float, float | None]:
         start, end = float(fields[1]), float(fields[2])
     except ValueError:
         raise ValueError(f"found times {fields[1]!r} and {fields[2]!r}; {expected}") from None
-    if not (start >= 0 and (end > start or end == -1)):
+    if not (start >= 0 and (start < end < math.inf or end == -1)):
         raise ValueError(f"found times {fields[1]} to {fields[2]}; {expected}")
     return fields[0], start, None if end == -1 else end
 

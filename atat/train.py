@@ -341,6 +341,10 @@ def _inputs(settings: TrainSettings) -> dict[str, str]:
     """Digests of what a training reads."""
     sources = (*settings.train, *settings.valid.sources)
     found = inputs.of_data(dict.fromkeys(source.data for source in sources))
+    kind = "wav" if settings.features == "wav" else "feats"
+    heard = (source.data for source in sources if TASKS[source.task].source == "audio")
+    for folder in dict.fromkeys(heard):
+        found |= inputs.of_sound(folder, kind)
     found |= inputs.of_file(Path(settings.tokenizer) / "tokenizer.json")  # with its fingerprint
     if settings.init.model is not None:
         return found | inputs.of_model(settings.init.model)
