@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import align_report, cli, kaldi, parallel
+from atat import align_report, cli, ids, kaldi, parallel
 from atat.align_backends import (
     IN_PROCESS,
     SOURCES,
@@ -67,6 +67,8 @@ def make(
     Raises InputError when more than `max_lost` (a share) of the utterances have no alignment.
     """
     utterances = _load(data, settings)
+    grids = {u.id: ids.path_in(textgrids, u.id, suffix=".TextGrid") for u in utterances
+             } if textgrids is not None else {}
     prepare(settings)
     fingerprints = {u.id: _fingerprint(u, settings) for u in utterances}
     made = hashlib.sha1("".join(fingerprints.values()).encode()).hexdigest()
@@ -85,7 +87,7 @@ def make(
         lost |= {utt: reason for utt, reason in outcome.items() if isinstance(reason, str)}
     _report_lost(out, lost, len(utterances), max_lost)
     if textgrids is not None:
-        _write_textgrids(textgrids, aligned)
+        _write_textgrids(grids, aligned)
     write_ctm(out, {utt: found.words for utt, found in aligned.items()})
     counts = {"utterances": len(utterances), "aligned": len(aligned), "lost": len(lost)}
     with atomic_write(_about(out)) as stream:
@@ -200,12 +202,12 @@ def _report_lost(out: Path, lost: Mapping[str, str], total: int, max_lost: float
     print(f"{count}, {listing}")
 
 
-def _write_textgrids(folder: Path, aligned: Mapping[str, Aligned]) -> None:
+def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) -> None:
     from atat.textgrid import write_textgrid
 
     for utt, found in aligned.items():
         end = found.words[-1].end if found.words else 0.0
-        write_textgrid(folder / f"{utt}.TextGrid", found.words, max(found.duration or end, end))
+        write_textgrid(paths[utt], found.words, max(found.duration or end, end))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atat.errors import InputError
-from atat.files import atomic_write, read_lines
+from atat.files import atomic_write, fields, read_lines
 from atat.normalize import normalize
 
 TOLERANCE = 0.05  # s: two frames of rounding between an aligner's clock and the audio's
@@ -201,12 +201,12 @@ def _paired(one: Word, other: Word, rest: tuple[int, float]) -> tuple[int, float
 
 
 def _parse_ctm_line(line: str, where: str) -> tuple[str, Word]:
-    fields = line.split()
-    if len(fields) not in (5, 6):
+    found = fields(line)
+    if len(found) not in (5, 6):
         raise InputError(
-            f"{where}: {len(fields)} fields, expected 5: <utt> <channel> <start> <duration> <word>"
+            f"{where}: {len(found)} fields, expected 5: <utt> <channel> <start> <duration> <word>"
         )
-    utt, _, start, duration, text = fields[:5]
+    utt, _, start, duration, text = found[:5]
     return utt, Word(text, _seconds(start, "start", where), _seconds(duration, "duration", where))
 
 

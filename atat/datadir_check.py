@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from atat import ids
 from atat.datadir_audio import AudioOptions, check_recordings
 from atat.datadir_files import COMPLETE, KNOWN, RECORDING, SPEAKER, UTTERANCE, DataDir, scan_dir
 from atat.datadir_words import check_alignments, check_texts, check_trees
+from atat.files import fields
 from atat.findings import Finding, Report
 from atat.kaldi import speakers_to_utterances
 
@@ -35,6 +37,7 @@ def examine(data: DataDir, options: AudioOptions) -> Report:
     _check_files(data, report)
     _check_lines(data, report)
     _check_utterance_ids(data, report)
+    _check_names(data, report)
     _check_speakers(data, report)
     _check_recording_ids(data, report)
     _check_numbers(data, report)
@@ -71,6 +74,8 @@ def _check_lines(data: DataDir, report: Report) -> None:
     for name, scan in data.scans.items():
         is_known = name in KNOWN
         for finding in scan.findings:
+            if name == "utt2spk" and finding.kind == "malformed id":
+                continue  # `_check_names` tells it of the utterance
             report.add(Finding(finding.path, finding.line, finding.kind, finding.message,
                                finding.is_error and is_known))
         if not scan.conflicting or not is_known:
@@ -98,6 +103,19 @@ def _check_utterance_ids(data: DataDir, report: Report) -> None:
             report.add(Finding(str(scan.path), scan.line(key), "not in utt2spk", f"{key!r} is not "
                                "in utt2spk; give it a speaker there or drop the line (repair)",
                                name in KNOWN), ("ctm", key) if name == "ctm" else key)
+
+
+def _check_names(data: DataDir, report: Report) -> None:
+    """The ids of utterances and speakers are names: of tables' lines, and of files."""
+    path = str(data.folder / "utt2spk")
+    for utterance, speaker in data.speakers.items():
+        for name, noun in ((utterance, "utterance"), (speaker, "speaker")):
+            if not name or (noun == "speaker" and fields(name) != [name]):
+                continue  # no speaker, or several: found where the speakers are checked
+            if fault := ids.fault(name):
+                report.add(Finding(path, data.line("utt2spk", utterance), "malformed id",
+                                   f"the {noun} id {name!r} {fault}; rename it in all files, or "
+                                   "drop the utterance (repair)"), utterance)
 
 
 def _check_speakers(data: DataDir, report: Report) -> None:
@@ -147,10 +165,10 @@ def _check_spk2utt(data: DataDir, report: Report, expected: dict[str, str]) -> N
     """spk2utt says the same as utt2spk; speakers that one of them lacks are found elsewhere."""
     scan = data.scans["spk2utt"]
     for speaker, utterances in scan.table.items():
-        found = utterances.split()
-        if speaker not in expected or found == expected[speaker].split():
+        found = fields(utterances)
+        if speaker not in expected or found == fields(expected[speaker]):
             continue
-        wrong = sorted(set(found) ^ set(expected[speaker].split()))
+        wrong = sorted(set(found) ^ set(fields(expected[speaker])))
         what = (f"and utt2spk disagree about {wrong[0]!r} ({len(wrong)} in all)" if wrong
                 else "are not sorted, or one stands twice")
         report.add(Finding(str(scan.path), scan.line(speaker), "spk2utt unlike utt2spk",
@@ -210,8 +228,8 @@ def _is_gender(value: str) -> bool:
 
 
 def _is_channel(value: str) -> bool:
-    fields = value.split()
-    return len(fields) == 2 and fields[1] in ("A", "B", "1")
+    found = fields(value)
+    return len(found) == 2 and found[1] in ("A", "B", "1")
 
 
 _VALUES: dict[str, tuple[Callable[[str], bool], str]] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atat.errors import InputError
+from atat.files import fields
 from atat.kaldi import Scan, check_ids, scan_table
 
 UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
@@ -57,12 +58,12 @@ class DataDir:
         if "utt2spk" in self.scans:
             return self.table("utt2spk")
         return {utterance: speaker for speaker, utterances in self.table("spk2utt").items()
-                for utterance in utterances.split()}
+                for utterance in fields(utterances)}
 
     def recording(self, utterance: str) -> str:
         """The key of an utterance in wav.scp."""
-        fields = self.table("segments").get(utterance, "").split()
-        return fields[0] if fields else utterance
+        found = fields(self.table("segments").get(utterance, ""))
+        return found[0] if found else utterance
 
     def users(self) -> dict[str, list[str]]:
         """recording -> the utterances cut from it."""

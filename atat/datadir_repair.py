@@ -22,6 +22,7 @@ from atat.datadir_tools import select
 from atat.datadir_words import ODD_BLANKS
 from atat.errors import InputError
 from atat.findings import SHOWN, Report
+from atat.ids import visible
 from atat.kaldi import Table, write_table, write_tables
 
 MAX_LOST = 0.01  # share of the utterances that may go without being asked for
@@ -44,7 +45,7 @@ class Plan:
                  f"({share(len(self.lost), self.total)}), {len(self.lost_alignments)} alignments"]
         for noun, lost in (("utterances", self.lost), ("alignments", self.lost_alignments)):
             for reason, count in Counter(lost.values()).items():
-                names = sorted(name for name, why in lost.items() if why == reason)
+                names = sorted(visible(name) for name, why in lost.items() if why == reason)
                 more = f" and {count - SHOWN} more" if count > SHOWN else ""
                 lines.append(f"  {count} {noun}: {reason}: {' '.join(names[:SHOWN])}{more}")
         for name in self.data.names(RECORDING):
@@ -133,7 +134,7 @@ def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:
         staging.mkdir()
         for name in names:
             shutil.copy2(folder / name, staging / name)
-        write_table(staging / "dropped", dropped)
+        write_table(staging / "dropped", {visible(name): why for name, why in dropped.items()})
         os.replace(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -24,6 +24,7 @@ from atat.datadir_files import (
     scan_dir,
 )
 from atat.errors import InputError
+from atat.files import fields, read_lines
 from atat.kaldi import (
     Table,
     parse_segment,
@@ -284,7 +285,7 @@ def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> d
 def _speaker_groups(data: DataDir, num_parts: int) -> list[list[str]]:
     """Speakers, the largest first, each to the part that has least so far."""
     groups: list[list[str]] = [[] for _ in range(num_parts)]
-    by_speaker = {speaker: utterances.split()
+    by_speaker = {speaker: fields(utterances)
                   for speaker, utterances in speakers_to_utterances(data.speakers).items()}
     for speaker in sorted(by_speaker, key=lambda name: (-len(by_speaker[name]), name)):
         min(groups, key=len).extend(by_speaker[speaker])
@@ -305,12 +306,10 @@ def _enough(ids: list[str], number: int, data: DataDir, noun: str) -> list[str]:
 def _read_list(
     path: str | Path, known: Iterable[str], folder: Path, noun: str
 ) -> set[str]:
-    from atat.files import read_lines
-
     chosen = {}
     for number, line in enumerate(read_lines(path), 1):
-        if line.strip():
-            chosen.setdefault(line.split()[0], number)
+        if found := fields(line):
+            chosen.setdefault(found[0], number)
     for name in sorted(chosen.keys() - set(known)):
         raise InputError(f"{path}:{chosen[name]}: there is no {noun} {name!r} in {folder}; "
                          "take it off the list")

@@ -12,6 +12,7 @@ from atat import semantics
 from atat.alignment import Word, check
 from atat.datadir_files import DataDir
 from atat.errors import InputError
+from atat.files import fields
 from atat.findings import Finding, Report
 from atat.kaldi import Scan
 from atat.normalize import normalize
@@ -136,14 +137,14 @@ def check_alignments(data: DataDir, report: Report, durations: Mapping[str, floa
 
 def _parse_row(row: str) -> Word:
     """`<channel> <start> <duration> <word> [<confidence>]`."""
-    fields = row.split()
+    found = fields(row)
     expected = "expected `<utterance> <channel> <start s> <duration s> <word>`"
-    if len(fields) not in (4, 5):
-        raise InputError(f"found {len(fields) + 1} fields, {expected}")
+    if len(found) not in (4, 5):
+        raise InputError(f"found {len(found) + 1} fields, {expected}")
     try:
-        return Word(fields[3], float(fields[1]), float(fields[2]))
+        return Word(found[3], float(found[1]), float(found[2]))
     except ValueError:
-        raise InputError(f"found times {fields[1]!r} and {fields[2]!r}, {expected}") from None
+        raise InputError(f"found times {found[1]!r} and {found[2]!r}, {expected}") from None
 
 
 def _kind(problem: str) -> str:

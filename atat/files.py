@@ -34,6 +34,14 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.unlink(missing_ok=True)
 
 
+def fields(line: str) -> list[str]:
+    """The fields of a line, parted by blanks and tabs as in Kaldi.
+
+    `str.split` would part at every white space of Unicode, inside an id or a word.
+    """
+    return [field for field in line.replace("\t", " ").split(" ") if field]
+
+
 def read_lines(path: str | Path) -> list[str]:
     """Lines of a UTF-8 text file without their newlines.
 

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atat import ids
 from atat.errors import InputError
-from atat.files import atomic_write
+from atat.files import atomic_write, fields
 from atat.findings import Finding
 from atat.pipes import WAYS_OUT, is_pipe
 
@@ -106,6 +107,8 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
         if key < previous:
             unsorted.append(number)
         previous = key
+        if odd := ids.odd_character(key):
+            scan.find(number, "malformed id", f"the id {key!r} {odd}; rename it in all files")
         table[key] = value.strip(BLANKS)
         numbers.append(number)
     for number, key in duplicates:
@@ -192,9 +195,10 @@ def load(folder: str | Path, *, root: str | Path | None = None) -> list[Utteranc
     trees = _optional_table(folder / "semantics", speakers)
     utterances = []
     for number, (utterance, speaker) in enumerate(speakers.items(), 1):
-        if not speaker or " " in speaker or "\t" in speaker:
+        if not speaker or (odd := ids.odd_character(speaker)):
+            why = f", which {odd}" if speaker else ""
             raise InputError(f"{folder / 'utt2spk'}:{number}: found {speaker!r} after "
-                             f"{utterance!r}; expected one speaker id")
+                             f"{utterance!r}; expected one speaker id{why}")
         recording, start, end = segments.get(utterance, (None, None, None))
         duration = durations.get(utterance)
         if duration is None and start is not None and end is not None:
@@ -252,7 +256,7 @@ def speakers_to_utterances(speakers: Mapping[str, str]) -> dict[str, str]:
     utterances: dict[str, list[str]] = {}
     for utterance in sorted(speakers):
         utterances.setdefault(speakers[utterance], []).append(utterance)
-    return {speaker: " ".join(ids) for speaker, ids in utterances.items()}
+    return {speaker: " ".join(names) for speaker, names in utterances.items()}
 
 
 def refuse_pipes(folder: str | Path, utterances: Iterable[Utterance], reader: str) -> None:
@@ -357,8 +361,9 @@ def _decode(scan: Scan, number: int, line: bytes) -> str:
 
 
 def _line(path: Path, key: str, value: str) -> str:
-    if not key or len(key.split(None, 1)) != 1 or key != key.strip():
-        raise InputError(f"{path}: the key {key!r} is empty or holds a blank; ids have no blanks")
+    if not key or ids.odd_character(key):
+        raise InputError(f"{path}: the key {key!r} {ids.odd_character(key) or 'is empty'}; "
+                         "give it another name")
     if "\n" in value or "\r" in value:
         raise InputError(f"{path}: the value of {key!r} holds a line break: {value!r}")
     value = value.strip(BLANKS)
@@ -439,17 +444,17 @@ def parse_segment(value: str) -> tuple[str, float, float | None]:
 
     Raises ValueError, saying what was expected.
     """
-    fields = value.split()
+    found = fields(value)
     expected = "expected `<utterance> <recording> <start s> <end s>`, 0 <= start < end (or end -1)"
-    if len(fields) not in (3, 4):
-        raise ValueError(f"found {len(fields) + 1} fields; {expected}")
+    if len(found) not in (3, 4):
+        raise ValueError(f"found {len(found) + 1} fields; {expected}")
     try:
-        start, end = float(fields[1]), float(fields[2])
+        start, end = float(found[1]), float(found[2])
     except ValueError:
-        raise ValueError(f"found times {fields[1]!r} and {fields[2]!r}; {expected}") from None
+        raise ValueError(f"found times {found[1]!r} and {found[2]!r}; {expected}") from None
     if not (start >= 0 and (start < end < math.inf or end == -1)):
-        raise ValueError(f"found times {fields[1]} to {fields[2]}; {expected}")
-    return fields[0], start, None if end == -1 else end
+        raise ValueError(f"found times {found[1]} to {found[2]}; {expected}")
+    return found[0], start, None if end == -1 else end
 
 
 def _recordings(folder: str | Path, utterances: Iterable[Utterance]) -> dict[str, str]:

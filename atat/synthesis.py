@@ -21,7 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-from atat import audio, cli, kaldi, parallel
+from atat import audio, cli, ids, kaldi, parallel
 from atat import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
 from atat.alignment import Word, write_ctm
 from atat.errors import InputError
@@ -192,7 +192,10 @@ def read_orders(data: Path, wavs: Path) -> list[Order]:
                 f"{data / 'utt2spk'}:{line}: speaker '{speaker}' has no voice; add a line "
                 f"'{speaker} <engine:name>' to {data / 'spk2voice'}"
             )
-        path = wavs / speaker / f"{utterance}.wav"
+        try:
+            path = ids.path_in(wavs, speaker, utterance, suffix=".wav")
+        except InputError as error:
+            raise InputError(f"{data / 'utt2spk'}:{line}: {error}") from None
         orders.append(Order(utterance, voices[speaker], texts[utterance], str(path)))
     return orders
 
@@ -244,7 +247,7 @@ def _read_journal(path: Path) -> dict[str, Spoken]:
         with open(path, "r+b") as stream:
             stream.truncate(whole)
     spoken = {}
-    for line in data[:whole].decode("utf-8").splitlines():
+    for line in data[:whole].decode("utf-8").split("\n")[:-1]:
         result = Spoken(**json.loads(line))
         spoken[result.utterance] = result
     return spoken

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import audio, augment, cli, kaldi, parallel
+from atat import audio, augment, cli, ids, kaldi, parallel
 from atat.errors import InputError
 from atat.files import read_lines
 from atat.kaldi import Utterance
@@ -118,7 +118,8 @@ def main(argv: list[str] | None = None) -> None:
     if any(utterance.wav is None for utterance in utterances):
         raise InputError(f"{options.data}: no wav.scp; rooms are added to audio")
     kaldi.refuse_pipes(options.data, utterances, "adding rooms")
-    paths = [options.wavs.resolve() / u.speaker / f"{u.id}.wav" for u in utterances]
+    wavs = options.wavs.resolve()
+    paths = [ids.path_in(wavs, u.speaker, u.id, suffix=".wav") for u in utterances]
     jobs = list(zip(utterances, paths))
     write_missing(jobs, options)
     kaldi.write(
