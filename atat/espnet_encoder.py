@@ -8,6 +8,7 @@ the law "padding changes nothing" does not hold for it while training.
 from __future__ import annotations
 
 import importlib
+import pickle
 
 import torch
 from torch import Tensor, nn
@@ -60,17 +61,25 @@ class EspnetEncoder(nn.Module):
 def load_weights(encoder: nn.Module, path: str) -> None:
     """Load the `encoder.` part of an ESPnet2 model file (.pth) into an encoder, strictly.
 
-    Raises InputError for a missing file, a file without an encoder, and weights of other sizes.
+    Nothing in the file is run. Raises InputError for a missing file, one that holds more than
+    tensors, a file without an encoder, and weights of other sizes.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"audio_encoder.espnet_weights: {path}: no such file") from None
-    state = state.get("model", state)
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError,
+            AttributeError, pickle.UnpicklingError):  # fmt: skip
+        raise InputError(
+            f"audio_encoder.espnet_weights: {path}: not a file of tensors that torch can read "
+            "without running what is in it; expected an ESPnet2 ASR, SLU or ST model file, such as "
+            "exp/asr_train/valid.acc.ave.pth"
+        ) from None
+    state = state.get("model", state) if isinstance(state, dict) else {}
     found = {
-        name.removeprefix("encoder."): value
+        str(name).removeprefix("encoder."): value
         for name, value in state.items()
-        if name.startswith("encoder.")
+        if str(name).startswith("encoder.")
     }
     if not found:
         raise InputError(

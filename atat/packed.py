@@ -117,7 +117,9 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
             f"{folder}/model.safetensors does not fit its config.yaml and tokenizer: {error}"
         ) from None
     pairs = _read_pairs(folder / "trees.json")
-    source = build_source(settings.text_encoder, tokenizer) if settings.text_encoder else None
+    source = None
+    if settings.text_encoder is not None:
+        source = build_source(settings.text_encoder, tokenizer, pretrained=False)
     model.to(device).eval()
     return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks, about.weights)
 

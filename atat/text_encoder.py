@@ -8,12 +8,13 @@ a text into ids.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import tokenizers
 import torch
 from torch import Tensor, nn
 
-from atat.errors import InputError
+from atat import bert_files
 from atat.settings import TextEncoderSettings
 from atat.tokenizer import Tokenizer
 from atat.transformer import Encoder
@@ -38,13 +39,13 @@ class PieceSource:
 class BertSource:
     """[CLS] BERT's word pieces [SEP]."""
 
-    def __init__(self, name: str) -> None:
-        from transformers import AutoTokenizer
-
-        self.tokenizer = _from_pretrained(AutoTokenizer, name)
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.tokenizer.enable_truncation(bert_files.LONGEST)
+        self.tokenizer.no_padding()
 
     def __call__(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, truncation=True, max_length=512)["input_ids"])
+        return self.tokenizer.encode(text).ids
 
 
 class SmallTextEncoder(nn.Module):
@@ -88,42 +89,30 @@ def build_text_encoder(
 ) -> nn.Module:
     """The encoder that the settings ask for.
 
-    pretrained False builds BERT from its configuration only: its weights come from a packed
-    model. Raises InputError where BERT can't be loaded.
+    pretrained False builds BERT of a packed model, whose folder `settings.bert` then names, from
+    its configuration only. Raises InputError where BERT cannot be loaded.
     """
     if settings.kind == "small":
         return SmallTextEncoder(settings, width, vocabulary)
-    from transformers import AutoConfig, AutoModel
-
     assert settings.bert is not None
     if pretrained:
-        return BertTextEncoder(_from_pretrained(AutoModel, settings.bert), width)
-    return BertTextEncoder(
-        AutoModel.from_config(_from_pretrained(AutoConfig, settings.bert)), width
-    )
+        return BertTextEncoder(bert_files.pretrained(settings.bert), width)
+    return BertTextEncoder(bert_files.packed(Path(settings.bert)), width)
 
 
-def build_source(settings: TextEncoderSettings, tokenizer: Tokenizer) -> SourceTokenizer:
-    """The way of turning text into ids that belongs to the encoder."""
+def build_source(
+    settings: TextEncoderSettings, tokenizer: Tokenizer, pretrained: bool = True
+) -> SourceTokenizer:
+    """The way of turning text into ids that belongs to the encoder; pretrained as above."""
     if settings.kind == "small":
         return PieceSource(tokenizer)
     assert settings.bert is not None
-    return BertSource(settings.bert)
+    if pretrained:
+        return BertSource(bert_files.pretrained_tokenizer(settings.bert))
+    return BertSource(bert_files.packed_tokenizer(Path(settings.bert)))
 
 
 def save_bert_files(model: nn.Module, source: SourceTokenizer, folder: Path) -> None:
     """Put BERT's configuration and word pieces beside packed weights, so that a pack is whole."""
     if isinstance(model, BertTextEncoder) and isinstance(source, BertSource):
-        model.bert.config.save_pretrained(folder)
-        source.tokenizer.save_pretrained(folder)
-
-
-def _from_pretrained(cls: Any, name: str) -> Any:
-    try:
-        return cls.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"text_encoder.bert: can't load `{name}`: {str(error).splitlines()[0]} "
-            "Expected a folder with a BERT saved by `transformers`, or a name on its hub and a "
-            "connection to it; `kind: small` needs no pretrained weights."
-        ) from None
+        bert_files.save(model.bert, source.tokenizer, folder)

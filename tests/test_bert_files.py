@@ -1,0 +1,238 @@
+"""A stranger's BERT is data: its Python is never run, nobody is asked, and no path is followed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from atat import bert_files, packed, quantize
+from atat.errors import InputError
+from atat.espnet_encoder import load_weights
+from atat.model import build_model
+from atat.settings import ModelSettings, TextEncoderSettings
+from atat.text_encoder import build_source
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *tiny.WORDS]
+CODE = """
+import os
+open({marker!r}, "a").write("ran")
+from transformers import BertConfig, BertModel, BertTokenizerFast
+class EvilConfig(BertConfig):
+    model_type = "evil"
+class EvilModel(BertModel):
+    config_class = EvilConfig
+class EvilTokenizer(BertTokenizerFast):
+    pass
+"""
+CONFIG_CODE = {"AutoConfig": "evil.EvilConfig", "AutoModel": "evil.EvilModel"}
+TOKENIZER_CODE = {"tokenizer_class": "EvilTokenizer",
+                  "auto_map": {"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]}}
+# What each folder says, by file, and whether it is to be refused: by both ways (True), by none,
+# or only as one to start from (None); a packed model is then read as if it said nothing.
+FOLDERS: dict[str, tuple[dict[str, dict[str, Any]], bool | None]] = {
+    "unknown_type": ({"config.json": {"model_type": "evil", "auto_map": CONFIG_CODE}}, True),
+    "known_type": ({"config.json": {"auto_map": CONFIG_CODE}}, True),
+    "tokenizer": ({"tokenizer_config.json": TOKENIZER_CODE}, False),
+    "kernel": ({"config.json": {"attn_implementation": "somebody/kernel"}}, None),
+    "both": ({"config.json": {"model_type": "evil", "auto_map": CONFIG_CODE},
+              "tokenizer_config.json": TOKENIZER_CODE}, True),
+}
+# Told apart by what is read: the packed model, and its BERT as one to start a training from.
+READ = """
+import sys
+from pathlib import Path
+from atat import packed
+from atat.errors import InputError
+from atat.settings import TextEncoderSettings
+from atat.text_encoder import build_source, build_text_encoder
+
+def attempt(name, read):
+    try:
+        read()
+        print(name, "read", flush=True)
+    except InputError as error:
+        print(name, "refused", str(error).replace(chr(10), " "), flush=True)
+
+for folder in map(Path, sys.argv[1:]):
+    text = TextEncoderSettings(kind="bert", bert=str(folder / "bert"))
+    attempt(folder.name + ":packed", lambda: packed.load(folder))
+    attempt(folder.name + ":start", lambda: build_text_encoder(text, 8, 9))
+    attempt(folder.name + ":words", lambda: build_source(text, None))
+"""
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny BERT, as transformers saves it."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
+    sizes = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    torch.manual_seed(2)
+    BertModel(BertConfig(vocab_size=len(WORDS), **sizes)).save_pretrained(folder / "bert")
+    return folder / "bert"
+
+
+@pytest.fixture(scope="module")
+def model(bert: Path) -> packed.Packed:
+    text = TextEncoderSettings(kind="bert", bert=str(bert))
+    settings = ModelSettings(width=32, audio_encoder=None, text_encoder=text,
+                             decoder=tiny.MODEL.decoder)
+    tokenizer = tiny.make_tokenizer()
+    built, units = build_model(settings, tokenizer)
+    return packed.Packed(built.eval(), tokenizer, settings, units, build_source(text, tokenizer),
+                         set(), ("nlu",))
+
+
+def states(found: packed.Packed, text: str) -> torch.Tensor:
+    assert found.source_text is not None
+    ids = torch.tensor([found.source_text(text)])
+    with torch.no_grad():
+        return found.model.encode(False, ids, torch.tensor([ids.shape[1]]))[0]
+
+
+def test_a_packed_bert_reads_and_means_what_it_did(model, bert, tmp_path):
+    packed.save(tmp_path / "one", model)
+    packed.save(tmp_path / "two", packed.load(tmp_path / "one"))
+    shutil.rmtree(tmp_path / "one")  # a packed model needs no other
+    again = packed.load(tmp_path / "two")
+    from transformers import AutoTokenizer
+
+    for text in ("play the song", "", "lamp unheardof " * 400):
+        theirs = AutoTokenizer.from_pretrained(bert)(text, truncation=True, max_length=512)
+        assert model.source_text(text) == again.source_text(text) == list(theirs["input_ids"])
+        assert torch.equal(states(model, text), states(again, text))
+    quantize.quantize(tmp_path / "two", tmp_path / "int8")
+    assert packed.load(tmp_path / "int8").source_text("play") == model.source_text("play")
+
+
+def tampered(folder: Path, model: packed.Packed, bert: Path, marker: Path) -> list[Path]:
+    """Packed models, each with other files of a stranger's, and the stranger's Python."""
+    found = []
+    for name, (changes, _) in FOLDERS.items():
+        packed.save(folder / name, model)
+        # A stranger's digests are right.
+        (folder / name / "SHA256SUMS").unlink(missing_ok=True)
+        beside = folder / name / "bert"
+        (beside / "evil.py").write_text(CODE.format(marker=str(marker)))
+        shutil.copy(bert / "model.safetensors", beside)
+        for file, values in changes.items():
+            path = beside / file
+            old = json.loads(path.read_text()) if path.is_file() else {}
+            path.write_text(json.dumps({**old, **values}))
+        found.append(folder / name)
+    return found
+
+
+@pytest.mark.parametrize("answering", [True, False], ids=["yes", "nobody"])
+def test_a_strangers_python_is_not_run_whoever_would_say_yes(model, bert, tmp_path, answering):
+    marker = tmp_path / "marker"
+    folders = tampered(tmp_path, model, bert, marker)
+    keyboard = None
+    if answering:
+        typed, keyboard = pty.openpty()
+        os.write(typed, b"y\n" * 50)
+    done = subprocess.run(
+        [sys.executable, "-c", READ, *map(str, folders)], text=True, timeout=120,
+        capture_output=True, stdin=keyboard if answering else subprocess.DEVNULL,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")})
+    assert not marker.exists()
+    assert done.returncode == 0, done.stderr
+    assert "[y/N]" not in done.stdout + done.stderr
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    for name, (_, refused) in FOLDERS.items():
+        read, start = said[f"{name}:packed"], said[f"{name}:start"]
+        assert ("refused" in read and "`auto_map`" in read) if refused else read == "read"
+        assert start.startswith("read" if refused is False else "refused")
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("config.json", {"model_type": "rag"}, "`model_type` is 'rag'; expected a text encoder"),
+        ("config.json", {"hidden_size": "wide"}, "no configuration that transformers can build"),
+        ("config.json", {"num_attention_heads": 5}, "no configuration that transformers can build"),
+        ("config.json", None, "bert/config.json: no such file"),
+        ("config.json", "{", "bert/config.json: not valid JSON"),
+        ("config.json", "[]", "bert/config.json: expected keys and values, found a list"),
+        ("tokenizer.json", None, "bert/tokenizer.json: no such file"),
+        ("tokenizer.json", "{}", "bert/tokenizer.json: not a file of `tokenizers`"),
+    ],
+)
+def test_odd_files_are_named(model, tmp_path, file, values, message):
+    packed.save(tmp_path / "model", model)
+    (tmp_path / "model" / "SHA256SUMS").unlink(missing_ok=True)
+    path = tmp_path / "model" / "bert" / file
+    if values is None:
+        path.unlink()
+    elif isinstance(values, str):
+        path.write_text(values)
+    else:
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    with pytest.raises(InputError, match=message):
+        packed.load(tmp_path / "model")
+
+
+def test_what_a_configuration_names_is_not_fetched(model, tmp_path):
+    packed.save(tmp_path / "model", model)
+    (tmp_path / "model" / "SHA256SUMS").unlink(missing_ok=True)
+    path = tmp_path / "model" / "bert" / "config.json"
+    names = {"attn_implementation": "somebody/kernel", "_attn_implementation": "somebody/kernel",
+             "quantization_config": {"quant_method": "gptq"}, "_name_or_path": "/elsewhere"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **names}))
+    found = packed.load(tmp_path / "model")
+    assert torch.equal(states(found, "play the song"), states(model, "play the song"))
+
+
+def test_a_path_in_the_configuration_of_a_packed_model_is_not_followed(model, bert, tmp_path):
+    elsewhere = replace(model.settings.text_encoder, bert=str(tmp_path / "elsewhere"))
+    other = replace(model, settings=replace(model.settings, text_encoder=elsewhere))
+    packed.save(tmp_path / "model", other)
+    assert str(tmp_path / "elsewhere") in (tmp_path / "model" / "config.yaml").read_text()
+    found = packed.load(tmp_path / "model")
+    assert torch.equal(states(found, "play the song"), states(model, "play the song"))
+
+
+def test_weights_of_a_bert_that_are_a_program_are_not_unpickled(bert, tmp_path):
+    shutil.copytree(bert, tmp_path / "bert")
+    (tmp_path / "bert" / "model.safetensors").unlink()
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "marker"),)
+
+    torch.save({"x": Evil()}, tmp_path / "bert" / "pytorch_model.bin")
+    with pytest.raises(InputError, match="a pickle of more than tensors"):
+        bert_files.pretrained(str(tmp_path / "bert"))
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("what", ["nothing", "text", "folder", "list", "program"])
+def test_weights_of_espnet_that_are_none_are_named_and_not_run(tmp_path, what):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "marker"),)
+
+    path = tmp_path / "valid.acc.ave.pth"
+    if what == "folder":
+        path.mkdir()
+    elif what in ("nothing", "text"):
+        path.write_text("" if what == "nothing" else "dear reader")
+    else:
+        torch.save([1, 2] if what == "list" else {"encoder.x": Evil()}, path)
+    with pytest.raises(InputError, match="espnet_weights: .*valid.acc.ave.pth: n"):
+        load_weights(torch.nn.Linear(2, 2), str(path))
+    assert not (tmp_path / "marker").exists()
