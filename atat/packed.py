@@ -5,11 +5,15 @@ model/model.safetensors  weights and CMVN
 model/tokenizer/         word pieces and tags
 model/trees.json         parent-child pairs of the training trees, for well-formed decoding
 model/bert/              BERT's configuration and word pieces, where the text encoder is BERT
+model/SHA256SUMS         digests of all these, checked whenever the model is read
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atat import config, int8
+from atat import config, digests, int8
 from atat.constraint import Pair
 from atat.ctc import Units
 from atat.errors import InputError
@@ -34,6 +38,7 @@ from atat.tokenizer import Tokenizer
 
 VERSION = 1
 FILES = ("config.yaml", "model.safetensors", "tokenizer", "trees.json")
+PARTS = (*FILES, "bert", digests.NAME)  # all that a packed model may hold
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     """Write a packed model; `weights` (say, averaged ones) take the place of the model's own.
 
     The folder appears whole or not at all; a packed model that is there is replaced. Raises
-    InputError for a folder that holds anything else, and for weights that are not finite.
+    InputError for a folder that holds anything else or cannot be written, and for weights that
+    are not finite.
     """
     folder = Path(folder)
     state = weights or packed.model.state_dict()
@@ -72,6 +78,26 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     if folder.exists():
         check_replaceable(folder)
     partial = folder.with_name(folder.name + ".partial")
+    try:
+        _write(partial, packed, state)
+        if folder.exists():
+            old = folder.with_name(folder.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+            partial.rename(folder)
+            shutil.rmtree(old)
+        else:
+            partial.rename(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{folder}: the model cannot be written here ({error.strerror}: {error.filename}); "
+            "name a folder that you may write to"
+        ) from None
+
+
+def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     about = PackedConfig(VERSION, packed.tasks, packed.settings, packed.weights)
@@ -81,24 +107,53 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
         json.dump(sorted(packed.pairs), stream, indent=0)
     if packed.source_text is not None and packed.model.text_encoder is not None:
         save_bert_files(packed.model.text_encoder, packed.source_text, partial / "bert")
-    save_file(_joined(state), partial / "model.safetensors")
-    if folder.exists():
-        old = folder.with_name(folder.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old)
-    else:
-        partial.rename(folder)
+    weights = partial / "model.safetensors"
+    try:
+        save_file(_joined(state), weights)
+    except SafetensorError as error:
+        # It tells what the system said in words only: "... (os error 28)".
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(weights)) from None
+    digests.write(partial)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
-    """Read a packed model, ready for inference. Raises InputError for anything missing or odd."""
+    """Read a packed model, ready for inference.
+
+    Nothing in it is run, and no file outside the folder is read. Raises InputError for anything
+    missing, damaged or odd.
+    """
     folder = Path(folder)
-    check(folder)
-    about = config.load(folder / "config.yaml", PackedConfig)
-    if about.version != VERSION:
-        raise InputError(f"{folder}/config.yaml: version {about.version}, expected {VERSION}")
+    try:
+        check(folder)
+        digests.check(folder, PARTS)
+        about = _read_config(folder)
+        packed = _build(folder, about, torch.device(device))
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder}: cannot be read ({error.strerror})"
+        ) from None
+    packed.model.to(device).eval()
+    return packed
+
+
+def _read_config(folder: Path) -> PackedConfig:
+    """config.yaml; the version first, since other versions have other keys."""
+    path = folder / "config.yaml"
+    version = config.read_yaml(path).get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise InputError(
+            f"{path}: version {version}, made by a newer atat; this one reads up to version "
+            f"{VERSION}. Update atat, or ask for a model of version {VERSION}"
+        )
+    if version != VERSION:
+        raise InputError(f"{path}: version {version}, expected {VERSION}")
+    return config.load(path, PackedConfig)
+
+
+def _build(folder: Path, about: PackedConfig, device: torch.device) -> Packed:
     settings = about.model
     if settings.text_encoder is not None and settings.text_encoder.kind == "bert":
         text = replace(settings.text_encoder, bert=str(folder / "bert"))
@@ -106,21 +161,19 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     tokenizer = Tokenizer.load(folder / "tokenizer")
     model, units = build_model(settings, tokenizer, pretrained=False)
     if about.weights == "int8":
-        if torch.device(device).type != "cpu":
+        if device.type != "cpu":
             raise InputError(f"{folder}: weights of 8 bits are for the CPU, not for {device}")
         int8.convert(model)
     try:
-        state = load_file(folder / "model.safetensors")
-        model.load_state_dict(state)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
             f"{folder}/model.safetensors does not fit its config.yaml and tokenizer: {error}"
         ) from None
-    pairs = _read_pairs(folder / "trees.json")
     source = None
     if settings.text_encoder is not None:
         source = build_source(settings.text_encoder, tokenizer, pretrained=False)
-    model.to(device).eval()
+    pairs = _read_pairs(folder / "trees.json")
     return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks, about.weights)
 
 
@@ -142,7 +195,7 @@ def check_finite(state: Mapping[str, Tensor], where: str = "the model") -> None:
 
 def check_replaceable(folder: Path) -> None:
     """Raise InputError unless a folder that is there is a packed model, or empty."""
-    if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= {*FILES, "bert"}:
+    if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= set(PARTS):
         raise InputError(
             f"{folder}: is there and holds more than a packed model, which would take its place; "
             "name another folder for the model"

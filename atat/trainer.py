@@ -74,23 +74,28 @@ class Trainer:
         self._stop = False
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint in the folder, if there is one."""
-        paths = checkpoint.found(self.folder)
-        if not paths:
+        """Go on from the newest checkpoint in the folder that can be read, if there is one."""
+        state, damaged = checkpoint.newest(self.folder)
+        distributed.barrier()  # every rank has looked at the same files
+        if state is None:
             return
-        state = checkpoint.load(paths[-1])
+        path = checkpoint.path_of(self.folder, state["progress"]["step"])
         if state["vocabulary"] != self.vocabulary:
             raise InputError(
-                f"{paths[-1]}: made with another vocabulary than that of {self.settings.tokenizer} "
+                f"{path}: made with another vocabulary than that of {self.settings.tokenizer} "
                 f"now; bring that tokenizer back, or remove {self.folder} to begin anew"
             )
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            raise InputError(f"{paths[-1]}: does not fit the model of this run: {error}") from None
+            raise InputError(f"{path}: does not fit the model of this run: {error}") from None
         self.optimizer.adam.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
         logger.info("continuing %s from step %d", self.folder, self.progress.step)
+        for path, reason in damaged.items() if self.is_main else ():
+            kept = checkpoint.set_aside(path)
+            logger.warning("%s: damaged (%s), kept as %s", path, reason, kept.name)
+            logger.warning("going on from step %d instead", self.progress.step)
 
     def run(self) -> None:
         """Train up to settings.steps. KeyboardInterrupt after a checkpoint, when told to stop."""

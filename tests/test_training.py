@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -482,9 +483,67 @@ def test_what_is_damaged_is_named(corpus, trained, tmp_path):
     with pytest.raises(InputError, match="not a packed model.*did you mean"):
         packed.load(trained.parent)
     broken = tmp_path / "checkpoint-00000001.pt"
-    broken.write_bytes(b"half")
-    with pytest.raises(InputError, match="not a readable checkpoint"):
-        checkpoint.load(broken)
+    for content in (b"", b"half", b"PK\x05\x06" + bytes(18)):
+        broken.write_bytes(content)
+        with pytest.raises(InputError, match="not a readable checkpoint .*remove it to go on"):
+            checkpoint.load(broken)
+    for state in ([1], {"step": 3}, {"model": print}):
+        torch.save(state, broken)
+        with pytest.raises(InputError, match="not a readable checkpoint .*remove it to go on"):
+            checkpoint.load(broken)
+    with pytest.raises(InputError, match="best.pt: cannot be read"):
+        checkpoint.load(tmp_path / "best.pt")
+    broken.rename(tmp_path / "best.pt")
+    with pytest.raises(InputError, match="best.pt: .*the model is that of the last step"):
+        checkpoint.load(tmp_path / "best.pt")
+
+
+def test_a_bit_that_flips_anywhere_in_a_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / "checkpoint-00000001.pt"
+    state = {"model": {"weight": torch.randn(40, 30)}, "step": 3}
+    checkpoint.save(path, state)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    places = [*range(8), *range(len(whole) - 120, len(whole)), *rng.integers(0, len(whole), 200)]
+    for place in map(int, places):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        with pytest.raises(InputError, match="not a readable checkpoint"):
+            checkpoint.load(path)
+    for size in (0, 1, 50, len(whole) // 2, len(whole) - 90, len(whole) - 71, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="not a readable checkpoint"):
+            checkpoint.load(path)
+    path.write_bytes(whole)
+    assert torch.equal(checkpoint.load(path)["model"]["weight"], state["model"]["weight"])
+    # Still a zip and torch's own, and one without a digest is read as before there were any.
+    assert zipfile.ZipFile(path).testzip() is None
+    assert torch.load(path, weights_only=True)["step"] == 3
+    torch.save(state, path)
+    assert checkpoint.load(path)["step"] == 3
+
+
+def test_behind_a_damaged_checkpoint_the_run_goes_on_from_the_one_before(
+    corpus, tmp_path, caplog
+):
+    run = settings(corpus, valid=ValidSettings(average=3))
+    train(run, tmp_path / "straight")
+    shutil.copytree(tmp_path / "straight", tmp_path / "damaged")
+    (tmp_path / "damaged" / "train.json").unlink()
+    paths = checkpoint.found(tmp_path / "damaged")
+    for path in paths[1:]:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+    train(run, tmp_path / "damaged")
+    assert_same(weights(tmp_path / "straight"), weights(tmp_path / "damaged"))
+    for path in paths[1:]:
+        assert f"{path}: damaged" in caplog.text and Path(f"{path}.damaged").is_file()
+    assert "going on from step 4 instead" in caplog.text
+    for path in checkpoint.found(tmp_path / "damaged"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="no checkpoint before it can be read.*begin from step 0"):
+        train(run, tmp_path / "damaged")
 
 
 def test_the_command_line_trains_and_finished_runs_return_at_once(corpus, tmp_path, capsys):
