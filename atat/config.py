@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from atat.errors import InputError
 from atat.files import atomic_write
 
 T = TypeVar("T")
+MAX = sys.float_info.max
 # YAML 1.1 (PyYAML) takes 1e-3 for text: a float needs a dot and a signed exponent.
 _FLOAT_TEXT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
@@ -158,8 +160,10 @@ def _convert_optional(value: Any, arguments: tuple[Any, ...], where: str, key: s
 
 def _convert_plain(value: Any, hint: Any, where: str, key: str) -> Any:
     if hint is Any:
+        _check_finite(value, where, key)
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_finite(value, where, key)
         return float(value)
     if hint is float and isinstance(value, str) and _FLOAT_TEXT.fullmatch(value):
         raise InputError(
@@ -169,6 +173,18 @@ def _convert_plain(value: Any, hint: Any, where: str, key: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise _wrong(value, _type_name(hint), where, key)
     return value
+
+
+def _check_finite(value: Any, where: str, key: str) -> None:
+    """No setting means anything as .nan or .inf, or as a whole number beyond all floats."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_finite(item, where, f"{key}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            _check_finite(item, where, f"{key}[{number}]")
+    elif isinstance(value, (int, float)) and not -MAX <= value <= MAX:
+        raise _wrong(value, "a finite number", where, key)
 
 
 def _yaml_float(text: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from atat import checkpoint, distributed
+from atat import checkpoint, distributed, packed
 from atat.batch import Batch
 from atat.dataset import TaskData
 from atat.errors import InputError
@@ -275,6 +275,8 @@ class Trainer:
 
     def _save_checkpoint(self) -> None:
         if self.is_main:
+            # A finite gradient may still lead to infinite weights. From those nothing goes on.
+            packed.check_finite(self.model.state_dict(), f"step {self.progress.step}")
             state = {
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.adam.state_dict(),

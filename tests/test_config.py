@@ -60,6 +60,13 @@ def test_written_is_read(tmp_path):
         ("optim: {label_smoothing: -0.1}", "label_smoothing is -0.1"),
         ("mask_words: 7", "mask_words is 7.0; expected above 0, at most 1"),
         ("workers: -2", "workers is -2; expected at least 0"),
+        ("optim: {peak: .nan}", r"`optim.peak` is nan \(float\); expected a finite number"),
+        ("optim: {clip: .inf}", r"`optim.clip` is inf .*expected a finite number"),
+        ("optim: {betas: [0.9, -.inf]}", r"`optim.betas\[1\]` is -inf .*expected a finite number"),
+        ("optim: {peak: 1" + 400 * "0" + "}", "`optim.peak` is 1000.*expected a finite number"),
+        ("init: {unfreeze: [[500, .nan]]}", r"`init.unfreeze\[0\]\[1\]` is nan"),
+        ("model: {audio_encoder: {espnet_options: {a: {b: [1, .nan]}}}}",
+         r"`model.audio_encoder.espnet_options.a.b\[1\]` is nan .*expected a finite number"),
         ("steps: [", "conf.yaml:.*not valid YAML"),
     ],
 )
@@ -74,6 +81,8 @@ def test_what_is_wrong_is_named(tmp_path, change, message):
 def test_a_missing_file_and_a_bad_override_are_named(tmp_path):
     with pytest.raises(InputError, match="no such configuration file"):
         config.load(tmp_path / "none.yaml", TrainSettings)
+    with pytest.raises(InputError, match="`optim.factor` is nan"):
+        config.load(write(tmp_path, GOOD), TrainSettings, ["optim.factor=.nan"])
     with pytest.raises(InputError, match="expected key=value"):
         config.load(write(tmp_path, GOOD), TrainSettings, ["steps"])
 

@@ -479,6 +479,26 @@ def test_the_mean_of_checkpoints(corpus, tmp_path):
     torch.testing.assert_close(after[name], (states[-1][name] + states[-2][name]) / 2)
 
 
+def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatch):
+    run = settings(corpus, steps=2, valid=ValidSettings(), checkpoint_every=1)
+    wild = replace(run, optim=OptimSettings(schedule="constant", peak=1e300, warmup=1))
+    with pytest.raises(InputError, match="step 1: .*not finite.*`.*weight` has .*NaN or infinite"):
+        train(wild, tmp_path / "wild")
+    assert not checkpoint.found(tmp_path / "wild") and not (tmp_path / "wild" / "model").exists()
+
+    train(run, tmp_path / "exp")
+    before = (tmp_path / "exp" / "model" / "model.safetensors").read_bytes()
+    (tmp_path / "exp" / "train.json").unlink()
+    newest = checkpoint.found(tmp_path / "exp")[-1]
+    state = checkpoint.load(newest)
+    state["model"]["decoder.norm.weight"][3] = float("nan")
+    checkpoint.save(newest, state)
+    with pytest.raises(InputError, match="`decoder.norm.weight` has 1 of 32 that are NaN"):
+        train(run, tmp_path / "exp")
+    assert (tmp_path / "exp" / "model" / "model.safetensors").read_bytes() == before
+    assert not (tmp_path / "exp" / "train.json").exists()
+
+
 def test_what_is_damaged_is_named(corpus, trained, tmp_path):
     with pytest.raises(InputError, match="not a packed model.*did you mean"):
         packed.load(trained.parent)
