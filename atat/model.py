@@ -56,7 +56,7 @@ class Atat(nn.Module):
         return self.text_encoder(source, lengths), lengths
 
     def losses(self, batch: Batch, smoothing: float = 0.0) -> dict[str, Tensor]:
-        """Sums of the batch's loss terms: "ce", and "ctc" already times its weight.
+        """Sums of the batch's loss terms, "ce" and "ctc"; `term_weights` says how they are mixed.
 
         "correct" is the weighted number of tokens right under teacher forcing, without a gradient.
         """
@@ -68,8 +68,13 @@ class Atat(nn.Module):
         }
         if batch.audio and self.ctc is not None and batch.units.shape[1] > 0:
             nll = self.ctc.loss(memory, lengths, batch.units, batch.unit_lengths)
-            sums["ctc"] = self.ctc_weight * (nll * batch.weights).sum()
+            sums["ctc"] = (nll * batch.weights).sum()
         return sums
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """What each loss term, divided by its number of targets, counts in the loss."""
+        return {"ce": 1.0, "ctc": self.ctc_weight}
 
     def ctc_log_probs(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> log probabilities (B, T', C), lengths (B,)."""

@@ -261,7 +261,7 @@ class ValidSettings:
     sources: tuple[Source, ...] = ()
     every: int = 1000  # steps
     decode: int = 100  # utterances of each source that are decoded, greedily, for exact match
-    select: Literal["loss", "exact_match"] = "loss"
+    select: Literal["loss", "exact_match"] = "loss"  # loss: cross entropy, without CTC
     keep_last: int = 3
     average: int = 0  # the packed model is the mean of the last N checkpoints; 0: the best one
 

@@ -34,7 +34,8 @@ from atat.validate import score, summary, validate
 
 logger = logging.getLogger(__name__)
 FRAME_SECONDS = 0.01
-TERMS = ("ce", "ctc", "correct")
+TARGETS = {"ce": "tokens", "ctc": "units"}  # what the sum of each loss term is divided by
+TERMS = (*TARGETS, "correct")
 
 
 @dataclass
@@ -173,14 +174,15 @@ class Trainer:
         # Dropout is a function of (seed, step, rank): a resumed run draws what it would have drawn.
         torch.manual_seed(hash((self.settings.seed, step, distributed.rank())) & 0x7FFFFFFF)
         counts = [batch.counts() for batch in batches]
-        local = [sum(count[term] for count in counts) for term in ("ce", "ctc")]
+        local = [sum(count[term] for count in counts) for term in TARGETS]
         frames = sum(float(batch.source_lengths.sum()) for batch in batches if batch.audio)
-        tokens, units, frames, stop = distributed.sum_(
+        *targets, frames, stop = distributed.sum_(
             torch.tensor([*local, frames, self._stop], dtype=torch.float64, device=self.device)
         ).tolist()
+        divisors = dict(zip(TARGETS, targets))
         sums = torch.zeros(len(TERMS), dtype=torch.float64, device=self.device)
         for batch in batches:
-            found = self._backward(batch.to(self.device), tokens, units)
+            found = self._backward(batch.to(self.device), divisors)
             sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in TERMS])
         distributed.sum_gradients(self.optimizer.parameters())
         norm = self.optimizer.step()
@@ -188,16 +190,15 @@ class Trainer:
         self._check_finite(figures, norm, batches)
         return {
             **figures,
-            "tokens": tokens,
-            "units": units,
+            **{TARGETS[term]: count for term, count in divisors.items()},
             "frames": frames,
             "rate": rate,
             "norm": norm,
             "stop": stop,
         }
 
-    def _backward(self, batch: Batch, tokens: float, units: float) -> dict[str, torch.Tensor]:
-        """Forward and backward of one batch, its loss divided by the counts of the whole step."""
+    def _backward(self, batch: Batch, divisors: dict[str, float]) -> dict[str, torch.Tensor]:
+        """Forward and backward of one batch; divisors: targets of each term in the whole step."""
         autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if self.settings.precision == "bf16"
@@ -205,9 +206,12 @@ class Trainer:
         )
         with autocast:
             sums = self.model.losses(batch, self.settings.optim.label_smoothing)
-        loss = sums["ce"] / tokens
-        if "ctc" in sums and units > 0:
-            loss = loss + sums["ctc"] / units
+        loss = sum(
+            weight * sums[term] / divisors[term]
+            for term, weight in self.model.term_weights.items()
+            if term in sums and divisors[term] > 0
+        )
+        assert isinstance(loss, torch.Tensor)
         loss.backward()
         return {name: value.detach() for name, value in sums.items()}
 
@@ -230,14 +234,7 @@ class Trainer:
         if not self.is_main:
             return
         progress = self.progress
-        shown = {
-            "loss": totals["ce"] / max(totals["tokens"], 1),
-            "accuracy": totals["correct"] / max(totals["tokens"], 1),
-            "rate": figures["rate"],
-            "gradient_norm": figures["norm"],
-        }
-        if totals["ctc"]:
-            shown["ctc"] = totals["ctc"] / max(totals["units"], 1)
+        shown = self._shown(totals) | {"rate": figures["rate"], "gradient_norm": figures["norm"]}
         speed = progress.audio_seconds / max(progress.wall_seconds, 1e-9)
         for name, value in shown.items():
             self._writer().add_scalar(f"train/{name}", value, step)
@@ -247,6 +244,23 @@ class Trainer:
         bar.set_postfix_str(
             f"loss {shown['loss']:.3f} acc {100 * shown['accuracy']:.0f}% {speed:.0f} s audio/s"
         )
+
+    def _shown(self, totals: dict[str, float]) -> dict[str, float]:
+        """The loss that is minimised, its terms without their weights, the share of right tokens.
+
+        All per target, as means over the steps that `totals` sums up.
+        """
+        terms = {
+            term: totals[term] / max(totals[count], 1)
+            for term, count in TARGETS.items()
+            if totals[term] or term == "ce"
+        }
+        weights = self.model.term_weights
+        return {
+            "loss": sum(weights[term] * value for term, value in terms.items()),
+            **terms,
+            "accuracy": totals["correct"] / max(totals["tokens"], 1),
+        }
 
     def _validate_if_due(self) -> None:
         step, settings = self.progress.step, self.settings
@@ -260,7 +274,7 @@ class Trainer:
             found = validate(self.model, self.valid, self.device, self.settings.valid.decode)
             logger.info("step %d valid %s", step, summary(found))
             for v in found:
-                self._writer().add_scalar(f"valid_loss/{v.name}", v.loss, step)
+                self._writer().add_scalar(f"valid_ce/{v.name}", v.loss, step)
                 if v.exact_match is not None:
                     self._writer().add_scalar(f"valid_exact_match/{v.name}", v.exact_match, step)
             self.progress.validations.append({"step": step, "sources": [vars(v) for v in found]})

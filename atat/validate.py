@@ -22,7 +22,7 @@ class Validation:
     """Figures of one validation source."""
 
     name: str  # task/data dir
-    loss: float  # cross entropy per token, without smoothing
+    loss: float  # cross entropy per token, without smoothing and without CTC
     accuracy: float  # share of tokens right under teacher forcing
     exact_match: float | None  # share of outputs equal to the target; None: nothing decoded
 
@@ -92,5 +92,6 @@ def summary(validations: Sequence[Validation]) -> str:
     parts = []
     for v in validations:
         match = "" if v.exact_match is None else f" exact match {100 * v.exact_match:.1f} %"
-        parts.append(f"{v.name}: loss {v.loss:.3f} accuracy {100 * v.accuracy:.1f} %{match}")
+        share = f"accuracy {100 * v.accuracy:.1f} %{match}"
+        parts.append(f"{v.name}: cross entropy {v.loss:.3f} {share}")
     return "; ".join(parts)

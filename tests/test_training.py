@@ -479,6 +479,31 @@ def test_the_mean_of_checkpoints(corpus, tmp_path):
     torch.testing.assert_close(after[name], (states[-1][name] + states[-2][name]) / 2)
 
 
+def test_the_loss_in_the_log_is_what_is_minimised_and_its_terms_are_unweighted(corpus, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    valid = ValidSettings(sources=(Source(str(corpus / "dev"), "slu"),), decode=0)
+    run = settings(corpus, steps=1, log_every=1, model=tiny.without_dropout(), valid=valid)
+    trainer, _ = train_cli.build(run, tmp_path / "unused", torch.device("cpu"))
+    batches = trainer.batches[0]
+    sums = [trainer.model.losses(batch, run.optim.label_smoothing) for batch in batches]
+    ce = sum(float(s["ce"].detach()) for s in sums) / sum(b.counts()["ce"] for b in batches)
+    ctc = sum(float(s["ctc"].detach()) for s in sums if "ctc" in s)
+    ctc /= sum(b.counts()["ctc"] for b in batches)
+    assert run.model.ctc.weight == 0.3 and ctc > 0.1
+
+    train(run, tmp_path / "exp")
+    events = EventAccumulator(str(tmp_path / "exp" / "tensorboard"))
+    events.Reload()
+    shown = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
+    assert shown["train/ce"] == pytest.approx(ce, rel=1e-5)
+    assert shown["train/ctc"] == pytest.approx(ctc, rel=1e-5)
+    assert shown["train/loss"] == pytest.approx(ce + 0.3 * ctc, rel=1e-5)
+    about = json.loads((tmp_path / "exp" / "train.json").read_text())
+    (last,) = about["validations"][-1]["sources"]
+    assert shown["valid_ce/slu/dev"] == pytest.approx(last["loss"], rel=1e-5)
+
+
 def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatch):
     run = settings(corpus, steps=2, valid=ValidSettings(), checkpoint_every=1)
     wild = replace(run, optim=OptimSettings(schedule="constant", peak=1e300, warmup=1))
