@@ -10,6 +10,7 @@ that an example is a pure function of (seed, step, utterance). Knows nothing of 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,13 @@ import numpy as np
 from atat import ark, audio, augment, kaldi, semantics
 from atat.alignment import Word, read_ctm
 from atat.batch import Example
+from atat.budget import target_cost
 from atat.constraint import Pair, pairs_of
 from atat.ctc import Units, frames_needed
 from atat.errors import InputError
 from atat.kaldi import Utterance
 from atat.lfb import LOG_FLOOR, frames_touching, lfb, num_frames
-from atat.settings import AugmentSettings, Source
+from atat.settings import AugmentSettings, BatchSettings, Source
 from atat.tasks import TASKS
 from atat.text_encoder import SourceTokenizer
 from atat.tokenizer import Tokenizer
@@ -48,9 +50,10 @@ class Encoding:
 class TaskData:
     """The usable utterances of a data dir, read as examples of one task.
 
-    Attributes: `utterances`, `lengths` (frames or words of each), `lost` (utterance -> reason).
-    Raises InputError when a file the task needs is not there, or more than `max_lost` (a share)
-    of the utterances can't be used.
+    Attributes: `utterances`, `lengths` (frames or words of each), `target_lengths` (tokens of each,
+    one of the task's label and the end counted), `lost` (utterance -> reason). What alone goes over
+    the budgets of a batch, if these are given, is lost, too. Raises InputError when a file the
+    task needs is not there, or more than `max_lost` (a share) of the utterances cannot be used.
     """
 
     def __init__(
@@ -59,20 +62,37 @@ class TaskData:
         encoding: Encoding,
         augmenter: "Augmenter | None" = None,
         max_lost: float = 0.01,
+        budgets: BatchSettings | None = None,
     ) -> None:
         self.source = source
         self.task = TASKS[source.task]
         self.encoding = encoding
         self.augmenter = augmenter
+        self.budgets = budgets
         self.lost: dict[str, str] = {}
         utterances = kaldi.load(source.data)
         self._check_files(utterances)
         if "wav" in self._needed_fields():
             kaldi.refuse_pipes(source.data, utterances, "training with `features: wav`")
         self.alignments = self._alignments() if self.task.masked else {}
-        self.utterances = [utterance for utterance in utterances if self._usable(utterance)]
+        self.utterances: list[Utterance] = []
+        lengths, targets = [], []
+        known: dict[str, int] = {}
+        for utterance in utterances:
+            reason = self._lacking(utterance)
+            if not reason:
+                length = self._length(utterance)
+                target = self._target_length(utterance, known)
+                reason = self._unfit(length, target)
+            if reason:
+                self.lost[utterance.id] = reason
+                continue
+            self.utterances.append(utterance)
+            lengths.append(length)
+            targets.append(target)
         self._check_lost(len(utterances), max_lost)
-        self.lengths = np.array([self._length(utterance) for utterance in self.utterances])
+        self.lengths = np.array(lengths, dtype=np.int64)
+        self.target_lengths = np.array(targets, dtype=np.int64)
         self.ctc_too_short = self._count_too_short()
 
     def __len__(self) -> int:
@@ -83,7 +103,10 @@ class TaskData:
         return self.task.source == "audio"
 
     def example(self, index: int, rng: np.random.Generator | None = None) -> Example:
-        """Utterance number `index` as numbers; augmented and masked when `rng` is given."""
+        """Utterance number `index` as numbers; augmented where `rng` is given.
+
+        Without `rng` it is the same each time, the words that are masked included.
+        """
         utterance = self.utterances[index]
         target = self.target_ids(utterance)
         units: list[int] = []
@@ -115,7 +138,11 @@ class TaskData:
         return found
 
     def _features(self, utterance: Utterance, rng: np.random.Generator | None) -> np.ndarray:
-        spans = self._masked_spans(utterance, rng) if self.task.masked and rng is not None else []
+        spans: list[tuple[float, float]] = []
+        if self.task.masked:
+            # For validation masks are to be the same in every run: a function of the utterance.
+            fixed = np.random.default_rng(zlib.crc32(utterance.id.encode()))
+            spans = self._masked_spans(utterance, fixed if rng is None else rng)
         if self.encoding.features == "wav":
             features = self._features_of_waveform(utterance, spans, rng)
         else:
@@ -179,21 +206,32 @@ class TaskData:
             fields.append("text")
         return fields
 
-    def _usable(self, utterance: Utterance) -> bool:
-        """Whether an utterance can be an example; if not, why not goes to `lost`."""
+    def _lacking(self, utterance: Utterance) -> str:
+        """What an utterance would need to be an example; empty: nothing."""
         for field in self._needed_fields():
             if not getattr(utterance, field):
-                self.lost[utterance.id] = f"no {field}"
-                return False
-        if self.is_audio and self._length(utterance) < 1:
-            self.lost[utterance.id] = "shorter than one frame (25 ms)"
-            return False
+                return f"no {field}"
         if self.task.masked and not self.alignments.get(utterance.id):
-            self.lost[utterance.id] = "no word alignment"
-            return False
+            return "no word alignment"
         if self.task.target == "semantics":
             self._check_tree(utterance)
-        return True
+        return ""
+
+    def _unfit(self, length: int, target: int) -> str:
+        """Why an utterance of this length (frames or words, tokens) is no example; empty: it is."""
+        if self.is_audio and length < 1:
+            return "shorter than one frame (25 ms)"
+        if self.budgets is None:
+            return ""
+        name, unit = ("max_frames", "frames") if self.is_audio else ("max_tokens", "words")
+        if length > (limit := getattr(self.budgets, name)):
+            return f"{length} {unit}, more than batch.{name} ({limit})"
+        if target_cost(target) > self.budgets.max_targets:
+            return (
+                f"{target} target tokens, which count {target_cost(target)}, more than "
+                f"batch.max_targets ({self.budgets.max_targets})"
+            )
+        return ""
 
     def _check_tree(self, utterance: Utterance) -> None:
         try:
@@ -235,6 +273,23 @@ class TaskData:
             samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
             return num_frames(len(samples))
         return len(ark.read(str(utterance.feats)))
+
+    def _target_length(self, utterance: Utterance, known: dict[str, int]) -> int:
+        """Tokens the decoder reads of an utterance's target: len(target_ids) - 1.
+
+        known: pieces of words met before, and after this; most utterances bring no further one.
+        """
+        tokenizer = self.encoding.tokenizer
+        length, trees = 1, self.task.target == "semantics"
+        for word in (getattr(utterance, self.task.target) or "").split():
+            if trees and (semantics.is_close(word) or word.startswith("[")):
+                length += 1
+                continue
+            if word not in known:
+                spelt = semantics.unescape(word) if trees else word
+                known[word] = len(tokenizer.encode_text(spelt))
+            length += known[word]
+        return length
 
     def _count_too_short(self) -> int:
         """How many utterances have fewer encoder states than their words' units need."""

@@ -45,9 +45,18 @@ class StepBatches(Dataset[list[Batch]]):
 
 
 def step_loader(
-    batches: StepBatches, first: int, last: int, *, workers: int, pin: bool
+    batches: StepBatches,
+    first: int,
+    last: int,
+    *,
+    workers: int,
+    pin: bool,
+    start_method: str = "fork",
 ) -> DataLoader[list[Batch]]:
-    """Iterates over the batches of steps first .. last - 1, in order."""
+    """Iterates over the batches of steps first .. last - 1, in order.
+
+    start_method: of the workers, whatever Python's default; forked ones need no copy of the data.
+    """
     return DataLoader(
         batches,
         batch_size=None,
@@ -56,6 +65,7 @@ def step_loader(
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_start_worker if workers else None,
+        multiprocessing_context=start_method if workers else None,
     )
 
 
@@ -78,11 +88,17 @@ def _start_worker(_: int) -> None:
     parallel.start_worker(spared=True)
 
 
-def in_order(data: TaskData, budget: int, limit: int | None = None) -> list[list[int]]:
+def in_order(
+    data: TaskData, budget: int, max_targets: int, limit: int | None = None
+) -> list[list[int]]:
     """Numbers of the utterances of a data set in batches of similar length, shortest first.
 
-    budget: padded frames or tokens of a batch; limit: only the first so many utterances.
+    budget, max_targets: what a batch may hold, padded (`atat.budget`); limit: only the first so
+    many utterances.
     """
     numbers = range(len(data) if limit is None else min(limit, len(data)))
     ordered = sorted(numbers, key=lambda i: int(data.lengths[i]))
-    return [ordered[part] for part in batch_slices((int(data.lengths[i]) for i in ordered), budget)]
+    parts = batch_slices(
+        data.lengths[ordered].tolist(), budget, data.target_lengths[ordered].tolist(), max_targets
+    )
+    return [ordered[part] for part in parts]

@@ -42,12 +42,18 @@ class Sampler:
         *,
         seed: int,
         ranks: int = 1,
+        targets: Sequence[np.ndarray] | None = None,
     ) -> None:
-        """lengths: for each source the length of each utterance, in frames or tokens.
+        """lengths: for each source the length of each utterance, in frames or words.
+
+        targets: the same of their targets, in tokens; None: these take no room.
 
         Raises InputError where steps would go without audio or without text that is in the mix.
         """
         self.lengths = [np.asarray(length) for length in lengths]
+        self.targets = [np.zeros_like(length) for length in self.lengths]
+        if targets is not None:
+            self.targets = [np.asarray(target) for target in targets]
         self.is_audio = list(is_audio)
         self.settings = settings
         self.seed = seed
@@ -174,5 +180,7 @@ class Sampler:
         settings = self.settings
         budget = settings.max_frames if self.is_audio[source] else settings.max_tokens
         lengths = self.lengths[source][numbers].tolist()
+        targets = self.targets[source][numbers].tolist()
         items = [(source, number) for number in numbers.tolist()]
-        return [items[part] for part in batch_slices(lengths, budget)]
+        parts = batch_slices(lengths, budget, targets, settings.max_targets)
+        return [items[part] for part in parts]

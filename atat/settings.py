@@ -201,11 +201,14 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """atat/sampler.py."""
+    """atat/sampler.py. Data that alone goes over a budget here counts as lost (`max_lost`)."""
 
     examples: int = 64  # mean number in an optimizer step, all sources and all ranks together
     max_frames: int = 40000  # padded audio frames in one forward pass; more is accumulated
     max_tokens: int = 8000  # padded words of source text in one forward pass
+    # Padded target tokens in one forward pass; U tokens count U + U**2 / 1000 (atat/budget.py), so
+    # that 100 targets of 70 tokens fill it, or one of 2,300
+    max_targets: int = 8000
     block: int = 50  # steps whose examples are drawn together and sorted by length
     short_first_steps: int = 0  # curriculum: the longest utterance allowed grows until this step
     short_first_seconds: float = 2.0  # ... starting from here
@@ -213,6 +216,7 @@ class BatchSettings:
     def __post_init__(self) -> None:
         _at_least(1, examples=self.examples, block=self.block)
         _at_least(1, max_frames=self.max_frames, max_tokens=self.max_tokens)
+        _at_least(1, max_targets=self.max_targets)
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,9 @@ def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer"
     )
     augmenter = Augmenter(settings.augment)
     lost = settings.max_lost
-    data = [TaskData(source, encoding, augmenter, lost) for source in settings.train]
-    valid = [TaskData(source, encoding, None, lost) for source in settings.valid.sources]
+    batch = settings.batch
+    data = [TaskData(source, encoding, augmenter, lost, batch) for source in settings.train]
+    valid = [TaskData(source, encoding, None, lost, batch) for source in settings.valid.sources]
     for source in data:
         packed.pairs |= source.pairs()
     _log_data(data)
@@ -148,9 +149,10 @@ def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer"
         [source.lengths for source in data],
         [source.weight for source in settings.train],
         [source.is_audio for source in data],
-        settings.batch,
+        batch,
         seed=settings.seed,
         ranks=distributed.size(),
+        targets=[source.target_lengths for source in data],
     )
     batches = StepBatches(data, sampler, seed=settings.seed, rank=distributed.rank())
     vocabulary = packed.tokenizer.fingerprint()

@@ -14,7 +14,7 @@ from atat.loader import in_order
 from atat.model import Atat
 from atat.search import SearchOptions
 
-FRAMES, TOKENS = 20000, 4000  # padded size of a validation batch
+FRAMES, TOKENS, TARGETS = 20000, 4000, 8000  # what a validation batch may hold (atat/budget.py)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def validate(
 def _validate(model: Atat, data: TaskData, device: torch.device, decode: int) -> Validation:
     budget = FRAMES if data.is_audio else TOKENS
     loss = correct = tokens = 0.0
-    for numbers in in_order(data, budget):
+    for numbers in in_order(data, budget, TARGETS):
         batch = collate([data.example(number) for number in numbers]).to(device)
         sums = model.losses(batch)
         loss += float(sums["ce"]) / data.source.loss_weight
@@ -58,7 +58,7 @@ def _validate(model: Atat, data: TaskData, device: torch.device, decode: int) ->
 def _exact_match(model: Atat, data: TaskData, device: torch.device, decode: int) -> float:
     right = total = 0
     tokenizer = data.encoding.tokenizer
-    for numbers in in_order(data, FRAMES if data.is_audio else TOKENS, limit=decode):
+    for numbers in in_order(data, FRAMES if data.is_audio else TOKENS, TARGETS, limit=decode):
         batch = collate([data.example(number) for number in numbers]).to(device)
         outputs = generate(
             model,

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from atat.budget import batch_slices, target_cost
 from atat.errors import InputError
 from atat.sampler import Item, Plan, Sampler
 from atat.settings import BatchSettings
@@ -113,6 +114,37 @@ def test_every_step_has_all_sources_in_batches_of_their_own_within_the_budgets()
             longest = max(LENGTHS[source][index] for source, index in batch)
             budget = 2000 if AUDIO[batch[0][0]] else 30
             assert len(batch) == 1 or longest * len(batch) <= budget
+
+
+def test_batches_keep_under_the_budget_of_targets():
+    targets = [RNG.integers(5, 60, len(lengths)) for lengths in LENGTHS]
+    settings = BatchSettings(examples=40, block=10, max_frames=10**6, max_targets=200)
+    mine = Sampler(LENGTHS, WEIGHTS, AUDIO, settings, seed=1, targets=targets)
+    sizes = []
+    for step in range(20):
+        for batch in mine.plan(step):
+            longest = max(targets[source][index] for source, index in batch)
+            assert len(batch) * target_cost(longest) <= 200
+            sizes.append(len(batch))
+    assert max(sizes) > 4
+
+
+def test_no_batch_could_have_held_the_next_example_too():
+    rng = np.random.default_rng(1)
+    for count in (0, 1, 5, 200):
+        lengths = np.sort(rng.integers(1, 300, count)).tolist()
+        targets = rng.integers(1, 400, count).tolist()
+        parts = batch_slices(lengths, 2000, targets, 500)
+        assert sum((list(range(count))[part] for part in parts), []) == list(range(count))
+        for part in parts:
+            size = part.stop - part.start
+            cost = max(map(target_cost, targets[part]))
+            assert size == 1 or (size * lengths[part.stop - 1] <= 2000 and size * cost <= 500)
+            if part.stop < count:
+                cost = max(cost, target_cost(targets[part.stop]))
+                assert (size + 1) * lengths[part.stop] > 2000 or (size + 1) * cost > 500
+        wide = batch_slices(lengths, 2000, targets, 10**9)
+        assert wide == batch_slices(lengths, 2000)
 
 
 def test_little_of_a_batch_is_padding():
