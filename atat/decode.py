@@ -47,6 +47,13 @@ def main(argv: list[str] | None = None) -> None:
         "--max_length", type=int, default=200, help="most tokens of an output (200)"
     )
     parser.add_argument(
+        "--extra_length",
+        type=int,
+        default=30,
+        help="tokens an output may have beyond one for each state of the audio, or four for each "
+        "token of the text (30); --max_length holds all the same",
+    )
+    parser.add_argument(
         "--length_exponent",
         type=float,
         default=1.0,
@@ -75,6 +82,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.max_length < (3 if options.well_formed else 1):
         raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
+    if options.extra_length < 3:
+        raise InputError(f"--extra_length is {options.extra_length}; expected 3 or more")
     for name in ("beam", "nbest", "max_frames", "max_tokens", "nj"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise InputError(f"--{name} is {getattr(options, name)}; expected 1 or more")
@@ -123,6 +132,7 @@ def decode(options: argparse.Namespace) -> None:
         options=SearchOptions(
             beam=options.beam,
             max_length=options.max_length,
+            extra_length=options.extra_length,
             length_exponent=options.length_exponent,
             nbest=min(options.nbest, options.beam),
         ),
@@ -221,6 +231,12 @@ def _write(
     made_from: dict[str, str],
 ) -> None:
     out = options.out
+    at_limit = sum(bool(entry["nbest"][0].get("at_limit")) for entry in done.values())
+    if at_limit:
+        print(
+            f"{out}: {at_limit} of {len(done)} outputs ended at the length limit and may be cut; "
+            "a larger --max_length or --extra_length lets them go on"
+        )
     about = {
         "task": options.task,
         "data": str(options.data),
@@ -228,6 +244,7 @@ def _write(
         "beam": options.beam,
         "well_formed": options.well_formed,
         "utterances": len(utterances),
+        "at_limit": at_limit,  # outputs that the length limit ended
         "audio_seconds": sum((u.num_frames or 0) / 100 or u.duration or 0 for u in utterances),
         "wall_seconds": seconds,
         "options": _named(options),

@@ -158,5 +158,9 @@ def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
 
 
 def _entry(name: str, found: "Recognition") -> dict[str, Any]:
-    nbest = [{"text": o.text, "score": o.score, "length": o.length} for o in found.nbest]
+    nbest = [
+        {"text": o.text, "score": o.score, "length": o.length}
+        | ({"at_limit": True} if o.at_limit else {})
+        for o in found.nbest
+    ]
     return {"utt": name, "nbest": nbest}

@@ -1,8 +1,10 @@
 """A decoded dir: what a system made of each utterance of a data dir, and how.
 
 hyp           `<utt> <best hypothesis>`, a transcript or a tree
-nbest.jsonl   {"utt": ..., "nbest": [{"text": ..., "score": ..., "length": ...}, ...]}, best first
-decode.json   task, data, model, times, options and provenance; the last to be written
+nbest.jsonl   {"utt": ..., "nbest": [{"text": ..., "score": ..., "length": ...}, ...]}, best first;
+              "at_limit" is true of one that the length limit ended
+decode.json   task, data, model, times, options, provenance and how many best outputs ended at the
+              length limit (at_limit); the last to be written
 
 Every system that decodes writes one, and `atat.score` reads it. Knows nothing of systems.
 """

@@ -75,14 +75,14 @@ def generate(
 ) -> list[list[Hypothesis]]:
     """source (B, T, F) or (B, S), lengths (B,), a task for each -> hypotheses, best first.
 
-    The longest output allowed follows from the source: more tokens than encoder states (audio), or
-    than four to each source token and ten (text), no utterance needs.
+    The longest output allowed follows from the source: a token to each encoder state (audio) or
+    four to each source token (text), and `options.extra_length`; `options.max_length` at most.
+    A hypothesis that got there says so (`at_limit`).
     """
     memory, memory_lengths = encode_by_length(
         lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths
     )
-    factor, extra = (1, 10) if audio else (4, 10)
-    limits = [factor * int(length) + extra for length in memory_lengths]
+    limits = [(1 if audio else 4) * int(n) + options.extra_length for n in memory_lengths]
     state = model.decoder.start(memory, memory_lengths, options.beam)
     start = torch.tensor([tokenizer.task_id(task) for task in tasks], device=memory.device)
     return beam_search(

@@ -38,6 +38,7 @@ class Output:
     text: str  # a transcript, or a tree as text, which may be malformed
     score: float  # log probability / length ** length_exponent: per token, unless set otherwise
     length: int  # tokens
+    at_limit: bool = False  # the length limit ended it: it may be cut
 
     @property
     def tree(self) -> Tree | None:
@@ -174,7 +175,12 @@ class Recognizer:
         return [
             Recognition(
                 tuple(
-                    Output(decode(h.tokens, TASKS[task].target), h.score, len(h.tokens) + 1)
+                    Output(
+                        decode(h.tokens, TASKS[task].target),
+                        h.score,
+                        len(h.tokens) + 1,
+                        h.at_limit,
+                    )
                     for h in hypotheses
                 )
             )

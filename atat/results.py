@@ -176,7 +176,7 @@ def table_section(table: Table) -> str:
         _test_set(table, found),
         table_text(header, body),
         results_details.made_on([(row.train, found[row.name]) for row in table.rows]),
-        _notes(table),
+        _notes(table, found),
         _comparisons(table, found),
         results_details.section(
             table.title,
@@ -270,9 +270,14 @@ def _test_set(table: Table, found: Mapping[str, Mapping[str, Runs]]) -> str:
     return f"Test set{named}: {'; '.join(sizes)}." if sizes else ""
 
 
-def _notes(table: Table) -> str:
+def _notes(table: Table, found: Mapping[str, Mapping[str, Runs]]) -> str:
     lines = [f"- {row.name}: {row.note.strip()}" for row in table.rows if row.note]
     lines += [f"- {row.name}: published in {row.source}" for row in table.rows if row.source]
+    for name, runs_of in found.items():
+        folders = [folder for runs in runs_of.values() for folder in runs.folders]
+        cut, outputs = results_runs.at_limit(folders)
+        if cut:
+            lines.append(f"- {name}: {cut} of {outputs} outputs ended at decoding's length limit")
     return "\n".join(lines)
 
 

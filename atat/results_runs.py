@@ -206,6 +206,15 @@ def info(folder: Path, name: str) -> dict[str, Any]:
     return read_object(path, mend) if path.exists() else {}
 
 
+def at_limit(folders: Sequence[Path]) -> tuple[int, int]:
+    """How many outputs of decoded dirs the length limit of decoding ended, and of how many."""
+    found = [info(folder, "decode.json") for folder in folders]
+    cut, outputs = (
+        sum(int(one.get(key) or 0) for one in found) for key in ("at_limit", "utterances")
+    )
+    return cut, outputs
+
+
 def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
     scored: dict[str, Scored] = {}
     folds = []

@@ -27,7 +27,7 @@ from atat import bootstrap, cli, metrics
 from atat.bootstrap import Comparison, Interval
 from atat.errors import InputError
 from atat.files import atomic_write, read_lines
-from atat.json_file import read_object
+from atat.json_file import read_object, read_object_or_none
 from atat.kaldi import read_table
 from atat.metrics import Counts
 from atat.provenance import provenance
@@ -323,6 +323,9 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("--data and --decoded are required (or: compare A B)")
     result = score(options.data, options.decoded, task=options.task, slu_f1=options.slu_f1)
     _print_summary(f"{options.decoded} on {options.data}", result)
+    about = read_object_or_none(Path(options.decoded) / "decode.json") or {}
+    if about.get("at_limit"):
+        print(f"  note: {about['at_limit']} of the outputs ended at decoding's length limit")
     for group, summary in result["groups"].items():
         _print_summary(f"group {group}", summary)
 

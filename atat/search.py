@@ -52,6 +52,9 @@ class SearchOptions:
 
     beam: int = 4
     max_length: int = 200  # tokens at most, the end symbol counted
+    # An output may have so many tokens more than its source suggests (atat/generate.py), for the
+    # tags of a long tree over a short sentence.
+    extra_length: int = 30
     length_exponent: float = 1.0  # a hypothesis' score is log probability / length ** this
     nbest: int = 1
 
@@ -63,6 +66,7 @@ class Hypothesis:
     tokens: tuple[int, ...]  # without start and end symbol
     score: float  # normalised by length; hypotheses are ranked by it
     log_prob: float  # of all its tokens and the end symbol
+    at_limit: bool = False  # it was ended by the length limit, at the latest
 
 
 @dataclass
@@ -205,7 +209,8 @@ def _collect(
         tokens = tuple(beams.tokens[row, source[row, rank], 1:].tolist())
         found = finished[beams.utterances[row]]
         if len(found) < options.beam:
-            found.append(Hypothesis(tokens, log_prob / length**options.length_exponent, log_prob))
+            score = log_prob / length**options.length_exponent
+            found.append(Hypothesis(tokens, score, log_prob, length >= beams.limits[row]))
 
 
 def _is_done(hypotheses: list[Hypothesis], limit: int, length: int, beam: int) -> bool:

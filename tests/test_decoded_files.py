@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
 
-from atat import decode, kaldi, packed
+from atat import decode, kaldi, packed, score
 from atat.errors import InputError
 from atat.model import build_model
+from atat.recognizer import Recognizer
+from atat.search import SearchOptions
 from atat.text_encoder import build_source
 
 
@@ -79,3 +82,47 @@ def test_torn_trees_json_of_a_packed_model_is_named(model: Path, torn: str) -> N
     finally:
         path.write_text(whole)
     assert packed.load(model).pairs == {("", "IN:PLAY")}
+
+
+def test_outputs_that_the_length_limit_ended_are_counted_and_said(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights at random repeat themselves until the limit, whatever it is."""
+    run(model, data, tmp_path / "cut", "--max_length", "3", "--beam", "1")
+    said = capsys.readouterr().out
+    entries = [json.loads(line) for line in (tmp_path / "cut/nbest.jsonl").open()]
+    cut = [entry["nbest"][0] for entry in entries if entry["nbest"][0].get("at_limit")]
+    assert cut and all(one["length"] == 3 for one in cut)
+    assert json.loads((tmp_path / "cut/decode.json").read_text())["at_limit"] == len(cut)
+    assert f"{len(cut)} of 8 outputs ended at the length limit" in said
+    score.main(["--data", str(data), "--decoded", str(tmp_path / "cut")])
+    assert f"note: {len(cut)} of the outputs ended" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["nlu", "slu"])
+def test_the_limit_follows_from_the_source_and_what_is_allowed_beyond(
+    model: Path, data: Path, task: str
+) -> None:
+    found = packed.load(model)
+    never_ends = found.tokenizer.eos_id
+
+    def longest(source: np.ndarray, extra: int) -> int:
+        options = SearchOptions(beam=1, extra_length=extra, max_length=500)
+        recognizer = Recognizer(found, options=options)
+        weight = recognizer._model.decoder
+        original = weight.step
+
+        def step(tokens: torch.Tensor, state: object) -> torch.Tensor:
+            logits = original(tokens, state).clone()
+            logits[:, never_ends] = -1e4
+            return logits
+
+        weight.step = step
+        (best,) = recognizer.recognize([source], task)[0].nbest
+        assert best.at_limit
+        return best.length
+
+    source = np.array([5, 6, 7]) if task == "nlu" else np.zeros((41, 16), np.float32)
+    suggested = 4 * 3 if task == "nlu" else 11  # states: a quarter of the frames
+    assert longest(source, 30) == suggested + 30
+    assert longest(source, 3) == suggested + 3

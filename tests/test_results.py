@@ -383,3 +383,16 @@ def test_hardware_names_the_vectors_of_this_processor(monkeypatch: pytest.Monkey
     facts = {"model name": "AMD EPYC", "flags": "avx2"}
     monkeypatch.setattr(provenance, "processor_facts", lambda: facts)
     assert provenance.hardware().startswith("AMD EPYC (AVX2), ")
+
+
+def test_outputs_that_the_length_limit_ended_are_told_below_the_table() -> None:
+    for seed in (1, 2):
+        decode(f"exp/e2e/seed{seed}", wrong=6)
+        path = Path(f"exp/e2e/seed{seed}/decode_test/decode.json")
+        about = json.loads(path.read_text())
+        path.write_text(json.dumps(about | {"at_limit": seed - 1, "utterances": 24}))
+    rows = [{"name": f"E2E {n}", "decoded": f"exp/e2e/seed{n}/decode_test"} for n in "12*"]
+    text = write(table(rows))
+    assert "E2E 1: 0" not in text and "- E2E 1:" not in text
+    assert "- E2E 2: 1 of 24 outputs ended at decoding's length limit" in text
+    assert "- E2E *: 1 of 48 outputs ended at decoding's length limit" in text

@@ -122,6 +122,8 @@ def test_limits_hold_for_each_utterance():
     )
     for limit, hypotheses in zip([1, 3, 6], found):
         assert hypotheses and all(len(h.tokens) < limit for h in hypotheses)
+        assert all(h.at_limit == (len(h.tokens) + 1 == limit) for h in hypotheses)
+    assert all(h.at_limit for h in found[0])
 
 
 @pytest.mark.parametrize("audio", [True, False])
