@@ -1,4 +1,4 @@
-"""Several GPUs or machines under torchrun: who we are, and sums over all of us.
+"""Several GPUs or machines under torchrun: who we are, sums over all of us, and one state for all.
 
 Gradients are summed here, after the last batch of a step, instead of by DistributedDataParallel:
 parameters may freeze and thaw in between, and every rank may have another number of batches.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -60,15 +61,66 @@ def sum_(values: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Sum the gradients of all processes; one that a rank lacks counts as zero."""
+    """Sum the gradients of all processes; one that a rank lacks counts as zero.
+
+    What no rank has a gradient of keeps none: given zeros, Adam's mean and its weight decay
+    would move it.
+    """
     if not dist.is_initialized():
         return
     training = [parameter for parameter in parameters if parameter.requires_grad]
+    if not training:
+        return
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in training]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    # How many ranks have each goes with them: one message instead of two.
+    having = gradients[0].new_tensor([p.grad is not None for p in training])
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), having])
     dist.all_reduce(flat)
     offset = 0
-    for parameter in training:
+    for parameter, ranks in zip(training, flat[-len(training) :].tolist()):
         count = parameter.numel()
-        parameter.grad = flat[offset : offset + count].view_as(parameter)
+        total = flat[offset : offset + count].view_as(parameter)
+        parameter.grad = total if ranks else None
         offset += count
+
+
+def share_state(model: nn.Module) -> None:
+    """Give every process the parameters and buffers of the first, those of its state_dict."""
+    if dist.is_initialized():
+        for value in model.state_dict().values():
+            dist.broadcast(value, src=0)
+
+
+def average_buffers(model: nn.Module) -> None:
+    """Give every process the mean of all of each buffer that belongs to the state_dict.
+
+    Some are collected from the batches of a rank, such as the statistics of a BatchNorm. What is
+    equal on all ranks stays as it is to the bit; whole numbers are rounded.
+    """
+    if not dist.is_initialized():
+        return
+    buffers = [
+        buffer
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name not in module._non_persistent_buffers_set
+    ]
+    if not buffers:
+        return
+    flat = torch.cat([buffer.detach().flatten().double() for buffer in buffers])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    offset = 0
+    for buffer in buffers:
+        mean = flat[offset : offset + buffer.numel()].view_as(buffer)
+        buffer.copy_(mean if buffer.is_floating_point() else mean.round())
+        offset += buffer.numel()
+
+
+def gather(values: Sequence[str]) -> list[str]:
+    """The values of all processes, in the order of their ranks."""
+    if not dist.is_initialized():
+        return list(values)
+    everyone: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, list(values))
+    return [value for values in everyone for value in values]

@@ -100,6 +100,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train up to settings.steps. KeyboardInterrupt after a checkpoint, when told to stop."""
+        distributed.share_state(self.model)
         self.model.train()
         settings, first = self.settings, self.progress.step
         loader = step_loader(
@@ -186,6 +187,7 @@ class Trainer:
             sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in TERMS])
         distributed.sum_gradients(self.optimizer.parameters())
         norm = self.optimizer.step()
+        distributed.average_buffers(self.model)
         figures = dict(zip(TERMS, distributed.sum_(sums).tolist()))
         self._check_finite(figures, norm, batches)
         return {
@@ -218,10 +220,13 @@ class Trainer:
     def _check_finite(self, figures: dict[str, float], norm: float, batches: list[Batch]) -> None:
         if math.isfinite(norm) and math.isfinite(figures["ce"] + figures["ctc"]):
             return
-        utterances = [utterance for batch in batches for utterance in batch.utterances]
+        mine = [utterance for batch in batches for utterance in batch.utterances]
+        utterances = distributed.gather(mine)
         path = self.folder / "nonfinite.json"
-        with atomic_write(path) as stream:
-            json.dump({"step": self.progress.step + 1, **figures, "utterances": utterances}, stream)
+        if self.is_main:
+            found = {"step": self.progress.step + 1, **figures, "utterances": utterances}
+            with atomic_write(path) as stream:
+                json.dump(found, stream)
         raise InputError(
             f"step {self.progress.step + 1}: the loss or its gradient is not finite (norm {norm}); "
             f"its utterances are listed in {path}. Look at them, or lower optim.factor or "
