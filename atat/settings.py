@@ -1,7 +1,8 @@
 """Every setting of a training run, with its meaning: what the keys of `conf/*.yaml` are.
 
 Only values live here; what they do is in the modules named in the comments. The defaults are
-the paper's (AT-AT, "Experimental Details") wherever it gives one.
+the paper's (AT-AT, "Experimental Details") wherever it gives one, but for the text encoder: BERT
+has to be asked for, since it may come from the network.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ class AudioEncoderSettings:
 class TextEncoderSettings:
     """atat/text_encoder.py: BERT from `transformers`, or a small transformer from scratch."""
 
-    kind: Literal["bert", "small"] = "bert"
-    bert: Optional[str] = "bert-base-uncased"  # a folder or the name on the hub
+    kind: Literal["bert", "small"] = "small"
+    bert: Optional[str] = None  # kind bert: a folder, or a name on the hub, as bert-base-uncased
     layers: int = 4  # the rest: kind small only
     heads: int = 4
     feed_forward: int = 1024
@@ -95,6 +96,11 @@ class TextEncoderSettings:
     def __post_init__(self) -> None:
         _at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
         _share(dropout=self.dropout, word_dropout=self.word_dropout)
+        if self.kind == "bert" and not self.bert:
+            raise InputError(
+                "kind bert needs the key `bert`: a folder with a BERT saved by `transformers`, or "
+                "a name on its hub, such as bert-base-uncased, which is downloaded"
+            )
 
 
 @dataclass(frozen=True)

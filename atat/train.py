@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, config, inputs, lock, machine
+from atat import cli, config, forecast, inputs, lock, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.provenance import provenance
@@ -88,6 +88,7 @@ def train(settings: TrainSettings, folder: Path) -> None:
         distributed.barrier()
         trainer, packed = build(settings, folder, device)
         trainer.resume()
+        _announce(trainer, packed)
         trainer.run()
         if distributed.rank() == 0:
             _pack(trainer, packed)
@@ -272,6 +273,49 @@ def _check_zero_shot(settings: TrainSettings) -> None:
             "zero-shot learning needs a model pretrained on at least one audio and one text task "
             '(AT-AT, "Pretraining Phase"), such as slu, asr and nlu'
         )
+
+
+def _announce(trainer: "Trainer", packed: "Packed") -> None:
+    """Say what is going to be trained, and how long that takes where it takes too long."""
+    from atat import distributed
+    from atat.trainer import tell
+
+    settings, left = trainer.settings, trainer.settings.steps - trainer.progress.step
+    if distributed.rank() > 0 or left <= 0:
+        return
+    sources = trainer.batches.data
+    shares = [
+        forecast.Share(d.source.data, d.is_audio, len(d), float(d.lengths.mean()), d.source.weight)
+        for d in sources
+    ]
+    training = sum(parameter.numel() for parameter in trainer.optimizer.parameters())
+    whole = sum(parameter.numel() for parameter in trainer.model.parameters())
+    device, ranks = trainer.device, distributed.size()
+    where = device_text(device) + (f" and {ranks - 1} more" if ranks > 1 else "")
+    tell(
+        f"{trainer.folder}: "
+        + forecast.opening(
+            settings, shares, (whole, training), where, settings.precision, trainer.progress.step
+        )
+    )
+    if device.type == "cpu" and ranks == 1:
+        audio = packed.settings.audio_encoder
+        states = forecast.states_of_a_step(
+            shares, settings.batch.examples, audio.subsampling if audio else 1
+        )
+        warning = forecast.cpu_warning(training, states, left, forecast.product_speed())
+        if warning:
+            logger.warning("%s", warning)
+
+
+def device_text(device: Any) -> str:
+    """A GPU by its name; a CPU with the number of its threads."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"the CPU ({threads} thread{'s' if threads > 1 else ''})"
 
 
 def _log_data(data: list["TaskData"]) -> None:

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from atat import checkpoint, distributed, packed
+from atat import checkpoint, distributed, forecast, packed
 from atat.batch import Batch
 from atat.dataset import TaskData
 from atat.errors import InputError
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 FRAME_SECONDS = 0.01
 TARGETS = {"ce": "tokens", "ctc": "units"}  # what the sum of each loss term is divided by
 TERMS = (*TARGETS, "correct")
+JUDGED = 3  # steps after which the time of the rest is told; the first of them costs more
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Trainer:
         self.is_main = distributed.rank() == 0
         self.vocabulary = vocabulary
         self._board: Any = None
+        self._bar: Any = None
         self._stop = False
 
     def resume(self) -> None:
@@ -119,9 +122,10 @@ class Trainer:
             mininterval=1.0,
             dynamic_ncols=True,
         )
+        self._bar = bar
         with bar, self._listening(), closing(loader) as batches:
             try:
-                self._loop(batches, bar)
+                self._loop(batches)
             finally:
                 if self._board is not None:
                     self._board.close()
@@ -142,9 +146,11 @@ class Trainer:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _loop(self, loader: Iterator[list[Batch]], bar: tqdm[Any]) -> None:
+    def _loop(self, loader: Iterator[list[Batch]]) -> None:
         totals = dict.fromkeys((*TERMS, "tokens", "units", "frames"), 0.0)
+        self._show("preparing the first batches")
         mark = time.monotonic()
+        ends = []  # of the first steps of this process
         for step in range(self.progress.step + 1, self.settings.steps + 1):
             figures = self._step(step, _next(loader))
             for name in totals:
@@ -153,9 +159,12 @@ class Trainer:
             self.progress.wall_seconds += now - mark
             mark, self.progress.step = now, step
             self.progress.audio_seconds += figures["frames"] * FRAME_SECONDS
-            bar.update()
+            self._bar.update()
+            if len(ends) < JUDGED:
+                ends.append(now)
+                self._judge(ends)
             if step % self.settings.log_every == 0 or step == self.settings.steps:
-                self._log(step, totals, figures, bar)
+                self._log(step, totals, figures)
                 totals = dict.fromkeys(totals, 0.0)
             self._validate_if_due()
             stopping = figures["stop"] > 0  # the same on every rank, whichever was told
@@ -182,7 +191,9 @@ class Trainer:
         ).tolist()
         divisors = dict(zip(TARGETS, targets))
         sums = torch.zeros(len(TERMS), dtype=torch.float64, device=self.device)
-        for batch in batches:
+        for number, batch in enumerate(batches, 1):
+            if step == 1:  # which may take minutes
+                self._show(f"first step, batch {number} of {len(batches)}")
             found = self._backward(batch.to(self.device), divisors)
             sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in TERMS])
         distributed.sum_gradients(self.optimizer.parameters())
@@ -233,9 +244,19 @@ class Trainer:
             "optim.peak. Checkpoints written before are good."
         )
 
-    def _log(
-        self, step: int, totals: dict[str, float], figures: dict[str, float], bar: tqdm[Any]
-    ) -> None:
+    def _show(self, text: str) -> None:
+        """Put words at the end of the bar, at once."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+    def _judge(self, ends: list[float]) -> None:
+        """Show the first steps as they end, on a slow machine too, and tell what the rest takes."""
+        self._show("")
+        left = self.settings.steps - self.progress.step
+        if len(ends) == JUDGED and left > 0 and self.is_main:
+            tell(forecast.remaining((ends[-1] - ends[0]) / (JUDGED - 1), left))
+
+    def _log(self, step: int, totals: dict[str, float], figures: dict[str, float]) -> None:
         if not self.is_main:
             return
         progress = self.progress
@@ -246,7 +267,7 @@ class Trainer:
         self._writer().add_scalar("train/audio_seconds_per_second", speed, step)
         line = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
         logger.info("step %d %s audio s/s %.0f", step, line, speed)
-        bar.set_postfix_str(
+        self._show(
             f"loss {shown['loss']:.3f} acc {100 * shown['accuracy']:.0f}% {speed:.0f} s audio/s"
         )
 
@@ -313,6 +334,12 @@ class Trainer:
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"))
         return self._board
+
+
+def tell(text: str) -> None:
+    """Say something to the user and to the log, without breaking a bar."""
+    logger.info("%s", text)
+    tqdm.write(text, file=sys.stderr)
 
 
 def _next(loader: Iterator[list[Batch]]) -> list[Batch]:

@@ -33,6 +33,14 @@ def test_values_defaults_and_overrides(tmp_path):
     assert settings.init.unfreeze == ((500.0, 0.0), (100.0, 0.2))
 
 
+def test_bert_is_nobodys_by_default_and_ones_by_name(tmp_path):
+    text = config.load(write(tmp_path, GOOD), TrainSettings).model.text_encoder
+    assert text is not None and (text.kind, text.bert) == ("small", None)
+    asked = "model: {text_encoder: {kind: bert, bert: bert-base-uncased}}"
+    text = config.load(write(tmp_path, GOOD + asked), TrainSettings).model.text_encoder
+    assert text is not None and (text.kind, text.bert) == ("bert", "bert-base-uncased")
+
+
 def test_written_is_read(tmp_path):
     settings = config.load(write(tmp_path, GOOD), TrainSettings)
     config.save(tmp_path / "again.yaml", settings)
@@ -67,6 +75,7 @@ def test_written_is_read(tmp_path):
         ("init: {unfreeze: [[500, .nan]]}", r"`init.unfreeze\[0\]\[1\]` is nan"),
         ("model: {audio_encoder: {espnet_options: {a: {b: [1, .nan]}}}}",
          r"`model.audio_encoder.espnet_options.a.b\[1\]` is nan .*expected a finite number"),
+        ("model: {text_encoder: {kind: bert}}", "in `model.text_encoder`: kind bert needs.*`bert`"),
         ("steps: [", "conf.yaml:.*not valid YAML"),
     ],
 )

@@ -504,6 +504,37 @@ def test_the_loss_in_the_log_is_what_is_minimised_and_its_terms_are_unweighted(c
     assert shown["valid_ce/slu/dev"] == pytest.approx(last["loss"], rel=1e-5)
 
 
+def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, capsys):
+    run = settings(corpus, steps=6, valid=ValidSettings())
+    train(run, tmp_path / "exp")
+    said, log = capsys.readouterr().err, (tmp_path / "exp" / "train.log").read_text()
+    parameters = sum(p.numel() for p in packed.load(tmp_path / "exp" / "model").model.parameters())
+    hours = kaldi.load(corpus / "train")
+    hours = sum(utterance.num_frames for utterance in hours) / 360000
+    for sentence in (
+        f"{parameters:,} parameters, on the CPU (1 thread) in fp32; 6 steps of 12 examples; "
+        f"{hours:.2f} hours of recordings and 40 sentences of text",
+        "for the 3 steps to come, validation not counted",
+    ):
+        assert sentence in said and sentence in log
+    assert "first step, batch 1 of " in said  # a slow first step shows that it moves
+    assert "days on this CPU" not in said
+
+
+def test_a_model_too_large_for_a_cpu_is_a_warning_before_its_first_step(
+    corpus, tmp_path, monkeypatch, caplog
+):
+    from atat.trainer import Trainer
+
+    def stopped(self, step, batches):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(corpus, steps=10**9, valid=ValidSettings()), tmp_path / "exp")
+    assert "days on this CPU: 77,294 parameters x" in caplog.text
+
+
 def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatch):
     run = settings(corpus, steps=2, valid=ValidSettings(), checkpoint_every=1)
     wild = replace(run, optim=OptimSettings(schedule="constant", peak=1e300, warmup=1))
