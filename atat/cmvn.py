@@ -10,12 +10,14 @@ those of two corpora are those of both together.
 from __future__ import annotations
 
 import argparse
+import itertools
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from atat import ark, audio, cli, kaldi
+from atat import ark, audio, cli, contents, kaldi
 from atat.errors import InputError
 from atat.kaldi import Utterance
 from atat.lfb import lfb
@@ -62,15 +64,34 @@ def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return to_mean_and_scale(stats)
 
 
-def _features(utterances: Sequence[Utterance], num_mels: int) -> Iterator[np.ndarray]:
+def _features(
+    utterances: Sequence[Utterance], num_mels: int, lost: dict[str, str]
+) -> Iterator[np.ndarray]:
+    """Features of each utterance (T, F); those of which they cannot be read go to `lost`."""
     from tqdm import tqdm
 
     for utterance in tqdm(utterances, desc="cmvn", unit="utt"):
-        if utterance.feats is not None:
-            yield ark.read(utterance.feats)
-        else:
-            assert utterance.wav is not None
-            yield lfb(audio.load(utterance.wav, utterance.start, utterance.end), num_mels=num_mels)
+        try:
+            if utterance.feats is not None:
+                features = contents.read_features(utterance)
+            else:
+                samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
+                features = lfb(samples, num_mels=num_mels)
+        except InputError as error:
+            lost[utterance.id] = str(error)
+            continue
+        yield features
+
+
+def _report_lost(lost: dict[str, str], total: int, max_lost: float) -> None:
+    if not lost:
+        return
+    shown = "".join(f"\n  {name}: {why}" for name, why in list(lost.items())[:5])
+    message = f"{len(lost)} of {total} utterances cannot be read and are left out:{shown}"
+    if len(lost) > max_lost * total:
+        raise InputError(f"{message}\nfix or drop them (python -m atat.datadir repair), or allow "
+                         f"more with --max_lost (now {max_lost:g})")
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
@@ -101,11 +122,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--num_mels", type=int, default=80, help="mel bins, where made of audio")
     parser.add_argument("--max_utterances", type=int, default=0,
                         help="take only so many, spread evenly; 0 takes all")
+    parser.add_argument("--max_lost", type=float, default=0.01,
+                        help="share of utterances that may be unreadable")
     arguments = parser.parse_args(argv)
     utterances = _utterances(arguments.data, arguments.max_utterances)
-    stats = accumulate(_features(utterances, arguments.num_mels))
+    lost: dict[str, str] = {}
+    features = _features(utterances, arguments.num_mels, lost)
+    first = next(features, None)  # what is wrong with all of them is told before there is no mean
+    if first is not None:
+        stats = accumulate(itertools.chain([first], features))
+    _report_lost(lost, len(utterances), arguments.max_lost)
     ark.write_matrix(arguments.out, stats)
-    print(f"{arguments.out}: {int(stats[0, -1])} frames of {len(utterances)} utterances")
+    count = len(utterances) - len(lost)
+    print(f"{arguments.out}: {int(stats[0, -1])} frames of {count} utterances")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,11 @@ def look(folder: str | Path, kind: str) -> dict[str, Content]:
     resolve = kaldi.path_resolver(folder)
     entries = {key: resolve(value) for key, value in kaldi.read_table(table).items()
                if value and not pipes.is_pipe(value)}
+    return look_at(folder, kind, entries)
+
+
+def look_at(folder: str | Path, kind: str, entries: Mapping[str, str]) -> dict[str, Content]:
+    """What entries of an scp file of a data dir hold; their paths are those to open."""
     path_of = kaldi.path_of if kind == "feats" else str
     states = {path: _state(path) for path in set(map(path_of, entries.values()))}
     memory = Path(folder) / f".contents.{TABLES[kind]}.json"
@@ -65,7 +70,7 @@ def look(folder: str | Path, kind: str) -> dict[str, Content]:
     missing = [(key, value) for key, value in entries.items() if key not in found]
     if missing:
         examine = _examine_features if kind == "feats" else _examine_recording
-        found.update(_examine_all(missing, examine, str(table)))
+        found.update(_examine_all(missing, examine, f"{folder}/{TABLES[kind]}"))
         _remember(memory, entries, states, found, path_of)
     return {key: found[key] for key in entries}
 
@@ -114,8 +119,8 @@ def read_features(utterance: Utterance) -> np.ndarray:
 
 
 def _unlike(frames: int, utterance: Utterance) -> str | None:
-    if utterance.num_frames is None or utterance.num_frames == frames:
-        return None
+    if not utterance.num_frames or utterance.num_frames == frames or not frames:
+        return None  # what is too short is so for its readers, whatever the table says
     return (f"{utterance.feats}: has {frames} frames, utt2num_frames says {utterance.num_frames}; "
             "make the features again")
 
@@ -135,6 +140,8 @@ def _examine_features(key: str, specifier: str) -> Content:
     except InputError as error:
         return Content("", 0, str(error), os.path.isfile(kaldi.path_of(specifier)))
     fault = _out_of_bounds(specifier, summary.lowest, summary.highest)
+    if summary.rows == 0:
+        fault = f"{specifier}: no frame, it is shorter than one frame (25 ms)"
     return Content(summary.digest, summary.rows, fault)
 
 
@@ -214,6 +221,8 @@ def _remember(
                if state is not None and max(state[1:3]) < limit}
     rows = {key: [entries[key], *astuple(content)] for key, content in found.items()
             if path_of(entries[key]) in settled}
+    if not rows:
+        return
     try:
         with atomic_write(memory) as stream:
             json.dump({"version": VERSION, "files": settled, "found": rows}, stream)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import audio
+from atat import audio, contents
 from atat.datadir_files import DataDir
 from atat.errors import InputError
 from atat.findings import Finding, Report
@@ -115,10 +115,11 @@ def _check_segments(
 
 
 def _check_features(data: DataDir, report: Report, options: AudioOptions) -> None:
-    """Each line of feats.scp names a place inside a file that exists."""
+    """Each line of feats.scp names a place inside a file that exists, with features there."""
     scan = data.scans.get("feats.scp")
     resolve = path_resolver(data.folder, options.root)
     sizes: dict[str, int] = {}
+    sound: dict[str, str] = {}
     for utterance, value in scan.table.items() if scan else ():
         if not value or is_pipe(value):
             _find(report, scan, utterance, "no path", f"found {value!r} for {utterance!r}, "
@@ -134,6 +135,24 @@ def _check_features(data: DataDir, report: Report, options: AudioOptions) -> Non
             _find(report, scan, utterance, "features missing", f"{specifier!r} of {utterance!r}: "
                   f"{what}; extract the features again or drop the utterance (repair)",
                   [utterance])
+        else:
+            sound[utterance] = specifier
+    if scan is not None and options.check_audio:
+        _check_matrices(data, report, scan, sound)
+
+
+def _check_matrices(data: DataDir, report: Report, scan: Scan, specifiers: dict[str, str]) -> None:
+    """The features themselves: whole, of this utterance, log energies, as long as is said."""
+    frames = data.table("utt2num_frames")
+    for utterance, found in contents.look_at(data.folder, "feats", specifiers).items():
+        said = frames.get(utterance, "")
+        if found.fault is not None:
+            _find(report, scan, utterance, "damaged features",
+                  f"{utterance!r}: {found.fault}", [utterance])
+        elif said.isdecimal() and int(said) != found.frames:
+            _find(report, data.scans["utt2num_frames"], utterance, "utt2num_frames unlike features",
+                  f"{said} for {utterance!r}, whose features have {found.frames} frames; extract "
+                  "them again or drop the utterance (repair)", [utterance])
 
 
 def _check_audio(

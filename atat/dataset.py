@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import ark, audio, augment, kaldi, semantics
+from atat import audio, augment, contents, kaldi, semantics
 from atat.alignment import Word, read_ctm
 from atat.batch import Example
 from atat.budget import target_cost
@@ -74,6 +74,8 @@ class TaskData:
         self._check_files(utterances)
         if "wav" in self._needed_fields():
             kaldi.refuse_pipes(source.data, utterances, "training with `features: wav`")
+        kind = "wav" if encoding.features == "wav" else "feats"
+        self.faults = contents.faults(source.data, utterances, kind) if self.is_audio else {}
         self.alignments = self._alignments() if self.task.masked else {}
         self.utterances: list[Utterance] = []
         lengths, targets = [], []
@@ -147,7 +149,7 @@ class TaskData:
             features = self._features_of_waveform(utterance, spans, rng)
         else:
             assert utterance.feats is not None
-            features = ark.read(utterance.feats)
+            features = contents.read_features(utterance)
             if spans:
                 frames = [frames_touching(start, end) for start, end in spans]
                 features = augment.mask_frames(features, frames, LOG_FLOOR)
@@ -167,7 +169,10 @@ class TaskData:
         rng: np.random.Generator | None,
     ) -> np.ndarray:
         assert utterance.wav is not None
-        samples = audio.load(utterance.wav, utterance.start, utterance.end)
+        try:
+            samples = audio.load(utterance.wav, utterance.start, utterance.end)
+        except InputError as error:
+            raise InputError(f"{self.source.data}: utterance {utterance.id}: {error}") from None
         for start, end in spans:
             samples[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)] = 0
         if rng is not None and self.augmenter is not None:
@@ -211,6 +216,8 @@ class TaskData:
         for field in self._needed_fields():
             if not getattr(utterance, field):
                 return f"no {field}"
+        if utterance.id in self.faults:
+            return self.faults[utterance.id]
         if self.task.masked and not self.alignments.get(utterance.id):
             return "no word alignment"
         if self.task.target == "semantics":
@@ -272,7 +279,7 @@ class TaskData:
         if self.encoding.features == "wav":
             samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
             return num_frames(len(samples))
-        return len(ark.read(str(utterance.feats)))
+        return len(contents.read_features(utterance))
 
     def _target_length(self, utterance: Utterance, known: dict[str, int]) -> int:
         """Tokens the decoder reads of an utterance's target: len(target_ids) - 1.

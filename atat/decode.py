@@ -4,17 +4,24 @@
         --out exp/pretrain/decode_test
 
 Interrupted, it goes on where it stopped; finished, it returns at once.
+
+An utterance whose features or audio are at fault (not there, damaged, NaN, another utterance's)
+gets an empty hypothesis, which scoring counts as wrong; those are named, counted and listed in
+decode.json (`lost`). More than --max_lost of them are an error: the figure would not be of the
+model.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, decoded, inputs, kaldi, machine
+from atat import cli, contents, decoded, inputs, kaldi, machine
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.json_file import read_object_or_none
@@ -69,6 +76,12 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--max_frames", type=int, default=16000, help="padded frames of a batch")
     parser.add_argument("--max_tokens", type=int, default=2000, help="padded tokens of a batch")
+    parser.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of utterances that may be unreadable; each counts as wrong (0.01)",
+    )
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument(
         "--device", default="auto", help="cpu, cuda, or auto: cuda where there is one"
@@ -121,6 +134,8 @@ def decode(options: argparse.Namespace) -> None:
     from atat.search import SearchOptions
 
     made_from = _inputs(options)  # before they are read
+    utterances = kaldi.load(options.data)
+    lost = _find_faults(utterances, options) if _is_audio(options) else {}
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -141,14 +156,50 @@ def decode(options: argparse.Namespace) -> None:
         precision=options.precision,
     )
     recognizer.check_task(options.task)
-    utterances = kaldi.load(options.data)
-    if TASKS[options.task].source == "audio":
-        without = [utterance for utterance in utterances if utterance.feats is None]
-        kaldi.refuse_pipes(options.data, without, "decoding without feats.scp")
     options.out.mkdir(parents=True, exist_ok=True)
     done, seconds = _read_partial(options, made_from)
+    for name in lost.keys() - done.keys():
+        done[name] = {"utt": name, "nbest": decoded.unread(lost[name])}
     seconds += _decode_rest(recognizer, utterances, done, seconds, options, nj)
+    lost = decoded.lost({name: entry["nbest"] for name, entry in done.items()})
+    _refuse_too_many(lost, utterances, options)
+    if lost:
+        print(f"warning: {_told(lost, utterances, options)}each has an empty hypothesis, which "
+              "counts as wrong", file=sys.stderr)
     _write(done, utterances, seconds, options, made_from)
+
+
+def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> dict[str, str]:
+    """Utterances that can be seen not to be readable, and why, before anything is decoded."""
+    from atat.decode_batches import check_has_sound
+
+    check_has_sound(utterances)
+    without = [utterance for utterance in utterances if utterance.feats is None]
+    kaldi.refuse_pipes(options.data, without, "decoding without feats.scp")
+    kind = "wav" if without else "feats"
+    lost = {name: f"utterance {name}: {why}"
+            for name, why in contents.faults(options.data, utterances, kind).items()}
+    _refuse_too_many(lost, utterances, options)
+    return lost
+
+
+def _refuse_too_many(
+    lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace
+) -> None:
+    if len(lost) > options.max_lost * len(utterances):
+        raise InputError(
+            f"{_told(lost, utterances, options)}fix or drop them (python -m atat.datadir repair), "
+            f"or allow more with --max_lost (now {options.max_lost:g})"
+        )
+
+
+def _told(
+    lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace
+) -> str:
+    shown = "".join(f"\n  {why}" for why in list(lost.values())[:5])
+    more = "\n  ..." if len(lost) > 5 else ""
+    return (f"{options.data}: {len(lost)} of {len(utterances)} utterances cannot be read:"
+            f"{shown}{more}\n")
 
 
 def _decode_rest(
@@ -184,18 +235,19 @@ def _decode_rest(
             for entry in entries:
                 entry["seconds"] = before + time.monotonic() - start
                 done[entry["utt"]] = entry
-                stream.write(json.dumps(entry) + "\n")
+                if "lost" not in entry["nbest"][0]:  # that is tried again
+                    stream.write(json.dumps(entry) + "\n")
             stream.flush()
             bar.update(len(entries))
     return time.monotonic() - start
 
 
 def _named(options: argparse.Namespace) -> dict[str, Any]:
-    """The options as JSON values, without those that change the last digits of scores at most."""
+    """The options as JSON values, without those that change no more than the last digits."""
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(options).items()
-        if name not in ("device", "nj")
+        if name not in ("device", "nj", "max_lost")
     }
 
 
@@ -247,6 +299,7 @@ def _write(
         "at_limit": at_limit,  # outputs that the length limit ended
         "audio_seconds": sum((u.num_frames or 0) / 100 or u.duration or 0 for u in utterances),
         "wall_seconds": seconds,
+        "lost": decoded.lost({name: entry["nbest"] for name, entry in done.items()}),
         "options": _named(options),
         "inputs": made_from,
         "provenance": provenance(),

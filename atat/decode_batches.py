@@ -6,7 +6,7 @@ number of processes changes is which utterances are a batch, and so the last dig
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from atat import ark, audio, parallel
+from atat import audio, contents, decoded as decoded_dir, parallel
 from atat.budget import batch_slices
 from atat.errors import InputError
 from atat.kaldi import Utterance
@@ -63,15 +63,28 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
     def __getitem__(self, number: int) -> list[dict[str, Any]] | InputError:
         """The error is handed over, not raised: a worker's would come wrapped in a traceback."""
         try:
-            items = self.batches[number]
-            sources = [
-                _features(self.recognizer, item.utterance) if item.tokens is None else item.tokens
-                for item in items
-            ]
-            found = self.recognizer.recognize(sources, self.task)
+            return self._understand(self.batches[number])
         except InputError as error:
             return error
-        return [_entry(item.utterance.id, one) for item, one in zip(items, found)]
+
+    def _understand(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+        """The entries of some items; one whose audio or features are at fault has its reason."""
+        names, sources, lost = [], [], []
+        for item in items:
+            try:
+                source = item.tokens
+                if source is None:
+                    source = _features(self.recognizer, item.utterance)
+            except InputError as error:
+                nbest = decoded_dir.unread(str(error))
+                lost.append({"utt": item.utterance.id, "nbest": nbest})
+                continue
+            if item.tokens is None:
+                _check_bins(self.recognizer, item.utterance, source)
+            names.append(item.utterance.id)
+            sources.append(source)
+        found = self.recognizer.recognize(sources, self.task) if sources else []
+        return [*map(_entry, names, found), *lost]
 
     def _item(self, utterance: Utterance) -> Item:
         if not self.audio:
@@ -81,9 +94,12 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
             return Item(utterance, utterance.num_frames)
         if utterance.duration is not None:
             return Item(utterance, int(utterance.duration * 100))
-        if utterance.feats is None and utterance.wav is not None:
-            return Item(utterance, num_frames(audio.probe(utterance.wav).num_samples))
-        return Item(utterance, len(_features(self.recognizer, utterance)))
+        try:
+            if utterance.feats is None and utterance.wav is not None:
+                return Item(utterance, num_frames(audio.probe(utterance.wav).num_samples))
+            return Item(utterance, len(_features(self.recognizer, utterance)))
+        except InputError:
+            return Item(utterance, 1)  # what is wrong with it is told where it is read
 
 
 def cut(items: Sequence[Item], budget: int, nj: int = 1) -> list[list[Item]]:
@@ -109,7 +125,8 @@ def decoded(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
     """The entries of all batches, in the order in which they are finished, by `nj` processes.
 
     The longest utterances come first: no process is left with a long batch at the end. With one
-    process the work is done in this one. Raises InputError for an utterance that can't be read.
+    process the work is done in this one. An utterance that cannot be read has an entry that says
+    why; raises InputError for what is wrong with all.
     """
     nj = min(nj, len(batches))
     loader = DataLoader(
@@ -134,27 +151,41 @@ def _start_worker(_: int) -> None:
     parallel.start_worker()
 
 
+def check_has_sound(utterances: Iterable[Utterance]) -> None:
+    """Raise InputError where there is an utterance without features and audio."""
+    for utterance in utterances:
+        if utterance.feats is None and utterance.wav is None:
+            raise InputError(
+                f"utterance {utterance.id} has neither features (feats.scp) nor audio (wav.scp)"
+            )
+
+
 def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
+    """(T, F); InputError, naming the utterance, for features or audio at fault."""
     if utterance.feats is not None:
-        features = ark.read(utterance.feats)
-    elif utterance.wav is not None:
-        features = recognizer.features(audio.load(utterance.wav, utterance.start, utterance.end))
+        features = contents.read_features(utterance)
     else:
-        raise InputError(
-            f"utterance {utterance.id} has neither features (feats.scp) nor audio (wav.scp)"
-        )
+        try:
+            samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
+        except InputError as error:
+            raise InputError(f"utterance {utterance.id}: {error}") from None
+        features = recognizer.features(samples)
     if len(features) == 0:
         raise InputError(
             f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
             "(python -m atat.datadir repair)"
         )
-    if features.shape[1] != recognizer.mel_bins:
+    return features
+
+
+def _check_bins(recognizer: "Recognizer", utterance: Utterance, features: np.ndarray) -> None:
+    """Raise InputError for features of another kind than the model's, which all will be."""
+    if features.shape[1:] != (recognizer.mel_bins,):
         raise InputError(
-            f"utterance {utterance.id} has features of {features.shape[1]} mel bins, the model "
+            f"utterance {utterance.id} has features of {features.shape[-1]} mel bins, the model "
             f"expects {recognizer.mel_bins}; make them with: python -m atat.features --num_mels "
             f"{recognizer.mel_bins}"
         )
-    return features
 
 
 def _entry(name: str, found: "Recognition") -> dict[str, Any]:

@@ -6,6 +6,9 @@ nbest.jsonl   {"utt": ..., "nbest": [{"text": ..., "score": ..., "length": ...},
 decode.json   task, data, model, times, options, provenance and how many best outputs ended at the
               length limit (at_limit); the last to be written
 
+An utterance that could not be read has one hypothesis, empty, without score and with the reason
+under `lost`: no utterance goes missing, and it counts as wrong.
+
 Every system that decodes writes one, and `atat.score` reads it. Knows nothing of systems.
 """
 
@@ -23,6 +26,16 @@ from atat.json_file import read_object
 from atat.tasks import TASKS
 
 Hypothesis = dict[str, Any]  # text, score (of the system's own kind), length
+
+
+def unread(why: str) -> list[Hypothesis]:
+    """The hypotheses of an utterance that could not be read."""
+    return [{"text": "", "score": None, "length": 0, "lost": why}]
+
+
+def lost(nbest: Mapping[str, Sequence[Hypothesis]]) -> dict[str, str]:
+    """Utterances that could not be read, and why."""
+    return {name: found[0]["lost"] for name, found in nbest.items() if "lost" in found[0]}
 
 
 def write(

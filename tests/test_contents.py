@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import tiny
 
-from atat import ark, audio, cmvn, config, contents, decode, kaldi
+from atat import ark, audio, cmvn, config, contents, decode, features, kaldi, score
 from atat import train as train_cli
+from atat.datadir_check import validate
+from atat.dataset import Encoding, TaskData
 from atat.errors import InputError
 from atat.kaldi import Utterance
 from atat.settings import BatchSettings, Source, TrainSettings, ValidSettings
@@ -171,3 +174,136 @@ def test_a_torn_memory_or_a_dir_of_somebody_else_only_costs_time(own: Path) -> N
 def test_an_empty_matrix_has_a_summary(tmp_path: Path) -> None:
     ark.write_matrix(tmp_path / "empty", np.zeros((0, 16), np.float32))
     assert ark.summarize(tmp_path / "empty").rows == 0
+
+
+# What can be wrong with the features of one utterance, and what is said of it.
+FAULTS = {
+    "NaN": "holds a value that is no number",
+    "infinity": "holds a value that is no number",
+    "1e30": r"holds a value of 1e\+30",
+    "claims 2^30 rows": "its header claims 1073741824 x 16 values",
+    "another's": "the matrix of 'spk2-005' is stored there, not that of 'spk1-004'",
+    "other length": "has [0-9]+ frames, utt2num_frames says 7;",
+    "cut off": "no whole matrix is stored there",
+}
+VICTIM = "spk1-004"
+
+
+def spoil(data: Path, how: str) -> None:
+    """Put one thing wrong with the features of VICTIM."""
+    table = kaldi.read_table(data / "feats.scp")
+    path, offset = table[VICTIM].rsplit(":", 1)
+    content = bytearray(Path(path).read_bytes())
+    numbers = {"NaN": np.nan, "infinity": np.inf, "1e30": 1e30}
+    if how in numbers:
+        struct.pack_into("<f", content, int(offset) + 15 + 400, numbers[how])
+    elif how == "claims 2^30 rows":
+        struct.pack_into("<i", content, int(offset) + 6, 2**30)
+    elif how == "another's":
+        kaldi.write_table(data / "feats.scp", {**table, VICTIM: table["spk2-005"]})
+    elif how == "other length":
+        frames = kaldi.read_table(data / "utt2num_frames")
+        kaldi.write_table(data / "utt2num_frames", {**frames, VICTIM: "7"})
+    else:  # a copy of half of it
+        ark.write_matrix(data / "half", np.ones((20, 16), np.float32))
+        os.truncate(data / "half", 500)
+        kaldi.write_table(data / "feats.scp", {**table, VICTIM: str(data / "half")})
+    Path(path).write_bytes(content)
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_one_utterance_at_fault_is_named_and_the_rest_decoded(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    decode_all(own, own / "dev", tmp_path / "sound")
+    capsys.readouterr()
+    spoil(own / "dev", how)
+    with pytest.raises(InputError, match=f"1 of 12 utterances cannot be read:\n.*{VICTIM}.*"
+                       f"{FAULTS[how]}.*\n.*--max_lost"):
+        decode_all(own, own / "dev", tmp_path / "out")
+    decode_all(own, own / "dev", tmp_path / "out", "--max_lost", "0.1")
+    told = capsys.readouterr().err
+    assert VICTIM in told and "counts as wrong" in told
+    hypotheses = kaldi.read_table(tmp_path / "out" / "hyp")
+    assert hypotheses == {**kaldi.read_table(tmp_path / "sound" / "hyp"), VICTIM: ""}
+    about = json.loads((tmp_path / "out" / "decode.json").read_text())
+    assert list(about["lost"]) == [VICTIM]
+    score.score(own / "dev", tmp_path / "out")
+    scored = {one.utt: one for one in score.load_scored(tmp_path / "out")}
+    assert len(scored) == 12 and scored[VICTIM].counts["em_hyp"] == (0, 1)
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_one_utterance_at_fault_is_named_by_all_who_read_features(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    spoil(own / "train", how)
+    named = f"{VICTIM}.*{FAULTS[how]}"
+    encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
+    with pytest.raises(InputError, match=f"1 of 24 utterances can't be used .*{named}"):
+        TaskData(Source(str(own / "train"), "slu"), encoding)
+    data = TaskData(Source(str(own / "train"), "slu"), encoding, max_lost=0.1)
+    assert len(data) == 23 and list(data.lost) == [VICTIM]
+    assert all(np.isfinite(data.example(index).source).all() for index in range(23))
+    arguments = ["--data", str(own / "train"), "--out", str(tmp_path / "cmvn.ark")]
+    with pytest.raises(InputError, match=f"1 of 24 utterances cannot be read.*\n.*{named}"):
+        cmvn.main(arguments)
+    cmvn.main([*arguments, "--max_lost", "0.1"])
+    assert np.isfinite(np.stack(cmvn.load(tmp_path / "cmvn.ark"))).all()
+    capsys.readouterr()
+    report = validate(own / "train")
+    assert report.lost.keys() == {VICTIM}
+    assert ("2^30" in how) == ("1073741824" in str(report))
+
+
+def test_names_of_copies_are_no_faults(tmp_path: Path) -> None:
+    with ark.Writer(tmp_path / "a.ark") as write:
+        for key in ("a-1", "a-11", "b-1"):
+            write(key, np.ones((3, 2), np.float32))
+    for name in ("a-11", "sp0.9-a-11", "a-11_far"):
+        assert len(ark.read(write.specifiers["a-11"], name)) == 3
+    for name in ("a-1", "b-1", "b-11", "sp0.9-a-1", "xa-11"):
+        with pytest.raises(InputError, match=f"matrix of 'a-11' is stored there, .*{name}"):
+            ark.read(write.specifiers["a-11"], name)
+
+
+def test_loud_numbers_in_a_float_file_are_named_everywhere(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = np.full(8000, 0.1, np.float32)
+    samples[4000] = 1e30
+    soundfile.write(own / "wavs" / "3.wav", samples, 16000, subtype="FLOAT")
+    named = r"a-3: .*3.wav: holds a sample of 1e\+30 at 0.250 s"
+    with pytest.raises(InputError, match=f"1 of 6 utterances cannot be read.*\n.*{named}"):
+        decode_all(own, own / "wavs", tmp_path / "out")
+    decode_all(own, own / "wavs", tmp_path / "out", "--max_lost", "0.2")
+    assert kaldi.read_table(tmp_path / "out" / "hyp")["a-3"] == ""
+    for extra in ((), ("--max_lost", "0.2")):
+        arguments = ["--data", str(own / "wavs"), "--arks", str(tmp_path / "arks"), *extra]
+        if not extra:
+            with pytest.raises(InputError, match=f"6 utterances give no features.*\n.*{named}"):
+                features.main(arguments)
+        else:
+            features.main(arguments)
+    assert len(kaldi.load(own / "wavs")) == 5
+    assert "a-3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table, line, message", [
+    ("segments", "a-3 a-3 0.1 inf", "segments:4: found times 0.1 to inf"),
+    ("utt2dur", "a-3 inf", "utt2dur:4: found 'inf' for 'a-3'"),
+    ("utt2num_frames", "a-3 -5", "utt2num_frames:4: found '-5' for 'a-3'"),
+])
+def test_times_that_are_none_are_named(
+    own: Path, tmp_path: Path, table: str, line: str, message: str
+) -> None:
+    values = {"segments": "{} 0 0.4", "utt2dur": "0.5", "utt2num_frames": "48"}[table]
+    lines = [f"a-{n} {values.format(f'a-{n}')}" for n in range(6)]
+    lines[3] = line
+    (own / "wavs" / table).write_text("\n".join(lines) + "\n")
+    for run in (lambda: decode_all(own, own / "wavs", tmp_path / "out"),
+                lambda: TaskData(Source(str(own / "wavs"), "slu"),
+                                 Encoding(tiny.make_tokenizer(), features="wav"))):
+        with pytest.raises(InputError, match=message):
+            run()
+    assert f"malformed {table.rstrip('s')}" in str(validate(own / "wavs"))

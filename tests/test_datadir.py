@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,14 @@ TREE = r"[IN:PLAY play [SL:THING a song ] ]"
 NO_AUDIO = AudioOptions(check_audio=False)
 
 
+def hundred_bytes_each(ids: Iterable[str]) -> bytes:
+    """An ark of compressed matrices of 48 frames; number n starts at byte 100 n."""
+    matrix = b"\0BCM3 " + struct.pack("<ffii", 0, 1, 48, 1) + bytes(48)
+    entries = [matrix + (f"{key} ".encode()).rjust(100 - len(matrix), b"\0")
+               for key in [*ids][1:]]  # a key stands before its matrix
+    return b"".join(entries) + matrix.ljust(100, b"\0")
+
+
 @pytest.fixture
 def made(tmp_path) -> Path:
     """A sound data dir of 3 speakers with 4 utterances of 0.5 s each, and all kinds of files."""
@@ -33,7 +43,7 @@ def made(tmp_path) -> Path:
     for number, utterance in enumerate(ids):
         samples = np.full(8000 + 80 * number, number, np.int16)
         soundfile.write(tmp_path / "wavs" / f"{utterance}.wav", samples, 16000)
-    (tmp_path / "feats.ark").write_bytes(bytes(1200))
+    (tmp_path / "feats.ark").write_bytes(hundred_bytes_each(ids))
     tables = {
         "utt2spk": ids,
         "spk2utt": {speaker: " ".join(u for u in ids if ids[u] == speaker) for speaker in SPEAKERS},
@@ -60,7 +70,9 @@ def made(tmp_path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    """All files but the hidden one that remembers what features hold."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())
+            if path.is_file() and not path.name.startswith(".")}
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -120,6 +132,9 @@ DEFECTS = [
     ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.05 0.20 song", "malformed ctm", "ctm:4"),
     ("feats.scp", "feats.ark:100\n", "feats.ark:1200\n", "features missing", "feats.scp:2"),
     ("feats.scp", "feats.ark:100\n", "gone.ark:100\n", "features missing", "feats.scp:2"),
+    ("feats.scp", "feats.ark:100\n", "feats.ark:110\n", "damaged features", "feats.scp:2"),
+    ("utt2num_frames", "ann-1 48", "ann-1 49", "utt2num_frames unlike features",
+     "utt2num_frames:2"),
     ("wav.scp", "bob-0.wav", "gone.wav", "audio missing", "wav.scp:5"),
 ]
 
