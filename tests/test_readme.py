@@ -6,6 +6,13 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
+import tiny
+import yaml
+
+from atat import config
+from atat.model import build_model
+from atat.settings import ModelSettings, TrainSettings
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -16,3 +23,16 @@ def test_the_table_of_where_things_are_names_every_module_and_nothing_else() -> 
     unnamed = [m for m in modules if not any(fnmatch(m, pattern) for pattern in named)]
     empty = [pattern for pattern in named if not any(fnmatch(m, pattern) for m in modules)]
     assert (unnamed, empty) == ([], [])
+
+
+def test_the_conf_for_ones_own_data_is_one_for_a_laptop() -> None:
+    """A newcomer's first training may not take days: a tenth of the paper's parameters."""
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    settings = config.from_dict(yaml.safe_load(block[1]), TrainSettings, "README.md")
+    model, _ = build_model(settings.model_of_mix(), tiny.make_tokenizer(), pretrained=False)
+    paper, _ = build_model(
+        ModelSettings(), tiny.make_tokenizer(), pretrained=False
+    )
+    count = [sum(p.numel() for p in each.parameters()) for each in (model, paper)]
+    assert count[0] < 0.1 * count[1]
+    assert settings.steps * settings.batch.examples < 50_000
