@@ -97,6 +97,8 @@ def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, st
     path, offset = match["path"], int(match["offset"] or 0)
     try:
         with open(path, "rb") as stream:
+            if offset >= (size := os.fstat(stream.fileno()).st_size):
+                raise ValueError(f"it has {size} bytes")
             if key is not None and offset:
                 _check_key(stream, path, offset, key)
             stream.seek(offset)

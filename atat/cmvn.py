@@ -10,14 +10,13 @@ those of two corpora are those of both together.
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from atat import ark, audio, cli, contents, kaldi
+from atat import ark, cli, contents, kaldi
 from atat.errors import InputError
 from atat.kaldi import Utterance
 from atat.lfb import lfb
@@ -75,8 +74,7 @@ def _features(
             if utterance.feats is not None:
                 features = contents.read_features(utterance)
             else:
-                samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
-                features = lfb(samples, num_mels=num_mels)
+                features = lfb(contents.read_recording(utterance), num_mels=num_mels)
         except InputError as error:
             lost[utterance.id] = str(error)
             continue
@@ -86,7 +84,7 @@ def _features(
 def _report_lost(lost: dict[str, str], total: int, max_lost: float) -> None:
     if not lost:
         return
-    shown = "".join(f"\n  {name}: {why}" for name, why in list(lost.items())[:5])
+    shown = "".join(f"\n  {why}" for why in list(lost.values())[:5])
     message = f"{len(lost)} of {total} utterances cannot be read and are left out:{shown}"
     if len(lost) > max_lost * total:
         raise InputError(f"{message}\nfix or drop them (python -m atat.datadir repair), or allow "
@@ -127,10 +125,11 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     utterances = _utterances(arguments.data, arguments.max_utterances)
     lost: dict[str, str] = {}
-    features = _features(utterances, arguments.num_mels, lost)
-    first = next(features, None)  # what is wrong with all of them is told before there is no mean
-    if first is not None:
-        stats = accumulate(itertools.chain([first], features))
+    try:
+        stats = accumulate(_features(utterances, arguments.num_mels, lost))
+    except InputError:
+        _report_lost(lost, len(utterances), arguments.max_lost)  # why there are no features
+        raise
     _report_lost(lost, len(utterances), arguments.max_lost)
     ark.write_matrix(arguments.out, stats)
     count = len(utterances) - len(lost)

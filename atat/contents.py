@@ -118,6 +118,14 @@ def read_features(utterance: Utterance) -> np.ndarray:
     return matrix
 
 
+def read_recording(utterance: Utterance) -> np.ndarray:
+    """The samples (T,) of an utterance that has audio; InputError, naming the utterance."""
+    try:
+        return audio.load(str(utterance.wav), utterance.start, utterance.end)
+    except InputError as error:
+        raise InputError(f"utterance {utterance.id}: {error}") from None
+
+
 def _unlike(frames: int, utterance: Utterance) -> str | None:
     if not utterance.num_frames or utterance.num_frames == frames or not frames:
         return None  # what is too short is so for its readers, whatever the table says

@@ -168,11 +168,7 @@ class TaskData:
         spans: Sequence[tuple[float, float]],
         rng: np.random.Generator | None,
     ) -> np.ndarray:
-        assert utterance.wav is not None
-        try:
-            samples = audio.load(utterance.wav, utterance.start, utterance.end)
-        except InputError as error:
-            raise InputError(f"{self.source.data}: utterance {utterance.id}: {error}") from None
+        samples = contents.read_recording(utterance)
         for start, end in spans:
             samples[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)] = 0
         if rng is not None and self.augmenter is not None:
@@ -277,8 +273,7 @@ class TaskData:
         if utterance.duration is not None:
             return num_frames(round(utterance.duration * audio.SAMPLE_RATE))
         if self.encoding.features == "wav":
-            samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
-            return num_frames(len(samples))
+            return num_frames(len(contents.read_recording(utterance)))
         return len(contents.read_features(utterance))
 
     def _target_length(self, utterance: Utterance, known: dict[str, int]) -> int:

@@ -135,6 +135,8 @@ def decode(options: argparse.Namespace) -> None:
 
     made_from = _inputs(options)  # before they are read
     utterances = kaldi.load(options.data)
+    if not utterances:
+        raise InputError(f"{options.data}/utt2spk: is empty, there is nothing to decode")
     lost = _find_faults(utterances, options) if _is_audio(options) else {}
     device = options.device
     if device == "auto":

@@ -165,11 +165,7 @@ def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
     if utterance.feats is not None:
         features = contents.read_features(utterance)
     else:
-        try:
-            samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
-        except InputError as error:
-            raise InputError(f"utterance {utterance.id}: {error}") from None
-        features = recognizer.features(samples)
+        features = recognizer.features(contents.read_recording(utterance))
     if len(features) == 0:
         raise InputError(
             f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "

@@ -307,3 +307,34 @@ def test_times_that_are_none_are_named(
         with pytest.raises(InputError, match=message):
             run()
     assert f"malformed {table.rstrip('s')}" in str(validate(own / "wavs"))
+
+
+def test_empty_files_are_named(own: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(own / "dev"), "--out", str(tmp_path / "cmvn.ark")]
+    (own / "dev" / "feats.ark").write_bytes(b"")
+    for run in (lambda: decode_all(own, own / "dev", tmp_path / "out"),
+                lambda: cmvn.main(arguments)):
+        with pytest.raises(InputError, match=r"12 of 12 utterances.*\n.*ark:9: .*has 0 bytes"):
+            run()
+    for table in ("utt2spk", "spk2utt", "text", "semantics", "feats.scp", "utt2num_frames",
+                  "utt2dur"):
+        (own / "dev" / table).write_text("")
+    with pytest.raises(InputError, match="dev/utt2spk: is empty, there is nothing to decode"):
+        decode_all(own, own / "dev", tmp_path / "out")
+    with pytest.raises(InputError, match="no features to take the mean of"):
+        cmvn.main(arguments)
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"options": {}', "[1]", '{"inputs": {}}'])
+def test_a_torn_description_is_decoded_again(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], torn: str
+) -> None:
+    decode_all(own, own / "dev", tmp_path / "out")
+    whole = (tmp_path / "out" / "hyp").read_bytes()
+    (tmp_path / "out" / "decode.json").write_text(torn)
+    (tmp_path / "out" / "decode.partial.json").write_text(torn)
+    (tmp_path / "out" / decode.PARTIAL).write_text("")
+    decode_all(own, own / "dev", tmp_path / "out")
+    assert "finished before" not in capsys.readouterr().out
+    assert (tmp_path / "out" / "hyp").read_bytes() == whole
+    assert json.loads((tmp_path / "out" / "decode.json").read_text())["utterances"] == 12
