@@ -163,7 +163,7 @@ def tags(tree: Tree) -> set[str]:
 def is_well_formed(tree: Tree) -> bool:
     """Whether an intent is at the root and intents and slots alternate (Gupta et al. 2018)."""
     return all(
-        path[-1].startswith("SL:" if len(path) % 2 == 0 else "IN:") for path, _, _ in _spans(tree)
+        label.startswith("SL:" if depth % 2 == 0 else "IN:") for label, depth, _, _ in _spans(tree)
     )
 
 
@@ -173,13 +173,13 @@ def drop_words_outside_slots(tree: Tree) -> Tree:
     A word directly below an intent is kept when that intent itself stands in a slot.
     """
     kept: list[str] = []
-    path: list[str] = []
+    slots = [0]  # how many are open, in each node from the root down
     for token in to_tokens(tree):
         if is_open(token):
-            path.append(token)
+            slots.append(slots[-1] + token.startswith("[SL:"))
         elif is_close(token):
-            path.pop()
-        elif not any(tag.startswith("[SL:") for tag in path):
+            slots.pop()
+        elif not slots[-1]:
             continue
         kept.append(token)
     return parse_tokens(kept)
@@ -191,32 +191,32 @@ def items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
     The value of a slot is all the words it spans, joined by blanks; of an intent it is "".
     """
     leaves = words(tree)
-    return [
-        (path, " ".join(leaves[start:end]) if path[-1].startswith("SL:") else "")
-        for path, start, end in _spans(tree)
-    ]
+    found = []
+    path: list[str] = []
+    for label, depth, start, end in _spans(tree):
+        path[depth - 1 :] = [label]
+        value = " ".join(leaves[start:end]) if label.startswith("SL:") else ""
+        found.append((tuple(path), value))
+    return found
 
 
 def brackets(tree: Tree) -> list[tuple[str, int, int]]:
     """(label, first word, word after the last) of each intent and slot, as opened."""
-    return [(path[-1], start, end) for path, start, end in _spans(tree)]
+    return [(label, start, end) for label, _, start, end in _spans(tree)]
 
 
-def _spans(tree: Tree) -> list[tuple[tuple[str, ...], int, int]]:
-    """(labels from the root down, first word, word after the last) of each node, as opened."""
-    spans: list[tuple[tuple[str, ...], int, int]] = []
-    path: list[str] = []
+def _spans(tree: Tree) -> list[tuple[str, int, int, int]]:
+    """(label, depth, first word, word after the last) of each node, as opened; the root's is 1."""
+    spans: list[tuple[str, int, int, int]] = []
     open_spans: list[int] = []
     position = 0
     for token in to_tokens(tree):
         if is_open(token):
-            path.append(token[1:])
             open_spans.append(len(spans))
-            spans.append((tuple(path), position, position))
+            spans.append((token[1:], len(open_spans), position, position))
         elif is_close(token):
-            path.pop()
             index = open_spans.pop()
-            spans[index] = (*spans[index][:2], position)
+            spans[index] = (*spans[index][:3], position)
         else:
             position += 1
     return spans

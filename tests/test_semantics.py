@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import sys
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from atat import semantics
+from atat import datadir_check, kaldi, semantics
+from atat.constraint import pairs_of
 from atat.semantics import SemanticsError, Tree, parse, to_string
 
 SONG = "[IN:PLAY_SONG play the song [SL:SONG watermelon sugar ] ]"
@@ -74,6 +78,62 @@ def test_any_depth() -> None:
     assert to_string(tree) == text
     assert tree == parse(text)
     assert semantics.words(tree) == ["word"]
+
+
+def deep(depth: int) -> str:
+    """A tree of alternating nodes, each with a word at its end."""
+    opened = [f"[{'SL' if level % 2 else 'IN'}:X" for level in range(depth)]
+    return " ".join([*opened, *["red ]"] * depth])
+
+
+def only_intents(depth: int) -> str:
+    """No tree that a corpus should hold, but one that is read."""
+    return " ".join([*["[IN:X"] * depth, *["red ]"] * depth])
+
+
+def work(function: Callable[[], object]) -> tuple[int, int]:
+    """Calls that a function makes, and the most bytes it holds: neither knows of slow machines."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    tracemalloc.start()
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return calls, peak
+
+
+@pytest.mark.parametrize("text", [deep, only_intents])
+@pytest.mark.parametrize("task", [
+    semantics.is_well_formed, semantics.brackets, semantics.drop_words_outside_slots,
+    semantics.tags, semantics.words, to_string, pairs_of, lambda tree: parse(to_string(tree)),
+    lambda tree: tree == parse(to_string(tree)), hash,
+])
+def test_a_tree_twice_as_deep_is_twice_the_work(
+    task: Callable[[Tree], object], text: Callable[[int], str]
+) -> None:
+    tree, double = parse(text(1000)), parse(text(2000))
+    (calls, peak), (more, larger) = work(lambda: task(tree)), work(lambda: task(double))
+    assert more < 2.5 * calls and larger < 2.5 * peak
+
+
+def test_a_tree_of_any_depth_is_read_checked_and_written(tmp_path: Path) -> None:
+    text = deep(20_000)
+    tree = parse(text)
+    assert to_string(tree) == text and semantics.is_well_formed(tree)
+    assert len(semantics.brackets(tree)) == 20_000
+    assert to_string(semantics.drop_words_outside_slots(tree)).count("red") == 20_000 - 1
+    assert pairs_of(tree) == {("", "IN:X"), ("IN:X", "SL:X"), ("SL:X", "IN:X")}
+    kaldi.write(tmp_path / "data", [kaldi.Utterance(
+        "a-1", "a", text=" ".join(semantics.words(tree)), semantics=text)])
+    assert not datadir_check.validate(tmp_path / "data").errors
 
 
 @pytest.mark.parametrize(
