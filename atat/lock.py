@@ -28,18 +28,21 @@ _watches_forks = False
 
 
 @contextmanager
-def hold(folder: str | Path, what: str) -> Iterator[None]:
+def hold(
+    folder: str | Path, what: str, *, file: str = NAME, wait: bool = False
+) -> Iterator[None]:
     """Keep `folder` for this process while the block runs; the folder is made if missing.
 
-    what: what is done there, as others are told: "a training", "feature extraction".
+    what: what is done there, as others are told: "a training", "feature extraction". file: another
+    name for work that may be done beside it. wait: until the other is done, instead of an error.
     Raises InputError, naming the holder, while another process (or this one) holds it. Where the
     file system knows no locks, a warning takes the lock's place.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        _take(descriptor, folder)
+        _take(descriptor, folder, wait)
         _held.add(descriptor)
     except BaseException:
         os.close(descriptor)
@@ -57,9 +60,9 @@ def hold(folder: str | Path, what: str) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _take(descriptor: int, folder: Path) -> None:
+def _take(descriptor: int, folder: Path, wait: bool) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise InputError(
             f"{folder}: {_holder(descriptor)} is at work in this folder. Wait until it is done, or "

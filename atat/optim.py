@@ -34,6 +34,21 @@ def learning_rate(settings: OptimSettings, step: int, *, width: int, total: int)
     return settings.peak * 0.5 * (1 - math.cos(math.pi * left))
 
 
+def change_of_steps(settings: OptimSettings, before: int, now: int, done: int, width: int) -> str:
+    """What another number of steps does to the rates after `done` steps, in words."""
+    text = f"steps: {now:,} instead of {before:,}"
+    if settings.schedule in ("noam", "constant"):
+        return f"{text}; the schedule ({settings.schedule}) does not depend on it"
+    old, new = (
+        learning_rate(settings, done + 1, width=width, total=total) for total in (before, now)
+    )
+    return (
+        f"{text}; from here on the rate falls to 0 at step {now:,} ({settings.schedule}): at step "
+        f"{done + 1:,} it is {new:.3g} where it would have been {old:.3g}. The result is another "
+        f"than that of a run which had {now:,} steps from the start"
+    )
+
+
 def multiplier(unfreeze: Unfreeze, step: int) -> float:
     """What the rate of pretrained parameters is multiplied by at `step` (counted from 1)."""
     end = 0.0
@@ -138,6 +153,28 @@ class Optimizer:
                     parameter.requires_grad_(factor > 0)
             group["lr"] = rate * (self.settings.bert_multiplier if group["bert"] else 1.0)
         return new_rate
+
+    def warnings(self) -> list[str]:
+        """What is odd about a run that ends after `total` steps, in words."""
+        found, warmup = [], self.settings.warmup
+        phases, frozen = sum(int(steps) for steps, _ in self.unfreeze), frozen_steps(self.unfreeze)
+        if self.total <= frozen:
+            found.append(
+                f"steps is {self.total}, and for {frozen} steps what is pretrained stands still "
+                "(init.unfreeze): only what is new learns; raise steps or shorten the phases"
+            )
+        elif self.total < phases:
+            found.append(
+                f"steps is {self.total}, and only after {phases} steps what is pretrained learns "
+                "at the full rate (init.unfreeze): raise steps or shorten the phases"
+            )
+        if self.total < warmup:
+            found.append(
+                f"steps is {self.total}, and the rate grows for {warmup} steps (optim.warmup): it "
+                f"ends at {100 * self.total / warmup:.0f} % of its peak; raise steps or lower "
+                "optim.warmup"
+            )
+        return found
 
     def step(self) -> float:
         """Clip gradients, update; returns their norm before clipping."""

@@ -3,24 +3,22 @@
     python -m atat.train --config conf/pretrain.yaml --out exp/pretrain
     python -m atat.train --config conf/books.yaml --out exp/books --init exp/pretrain/model
 
-Run again after an interruption, it goes on where it stopped; after the end it does nothing.
+Run again after an interruption, it goes on where it stopped; after the end it does nothing, unless
+there are more steps now. `python -m atat.pack` makes a model of it at any time.
 Several GPUs: torchrun --nproc_per_node 4 -m atat.train ...
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, config, forecast, inputs, lock, machine
+from atat import cli, config, forecast, lock, machine, pack, run_folder
 from atat.errors import InputError
-from atat.files import atomic_write
-from atat.provenance import provenance
 from atat.settings import TrainSettings
 from atat.tasks import TASKS
 
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
     from atat.trainer import Trainer
 
 logger = logging.getLogger(__name__)
-# Settings that don't change what is learned: a run may be continued with other values of these.
-FREE_SETTINGS = ("workers", "log_every")
-INPUTS = "inputs.json"  # digests of the data and the start, as they were when a run began
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -60,18 +55,13 @@ def main(argv: list[str] | None = None) -> None:
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     settings = config.load(options.config, TrainSettings, overrides)
-    if is_finished(options.out):
-        check_same(options.out, settings)
+    has_model = (options.out / run_folder.MODEL).is_dir()
+    if has_model and run_folder.finished_steps(options.out) == settings.steps:
+        run_folder.check_same(options.out, settings)
         print(f"{options.out}: finished before; remove the folder to train it anew")
         return
     machine.tune()
     train(settings, options.out)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run in this folder came to its end."""
-    path = folder / "train.json"
-    return path.is_file() and bool(json.loads(path.read_text())["finished"])
 
 
 def train(settings: TrainSettings, folder: Path) -> None:
@@ -83,11 +73,16 @@ def train(settings: TrainSettings, folder: Path) -> None:
         stack.callback(distributed.stop)
         if distributed.rank() == 0:
             stack.enter_context(lock.hold(folder, "a training"))
-            _open_folder(folder, settings)
-            stack.enter_context(_logging(folder))
+            run_folder.open_for(folder, settings)
+            stack.enter_context(run_folder.logging_to(folder))
         distributed.barrier()
         trainer, packed = build(settings, folder, device)
+        if distributed.rank() == 0:
+            pack.save_start(folder, packed)
         trainer.resume()
+        if distributed.rank() == 0:
+            _settle_steps(trainer)
+        distributed.barrier()
         _announce(trainer, packed)
         trainer.run()
         if distributed.rank() == 0:
@@ -275,6 +270,19 @@ def _check_zero_shot(settings: TrainSettings) -> None:
         )
 
 
+def _settle_steps(trainer: "Trainer") -> None:
+    from atat.trainer import tell
+
+    change = run_folder.settle_steps(
+        trainer.folder,
+        trainer.settings,
+        done=trainer.progress.step,
+        width=trainer.optimizer.width,
+    )
+    if change is not None:
+        tell(change)
+
+
 def _announce(trainer: "Trainer", packed: "Packed") -> None:
     """Say what is going to be trained, and how long that takes where it takes too long."""
     from atat import distributed
@@ -298,6 +306,8 @@ def _announce(trainer: "Trainer", packed: "Packed") -> None:
             settings, shares, (whole, training), where, settings.precision, trainer.progress.step
         )
     )
+    for warning in trainer.optimizer.warnings():
+        logger.warning("%s", warning)
     if device.type == "cpu" and ranks == 1:
         audio = packed.settings.audio_encoder
         states = forecast.states_of_a_step(
@@ -332,101 +342,17 @@ def _log_data(data: list["TaskData"]) -> None:
             )
 
 
-def _open_folder(folder: Path, settings: TrainSettings) -> None:
-    """Put the configuration into the folder of a run; refuse that of another run."""
-    if (folder / "config.yaml").is_file():
-        check_same(folder, settings)
-    else:
-        with atomic_write(folder / INPUTS) as stream:
-            json.dump(_inputs(settings), stream, indent=1)
-        config.save(folder / "config.yaml", settings)
-
-
-@contextmanager
-def _logging(folder: Path) -> Iterator[None]:
-    """Inside, all goes into the log of the run, and warnings to the terminal, too."""
-    log = logging.FileHandler(folder / "train.log", encoding="utf-8")
-    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    console = logging.StreamHandler()
-    console.setLevel(logging.WARNING)
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.INFO)
-    for handler in (log, console):
-        root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        for handler in (log, console):
-            root.removeHandler(handler)
-        log.close()
-
-
-def check_same(folder: Path, settings: TrainSettings) -> None:
-    """Raise InputError unless the run in `folder` was begun with these settings, and this data."""
-    before = config.read_yaml(folder / "config.yaml")
-    now = config.to_dict(settings)
-    for key in sorted(set(before) | set(now)):
-        if key not in FREE_SETTINGS and before.get(key) != now.get(key):
-            raise InputError(
-                f"{folder}: begun with `{key}` = {before.get(key)}, now {now.get(key)}. To go on, "
-                "use the old value; to begin anew, remove the folder or give another --out"
-            )
-    path = folder / INPUTS
-    if not path.is_file():  # of a version that did not note them
-        return
-    for changed in inputs.changed(json.loads(path.read_text()), _inputs(settings)):
-        raise InputError(
-            f"{folder}: {changed} was another when this training began. To train on the new one, "
-            "remove the folder or give another --out; to keep the model, bring the old one back"
-        )
-
-
-def _inputs(settings: TrainSettings) -> dict[str, str]:
-    """Digests of what a training reads."""
-    sources = (*settings.train, *settings.valid.sources)
-    found = inputs.of_data(dict.fromkeys(source.data for source in sources))
-    kind = "wav" if settings.features == "wav" else "feats"
-    heard = (source.data for source in sources if TASKS[source.task].source == "audio")
-    for folder in dict.fromkeys(heard):
-        found |= inputs.of_sound(folder, kind)
-    found |= inputs.of_file(Path(settings.tokenizer) / "tokenizer.json")  # with its fingerprint
-    if settings.init.model is not None:
-        return found | inputs.of_model(settings.init.model)
-    return found | (inputs.of_file(settings.cmvn) if settings.cmvn else {})
-
-
 def _pack(trainer: "Trainer", packed: "Packed") -> None:
     """Write exp/<name>/model and train.json."""
-    from atat import checkpoint
     from atat import packed as packs
 
-    folder, settings = trainer.folder, trainer.settings
-    weights = None
-    chosen = f"step {settings.steps}"
-    if settings.valid.average > 0:
-        paths = checkpoint.scheduled(folder, settings.checkpoint_every)[-settings.valid.average :]
-        weights = checkpoint.average(paths)
-        chosen = f"mean of {len(paths)} checkpoints"
-    elif (folder / checkpoint.BEST).is_file():
-        best = checkpoint.load(folder / checkpoint.BEST)
-        weights, chosen = best["model"], f"step {best['step']}"
-    packs.save(folder / "model", packed, weights)
-    progress = trainer.progress
-    state = {
-        "finished": True,
-        "steps": progress.step,
-        "wall_seconds": progress.wall_seconds,
-        "audio_seconds": progress.audio_seconds,
-        "parameters": sum(p.numel() for p in packed.model.parameters()),
-        "seed": settings.seed,
-        "chosen": chosen,
-        "validations": progress.validations,
-        "provenance": provenance(),
-    }
-    with atomic_write(folder / "train.json") as stream:
-        json.dump(state, stream, indent=1)
+    folder = trainer.folder
+    with lock.hold(folder, "packing", file=pack.LOCK, wait=True):
+        weights, chosen = pack.weights_of(pack.chosen_by(trainer.settings, folder))
+        packs.save(folder / run_folder.MODEL, packed, weights)
+        shutil.rmtree(folder / run_folder.START, ignore_errors=True)  # the model has all of it
+        facts = pack.facts_of(packed, vars(trainer.progress), trainer.settings, chosen)
+        run_folder.write_facts(folder, facts)
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ class Trainer:
         self._bar = bar
         with bar, self._listening(), closing(loader) as batches:
             try:
+                self._validate_if_due()  # of a run that was shortened to the steps it had
                 self._loop(batches)
             finally:
                 if self._board is not None:

@@ -18,7 +18,7 @@ import tiny
 import torch
 from waiting import LIMIT, until
 
-from atat import ark, checkpoint, cmvn, config, decode, kaldi, lock, packed
+from atat import ark, checkpoint, config, decode, kaldi, lock, packed
 from atat import train as train_cli
 from atat.dataset import Encoding, TaskData
 from atat.errors import InputError
@@ -29,7 +29,6 @@ from atat.settings import (
     InitSettings,
     OptimSettings,
     Source,
-    TrainSettings,
     ValidSettings,
 )
 from atat.train import train
@@ -39,31 +38,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    tiny.make_data(folder / "train", 40)
-    tiny.make_data(folder / "dev", 12, seed=5)
-    tiny.make_tokenizer().save(folder / "tokenizer")
-    specs = kaldi.read_table(folder / "train" / "feats.scp").values()
-    ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
-    return folder
+    return tiny.make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def settings(corpus: Path, **changes) -> TrainSettings:
-    mix = tuple(Source(str(corpus / "train"), task) for task in ("asr", "slu", "nlu", "mlm"))
-    valid = tuple(Source(str(corpus / "dev"), task) for task in ("slu", "nlu"))
-    base = TrainSettings(
-        tokenizer=str(corpus / "tokenizer"),
-        cmvn=str(corpus / "cmvn.ark"),
-        train=mix,
-        steps=12,
-        model=tiny.MODEL,
-        valid=ValidSettings(sources=valid, every=6, decode=4),
-        batch=BatchSettings(examples=12, block=3),
-        optim=OptimSettings(schedule="linear", peak=4e-3, warmup=20),
-        checkpoint_every=4,
-        workers=0,
-    )
-    return replace(base, **changes)
+settings = tiny.training
 
 
 @pytest.fixture(scope="module")
@@ -419,8 +397,8 @@ def test_a_tokenizer_of_other_pieces_or_a_run_of_other_settings_is_refused(
     init = InitSettings(model=str(trained))
     with pytest.raises(InputError, match="not an extension of the tokenizer"):
         train(settings(corpus, tokenizer=str(tmp_path / "other"), init=init), tmp_path / "exp")
-    with pytest.raises(InputError, match="begun with `steps` = 160, now 170"):
-        train(settings(corpus, steps=170), trained.parent)
+    with pytest.raises(InputError, match="begun with `mask_words` = 0.15, now 0.3"):
+        train(settings(corpus, steps=160, mask_words=0.3), trained.parent)
 
 
 def test_unusable_data_is_named(corpus, tmp_path):

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from atat import ark, audio, kaldi
+from atat import ark, audio, cmvn, kaldi
 from atat.alignment import Word, write_ctm
 from atat.kaldi import Utterance
 from atat.miniature_speech import Line
 from atat.settings import (
     AudioEncoderSettings,
+    BatchSettings,
     CtcSettings,
     DecoderSettings,
     ModelSettings,
+    OptimSettings,
+    Source,
     TextEncoderSettings,
+    TrainSettings,
+    ValidSettings,
 )
 from atat.tokenizer import Tokenizer
 
@@ -104,6 +110,35 @@ def make_data(folder: Path, count: int = 24, seed: int = 0, mel_bins: int = 16) 
     )
     write_ctm(folder / "ctm", alignments)
     return folder
+
+
+def make_corpus(folder: Path) -> Path:
+    """All that a training reads: train, dev, tokenizer and cmvn.ark."""
+    make_data(folder / "train", 40)
+    make_data(folder / "dev", 12, seed=5)
+    make_tokenizer().save(folder / "tokenizer")
+    specs = kaldi.read_table(folder / "train" / "feats.scp").values()
+    ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
+    return folder
+
+
+def training(corpus: Path, **changes: Any) -> TrainSettings:
+    """Twelve steps of all tasks."""
+    mix = tuple(Source(str(corpus / "train"), task) for task in ("asr", "slu", "nlu", "mlm"))
+    valid = tuple(Source(str(corpus / "dev"), task) for task in ("slu", "nlu"))
+    base = TrainSettings(
+        tokenizer=str(corpus / "tokenizer"),
+        cmvn=str(corpus / "cmvn.ark"),
+        train=mix,
+        steps=12,
+        model=MODEL,
+        valid=ValidSettings(sources=valid, every=6, decode=4),
+        batch=BatchSettings(examples=12, block=3),
+        optim=OptimSettings(schedule="linear", peak=4e-3, warmup=20),
+        checkpoint_every=4,
+        workers=0,
+    )
+    return replace(base, **changes)
 
 
 def make_tokenizer(*trees: str) -> Tokenizer:
