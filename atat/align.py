@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import align_report, cli, ids, kaldi, parallel
+from atat import align_report, cli, ids, kaldi, lock, parallel
 from atat.align_backends import (
     IN_PROCESS,
     SOURCES,
@@ -64,7 +64,8 @@ def make(
 ) -> None:
     """Write the ctm of a data dir, and a TextGrid of each utterance where a folder is given.
 
-    Raises InputError when more than `max_lost` (a share) of the utterances have no alignment.
+    Raises InputError when more than `max_lost` (a share) of the utterances have no alignment, and
+    while another process makes the same ctm.
     """
     utterances = _load(data, settings)
     grids = {u.id: ids.path_in(textgrids, u.id, suffix=".TextGrid") for u in utterances
@@ -79,22 +80,35 @@ def make(
         )
         return
     parts = out.with_name(out.name + ".parts")
+    with lock.hold(parts, f"alignment of {data}"):
+        aligned, lost = _align_missing(utterances, settings, parts, fingerprints, nj)
+        _report_lost(out, lost, len(utterances), max_lost)
+        if textgrids is not None:
+            _write_textgrids(grids, aligned)
+        write_ctm(out, {utt: found.words for utt, found in aligned.items()})
+        counts = {"utterances": len(utterances), "aligned": len(aligned), "lost": len(lost)}
+        with atomic_write(_about(out)) as stream:
+            about = {"backend": settings.backend, **counts, "made_from": made}
+            json.dump({**about, "provenance": provenance()}, stream, indent=2)
+        shutil.rmtree(parts, ignore_errors=True)
+    print(f"{out}: {len(aligned)} of {len(utterances)} utterances aligned with {settings.backend}")
+
+
+def _align_missing(
+    utterances: Sequence[Utterance],
+    settings: Settings,
+    parts: Path,
+    fingerprints: Mapping[str, str],
+    nj: int,
+) -> tuple[dict[str, Aligned], dict[str, str]]:
+    """What is aligned, by this run or an earlier one, and why the rest is not."""
     aligned = _read_parts(parts, fingerprints)
     missing = [u for u in utterances if u.id not in aligned]
     lost: dict[str, str] = {}
     for outcome in _run(missing, settings, parts, fingerprints, nj):
         aligned |= {utt: found for utt, found in outcome.items() if isinstance(found, Aligned)}
         lost |= {utt: reason for utt, reason in outcome.items() if isinstance(reason, str)}
-    _report_lost(out, lost, len(utterances), max_lost)
-    if textgrids is not None:
-        _write_textgrids(grids, aligned)
-    write_ctm(out, {utt: found.words for utt, found in aligned.items()})
-    counts = {"utterances": len(utterances), "aligned": len(aligned), "lost": len(lost)}
-    with atomic_write(_about(out)) as stream:
-        about = {"backend": settings.backend, **counts, "made_from": made}
-        json.dump({**about, "provenance": provenance()}, stream, indent=2)
-    shutil.rmtree(parts, ignore_errors=True)
-    print(f"{out}: {len(aligned)} of {len(utterances)} utterances aligned with {settings.backend}")
+    return aligned, lost
 
 
 def _load(data: Path, settings: Settings) -> list[Utterance]:

@@ -67,10 +67,17 @@ def write_ctm(path: str | Path, alignments: Mapping[str, Sequence[Word]]) -> Non
     """Write a ctm, utterances in C-locale order, times to 0.1 ms; the file appears whole."""
     with atomic_write(path) as stream:
         for utt in sorted(alignments, key=lambda key: key.encode()):
-            for word in alignments[utt]:
-                start, end = round(word.start, 4), round(word.end, 4)
-                # From the rounded end, so that words that touch still touch when read back.
-                stream.write(f"{utt} 1 {start:.4f} {end - start:.4f} {word.text}\n")
+            stream.writelines(f"{utt} {row}\n" for row in ctm_rows(alignments[utt]))
+
+
+def ctm_rows(words: Sequence[Word]) -> list[str]:
+    """The lines of an utterance in a ctm, without its id."""
+    rows = []
+    for word in words:
+        start, end = round(word.start, 4), round(word.end, 4)
+        # From the rounded end, so that words that touch still touch when read back.
+        rows.append(f"1 {start:.4f} {end - start:.4f} {word.text}")
+    return rows
 
 
 def normalize_words(words: Sequence[Word]) -> list[Word]:

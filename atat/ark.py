@@ -146,11 +146,10 @@ class Writer:
         self.scp = scp
         self.compression = SPEECH_COMPRESSION if compress else None
         self.specifiers: dict[str, str] = {}
-        self._temporary = self.ark.with_name(self.ark.name + ".tmp")
+        self._file = atomic_write(self.ark, "wb")
 
     def __enter__(self) -> Writer:
-        self.ark.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = open(self._temporary, "wb")
+        self._stream = self._file.__enter__()
         return self
 
     def __call__(self, key: str, matrix: np.ndarray) -> None:
@@ -158,13 +157,10 @@ class Writer:
         import kaldiio.matio
 
         assert key and not re.search(r"\s", key) and key not in self.specifiers, key
-        try:
-            self._stream.write(f"{key} ".encode())
-            self.specifiers[key] = f"{self.ark}:{self._stream.tell()}"
-            compression = self.compression if matrix.ndim == 2 and len(matrix) else None
-            kaldiio.matio.write_array(self._stream, matrix, compression_method=compression)
-        except OSError as error:
-            raise self._named(error) from None
+        self._stream.write(f"{key} ".encode())
+        self.specifiers[key] = f"{self.ark}:{self._stream.tell()}"
+        compression = self.compression if matrix.ndim == 2 and len(matrix) else None
+        kaldiio.matio.write_array(self._stream, matrix, compression_method=compression)
 
     def __exit__(
         self,
@@ -172,21 +168,9 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._stream.close()
-            if kind is None:
-                os.replace(self._temporary, self.ark)
-        except OSError as problem:
-            # Closing fails again after a failed write; the first error is the one to report.
-            if kind is None:
-                raise self._named(problem) from None
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        self._file.__exit__(kind, error, trace)
         if kind is None and self.scp is not None:
             kaldi.write_table(self.scp, self.specifiers)
-
-    def _named(self, error: OSError) -> OSError:
-        return OSError(error.errno, error.strerror, str(self.ark))
 
 
 def _summary_of(matrix: np.ndarray) -> Summary:

@@ -127,8 +127,10 @@ def duration(path: str | Path) -> float:
 def save(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
     """Write samples (T,) in [-1, 1] as 16 bit; the format follows the name (.wav, .flac).
 
-    The file appears whole or not at all. What `load` read from 16 bit is written back bit for bit;
-    louder samples are clipped.
+    The file appears whole or not at all, but for a power cut: waiting for the disk after each of
+    thousands of recordings (some 10 ms each) could take longer than making them, and who reads one
+    that was cut off is told so. What `load` read from 16 bit is written back bit for bit; louder
+    samples are clipped.
     """
     import soundfile
 
@@ -139,7 +141,7 @@ def save(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) 
     scaled = np.clip(np.rint(np.asarray(samples, np.float32) * 32768.0), -32768, 32767)
     buffer = io.BytesIO()
     soundfile.write(buffer, scaled.astype(np.int16), sample_rate, format=suffix)
-    with atomic_write(path, "wb") as stream:
+    with atomic_write(path, "wb", durable=False) as stream:
         stream.write(buffer.getbuffer())
 
 

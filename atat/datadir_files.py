@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atat import together
 from atat.errors import InputError
 from atat.files import fields
 from atat.kaldi import Scan, check_ids, scan_table
@@ -75,9 +76,13 @@ class DataDir:
 
 def scan_dir(folder: str | Path) -> DataDir:
     """Read all tables of a data dir, faults collected; raises InputError for no such folder."""
-    data = DataDir(Path(folder))
-    if not data.folder.is_dir():
+    if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such data dir (a folder with at least `utt2spk`)")
+    return together.steadily(folder, KNOWN, lambda: _scan_dir(Path(folder)))
+
+
+def _scan_dir(folder: Path) -> DataDir:
+    data = DataDir(folder)
     names = sorted(path.name for path in data.folder.iterdir()
                    if path.is_file() and not path.name.startswith(".")
                    and not path.name.endswith(".tmp"))

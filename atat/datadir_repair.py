@@ -21,9 +21,11 @@ from atat.datadir_files import CORE, RECORDING, UTTERANCE, DataDir, scan_dir
 from atat.datadir_tools import select
 from atat.datadir_words import ODD_BLANKS
 from atat.errors import InputError
+from atat.files import sync
 from atat.findings import SHOWN, Report
 from atat.ids import visible
 from atat.kaldi import Table, write_table, write_tables
+from atat.together import alone
 
 MAX_LOST = 0.01  # share of the utterances that may go without being asked for
 
@@ -129,12 +131,15 @@ def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:
     number = 1
     while (target := folder / (".backup" if number == 1 else f".backup.{number}")).exists():
         number += 1
-    staging = folder / f".backup.{os.getpid()}.tmp"
-    try:
-        staging.mkdir()
-        for name in names:
-            shutil.copy2(folder / name, staging / name)
-        write_table(staging / "dropped", {visible(name): why for name, why in dropped.items()})
-        os.replace(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    staging = folder / ".backup.tmp"
+    with alone(folder):
+        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+        try:
+            staging.mkdir()
+            for name in names:
+                shutil.copy2(folder / name, staging / name)
+                sync(staging / name)
+            write_table(staging / "dropped", {visible(name): why for name, why in dropped.items()})
+            os.replace(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)

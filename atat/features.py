@@ -20,8 +20,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import ark, audio, cli, kaldi, parallel, pipes
+from atat import ark, audio, cli, kaldi, lock, parallel, pipes
 from atat.errors import InputError
+from atat.files import remove_leftovers
 from atat.lfb import Options, lfb
 
 # Goes up when the numbers change, so that arks from before are made again.
@@ -94,11 +95,19 @@ def make(
     Utterances that are too short or whose audio is broken are listed in ARKS/raw_lfb_<name>.lost,
     counted, and dropped from all tables (the old ones go to DATA/.backup); more than `max_lost` (a
     share) of them is an InputError, which leaves the data dir as it was and all finished arks in
-    place.
+    place. So is another extraction at work in ARKS.
     """
     data, arks = Path(data), Path(os.path.abspath(arks))
-    name = f"raw_lfb_{data.resolve().name}"
     pieces = read_pieces(data, settings)
+    with lock.hold(arks, f"feature extraction of {data}"):
+        _make(data, arks, pieces, nj, settings, max_lost)
+
+
+def _make(
+    data: Path, arks: Path, pieces: Sequence[Piece], nj: int, settings: Settings, max_lost: float
+) -> None:
+    name = f"raw_lfb_{data.resolve().name}"
+    remove_leftovers(arks, f"{name}.*")
     made = read_made(arks, name)
     missing = [piece for piece in pieces if not _is_made(piece, made)]
     lost = _too_short({piece.id: made[piece.id] for piece in pieces if _is_made(piece, made)})

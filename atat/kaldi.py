@@ -13,12 +13,11 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atat import ids
+from atat import ids, together
 from atat.errors import InputError
 from atat.files import atomic_write, fields
 from atat.findings import Finding
@@ -26,6 +25,9 @@ from atat.pipes import WAYS_OUT, is_pipe
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = " \t"
+# The files that `load` reads.
+LOADED = ("utt2spk", "segments", "wav.scp", "feats.scp", "utt2num_frames", "utt2dur", "text",
+          "semantics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
     `repeated` allows a key on several lines (a ctm).
     """
     scan = Scan(Path(path))
+    together.settle(scan.path.parent)
     lines = _lines(scan)
     table, numbers, previous = scan.table, scan.numbers, ""
     unsorted: list[int] = []
@@ -136,13 +139,15 @@ def read_table(path: str | Path, *, repeated: bool = False) -> dict[str, str]:
 Table = Mapping[str, str | list[str]]
 
 
-def write_table(path: str | Path, table: Table) -> None:
+def write_table(path: str | Path, table: Table, *, durable: bool = True) -> None:
     """Write a table sorted by key, atomically; a list as value puts its key on several lines.
+
+    `durable`: see `files.atomic_write`.
 
     Raises InputError for a key that is empty or holds a blank, and a value with a line break.
     """
     path = Path(path)
-    with atomic_write(path) as stream:
+    with atomic_write(path, durable=durable) as stream:
         for key in sorted(table):
             value = table[key]
             rows = [value] if isinstance(value, str) else value
@@ -154,21 +159,13 @@ def write_tables(
 ) -> None:
     """Write several tables of a data dir so that all of them are new or all of them are old.
 
-    Everything is written beside the folder's files first; only when nothing failed (a full
-    disk, an interrupt) do the new files take their places and those of `remove` go.
+    An error (a full disk, an interrupt) leaves the dir as it was; after a kill or a power cut
+    whoever reads it next finds the old ones or the new ones (see `together`). The files of
+    `remove` go with the same step.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    staging = folder / f".new.{os.getpid()}"
-    try:
+    with together.new_files(folder, remove=remove) as new:
         for name, table in tables.items():
-            write_table(staging / name, table)
-        for name in tables:
-            os.replace(staging / name, folder / name)
-        for name in remove:
-            (folder / name).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            write_table(new / name, table, durable=False)  # `together` sees to that
 
 
 def load(folder: str | Path, *, root: str | Path | None = None) -> list[Utterance]:
@@ -184,6 +181,10 @@ def load(folder: str | Path, *, root: str | Path | None = None) -> list[Utteranc
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such data dir (a folder with at least `utt2spk`)")
+    return together.steadily(folder, LOADED, lambda: _load(folder, root))
+
+
+def _load(folder: Path, root: str | Path | None) -> list[Utterance]:
     speakers = read_table(folder / "utt2spk")
     resolve = path_resolver(folder, root)
     segments = _load_segments(folder, speakers)
@@ -326,6 +327,8 @@ def _lines(scan: Scan) -> list[str]:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, a file was expected") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; allow it with: chmod u+r {path}") from None
     if data.startswith(BYTE_ORDER_MARK):
         data = data[len(BYTE_ORDER_MARK):]
         scan.find(1, "byte order mark", "starts with a byte order mark; save as plain UTF-8: "

@@ -21,10 +21,11 @@ from types import ModuleType
 
 import numpy as np
 
-from atat import audio, cli, ids, kaldi, parallel
+from atat import audio, cli, ids, kaldi, lock, parallel
 from atat import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
-from atat.alignment import Word, write_ctm
+from atat.alignment import Word, ctm_rows
 from atat.errors import InputError
+from atat.files import remove_leftovers
 from atat.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, parse_voice
 
 # Goes up when the same text and voice sound different, so that older wavs are made again.
@@ -156,10 +157,19 @@ def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: flo
     """Speak what is missing of a data dir, then write its wav.scp, utt2dur, spk2utt and ctm.
 
     Utterances that no engine could speak are left out of these tables, listed in
-    WAVS/synthesis.lost and counted; more than `max_lost` (a share) of them is an InputError.
+    WAVS/synthesis.lost and counted; more than `max_lost` (a share) of them is an InputError, and
+    so is another synthesis at work in WAVS.
     """
     data, wavs = Path(data), Path(os.path.abspath(wavs))
     orders = read_orders(data, wavs)
+    with lock.hold(wavs, f"synthesis of {data}"):
+        remove_leftovers(wavs)
+        _synthesise(data, wavs, orders, nj, max_lost)
+
+
+def _synthesise(
+    data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lost: float
+) -> None:
     spoken = _read_journal(wavs / JOURNAL)
     missing = [order for order in orders if not _is_spoken(order, spoken)]
     _speak_missing(missing, spoken, wavs / JOURNAL, nj, str(data))
@@ -231,7 +241,11 @@ def _is_spoken(order: Order, spoken: Mapping[str, Spoken]) -> bool:
     result = spoken.get(order.utterance)
     if result is None or result.error is not None or result.fingerprint != order.fingerprint:
         return False
-    return os.path.exists(order.path)
+    try:
+        # A power cut may have left less than was written.
+        return os.path.getsize(order.path) >= 2 * round(result.duration * SAMPLE_RATE)
+    except FileNotFoundError:
+        return False
 
 
 def _read_journal(path: Path) -> dict[str, Spoken]:
@@ -271,20 +285,18 @@ def _report_lost(
 
 def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spoken]) -> None:
     results = {order.utterance: spoken[order.utterance] for order in orders}
-    kaldi.write_tables(data, {
+    tables: dict[str, kaldi.Table] = {
         "wav.scp": {order.utterance: order.path for order in orders},
         "utt2dur": {utt: kaldi.seconds(result.duration) for utt, result in results.items()},
         "spk2utt": kaldi.speakers_to_utterances(kaldi.read_table(data / "utt2spk")),
-    })
+    }
     words = {
-        utt: [Word(*word) for word in result.words]
+        utt: ctm_rows([Word(*word) for word in result.words])
         for utt, result in results.items()
         if result.words is not None
     }
-    if words:
-        write_ctm(data / "ctm", words)
-    else:
-        (data / "ctm").unlink(missing_ok=True)
+    kaldi.write_tables(data, tables | ({"ctm": words} if words else {}),
+                       remove=() if words else ("ctm",))
 
 
 def main(argv: list[str] | None = None) -> None:

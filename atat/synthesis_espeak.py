@@ -12,7 +12,6 @@ import _ctypes
 import ctypes
 import functools
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import numpy as np
 
 from atat import audio
 from atat.errors import InputError
+from atat.files import scratch_folder
 from atat.synthesis_voice import (
     SAMPLE_RATE,
     Speech,
@@ -210,8 +210,8 @@ def _short_path(path: str) -> Iterator[str]:
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="espeak-") as folder:
-        link = Path(folder) / "espeak-ng-data"
+    with scratch_folder("espeak") as folder:
+        link = folder / "espeak-ng-data"
         link.symlink_to(path)
         yield str(link)
 

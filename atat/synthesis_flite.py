@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from atat import audio
 from atat.errors import InputError
+from atat.files import scratch_folder
 from atat.synthesis_voice import (
     SAMPLE_RATE,
     Speech,
@@ -50,8 +50,8 @@ def speak(voice: Voice, text: str) -> Speech:
         raise SynthesisError(f"voice '{voice}': the text is empty")
     arguments = ["-voice", voice.name, *_options(voice)]
     said = spell_letters(" ".join(words))
-    with tempfile.TemporaryDirectory(prefix="flite-") as folder:
-        wav = Path(folder) / "speech.wav"
+    with scratch_folder("flite") as folder:
+        wav = folder / "speech.wav"
         segments = _segments(_run([*arguments, "-psdur", "-t", said, "-o", str(wav)]))
         samples = _read(wav, voice)
     spoken = [(name, start) for name, start in segments if name != "pau"]

@@ -61,8 +61,9 @@ def write_textgrid(
     except PraatioException as error:
         message = " ".join(str(error).split())
         raise InputError(f"{path}: these words cannot stand in a TextGrid: {message}") from None
-    # praatio wants to open the file itself: it gets the temporary one.
-    with atomic_write(path) as stream:
+    # praatio wants to open the file itself: it gets the temporary one. Not durable: of the
+    # thousands that an alignment writes each can be written again from its ctm.
+    with atomic_write(path, durable=False) as stream:
         grid.save(
             stream.name,
             format="long_textgrid" if form == "long" else "short_textgrid",

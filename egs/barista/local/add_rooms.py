@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import audio, augment, cli, ids, kaldi, parallel
+from atat import audio, augment, cli, ids, kaldi, lock, parallel
 from atat.errors import InputError
-from atat.files import read_lines
+from atat.files import read_lines, remove_leftovers
 from atat.kaldi import Utterance
 
 VERSION = 1  # counts up whenever the same draw sounds different
@@ -121,7 +121,9 @@ def main(argv: list[str] | None = None) -> None:
     wavs = options.wavs.resolve()
     paths = [ids.path_in(wavs, u.speaker, u.id, suffix=".wav") for u in utterances]
     jobs = list(zip(utterances, paths))
-    write_missing(jobs, options)
+    with lock.hold(wavs, f"adding rooms to {options.data}"):
+        remove_leftovers(wavs)
+        write_missing(jobs, options)
     kaldi.write(
         options.out,
         [
