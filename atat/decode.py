@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, contents, decoded, inputs, kaldi, machine
+from atat import cli, contents, decoded, inputs, kaldi, machine, precision
 from atat.errors import InputError
 from atat.files import atomic_write
 from atat.json_file import read_object_or_none
@@ -32,7 +32,7 @@ from atat.tasks import TASKS
 if TYPE_CHECKING:
     from atat.recognizer import Recognizer
 
-PARTIAL = "nbest.partial.jsonl"
+PARTIAL, ABOUT_PARTIAL = "nbest.partial.jsonl", "decode.partial.json"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -82,7 +82,12 @@ def main(argv: list[str] | None = None) -> None:
         default=0.01,
         help="share of utterances that may be unreadable; each counts as wrong (0.01)",
     )
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=precision.CHOICES,
+        help="of products; auto: bf16 where the hardware has it, fp32 elsewhere",
+    )
     parser.add_argument(
         "--device", default="auto", help="cpu, cuda, or auto: cuda where there is one"
     )
@@ -113,7 +118,15 @@ def is_finished(options: argparse.Namespace) -> bool:
     if about is None or "inputs" not in about:
         return False
     same = not inputs.changed(about["inputs"], _inputs(options))
-    return same and about.get("options") == _named(options)
+    return same and _same_options(about.get("options"), options)
+
+
+def _same_options(before: Any, options: argparse.Namespace) -> bool:
+    """Whether a decoding was made with these options; auto is whatever precision it has."""
+    now = _named(options)
+    if options.precision == "auto" and isinstance(before, dict):
+        now["precision"] = before.get("precision")
+    return bool(before == now)
 
 
 def _inputs(options: argparse.Namespace) -> dict[str, str]:
@@ -155,8 +168,10 @@ def decode(options: argparse.Namespace) -> None:
         ),
         well_formed=options.well_formed,
         any_pair=options.any_pair,
-        precision=options.precision,
+        precision=_begun_with(options, made_from),
     )
+    print(f"{options.out}: precision {recognizer.resolved}")
+    options = argparse.Namespace(**{**vars(options), "precision": recognizer.precision})
     recognizer.check_task(options.task)
     options.out.mkdir(parents=True, exist_ok=True)
     done, seconds = _read_partial(options, made_from)
@@ -253,11 +268,20 @@ def _named(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _begun_with(options: argparse.Namespace, made_from: dict[str, str]) -> str:
+    """The precision asked for; instead of auto, that of an interrupted run that now goes on."""
+    before = read_object_or_none(options.out / ABOUT_PARTIAL) or {}
+    same = before.get("inputs") == made_from and _same_options(before.get("options"), options)
+    if options.precision == "auto" and same:
+        return str(before["options"]["precision"])
+    return str(options.precision)
+
+
 def _read_partial(
     options: argparse.Namespace, made_from: dict[str, str]
 ) -> tuple[dict[str, Any], float]:
     """What an interrupted run had decoded, if it was this very decoding; and its seconds."""
-    about, partial = options.out / "decode.partial.json", options.out / PARTIAL
+    about, partial = options.out / ABOUT_PARTIAL, options.out / PARTIAL
     key = {"options": _named(options), "inputs": made_from}
     if not (partial.is_file() and read_object_or_none(about) == key):
         partial.unlink(missing_ok=True)
@@ -297,6 +321,7 @@ def _write(
         "model": str(options.model),
         "beam": options.beam,
         "well_formed": options.well_formed,
+        "precision": options.precision,
         "utterances": len(utterances),
         "at_limit": at_limit,  # outputs that the length limit ended
         "audio_seconds": sum((u.num_frames or 0) / 100 or u.duration or 0 for u in utterances),
@@ -308,7 +333,7 @@ def _write(
     }
     decoded.write(out, {name: entry["nbest"] for name, entry in done.items()}, about)
     (out / PARTIAL).unlink(missing_ok=True)
-    (out / "decode.partial.json").unlink(missing_ok=True)
+    (out / ABOUT_PARTIAL).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,7 @@ def facts_of(
         "audio_seconds": progress["audio_seconds"],
         "parameters": sum(p.numel() for p in packed.model.parameters()),
         "seed": settings.seed,
+        "precision": settings.precision,
         "chosen": chosen,
         "validations": progress["validations"],
         "provenance": provenance(),

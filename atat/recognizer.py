@@ -19,6 +19,7 @@ import torch
 
 from atat import audio as audio_files
 from atat import packed as packs
+from atat import precision as precisions
 from atat import semantics
 from atat.constraint import TreeConstraint, WordConstraint
 from atat.errors import InputError
@@ -78,17 +79,20 @@ class Recognizer:
         options: SearchOptions = SearchOptions(),
         well_formed: bool = False,
         any_pair: bool = False,
-        precision: str = "fp32",
+        precision: str = "auto",
     ) -> None:
         """well_formed: only trees come out; any_pair: also parent-child pairs never trained.
 
-        precision: fp32 or bf16. `packed` stays as it is.
+        precision: fp32, bf16, or auto: bf16 where the hardware has it and the weights have not 8
+        bits (atat/precision.py). `packed` stays as it is.
         """
         self.packed = packed
-        self._model = for_inference(packed.model, precision)
-        self.options = options
-        self.precision = precision
         self.device = next(packed.model.parameters()).device
+        self.resolved = _precision(precision, packed, self.device)
+        self.precision: str = self.resolved.name
+        precisions.announce(self.resolved)
+        self._model = for_inference(packed.model, self.precision)
+        self.options = options
         pairs = None if any_pair else packed.pairs
         if well_formed and pairs is not None and not pairs:
             raise InputError(
@@ -194,3 +198,9 @@ class Recognizer:
                 f"task {task} needs a {TASKS[task].source} encoder; this model was trained on "
                 f"{', '.join(self.packed.tasks)} and has none"
             )
+
+
+def _precision(wanted: str, packed: packs.Packed, device: torch.device) -> precisions.Resolved:
+    if wanted == "auto" and packed.weights == "int8":
+        return precisions.Resolved("fp32", "its products are of 8 bits, and few are left")
+    return precisions.resolve(wanted, device)

@@ -96,8 +96,10 @@ def logging_to(folder: Path) -> Iterator[None]:
 
 def check_same(folder: Path, settings: TrainSettings) -> None:
     """Raise InputError unless the run in `folder` was begun with these settings, and this data."""
-    before = _compared(config.load(folder / "config.yaml", TrainSettings))
-    now = _compared(settings)
+    begun = config.load(folder / "config.yaml", TrainSettings)
+    if settings.precision == "auto":  # goes on with whatever the run was begun with
+        settings = replace(settings, precision=begun.precision)
+    before, now = _compared(begun), _compared(settings)
     for key in sorted(now):
         if before[key] != now[key]:
             raise InputError(

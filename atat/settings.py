@@ -299,7 +299,8 @@ class TrainSettings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
     init: InitSettings = field(default_factory=InitSettings)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    # Of products: auto is bf16 where the hardware has it, fp32 elsewhere (atat/precision.py).
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     mask_words: float = 0.15  # share of words whose audio is masked for task mlm
     checkpoint_every: int = 500  # steps; what an interruption can cost at most
     log_every: int = 20

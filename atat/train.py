@@ -14,10 +14,11 @@ import argparse
 import logging
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat import cli, config, forecast, lock, machine, pack, run_folder
+from atat import cli, config, forecast, lock, machine, pack, precision, run_folder
 from atat.errors import InputError
 from atat.settings import TrainSettings
 from atat.tasks import TASKS
@@ -73,9 +74,13 @@ def train(settings: TrainSettings, folder: Path) -> None:
         stack.callback(distributed.stop)
         if distributed.rank() == 0:
             stack.enter_context(lock.hold(folder, "a training"))
-            run_folder.open_for(folder, settings)
+            found = _precision(settings, folder, device)
+            run_folder.open_for(folder, replace(settings, precision=found.name))
             stack.enter_context(run_folder.logging_to(folder))
+            precision.announce(found)
         distributed.barrier()
+        # The same on every rank and machine: by now the folder says which.
+        settings = replace(settings, precision=_precision(settings, folder, device).name)
         trainer, packed = build(settings, folder, device)
         if distributed.rank() == 0:
             pack.save_start(folder, packed)
@@ -88,6 +93,15 @@ def train(settings: TrainSettings, folder: Path) -> None:
         if distributed.rank() == 0:
             _pack(trainer, packed)
         distributed.barrier()
+
+
+def _precision(settings: TrainSettings, folder: Path, device: Any) -> precision.Resolved:
+    """That of the settings; auto is what the run in the folder was begun with, if there is one."""
+    path = folder / "config.yaml"
+    if settings.precision == "auto" and path.is_file():
+        begun = config.read_yaml(path).get("precision", "fp32")
+        return precision.resolve(begun, device, "as the run was begun")
+    return precision.resolve(settings.precision, device)
 
 
 def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer", "Packed"]:

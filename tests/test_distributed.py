@@ -39,6 +39,7 @@ def settings(folder: Path) -> TrainSettings:
     ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
     data = str(folder / "train")
     return TrainSettings(
+        precision="fp32",
         tokenizer=str(folder / "tokenizer"),
         cmvn=str(folder / "cmvn.ark"),
         train=tuple(Source(data, task) for task in ("asr", "slu", "nlu", "mlm")),

@@ -50,6 +50,7 @@ def test_features_of_pipes_are_enough_for_cmvn_training_and_decoding(piped: Path
     cmvn.main(["--data", str(piped), "--out", str(folder / "cmvn.ark")])
     tiny.make_tokenizer().save(folder / "tokenizer")
     settings = TrainSettings(
+        precision="fp32",
         tokenizer=str(folder / "tokenizer"), cmvn=str(folder / "cmvn.ark"), model=tiny.MODEL,
         train=(Source(str(piped), "slu"), Source(str(piped), "nlu")), steps=2, workers=0,
         batch=BatchSettings(examples=4, block=2))

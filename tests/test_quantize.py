@@ -88,6 +88,7 @@ def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
         quantize.quantize(tmp_path / "int8", tmp_path / "twice")
     tiny.make_data(tmp_path / "train", 12)
     settings = TrainSettings(
+        precision="fp32",
         tokenizer=str(tmp_path / "int8" / "tokenizer"), steps=1,
         train=(Source(str(tmp_path / "train"), "slu"),),
         init=InitSettings(model=str(tmp_path / "int8")))

@@ -127,6 +127,7 @@ def training(corpus: Path, **changes: Any) -> TrainSettings:
     mix = tuple(Source(str(corpus / "train"), task) for task in ("asr", "slu", "nlu", "mlm"))
     valid = tuple(Source(str(corpus / "dev"), task) for task in ("slu", "nlu"))
     base = TrainSettings(
+        precision="fp32",  # the same on every processor
         tokenizer=str(corpus / "tokenizer"),
         cmvn=str(corpus / "cmvn.ark"),
         train=mix,

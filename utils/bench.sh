@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The benchmark: atat beside ESPnet2, Hugging Face and Kaldi's libraries, in one run on this machine.
 #
-#   utils/bench.sh                       all tables, about an hour; writes BENCHMARKS.md
+#   utils/bench.sh                       all tables, an hour at most, by fewer rounds if need be;
+#                                        writes BENCHMARKS.md
 #   utils/bench.sh --peers               installs the peers that the main set-up does not have
 #   utils/bench.sh --rows search whole   only these
 #

@@ -6,6 +6,7 @@ disturbs all, and ratios are medians over the rounds of ratios within a round.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -21,32 +22,65 @@ Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """How many rounds count, and for how many seconds a new one is begun; one is always made."""
+
+    most: int
+    seconds: float = math.inf
+
+    def part(self, parts: int) -> "Rounds":
+        """For one of several measurements that share the time."""
+        return Rounds(self.most, self.seconds / parts)
+
+
+@dataclass(frozen=True)
 class Timing:
     """Seconds of one system, and how many times as fast as the baseline it was."""
 
     seconds: float  # median over rounds
     speedup: float  # median over rounds of baseline / system
-    rounds: int
+    rounds: int  # that count
 
 
-def interleave(systems: Mapping[str, Work], baseline: str, *, rounds: int) -> dict[str, Timing]:
-    """Run every system once a round, in turning order, after some rounds that do not count."""
+def interleave(systems: Mapping[str, Work], baseline: str, *, rounds: Rounds) -> dict[str, Timing]:
+    """Run every system once a round, in turning order, after some rounds that do not count.
+
+    On a slow machine there are fewer rounds, first of those that do not count.
+    """
     names = list(systems)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(WARM_UP + rounds):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            elapsed = _time(systems[name])
-            if number >= WARM_UP:
-                seconds[name].append(elapsed)
+    start = time.perf_counter()
+    for number in range(WARM_UP):
+        _round(systems, names, number)
+        if time.perf_counter() - start > rounds.seconds / (WARM_UP + 1):
+            break
+    for number in range(rounds.most):
+        if number > 0 and time.perf_counter() - start > rounds.seconds:
+            break
+        for name, elapsed in _round(systems, names, number).items():
+            seconds[name].append(elapsed)
     return {
         name: Timing(
             statistics.median(seconds[name]),
             statistics.median(b / s for b, s in zip(seconds[baseline], seconds[name])),
-            rounds,
+            len(seconds[name]),
         )
         for name in names
     }
+
+
+def rounds_text(timings: Mapping[str, Timing]) -> str:
+    """How many rounds a table's medians are of, in words."""
+    made = {timing.rounds for timing in timings.values()}
+    assert len(made) == 1
+    count = made.pop()
+    return f"Medians of {count} rounds." if count > 1 else "One round."
+
+
+def _round(systems: Mapping[str, Work], names: list[str], number: int) -> dict[str, float]:
+    """Seconds of every system, in an order that turns with the number."""
+    shift = number % len(names)
+    return {name: _time(systems[name]) for name in names[shift:] + names[:shift]}
 
 
 def _time(work: Work) -> float:

@@ -25,10 +25,12 @@ SYSTEMS = ("fp32", "bf16", "int8", "two stages, fp32")
 
 
 def devices(model: Path, data: Path, rounds: int) -> Table:
-    """Decode the whole data dir with each system, in turns, on one core."""
-    from atat import quantize
+    """Decode the whole data dir with each system, in turns, on one core; bf16 where it has it."""
+    from atat import precision, quantize
 
-    seconds: dict[str, list[float]] = {name: [] for name in SYSTEMS}
+    found, reason = precision.has_bf16("cpu")
+    systems = [name for name in SYSTEMS if found or name != "bf16"]
+    seconds: dict[str, list[float]] = {name: [] for name in systems}
     figures: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -36,20 +38,20 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
         sizes = {kind: (path / "model.safetensors").stat().st_size / 2**20
                  for kind, path in (("fp32", model), ("int8", folder / "int8"))}
         for number in range(rounds):
-            for system in SYSTEMS:
+            for system in systems:
                 out = folder / f"{number}" / system.replace(" ", "_")
                 seconds[system].append(_decode(system, model, folder / "int8", data, out))
                 if number == 0:
                     figures[system] = _score(data, out)
     audio = sum(u.duration or (u.num_frames or 0) / 100 for u in kaldi.load(data))
     rows = []
-    for system in SYSTEMS:
+    for system in systems:
         median = statistics.median(seconds[system])
         size = sizes["int8" if system == "int8" else "fp32"]
         rows.append([system, f"{size:.1f}", figures[system], seconds_text(median / audio)])
     note = (f"`{outside_shortened(str(model), 5)}` on `{data.name}`, {audio / 3600:.2f} h, beam 4, "
             "one core. Seconds: of decoding, without loading, for a second of audio. Two stages: "
-            "task asr, then task nlu of its words.")
+            f"task asr, then task nlu of its words.{'' if found else f' No bf16: {reason}.'}")
     return Table("On one core", note, ["", "MiB", "EM hyp", "for a second of audio"], rows)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import torch
-from clock import interleave
+from clock import Rounds, interleave, rounds_text
 from table import Table, seconds_text
 
 from atat import ark
@@ -19,7 +19,7 @@ SAMPLE_RATE = 16000
 UTTERANCES = 40
 
 
-def features(rounds: int, device: torch.device) -> Table:
+def features(rounds: Rounds, device: torch.device) -> Table:
     """Filterbanks of utterances one by one; the largest difference of values to torchaudio's."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -46,7 +46,8 @@ def features(rounds: int, device: torch.device) -> Table:
         rows.append([name, seconds_text(timing.seconds), f"{timing.speedup:.2f}",
                      f"{total / timing.seconds:.0f}", f"{worst:.1e}"])
     note = (f"{UTTERANCES} utterances of 1 to 16 s, {total:.0f} s of noise, 80 bins, no dither, "
-            "one at a time on one thread. Difference: the largest of any value to torchaudio's.")
+            "one at a time on one thread. Difference: the largest of any value to torchaudio's. "
+            f"{rounds_text(timings)}")
     return Table("LFB", note, ["", "time", "speed", "x real time", "difference"], rows)
 
 
@@ -73,7 +74,7 @@ def _kaldi_native() -> Callable[[np.ndarray], np.ndarray]:
     return compute
 
 
-def arks(rounds: int, device: torch.device) -> Table:
+def arks(rounds: Rounds, device: torch.device) -> Table:
     """Reading matrices by their scp line, as training does: in random order, file in the cache."""
     rng = np.random.default_rng(0)
     matrices = {f"utt{i:04d}": rng.standard_normal((int(rng.integers(100, 1600)), 80))
@@ -91,7 +92,8 @@ def arks(rounds: int, device: torch.device) -> Table:
                 "kaldiio": lambda lines=lines: [kaldiio.load_mat(line) for line in lines],
                 "atat": lambda lines=lines: [ark.read(line) for line in lines],
             }
-            for name, timing in interleave(work, "kaldiio", rounds=rounds).items():
+            timings = interleave(work, "kaldiio", rounds=rounds.part(2))
+            for name, timing in timings.items():
                 rows.append([f"{kind}, {name}", seconds_text(timing.seconds),
                              f"{timing.speedup:.2f}", f"{megabytes / timing.seconds:.0f}"])
     note = f"{len(matrices)} matrices of 1 to 16 s, {megabytes:.0f} MB of float32."

@@ -9,10 +9,12 @@ from typing import Any
 
 import inputs
 import torch
-from clock import interleave
+from clock import Rounds, interleave, rounds_text
 from remote import Remote, once
 from table import Table, seconds_text
 from work import TRAIN_BATCH
+
+from atat import precision
 
 ESPNET: dict[str, Any] = {"system": "espnet"}
 HUGGING_FACE: dict[str, Any] = {"system": "huggingface"}
@@ -34,14 +36,30 @@ TRAINED = DECODED | {
 }
 
 
-def training(rounds: int, device: torch.device) -> Table:
+def measured(systems: dict[str, dict[str, Any]], device: torch.device) -> dict[str, dict[str, Any]]:
+    """The systems without those in bf16 where there is no hardware for it: emulated, a training
+    step took over ten times as long as in fp32, and would say nothing but that."""
+    if precision.has_bf16(device)[0]:
+        return systems
+    return {name: system for name, system in systems.items() if "precision" not in system}
+
+
+def bf16_text(device: torch.device) -> str:
+    """What a table says of bf16."""
+    found, reason = precision.has_bf16(device)
+    return f"bf16: {reason}." if found else f"No bf16 is measured: {reason}."
+
+
+def training(rounds: Rounds, device: torch.device) -> Table:
     """Forward, backward, clipping and update of a batch of commands, fp32 and bf16."""
     given = {"device": str(device)}
+    systems = measured(TRAINED, device)
     with ExitStack() as stack:
         remotes = {name: _remote(stack, [{"work": "training", **system, **given}])
-                   for name, system in TRAINED.items()}
+                   for name, system in systems.items()}
         timings = interleave(remotes, "ESPnet2", rounds=rounds)
-    peaks = dict(zip(("fp32", "bf16"), once(work="peak", **given)))
+    names = list(dict.fromkeys(system.get("precision", "fp32") for system in systems.values()))
+    peaks = dict(zip(names, once(work="peak", precisions=names, **given)))
     rows = []
     for name, timing in timings.items():
         flops = once(work="flops", **TRAINED[name], **given)
@@ -53,54 +71,56 @@ def training(rounds: int, device: torch.device) -> Table:
         f"{TRAIN_BATCH} {kind.name}, {kind.tokens} target tokens: forward, backward, clipping, "
         "update. Operations: those of matrix products, convolutions and attention, counted by "
         "torch. Share: of what a square matrix product reaches here, "
-        f"{peaks['fp32'] / 1e9:.0f} GFLOP/s in fp32 and {peaks['bf16'] / 1e9:.0f} in bf16."
+        + " and ".join(f"{peak / 1e9:.0f} GFLOP/s in {name}" for name, peak in peaks.items())
+        + f". {bf16_text(device)} {rounds_text(timings)}"
     )
     return Table("Training step", note, ["", "time", "speed", "GFLOP", "share of peak"], rows)
 
 
-def search(rounds: int, device: torch.device) -> Table:
+def search(rounds: Rounds, device: torch.device) -> Table:
     """Beam search over given memories."""
     return _decoding("Beam-4 search alone", "Random memories, a quarter as long as the audio.",
                      "search", rounds, device)
 
 
-def whole(rounds: int, device: torch.device) -> Table:
+def whole(rounds: Rounds, device: torch.device) -> Table:
     """Encoder and search."""
     return _decoding("Whole decoding: encoder and beam-4 search",
                      "ESPnet2 takes one utterance at a time, Hugging Face batches of like "
                      "length, atat all.", "whole", rounds, device)
 
 
-def _decoding(title: str, note: str, work: str, rounds: int, device: torch.device) -> Table:
+def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.device) -> Table:
     """All systems in one process and, on a CPU, in a process for each core (eight at most)."""
     # With more than 8 processes the 16 long utterances would leave some with nothing to do.
     cores = min(8, len(os.sched_getaffinity(0))) if device.type == "cpu" else 1
-    processes = {name: 1 for name in DECODED}
+    systems = measured(DECODED, device)
+    processes = {name: 1 for name in systems}
     if cores > 1:
-        processes |= {f"{name}, {cores} processes": cores for name in DECODED}
-    header, columns = [""], []
+        processes |= {f"{name}, {cores} processes": cores for name in systems}
+    header, columns, made = [""], [], []
     for number, kind in enumerate(inputs.KINDS):
         with ExitStack() as stack:
             remotes = {
                 name: _remote(stack, [
                     {"work": work, "device": str(device), "kind": number, "part": part,
-                     "parts": parts, **DECODED[name.removesuffix(f", {parts} processes")]}
+                     "parts": parts, **systems[name.removesuffix(f", {parts} processes")]}
                     for part in range(parts)
                 ])
                 for name, parts in processes.items()
             }
-            timings = interleave(remotes, "ESPnet2", rounds=rounds)
+            timings = interleave(remotes, "ESPnet2", rounds=rounds.part(len(inputs.KINDS)))
         header += [f"{kind.name}: an utterance", "speed"]
         columns.append({name: [seconds_text(timing.seconds / kind.utterances),
                                f"{timing.speedup:.1f}"] for name, timing in timings.items()})
+        made.append(f"{kind.utterances} {kind.name}, {kind.tokens} steps: {rounds_text(timings)}")
     rows = [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
-    sizes = "; ".join(f"{kind.utterances} {kind.name}, {kind.tokens} steps"
-                      for kind in inputs.KINDS)
+    sizes = f"{' '.join(made)} {bf16_text(device)}"
     if cores > 1:
-        sizes += (f". {cores} processes: of one thread each, which share the utterances out, as "
+        sizes += (f" {cores} processes: of one thread each, which share the utterances out, as "
                   "ESPnet2's recipes do with --inference_nj and atat.decode does by itself; the "
-                  f"other rows are one process of {torch.get_num_threads()} threads")
-    return Table(title, f"{note} {sizes}.", header, rows)
+                  f"other rows are one process of {torch.get_num_threads()} threads.")
+    return Table(title, f"{note} {sizes}", header, rows)
 
 
 def _remote(stack: ExitStack, works: list[dict[str, Any]]) -> Callable[[], object]:

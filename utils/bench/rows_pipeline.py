@@ -15,18 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from clock import interleave
+from clock import Rounds, interleave, rounds_text
 from remote import once
 from table import Table, seconds_text
 
 from atat import kaldi
 from atat.kaldi import Utterance
+from atat.precision import has_bf16
 
 COMMANDS = ("train", "decode", "score", "datadir", "features", "synthesis", "tokenizer", "align")
 LOADED_UTTERANCES = 2000
 
 
-def startup(rounds: int, device: torch.device) -> Table:
+def startup(rounds: Rounds, device: torch.device) -> Table:
     """Seconds from the shell to the end of --help, and of importing what peers need."""
     programs = {
         "import torch": [sys.executable, "-c", "import torch"],
@@ -45,13 +46,14 @@ def startup(rounds: int, device: torch.device) -> Table:
     timings = interleave(work, "import torch", rounds=rounds)
     rows = [[name, seconds_text(timing.seconds), f"{timing.speedup:.1f}"]
             for name, timing in timings.items()]
-    return Table("Start-up", " ".join(["A new process each time.", *notes]),
+    return Table("Start-up", " ".join(["A new process each time.", *notes, rounds_text(timings)]),
                  ["", "time", "speed"], rows)
 
 
-def loading(rounds: int, device: torch.device) -> Table:
+def loading(rounds: Rounds, device: torch.device) -> Table:
     """Training steps fed by two worker processes from arks, against steps on batches at hand."""
-    step, ratio, alone = once(work="loading", device=str(device), rounds=rounds)
+    step, ratio, alone = once(work="loading", device=str(device), rounds=rounds.most,
+                              seconds=rounds.seconds)
     rows = [["step on batches at hand", seconds_text(step), "1"],
             ["step with loading, 2 workers", "", f"{ratio:.3f}"],
             ["making the batches of a step, one process", seconds_text(alone), ""]]
@@ -60,19 +62,24 @@ def loading(rounds: int, device: torch.device) -> Table:
     return Table("Data loading", note, ["", "time", "ratio"], rows)
 
 
-def measure_loading(rounds: int, device: torch.device) -> tuple[float, float, float]:
-    """Seconds of a step on batches at hand, times as long with loading, seconds of making one."""
+def measure_loading(
+    rounds: int, seconds: float, device: torch.device
+) -> tuple[float, float, float]:
+    """Seconds of a step on batches at hand, times as long with loading, seconds of making one.
+
+    No round is begun after so many seconds, but the first that counts.
+    """
     from system_atat import Atat
 
     from atat.loader import step_loader
 
+    on_gpu, began = device.type == "cuda", time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         batches = _step_batches(Path(folder))
-        model = Atat(device, precision="bf16" if device.type == "cuda" else "fp32")
+        model = Atat(device, precision="bf16" if on_gpu and has_bf16(device)[0] else "fp32")
         steps = 8 if device.type == "cpu" else 40  # more than the workers keep ready
         # One loader for all rounds, as in a training: its workers are forked while memory is small.
-        stream = iter(step_loader(batches, 0, (rounds + 1) * steps, workers=2,
-                                  pin=device.type == "cuda"))
+        stream = iter(step_loader(batches, 0, (rounds + 1) * steps, workers=2, pin=on_gpu))
 
         def train(stream: Any) -> float:
             start = time.perf_counter()
@@ -84,6 +91,8 @@ def measure_loading(rounds: int, device: torch.device) -> tuple[float, float, fl
 
         shares, times = [], []
         for number in range(rounds + 1):
+            if number > 1 and time.perf_counter() - began > seconds:
+                break
             cached = [batches[step] for step in range(number * steps, (number + 1) * steps)]
             train(cached)  # new shapes cost once
             at_hand, loaded = train(cached), train(islice(stream, steps))
@@ -125,7 +134,7 @@ def _step_batches(folder: Path) -> Any:
     return StepBatches([data], sampler, seed=1, rank=0)
 
 
-def datadirs(rounds: int, device: torch.device) -> Table:
+def datadirs(rounds: Rounds, device: torch.device) -> Table:
     """Data dirs of 10^4 to 10^6 made-up utterances: load, validate, split, sample; time, memory."""
     rows = []
     for count in (10**4, 10**5, 10**6):

@@ -17,6 +17,7 @@ import rows_features
 import rows_models
 import rows_pipeline
 import torch
+from clock import Rounds
 from table import Table, write_page
 
 from atat import cli
@@ -32,6 +33,10 @@ ROWS = {
     "startup": rows_pipeline.startup,
     "datadirs": rows_pipeline.datadirs,
 }
+# Of the time, which share each may take; a slow machine makes fewer rounds. The rest is starting
+# processes, and data dirs.
+SHARES = {"training": 0.15, "search": 0.2, "whole": 0.2, "lfb": 0.05, "arks": 0.05,
+          "startup": 0.05, "loading": 0.1, "datadirs": 0.1}
 ON_A_GPU = ("training", "search", "whole", "loading")
 
 
@@ -42,7 +47,9 @@ def main() -> None:
     )
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW",
                         help=f"measure these, also when done before: {', '.join(ROWS)}")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that count, at most")
+    parser.add_argument("--hours", type=float, default=1.0,
+                        help="about how long all may take; a slow machine makes fewer rounds")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--model", type=Path, help="trained model for the table of one core")
     parser.add_argument("--data", type=Path, help="test set for it, with features")
@@ -55,6 +62,8 @@ def main() -> None:
         raise InputError(f"--rows {unknown[0]}: unknown; there are {', '.join(ROWS)}")
     if options.rounds < 1:
         raise InputError(f"--rounds {options.rounds}: expected 1 or more")
+    if not options.hours > 0:
+        raise InputError(f"--hours {options.hours}: expected more than 0")
     device = torch.device(options.device)
     for name in ROWS if options.device == "cpu" else ON_A_GPU:
         path = options.tables / f"{name}.{options.device}.json"
@@ -64,7 +73,8 @@ def main() -> None:
             continue
         print(f"measuring {name} on {options.device} ...", flush=True)
         threads = torch.get_num_threads()
-        ROWS[name](options.rounds, device).save(path)
+        rounds = Rounds(options.rounds, SHARES[name] * 3600 * options.hours)
+        ROWS[name](rounds, device).save(path)
         torch.set_num_threads(threads)
     if options.model and options.data:
         print("measuring the trained model on one core ...", flush=True)

@@ -9,30 +9,42 @@ from pathlib import Path
 
 from atat import provenance
 from atat.files import atomic_write
+from atat.machine import processor_facts
 from atat.results_text import table_text
 
+INSTRUCTIONS = ("avx", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16",
+                "amx_int8", "asimd", "sve", "bf16", "i8mm")
 PEERS = ("torch", "torchaudio", "espnet", "transformers", "kaldiio", "kaldi-native-fbank")
 INTRO = """# Benchmarks
 
 Made by `utils/bench.sh`, the last table by `utils/bench.sh --model MODEL --data TEST_SET`; nobody
 types a number. The models run in processes of their own, the peers' as they come, and take turns
-within a round. bf16 is autocast; to decode, Hugging Face has its weights converted instead, and
-atat, as with `--precision bf16`, its weights rounded and reordered once. Times are medians over the
-rounds (five, unless `--rounds` says otherwise), *speed* is the median over the rounds of (time of
-the first row / time of this row) within a round. The models have the paper's sizes (12-layer
-encoder of width 256, 6-layer decoder, 5,000 tokens, beam 4) and random weights; outputs are forced
-to the same number of steps. Times wander with what else the machine does; ratios hardly.
+within a round. bf16, measured where there is hardware for it, is autocast; to decode, Hugging Face
+has its weights converted instead, and atat, as with `--precision bf16`, its weights rounded and
+reordered once. Times are medians over the rounds (five at most, fewer where the machine is slow),
+*speed* is the median over the rounds of (time of the first row / time of this row) within a round.
+The models have the paper's sizes (12-layer encoder of width 256, 6-layer decoder, 5,000 tokens,
+beam 4) and random weights; outputs are forced to the same number of steps. Times wander with what
+else the machine does; ratios hardly.
 """
 
 
 def circumstances() -> str:
-    """Hardware, commit, date and the versions of those who compete."""
+    """Hardware and its instructions, commit, date and the versions of those who compete."""
     facts = provenance.provenance()
     installed = {
         one.metadata["Name"].replace("_", "-"): one.version for one in metadata.distributions()
     }
     versions = ", ".join(f"{name} {installed[name]}" for name in PEERS if name in installed)
-    return f"{facts['hardware']}, {facts['date'][:10]}, commit {facts['commit']}; {versions}"
+    hardware = f"{facts['hardware']} ({instructions()})"
+    return f"{hardware}, {facts['date'][:10]}, commit {facts['commit']}; {versions}"
+
+
+def instructions() -> str:
+    """Which instructions for matrix products the processor has, as /proc/cpuinfo calls them."""
+    facts = processor_facts()
+    flags = f"{facts.get('flags', '')} {facts.get('Features', '')}".split()
+    return ", ".join(name for name in INSTRUCTIONS if name in flags) or "instructions unknown"
 
 
 @dataclass(frozen=True)

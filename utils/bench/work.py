@@ -58,19 +58,19 @@ def whole(
     return lambda: bool(made.decode(features, frames, tokens))
 
 
-def loading(device: str, rounds: int) -> Work:
+def loading(device: str, rounds: int, seconds: float) -> Work:
     """See rows_pipeline.measure_loading."""
     from rows_pipeline import measure_loading
 
-    return lambda: measure_loading(rounds, torch.device(device))
+    return lambda: measure_loading(rounds, seconds, torch.device(device))
 
 
-def peak(device: str) -> Work:
-    """FLOP/s of the best square matrix product, in fp32 and in bf16."""
+def peak(device: str, precisions: list[str]) -> Work:
+    """FLOP/s of the best square matrix product in each precision (fp32, bf16)."""
     from clock import matmul_peak
 
-    types = (torch.float32, torch.bfloat16)
-    return lambda: [matmul_peak(torch.device(device), dtype) for dtype in types]
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return lambda: [matmul_peak(torch.device(device), types[name]) for name in precisions]
 
 
 def _decoding(
