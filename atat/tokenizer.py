@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +38,7 @@ CLS, SEP = "<cls>", "<sep>"
 PAD_ID, EOS_ID, FIRST_PIECE_ID = 0, 1, 2
 # Pieces that exist whatever the training text, so that a later corpus is spelt in letters.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz'"
+LARGEST = 10**6  # pieces
 _SPACE = "\u2581"  # sentencepiece's mark of a word's start
 _UNKNOWN = "\u2047"  # what an id without meaning decodes to
 
@@ -101,6 +103,9 @@ class Tokenizer:
         sentences = [sentence for text in texts if (sentence := " ".join(text.split()))]
         if not sentences:
             raise InputError("there is no text to train a tokenizer from")
+        if not 0 < vocab_size <= LARGEST:
+            raise InputError(f"vocab_size is {vocab_size}; expected 1 to {LARGEST:,}")
+        longest = max(len(sentence.encode()) for sentence in sentences)
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -114,7 +119,7 @@ class Tokenizer:
                 required_chars=_LETTERS,
                 normalization_rule_name="identity",
                 add_dummy_prefix=True,
-                max_sentence_length=max(len(sentence.encode()) for sentence in sentences) + 1,
+                max_sentence_length=max(longest + 1, 10),  # it takes no smaller limit
                 unk_id=0,
                 bos_id=-1,
                 eos_id=-1,
@@ -123,11 +128,13 @@ class Tokenizer:
                 minloglevel=2,
             )
         except RuntimeError as error:
-            if "vocab_size" not in str(error):
+            fewest = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
+            if fewest is None:
                 raise
             raise InputError(
-                f"vocab_size {vocab_size} is too small: 256 bytes and the single characters of "
-                f"the text come first; choose 400 or more ({error})"
+                f"vocab_size {vocab_size} is too small for this text: its characters and the 256 "
+                f"bytes are {fewest[1]} pieces already. Choose more, so that frequent parts of "
+                "words are pieces, too: some hundred for a small domain, 5000 in the paper"
             ) from None
         return cls(model.getvalue(), symbols)
 
@@ -403,6 +410,11 @@ def main(argv: list[str] | None = None) -> None:
         base = Tokenizer.load(options.tokenizer)
         tokenizer = base.extend(read_data(options.data)[1])
     tokenizer.save(options.out)
+    if options.command == "train" and tokenizer.num_pieces < options.vocab_size:
+        print(
+            f"{options.out}: the text holds no more than {tokenizer.num_pieces} pieces, "
+            f"--vocab_size {options.vocab_size} is more; the tokenizer has those it holds"
+        )
     print(
         f"{options.out}: {tokenizer.num_pieces} pieces, {len(tokenizer.open_ids)} tags, "
         f"{tokenizer.vocab_size} ids, fingerprint {tokenizer.fingerprint()}"

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 from atat import semantics, tokenizer
 from atat.errors import InputError
 from atat.normalize import normalize_tree
 from atat.semantics import Tree
-from atat.tokenizer import Tokenizer
+from atat.tokenizer import Tokenizer, main
 
 TEXTS = [
     "play the song watermelon sugar",
@@ -186,8 +187,36 @@ def test_unknown_names_say_how_to_add_them(small: Tokenizer) -> None:
 def test_untrainable_input() -> None:
     with pytest.raises(InputError, match="no text"):
         Tokenizer.train(["", "  "], TAGS, 400)
-    with pytest.raises(InputError, match="vocab_size 100 is too small"):
+    for size in (0, -3, 10**10):
+        with pytest.raises(InputError, match=f"vocab_size is {size}; expected 1 to 1,000,000"):
+            Tokenizer.train(TEXTS, TAGS, size)
+
+
+def test_the_smallest_vocabulary_is_named_and_works() -> None:
+    with pytest.raises(InputError, match="vocab_size 100 is too small for this text: ") as caught:
         Tokenizer.train(TEXTS, TAGS, 100)
+    assert "INTERNAL" not in str(caught.value) and "required_chars" not in str(caught.value)
+    fewest = int(str(caught.value).split(" bytes are ")[1].split()[0])
+    with pytest.raises(InputError, match=f"are {fewest} pieces already"):
+        Tokenizer.train(TEXTS, TAGS, fewest - 1)
+    tokenizer = Tokenizer.train(TEXTS, TAGS, fewest)
+    assert tokenizer.decode(tokenizer.encode_text("play the song"), kind="text") == "play the song"
+
+
+def test_a_vocabulary_larger_than_the_text_is_said_in_words(tmp_path: Path, capsys) -> None:
+    data = tiny.make_data(tmp_path / "data", 10)
+    arguments = ["train", "--data", str(data), "--out", str(tmp_path / "out"), "--vocab_size"]
+    main([*arguments, "5000"])
+    pieces = Tokenizer.load(tmp_path / "out").num_pieces
+    assert f"the text holds no more than {pieces} pieces, --vocab_size 5000 is more" in (
+        capsys.readouterr().out)
+    main([*arguments, str(pieces)])
+    assert "holds no more" not in capsys.readouterr().out
+    assert Tokenizer.load(tmp_path / "out").num_pieces == pieces
+
+
+def test_a_corpus_of_short_commands_is_text_enough() -> None:
+    assert Tokenizer.train(["on", "off"], TAGS, 400).num_pieces > 256
 
 
 def test_long_lines_are_not_skipped() -> None:
