@@ -31,12 +31,13 @@ from atat.loader import StepBatches, closing, step_loader
 from atat.model import Atat
 from atat.optim import Optimizer
 from atat.settings import TrainSettings
-from atat.validate import score, summary, validate
+from atat.validate import Validation, score, summary, validate
 
 logger = logging.getLogger(__name__)
 FRAME_SECONDS = 0.01
 TARGETS = {"ce": "tokens", "ctc": "units"}  # what the sum of each loss term is divided by
 TERMS = (*TARGETS, "correct")
+SHOWN_EVERY = 1.0  # seconds between two words of a validation
 JUDGED = 3  # steps after which the time of the rest is told; the first of them costs more
 
 
@@ -298,7 +299,7 @@ class Trainer:
     def _validate(self, step: int) -> None:
         if self.is_main:
             start = time.monotonic()
-            found = validate(self.model, self.valid, self.device, self.settings.valid.decode)
+            found = self._validated()
             logger.info("step %d valid %s", step, summary(found))
             for v in found:
                 self._writer().add_scalar(f"valid_ce/{v.name}", v.loss, step)
@@ -313,6 +314,20 @@ class Trainer:
             self.progress.wall_seconds += time.monotonic() - start
         self.progress.validated = step
         distributed.barrier()
+
+    def _validated(self) -> list[Validation]:
+        """The figures of a validation, which shows at the end of the bar how far it is."""
+        before, shown = getattr(self._bar, "postfix", None), -math.inf
+
+        def show(text: str) -> None:
+            nonlocal shown
+            if time.monotonic() - shown > SHOWN_EVERY:
+                shown = time.monotonic()
+                self._show(f"validating {text}")
+
+        found = validate(self.model, self.valid, self.device, self.settings.valid.decode, show)
+        self._show(before or "")
+        return found
 
     def _save_checkpoint(self) -> None:
         if self.is_main:

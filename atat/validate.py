@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,37 +28,54 @@ class Validation:
 
 
 def validate(
-    model: Atat, sources: Sequence[TaskData], device: torch.device, decode: int
+    model: Atat,
+    sources: Sequence[TaskData],
+    device: torch.device,
+    decode: int,
+    show: Callable[[str], None] = lambda _: None,
 ) -> list[Validation]:
-    """Figures of each source; the model is left in training mode."""
+    """Figures of each source; the model is left in training mode.
+
+    show: is told how far it is, before each batch and at the end of a source.
+    """
     model.eval()
-    found = [_validate(model, data, device, decode) for data in sources]
+    found = [_validate(model, data, device, decode, show) for data in sources]
     model.train()
     return found
 
 
 @torch.inference_mode()
-def _validate(model: Atat, data: TaskData, device: torch.device, decode: int) -> Validation:
+def _validate(
+    model: Atat, data: TaskData, device: torch.device, decode: int, show: Callable[[str], None]
+) -> Validation:
+    name = f"{data.task.name}/{data.source.data.rstrip('/').rsplit('/', 1)[-1]}"
+    done, whole = 0, len(data)
     budget = FRAMES if data.is_audio else TOKENS
     loss = correct = tokens = 0.0
     for numbers in in_order(data, budget, TARGETS):
+        show(f"{name}, {done:,} of {whole:,}")
+        done += len(numbers)
         batch = collate([data.example(number) for number in numbers]).to(device)
         sums = model.losses(batch)
         loss += float(sums["ce"]) / data.source.loss_weight
         correct += float(sums["correct"]) / data.source.loss_weight
         tokens += batch.counts()["ce"] / data.source.loss_weight
+    show(f"{name}, {done:,} of {whole:,}")
     return Validation(
-        name=f"{data.task.name}/{data.source.data.rstrip('/').rsplit('/', 1)[-1]}",
+        name=name,
         loss=loss / tokens,
         accuracy=correct / tokens,
-        exact_match=_exact_match(model, data, device, decode) if decode else None,
+        exact_match=_exact_match(model, data, device, decode, show) if decode else None,
     )
 
 
-def _exact_match(model: Atat, data: TaskData, device: torch.device, decode: int) -> float:
+def _exact_match(
+    model: Atat, data: TaskData, device: torch.device, decode: int, show: Callable[[str], None]
+) -> float:
     right = total = 0
     tokenizer = data.encoding.tokenizer
     for numbers in in_order(data, FRAMES if data.is_audio else TOKENS, TARGETS, limit=decode):
+        show(f"{data.task.name}, {total:,} of {min(decode, len(data)):,} decoded")
         batch = collate([data.example(number) for number in numbers]).to(device)
         outputs = generate(
             model,

@@ -32,6 +32,7 @@ from atat.settings import (
     ValidSettings,
 )
 from atat.train import train
+from atat.validate import validate
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -497,6 +498,22 @@ def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, caps
         assert sentence in said and sentence in log
     assert "first step, batch 1 of " in said  # a slow first step shows that it moves
     assert "days on this CPU" not in said
+
+
+def test_a_validation_shows_how_far_it_is_the_last_one_too(corpus, tmp_path, capsys):
+    valid = replace(settings(corpus).valid, every=100)
+    run = settings(corpus, steps=2, valid=valid)
+    trainer, _ = train_cli.build(run, tmp_path / "unused", torch.device("cpu"))
+    told: list[str] = []
+    validate(trainer.model, trainer.valid, torch.device("cpu"), 4, told.append)
+    for task in ("slu", "nlu"):
+        assert f"{task}/dev, 0 of 12" in told and f"{task}/dev, 12 of 12" in told
+        assert f"{task}, 0 of 4 decoded" in told
+    capsys.readouterr()
+    train(run, tmp_path / "exp")
+    bars = capsys.readouterr().err.split("\r")
+    assert any("2/2" in bar and "validating slu/dev, 0 of 12" in bar for bar in bars)
+    assert "validating" not in bars[-1]
 
 
 def test_a_model_too_large_for_a_cpu_is_a_warning_before_its_first_step(
