@@ -8,6 +8,7 @@ InputError that says what is wrong with the file and how to mend it.
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 from dataclasses import dataclass
@@ -236,6 +237,11 @@ def _declared_wav_end(stream: io.BufferedReader) -> int | None:
 
 def _span(path: str, info: Info, start: float | None, end: float | None) -> tuple[int, int]:
     """First sample and the one after the last, of a part given in seconds."""
+    for time in (start, end):
+        # Beyond all numbers of samples, and what is no number at all.
+        if time is not None and not math.isfinite(time * info.sample_rate):
+            raise InputError(f"{path}: a segment from {start} to {end} s cannot be cut; correct "
+                             "the times in segments")
     first = 0 if start is None else round(start * info.sample_rate)
     last = info.num_samples if end is None else round(end * info.sample_rate)
     overshoot = (last - info.num_samples) / info.sample_rate

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from waiting import until
 
 from atat import ark, audio, cmvn, features, kaldi
@@ -221,6 +222,19 @@ def test_too_much_lost_stops_and_says_what(tmp_path: Path) -> None:
     assert "s-3.wav: is no audio" in str(caught.value)
     assert not (data / "feats.scp").exists()
     assert sorted(kaldi.read_table(arks / "raw_lfb_train.lost")) == ["s-2", "s-3"]
+
+
+def test_samples_beyond_any_recording_and_endless_segments_are_named(tmp_path: Path) -> None:
+    data = write_data(tmp_path, {"s-1": 1.0, "s-2": 1.0})
+    samples = np.zeros(16000, np.float32)
+    samples[8000] = 1e30
+    soundfile.write(tmp_path / "wavs/s-2.wav", samples, 16000, subtype="FLOAT")
+    with pytest.raises(InputError, match=r"s-2: .*s-2.wav: holds a sample of 1e\+30 at 0.500 s"):
+        features.make(data, tmp_path / "lfb")
+    for end in ("inf", "1e308", "nan"):
+        kaldi.write_table(data / "segments", {"s-1": "s-1 0 0.5", "s-2": f"s-1 0.5 {end}"})
+        with pytest.raises(InputError, match="segments:2: found times|s-2: .* cannot be cut"):
+            features.make(data, tmp_path / "lfb")
 
 
 def test_what_is_lost_within_the_limit_is_listed_and_dropped(

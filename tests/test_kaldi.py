@@ -146,6 +146,8 @@ def test_repeated_keys_of_a_ctm_stay_in_order(tmp_path):
     ("utt2dur", "ann-1 1\nann-2 2s\nbob-1 3\n", "utt2dur:2: found '2s' for 'ann-2'"),
     ("utt2num_frames", "ann-1 1\nann-2 2.5\nbob-1 3\n", "expected a whole number"),
     ("segments", "ann-1 r 2 1\nann-2 r 0 1\nbob-1 r 0 1\n", "segments:1: found times 2 to 1"),
+    ("segments", "ann-1 r 0 inf\nann-2 r 0 1\nbob-1 r 0 1\n", "segments:1: found times 0 to inf"),
+    ("segments", "ann-1 r nan 1\nann-2 r 0 1\nbob-1 r 0 1\n", "segments:1: found times nan to 1"),
     ("segments", "ann-1 r 1\nann-2 r 0 1\nbob-1 r 0 1\n", "segments:1: found 3 fields"),
     ("segments", "ann-1 r 0 1\nann-2 r 0 1\nbob-1 r 0 1\n", "the recording 'r' of 'ann-1'"),
 ])
