@@ -36,6 +36,7 @@ from atat.align_backends import (
 from atat.alignment import Word, write_ctm
 from atat.errors import InputError
 from atat.files import atomic_write
+from atat.json_file import read_object, read_object_or_none
 from atat.kaldi import Utterance
 from atat.provenance import provenance
 
@@ -135,10 +136,8 @@ def _about(out: Path) -> Path:
 
 
 def _is_made(out: Path, made: str) -> bool:
-    try:
-        return out.exists() and json.loads(_about(out).read_text())["made_from"] == made
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    about = read_object_or_none(_about(out))
+    return out.exists() and about is not None and about.get("made_from") == made
 
 
 def _run(
@@ -188,10 +187,13 @@ def _read_parts(parts: Path, fingerprints: Mapping[str, str]) -> dict[str, Align
     """What earlier runs have aligned from the same audio, text and settings."""
     aligned = {}
     for path in sorted(parts.glob("*.json")):
-        for utt, entry in json.loads(path.read_text(encoding="utf-8")).items():
-            if fingerprints.get(utt) == entry["fingerprint"]:
-                words = [Word(*word) for word in entry["words"]]
-                aligned[utt] = Aligned(words, entry["duration"])
+        try:
+            for utt, entry in read_object(path, "its utterances are aligned again").items():
+                if fingerprints.get(utt) == entry["fingerprint"]:
+                    words = [Word(*word) for word in entry["words"]]
+                    aligned[utt] = Aligned(words, entry["duration"])
+        except (ValueError, TypeError, LookupError) as error:
+            print(f"warning: {path} is damaged and not used: {error}", file=sys.stderr)
     return aligned
 
 

@@ -9,6 +9,19 @@ from pathlib import Path
 
 from atat.errors import InputError
 
+_DENIED = "permission denied; ask for the right to read or write it (chmod), or give another path"
+# What can be wrong with a path that a user has given, and how to fix it.
+_SENTENCES: dict[int | None, str] = {
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: "is on a read-only file system; give a path that can be written to",
+    errno.EISDIR: "is a folder, a file was expected; give the path of a file",
+    errno.ENOTDIR: "what should be a folder in this path is a file; correct the path",
+    errno.EEXIST: "is a file, a folder was expected; remove it or give another path",
+    errno.ENAMETOOLONG: "this name is too long for the file system; give a shorter one",
+    errno.ELOOP: "its symbolic links lead in a circle; remove the link",
+}
+
 
 def run(main: Callable[[], None]) -> None:
     """Run a command: a user's mistake is one line and exit code 2, never a traceback."""
@@ -26,6 +39,9 @@ def run(main: Callable[[], None]) -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
+        if error.errno in _SENTENCES and error.filename is not None:
+            print(f"error: {error.filename}: {_SENTENCES[error.errno]}", file=sys.stderr)
+            sys.exit(2)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" while writing {error.filename}" if error.filename else ""

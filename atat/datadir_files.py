@@ -133,8 +133,11 @@ def _key_by_name(name: str, *, has_segments: bool) -> str | None:
 def _sort_in(data: DataDir, name: str) -> None:
     """Put a file of unknown name among the tables or among the others."""
     path = data.folder / name
-    with open(path, "rb") as stream:
-        is_table = not name.endswith(_FOREIGN) and b"\0" not in stream.read(_SNIFFED)
+    try:
+        with open(path, "rb") as stream:
+            is_table = not name.endswith(_FOREIGN) and b"\0" not in stream.read(_SNIFFED)
+    except PermissionError:  # somebody else's notes
+        is_table = False
     scan = scan_table(path, repeated=True) if is_table else None
     key = _key_by_content(data, scan.table) if scan else None
     if scan is None or key is None:

@@ -263,7 +263,7 @@ def _write(target: str | Path, tables: dict[str, Table], sources: list[DataDir])
 
 
 def _read_setting(path: Path) -> str | None:
-    return (path.read_text(encoding="utf-8").strip() or None) if path.exists() else None
+    return (" ".join(read_lines(path)).strip() or None) if path.exists() else None
 
 
 def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> dict[str, str]:

@@ -155,13 +155,24 @@ def read_made(arks: Path, name: str) -> dict[str, Made]:
         ark_path = stem.with_name(stem.name + ".ark")
         if not ark_path.exists():
             continue
-        offsets = kaldi.read_table(stem.with_name(stem.name + ".scp"))
-        for key, row in kaldi.read_table(stem.with_name(stem.name + ".made")).items():
-            frames, seconds, fingerprint = row.split()
-            # The folder may have been moved since: only the offset is taken from the scp.
-            offset = offsets[key].rpartition(":")[2] if key in offsets else None
-            feats = None if offset is None else f"{ark_path}:{offset}"
-            made[key] = Made(int(frames), float(seconds), fingerprint, feats)
+        try:
+            made.update(_read_shard(stem, ark_path))
+        except (InputError, ValueError) as error:
+            print(f"warning: {stem}.made: what it says of {ark_path} cannot be read ({error}); its "
+                  "utterances are made again", file=sys.stderr)
+    return made
+
+
+def _read_shard(stem: Path, ark_path: Path) -> dict[str, Made]:
+    """What was made into one ark; ValueError where that is not what a run has written."""
+    offsets = kaldi.read_table(stem.with_name(stem.name + ".scp"))
+    made = {}
+    for key, row in kaldi.read_table(stem.with_name(stem.name + ".made")).items():
+        frames, seconds, fingerprint = row.split()
+        # The folder may have been moved since: only the offset is taken from the scp.
+        offset = offsets[key].rpartition(":")[2] if key in offsets else None
+        feats = None if offset is None else f"{ark_path}:{offset}"
+        made[key] = Made(int(frames), float(seconds), fingerprint, feats)
     return made
 
 
@@ -180,7 +191,7 @@ def make_chunk(chunk: Chunk) -> Outcome:
                     channel=settings.channel, allow_pipes=settings.allow_pipes,
                 )
             except InputError as error:
-                broken[piece.id] = str(error)
+                broken[piece.id] = " ".join(str(error).split())  # a line of a table
                 continue
             features = lfb(samples, num_mels=settings.num_mels)
             durations[piece.id] = len(features), len(samples) / audio.SAMPLE_RATE

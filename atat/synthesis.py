@@ -144,7 +144,8 @@ def speak_all(orders: Sequence[Order]) -> list[Spoken]:
         try:
             speech = frame_speech(speak(order.voice, order.text), order.utterance)
         except SynthesisError as error:
-            spoken.append(Spoken(order.utterance, order.fingerprint, error=str(error)))
+            why = " ".join(str(error).split())  # a line of a table
+            spoken.append(Spoken(order.utterance, order.fingerprint, error=why))
             continue
         audio.save(order.path, speech.samples, SAMPLE_RATE)
         words = speech.words and [(word.text, word.start, word.duration) for word in speech.words]
@@ -261,9 +262,13 @@ def _read_journal(path: Path) -> dict[str, Spoken]:
         with open(path, "r+b") as stream:
             stream.truncate(whole)
     spoken = {}
-    for line in data[:whole].decode("utf-8").split("\n")[:-1]:
-        result = Spoken(**json.loads(line))
-        spoken[result.utterance] = result
+    for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
+        try:
+            result = Spoken(**json.loads(line))
+            spoken[result.utterance] = result
+        except (ValueError, TypeError) as error:
+            print(f"warning: {path}:{number}: damaged ({error}); what it told of is spoken again",
+                  file=sys.stderr)
     return spoken
 
 

@@ -60,7 +60,11 @@ def heard(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def fingerprint(utterance: Utterance, seed: int) -> str:
     """What the audio in a room is made from: the clean audio, the draw and what can be drawn."""
-    there = Path(str(utterance.wav)).stat()
+    try:
+        there = Path(str(utterance.wav)).stat()
+    except FileNotFoundError:
+        raise InputError(f"{utterance.wav}: no such audio file ({utterance.id}); correct its path "
+                         "in wav.scp or fetch the file") from None
     source = (utterance.wav, utterance.start, utterance.end, there.st_size, there.st_mtime_ns)
     drawn = (seed, SPEEDS, PADDED, FILTERED, REVERBERATED, NOISY, LEAD, TAIL, SNR)
     return hashlib.sha1(repr((VERSION, utterance.id, source, drawn)).encode()).hexdigest()[:16]
