@@ -124,6 +124,7 @@ def _make(
         "utt2num_frames": {key: str(row.num_frames) for key, row in rows.items()},
         "utt2dur": {key: kaldi.seconds(row.duration) for key, row in rows.items()},
     })
+    _remove_unfinished(arks, name)
     if lost:
         _drop_elsewhere(data, max_lost, settings.allow_pipes)
     hours = sum(row.duration for row in rows.values()) / 3600
@@ -267,6 +268,17 @@ def _compute(
             rate = seconds / max(progress.format_dict["elapsed"], 1e-3)
             progress.set_postfix_str(f"{rate:.0f} s of audio/s")
             yield outcome
+
+
+def _remove_unfinished(arks: Path, name: str) -> None:
+    """Remove arks of processes that were killed before they said what is in them.
+
+    Once the data dir's tables are written nothing refers to one.
+    """
+    for kind in ("ark", "scp"):
+        for _, stem in list(_numbered(arks, name, kind)):
+            if not stem.with_name(stem.name + ".made").exists():
+                stem.with_name(f"{stem.name}.{kind}").unlink()
 
 
 def _report_lost(

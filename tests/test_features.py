@@ -278,6 +278,21 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
     assert_complete(data)
 
 
+def test_arks_that_a_killed_run_did_not_finish_go(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 0.5}), tmp_path / "lfb"
+    arks.mkdir()
+    for name in ("raw_lfb_train.7.ark", "raw_lfb_train.7.scp", "raw_lfb_train.8.ark",
+                 "raw_lfb_train.9.ark.tmp", "raw_lfb_train.9.scp.tmp"):
+        (arks / name).touch()
+    others = {"raw_lfb_trains.7.ark", "raw_lfb_dev.7.ark", "mine.ark", "mine.tmp"}
+    for name in others:
+        (arks / name).touch()
+    features.make(data, arks)
+    left = {f"raw_lfb_train.9.{kind}" for kind in ("ark", "scp", "made")}
+    assert set(mtimes(arks)) == others | left
+    assert_complete(data)
+
+
 def test_interrupted_and_continued_is_uninterrupted(tmp_path: Path) -> None:
     data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
     # The last utterance waits until the stage has been interrupted, however slow the machine is.
