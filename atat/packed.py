@@ -125,18 +125,33 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     Nothing in it is run, and no file outside the folder is read. Raises InputError for anything
     missing, damaged or odd.
     """
-    folder = Path(folder)
+    folder, device = Path(folder), _usable(device)
     try:
         check(folder)
         digests.check(folder, PARTS)
         about = _read_config(folder)
-        packed = _build(folder, about, torch.device(device))
+        packed = _build(folder, about, device)
     except OSError as error:
         raise InputError(
             f"{error.filename or folder}: cannot be read ({error.strerror})"
         ) from None
     packed.model.to(device).eval()
     return packed
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, or InputError where there is none of that name."""
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device {device!r} is unknown; expected cpu, cuda or cuda:0") from None
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= there:
+        raise InputError(
+            f"device {device}: torch finds {there or 'no'} GPU{'s' if there > 1 else ''} here; use "
+            f"{'cuda:0' if there else 'cpu'}"
+        )
+    return found
 
 
 def _read_config(folder: Path) -> PackedConfig:

@@ -116,3 +116,42 @@ def test_weights_that_are_no_numbers_are_neither_packed_nor_quantised(folder, tm
     with pytest.raises(InputError, match=f"old: .*`{linear}` has 1 of"):
         quantize.quantize(tmp_path / "old", tmp_path / "int8")
     assert not (tmp_path / "int8").exists()
+
+
+def test_odd_folders_are_told_in_a_sentence_and_nothing_is_left_behind(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    shutil.copytree(folder, tmp_path / "part")
+    (tmp_path / "part" / "model.safetensors").unlink()
+    shutil.copytree(folder, tmp_path / "newer")
+    text = (folder / "config.yaml").read_text().replace("version: 1", "version: 7")
+    (tmp_path / "newer" / "config.yaml").write_text(text)
+    (tmp_path / "newer" / "SHA256SUMS").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    for name, message in (
+        ("nowhere", "nowhere: not a packed model: no config.yaml"),
+        ("empty", "empty: not a packed model: no config.yaml"),
+        ("file", "file: not a packed model: no config.yaml"),
+        ("part", "part: not a packed model: no model.safetensors"),
+        ("newer", "version 7, made by a newer atat"),
+    ):
+        with pytest.raises(InputError, match=message):
+            quantize.main(["--model", str(tmp_path / name), "--out", str(tmp_path / "out")])
+    with pytest.raises(InputError, match="cannot be written here"):
+        quantize.main(["--model", str(folder), "--out", str(tmp_path / "file" / "out")])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "message"),
+    [("gpu", 0, "device 'gpu' is unknown; expected cpu, cuda"),
+     ("cuda", 0, "torch finds no GPU here; use cpu"),
+     ("cuda:1", 1, "torch finds 1 GPU here; use cuda:0")],
+)
+def test_a_device_that_is_not_there_is_told_in_a_sentence(
+    folder, monkeypatch, device, there, message
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    with pytest.raises(InputError, match=message):
+        Recognizer.load(folder, device=device)

@@ -48,6 +48,7 @@ def decode(model: str, wrong: int, *, name: str = "decode_test", data: str = "da
         "model": f"{model}/model",
         "beam": 4,
         "well_formed": True,
+        "precision": "bf16",
         "audio_seconds": 100.0,
         "wall_seconds": 25.0,
         "options": {"precision": "bf16"},
@@ -67,6 +68,7 @@ def train(model: str, *, init: str = "", seed: int = 1, finished: bool = True) -
         "wall_seconds": 7200.0,
         "parameters": 3012345,
         "seed": seed,
+        "precision": "fp32",
         "audio_seconds": 360000.0,
         "finished": finished,
         "provenance": {
@@ -242,10 +244,10 @@ def test_details_say_how_a_row_was_made() -> None:
     text = write(table([{"name": "FT", "decoded": "exp/ft/decode_test"}]))
     for said in (
         "- trained `exp/pre`: 3,012,345 parameters, 12,000 steps, 100.0 h of audio seen, "
-        "2.0 h of wall time, seed 1, config `conf/m.yaml`, commit abc1234, a processor, 2 cores, "
-        "2025-01-02",
+        "2.0 h of wall time, seed 1, fp32, config `conf/m.yaml`, commit abc1234, a processor, "
+        "2 cores, 2025-01-02",
         "**training not finished**",
-        "beam 4, well-formed trees only, 25 s of wall time, 0.250 s per second of audio",
+        "beam 4, well-formed trees only, bf16, 25 s of wall time, 0.250 s per second of audio",
         "python -m atat.train --config conf/m.yaml --out exp/ft --init exp/pre/model",
         "python -m atat.decode --model exp/ft/model --out exp/ft/decode_test",
     ):

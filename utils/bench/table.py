@@ -9,11 +9,8 @@ from pathlib import Path
 
 from atat import provenance
 from atat.files import atomic_write
-from atat.machine import processor_facts
 from atat.results_text import table_text
 
-INSTRUCTIONS = ("avx", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16",
-                "amx_int8", "asimd", "sve", "bf16", "i8mm")
 PEERS = ("torch", "torchaudio", "espnet", "transformers", "kaldiio", "kaldi-native-fbank")
 INTRO = """# Benchmarks
 
@@ -36,15 +33,7 @@ def circumstances() -> str:
         one.metadata["Name"].replace("_", "-"): one.version for one in metadata.distributions()
     }
     versions = ", ".join(f"{name} {installed[name]}" for name in PEERS if name in installed)
-    hardware = f"{facts['hardware']} ({instructions()})"
-    return f"{hardware}, {facts['date'][:10]}, commit {facts['commit']}; {versions}"
-
-
-def instructions() -> str:
-    """Which instructions for matrix products the processor has, as /proc/cpuinfo calls them."""
-    facts = processor_facts()
-    flags = f"{facts.get('flags', '')} {facts.get('Features', '')}".split()
-    return ", ".join(name for name in INSTRUCTIONS if name in flags) or "instructions unknown"
+    return f"{facts['hardware']}, {facts['date'][:10]}, commit {facts['commit']}; {versions}"
 
 
 @dataclass(frozen=True)
