@@ -208,8 +208,8 @@ def _check_file(path: str) -> None:
         raise InputError(f"{path}: is a folder, an audio file was expected")
     if not os.path.exists(path):
         raise InputError(
-            f"{path}: no such audio file; correct its path in wav.scp (a relative one starts from "
-            "the working folder) or fetch the file"
+            f"{path}: no such audio file; correct its path (a relative one starts from the working "
+            "folder) or fetch the file"
         )
     size = os.path.getsize(path)
     if size == 0:

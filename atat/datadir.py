@@ -14,6 +14,7 @@ Only the command line: the library is `kaldi` (read, write), `datadir_check`, `d
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,7 +110,8 @@ def _validate(options: argparse.Namespace) -> None:
 
     report = validate(options.folder, _audio_options(options))
     if report.errors or report.warnings:
-        print(report)
+        # One stream: beside the error that ends it, or beside the sentence that all is well.
+        print(report, file=sys.stderr if report.errors else sys.stdout)
     if report.errors:
         raise InputError(
             f"{options.folder}: {report.errors.total()} errors of {len(report.errors)} kinds; mend "

@@ -22,11 +22,12 @@ from atat.datadir_tools import select
 from atat.datadir_words import ODD_BLANKS
 from atat.errors import InputError
 from atat.files import sync
-from atat.findings import SHOWN, Report
+from atat.findings import Report
 from atat.ids import visible
 from atat.kaldi import Table, write_table, write_tables
 from atat.together import alone
 
+SHOWN = 20  # utterances named of those that go for one reason
 MAX_LOST = 0.01  # share of the utterances that may go without being asked for
 
 

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-SHOWN = 20  # findings of one kind that a report keeps and prints; the others are counted
+KEPT = 20  # findings of one kind that a report keeps; the others are counted
+SHOWN = 3  # of these are printed: a corpus may have thousands of one kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,12 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings by kind; of each kind the first `shown` are kept and all are counted.
+    """Findings by kind; of each kind the first few are kept and all are counted.
 
     `lost` names what would have to go for the errors to go, and why (the kind of the first
     finding about it): a finding tells it by `about`. Errors about nothing need a person.
     """
 
-    shown: int = SHOWN
     errors: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
     kept: dict[tuple[str, bool], list[Finding]] = field(default_factory=dict)
@@ -45,19 +45,19 @@ class Report:
         """Count a finding; an error `about` something puts that among the lost."""
         (self.errors if finding.is_error else self.warnings)[finding.kind] += 1
         kept = self.kept.setdefault((finding.kind, finding.is_error), [])
-        if len(kept) < self.shown:
+        if len(kept) < KEPT:
             kept.append(finding)
         if finding.is_error and about is not None:
             self.lost.setdefault(about, finding.kind)
 
     def __str__(self) -> str:
-        """All kept findings, errors first, grouped under their kind and count."""
+        """The first findings of each kind under the kind and its count, errors first."""
         lines = []
         for is_error, counts in ((True, self.errors), (False, self.warnings)):
             for kind, count in counts.items():
-                kept = self.kept[kind, is_error]
+                shown = self.kept[kind, is_error][:SHOWN]
                 lines.append(f"{'error' if is_error else 'warning'}: {kind} ({count})")
-                lines += [f"  {finding}" for finding in kept]
-                if count > len(kept):
-                    lines.append(f"  and {count - len(kept)} more")
+                lines += [f"  {finding}" for finding in shown]
+                if count > len(shown):
+                    lines.append(f"  and {count - len(shown)} more")
         return "\n".join(lines)

@@ -4,6 +4,8 @@ recognizer = Recognizer.load("exp/pretrain/model")
 recognizer("lamp.wav").text                   # [IN:SWITCH_ON switch on the [SL:DEVICE lamp ] ]
 recognizer("lamp.wav", task="asr").text       # switch on the lamp
 recognizer(text="switch on the lamp").tree    # the same tree, from text
+
+A recording of silence and a text without words are understood as nothing, with the reason.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from atat.lfb import lfb
 from atat.normalize import normalize
 from atat.search import SearchOptions
 from atat.semantics import Tree
+from atat.silence import is_silent
 from atat.tasks import TASKS, task as find_task
 
 
@@ -52,9 +55,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was understood, best hypothesis first."""
+    """What was understood, best hypothesis first; one at least, whose text may be empty."""
 
     nbest: tuple[Output, ...]
+    nothing: str | None = None  # why the model was not asked: there is nothing to understand
 
     @property
     def text(self) -> str:
@@ -69,6 +73,11 @@ class Recognition:
         return self.nbest[0].score
 
 
+def _nothing(why: str) -> Recognition:
+    """An empty text, which is no tree, with the log probability of what is certain."""
+    return Recognition((Output("", score=0.0, length=0),), nothing=why)
+
+
 class Recognizer:
     """A packed model and how to search with it."""
 
@@ -76,12 +85,14 @@ class Recognizer:
         self,
         packed: packs.Packed,
         *,
-        options: SearchOptions = SearchOptions(),
+        options: SearchOptions | None = None,
         well_formed: bool = False,
         any_pair: bool = False,
         precision: str = "auto",
     ) -> None:
-        """well_formed: only trees come out; any_pair: also parent-child pairs never trained.
+        """options: how to search; by default as wide as decoding does, every hypothesis kept.
+
+        well_formed: only trees come out; any_pair: also parent-child pairs never trained.
 
         precision: fp32, bf16, or auto: bf16 where the hardware has it and the weights have not 8
         bits (atat/precision.py). `packed` stays as it is.
@@ -92,7 +103,7 @@ class Recognizer:
         self.precision: str = self.resolved.name
         precisions.announce(self.resolved)
         self._model = for_inference(packed.model, self.precision)
-        self.options = options
+        self.options = options or SearchOptions(nbest=SearchOptions.beam)
         pairs = None if any_pair else packed.pairs
         if well_formed and pairs is not None and not pairs:
             raise InputError(
@@ -113,26 +124,35 @@ class Recognizer:
         *,
         text: str | None = None,
         task: str | None = None,
+        sample_rate: int | None = None,
+        channel: int | None = None,
     ) -> Recognition:
-        """Understand one recording (a file, or samples at 16 kHz in [-1, 1]) or one sentence.
+        """Understand one recording (a file, or samples (T,) in [-1, 1] as floats) or one sentence.
 
-        task: slu for audio and nlu for text unless said otherwise. A file of another sample rate
-        is resampled. Raises InputError for a task the model can't do or a file it can't read.
+        task: slu for audio and nlu for text unless said otherwise. sample_rate (Hz): of samples,
+        16,000 unless said otherwise; another rate is resampled, as that of a file is. channel: of
+        a file, from 0. Silence (atat/silence.py) and a text without words give one empty
+        hypothesis, and `nothing` says why.
+        Raises InputError for a task the model can't do, a file it can't read and samples that are
+        none.
         """
         if (audio is None) == (text is None):
-            raise InputError("give either a recording or text=..., not both")
+            raise InputError("give either a recording or text=..., not both and not neither")
         task = task or ("slu" if text is None else "nlu")
         if (find_task(task).source == "text") != (text is not None):
             raise InputError(f"task {task} reads {TASKS[task].source}")
+        self.check_task(task)
         if text is not None:
-            return self.recognize([self.text_source(normalize(text))], task)[0]
-        if not isinstance(audio, np.ndarray):
-            audio = audio_files.load(audio, resample=True)
-        if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating):
-            raise InputError(
-                f"expected samples (T,) in [-1, 1] as floats, found {audio.dtype} {audio.shape}"
-            )
-        return self.recognize([self.features(audio.astype(np.float32, copy=False))], task)[0]
+            words = normalize(text)
+            if not words:
+                return _nothing("the text has no words")
+            return self.recognize([self.text_source(words)], task)[0]
+        assert audio is not None
+        samples = _samples(audio, sample_rate, channel)
+        features = self.features(samples)
+        if len(features) and is_silent(samples, audio_files.SAMPLE_RATE):
+            return _nothing("the recording is silent")
+        return self.recognize([features], task)[0]
 
     def features(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T,) at 16 kHz -> filterbank frames (T', F)."""
@@ -204,3 +224,36 @@ def _precision(wanted: str, packed: packs.Packed, device: torch.device) -> preci
     if wanted == "auto" and packed.weights == "int8":
         return precisions.Resolved("fp32", "its products are of 8 bits, and few are left")
     return precisions.resolve(wanted, device)
+
+
+def _samples(
+    audio: str | Path | np.ndarray, sample_rate: int | None, channel: int | None
+) -> np.ndarray:
+    """Samples (T,) float32 at 16 kHz of what a caller calls a recording; InputError otherwise."""
+    if isinstance(audio, (str, Path)):
+        if sample_rate is not None:
+            raise InputError("sample_rate is for samples; a file says its own")
+        return audio_files.load(audio, resample=True, channel=channel)
+    if not isinstance(audio, np.ndarray):
+        raise InputError(
+            f"expected the path of a recording or a numpy array, found {type(audio).__name__}; "
+            "make an array of it: numpy.asarray(samples, dtype=numpy.float32)"
+        )
+    found = f"found {audio.dtype} {audio.shape}"
+    if audio.ndim != 1:
+        raise InputError(f"expected samples (T,) of one channel, {found}; choose samples[:, 0]")
+    if not np.issubdtype(audio.dtype, np.floating):
+        raise InputError(
+            f"expected samples in [-1, 1] as floats, {found}; 16-bit numbers: samples / 32768"
+        )
+    if channel is not None:
+        raise InputError("channel is for files; choose one of the samples yourself")
+    rate = audio_files.SAMPLE_RATE if sample_rate is None else sample_rate
+    numbers = (int, float, np.integer, np.floating)
+    if not isinstance(rate, numbers) or not 1000 <= rate <= 1e6:
+        raise InputError(f"sample_rate is {sample_rate!r}, expected Hz, such as 8000 or 44100")
+    audio_files.check_samples("samples", audio, int(rate))
+    samples = audio.astype(np.float32, copy=False)
+    if rate == audio_files.SAMPLE_RATE or not len(samples):
+        return samples
+    return audio_files.resample(samples, rate, audio_files.SAMPLE_RATE)

@@ -245,15 +245,27 @@ def test_a_recording_nobody_uses_goes_with_its_last_segment(made):
     assert not validate(made).errors
 
 
-def test_all_findings_are_counted_and_twenty_shown(tmp_path):
-    ids = [f"a-{n:03}" for n in range(100)]
-    write_tables(tmp_path, {"utt2spk": dict.fromkeys(ids, "a"), "spk2utt": {"a": " ".join(ids)},
-                            "text": dict.fromkeys(ids, "")})
-    report = validate(tmp_path)
-    assert report.errors == {"empty text": 100}
-    lines = str(report).splitlines()
-    assert lines[0] == "error: empty text (100)" and "  and 80 more" in lines
-    assert sum(line.startswith(f"  {tmp_path}/text:") for line in lines) == 20
+@pytest.mark.parametrize("kind", ["error", "warning"])
+def test_all_findings_are_counted_and_three_of_a_kind_shown_in_one_stream(
+    tmp_path, capsys, kind
+):
+    ids = [f"a-{n:03}" if kind == "error" else f"{n:03}-a" for n in range(100)]
+    write_tables(tmp_path, {
+        "utt2spk": dict.fromkeys(ids, "a"), "spk2utt": {"a": " ".join(ids)},
+        "text": dict.fromkeys(ids, "" if kind == "error" else "play")})
+    if kind == "error":
+        with pytest.raises(InputError, match="100 errors of 1 kinds"):
+            datadir.main(["validate", str(tmp_path)])
+    else:
+        datadir.main(["validate", str(tmp_path)])
+    out, err = capsys.readouterr()
+    shown, silent = (err, out) if kind == "error" else (out, err)
+    assert silent == ""
+    lines = shown.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.endswith(" (100)"))
+    assert lines[start].startswith(f"{kind}: ")
+    assert all(line.startswith(f"  {tmp_path}/") for line in lines[start + 1 : start + 4])
+    assert lines[start + 4] == "  and 97 more"
 
 
 def test_validate_exits_with_2_and_runs_no_pipe(made):
@@ -264,7 +276,7 @@ def test_validate_exits_with_2_and_runs_no_pipe(made):
     command = [sys.executable, "-m", "atat.datadir", "validate", str(made)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert f"{made}/wav.scp:1: 'ann-0' is a command" in done.stdout
+    assert f"{made}/wav.scp:1: 'ann-0' is a command" in done.stderr
     assert "Traceback" not in done.stderr and "repair" in done.stderr
     allowed = subprocess.run([*command, "--allow_pipes"], capture_output=True, text=True)
     assert allowed.returncode == 0
