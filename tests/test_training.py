@@ -157,12 +157,13 @@ def test_it_learns_all_tasks_and_writes_what_was_promised(corpus, trained):
 
 def test_decoded_from_the_command_line_as_by_the_recognizer(corpus, trained, tmp_path, capsys):
     arguments = ["--model", str(trained), "--data", str(corpus / "dev"), "--task", "slu"]
+    arguments += ["--precision", "fp32"]
     arguments += ["--out", str(tmp_path / "out"), "--max_frames", "400"]
     decode.main(arguments)
     hypotheses = kaldi.read_table(tmp_path / "out" / "hyp")
     utterances = kaldi.load(corpus / "dev")
     assert list(hypotheses) == [utterance.id for utterance in utterances]
-    recognizer = Recognizer.load(trained)
+    recognizer = Recognizer.load(trained, precision="fp32")
     right = 0
     for utterance in utterances:
         alone = recognizer.recognize([ark.read(utterance.feats)], "slu")[0]
@@ -182,6 +183,7 @@ def test_decoded_from_the_command_line_as_by_the_recognizer(corpus, trained, tmp
 
 def test_interrupted_decoding_goes_on_where_it_stopped(corpus, trained, tmp_path, monkeypatch):
     arguments = ["--model", str(trained), "--data", str(corpus / "dev"), "--task", "nlu"]
+    arguments += ["--precision", "fp32"]
     decode.main([*arguments, "--out", str(tmp_path / "straight"), "--max_tokens", "30"])
     whole, calls = Recognizer.recognize, []
 
@@ -207,6 +209,7 @@ def test_processes_decode_as_one_does_and_hand_errors_over(
     corpus, trained, tmp_path, monkeypatch, capsys
 ):
     arguments = ["--model", str(trained), "--data", str(corpus / "dev"), "--max_frames", "400"]
+    arguments += ["--precision", "fp32"]
     for nj in ("1", "2"):
         decode.main([*arguments, "--out", str(tmp_path / nj), "--nj", nj])
     assert (tmp_path / "1" / "hyp").read_bytes() == (tmp_path / "2" / "hyp").read_bytes()
@@ -249,7 +252,7 @@ def test_batches_hold_every_utterance_once_within_the_budget():
 
 
 def test_a_second_recognizer_can_be_made_of_the_first_ones_model(trained):
-    first = Recognizer.load(trained)
+    first = Recognizer.load(trained, precision="fp32")
     second = Recognizer(first.packed, precision="bf16")
     frames = np.random.default_rng(0).standard_normal((60, first.mel_bins)).astype(np.float32)
     before = first.recognize([frames], "slu")[0]
@@ -267,7 +270,8 @@ def test_recordings_of_unknown_length_are_measured_before_they_are_batched(tmp_p
         path = tmp_path / f"{number}.wav"
         audio.save(path, 0.1 * rng.standard_normal(int(16000 * seconds)).astype(np.float32))
         utterances.append(kaldi.Utterance(f"u{number}", "s", wav=str(path)))
-    batches = DecodeBatches(Recognizer.load(trained), "slu", utterances, 120).batches
+    recognizer = Recognizer.load(trained, precision="fp32")
+    batches = DecodeBatches(recognizer, "slu", utterances, 120).batches
     assert [[item.utterance.id for item in batch] for batch in batches] == [["u1", "u2"], ["u0"]]
     assert [item.length for batch in batches for item in batch] == [28, 58, 88]
 
@@ -303,7 +307,7 @@ def test_freezing_without_anything_new_skips_the_phases_at_zero(corpus, trained,
 
 
 def test_recordings_too_short_or_of_the_wrong_kind_are_refused(corpus, trained, tmp_path):
-    recognizer = Recognizer.load(trained)
+    recognizer = Recognizer.load(trained, precision="fp32")
     samples = np.random.default_rng(0).normal(0, 0.1, 16000)
     assert recognizer(samples).text == recognizer(samples.astype(np.float32)).text
     with pytest.raises(InputError, match="shorter than one frame"):
@@ -320,7 +324,7 @@ def test_recordings_too_short_or_of_the_wrong_kind_are_refused(corpus, trained, 
 
 
 def test_text_and_audio_of_one_object(corpus, trained):
-    recognizer = Recognizer.load(trained, well_formed=True)
+    recognizer = Recognizer.load(trained, well_formed=True, precision="fp32")
     found = recognizer(text="Play the red LAMP!")
     assert found.text == "[IN:PLAY play the [SL:THING red lamp ] ]"
     assert found.tree is not None and found.score < 0

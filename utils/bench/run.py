@@ -10,6 +10,7 @@ Peers are measured where they are installed (utils/bench.sh --peers).
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import rows_devices
@@ -72,10 +73,11 @@ def main() -> None:
         ):
             continue
         print(f"measuring {name} on {options.device} ...", flush=True)
-        threads = torch.get_num_threads()
+        threads, start = torch.get_num_threads(), time.monotonic()
         rounds = Rounds(options.rounds, SHARES[name] * 3600 * options.hours)
         ROWS[name](rounds, device).save(path)
         torch.set_num_threads(threads)
+        print(f"... in {time.monotonic() - start:.0f} s", flush=True)
     if options.model and options.data:
         print("measuring the trained model on one core ...", flush=True)
         table = rows_devices.devices(options.model, options.data, options.rounds)
