@@ -19,6 +19,7 @@ from atat import semantics
 from atat.semantics import SemanticsError, Tree
 
 Counts = dict[str, tuple[float, float]]
+Item = tuple[int, str, str]  # of a tree, for SemER: see _semantic_items
 
 # Goes up when a measure changes its meaning: counts of another version are never mixed with ours.
 # 2: SemER counts right slots under a wrong intent as right.
@@ -143,39 +144,45 @@ def semantic_errors(reference: Tree, hypothesis: Tree | None) -> tuple[int, int]
     Since an item is at most one error, only tags that the reference does not have take a
     hypothesis beyond "all deleted": no single mistake in a right tree does.
     """
-    wanted = Counter(_semantic_items(reference))
+    paths: dict[tuple[int, str], int] = {}
+    wanted = Counter(_semantic_items(reference, paths))
     total = sum(wanted.values())
     if hypothesis is None:
         return total, total
-    given = Counter(_semantic_items(hypothesis))
+    given = Counter(_semantic_items(hypothesis, paths))
     missing, surplus = _by_tag(wanted - given), _by_tag(given - wanted)
     # Of one tag, min(missing, surplus) are substituted: the larger number is all errors.
     return sum((missing | surplus).values()), total
 
 
-def _semantic_items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
-    """(path, value) of what SemER counts; the last of the path is the tag.
+def _semantic_items(tree: Tree, paths: dict[tuple[int, str], int]) -> list[Item]:
+    """(path, tag, value) of what SemER counts.
 
-    A slot: the slots from the root down to it, and its words. The root intent: ("",), its label.
-    A nested intent: the slots above it and "IN", its label. No path names an intent, so that a
-    wrong one, at the root or below, is one error and not one more for each slot in it.
+    A slot: the slots from the root down to it, its label, its words. The root intent: no path, "",
+    its label. A nested intent: the slots above it, "IN", its label. No path names an intent, so
+    that a wrong one, at the root or below, is one error and not one more for each slot in it.
+
+    paths: the number of each path met, by that of the path above and the label; so that equal
+    paths of two trees are one number however deep they are.
     """
-    found = []
-    for path, value in semantics.items(tree):
-        slots = tuple(label for label in path if label.startswith("SL:"))
-        if path[-1].startswith("SL:"):
-            found.append((slots, value))
-        elif len(path) == 1:
-            found.append((("",), path[-1]))
+    leaves = semantics.words(tree)
+    found: list[Item] = []
+    above = [0]  # the path at each depth; 0: no slot so far
+    for label, depth, start, end in semantics.spans(tree):
+        path = above[depth - 1]
+        if label.startswith("SL:"):
+            path = paths.setdefault((path, label), len(paths) + 1)
+            found.append((path, label, " ".join(leaves[start:end])))
         else:
-            found.append(((*slots, "IN"), path[-1]))
+            found.append((path, "IN" if depth > 1 else "", label))
+        above[depth:] = [path]
     return found
 
 
-def _by_tag(items: Counter[tuple[tuple[str, ...], str]]) -> Counter[str]:
+def _by_tag(items: Counter[Item]) -> Counter[str]:
     tags = Counter[str]()
-    for (path, _), times in items.items():
-        tags[path[-1]] += times
+    for (_, tag, _), times in items.items():
+        tags[tag] += times
     return tags
 
 

@@ -163,7 +163,7 @@ def tags(tree: Tree) -> set[str]:
 def is_well_formed(tree: Tree) -> bool:
     """Whether an intent is at the root and intents and slots alternate (Gupta et al. 2018)."""
     return all(
-        label.startswith("SL:" if depth % 2 == 0 else "IN:") for label, depth, _, _ in _spans(tree)
+        label.startswith("SL:" if depth % 2 == 0 else "IN:") for label, depth, _, _ in spans(tree)
     )
 
 
@@ -193,7 +193,7 @@ def items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
     leaves = words(tree)
     found = []
     path: list[str] = []
-    for label, depth, start, end in _spans(tree):
+    for label, depth, start, end in spans(tree):
         path[depth - 1 :] = [label]
         value = " ".join(leaves[start:end]) if label.startswith("SL:") else ""
         found.append((tuple(path), value))
@@ -202,21 +202,21 @@ def items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
 
 def brackets(tree: Tree) -> list[tuple[str, int, int]]:
     """(label, first word, word after the last) of each intent and slot, as opened."""
-    return [(label, start, end) for label, _, start, end in _spans(tree)]
+    return [(label, start, end) for label, _, start, end in spans(tree)]
 
 
-def _spans(tree: Tree) -> list[tuple[str, int, int, int]]:
+def spans(tree: Tree) -> list[tuple[str, int, int, int]]:
     """(label, depth, first word, word after the last) of each node, as opened; the root's is 1."""
-    spans: list[tuple[str, int, int, int]] = []
+    found: list[tuple[str, int, int, int]] = []
     open_spans: list[int] = []
     position = 0
     for token in to_tokens(tree):
         if is_open(token):
-            open_spans.append(len(spans))
-            spans.append((token[1:], len(open_spans), position, position))
+            open_spans.append(len(found))
+            found.append((token[1:], len(open_spans), position, position))
         elif is_close(token):
             index = open_spans.pop()
-            spans[index] = (*spans[index][:3], position)
+            found[index] = (*found[index][:3], position)
         else:
             position += 1
-    return spans
+    return found

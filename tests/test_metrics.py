@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 
@@ -188,6 +189,17 @@ def test_only_tags_that_the_reference_lacks_are_worse_than_no_tree() -> None:
         assert errors <= garbage + sum(too_many.values()), f"{reference} as {hypothesis}"
         if not too_many:
             assert errors <= garbage
+
+
+def test_a_tree_twice_as_deep_takes_twice_the_memory() -> None:
+    peaks = []
+    for depth in (1000, 2000):
+        tree = semantics.parse("[IN:A [SL:B " * (depth // 2) + "word" + " ]" * depth)
+        tracemalloc.start()
+        assert metrics.semantic_errors(tree, tree) == (0, depth)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2.5 * peaks[0]
 
 
 def test_semer_ignores_the_order_of_slots() -> None:
