@@ -12,7 +12,7 @@ import pytest
 import tiny
 import torch
 
-from atat import audio, kaldi, semantics, validate
+from atat import ark, audio, kaldi, semantics, validate
 from atat.batch import Batch
 from atat.budget import target_cost
 from atat.ctc import build_units
@@ -117,7 +117,9 @@ def random_texts(count: int) -> list[str]:
 @pytest.mark.parametrize("task", ["nlu", "asr"])
 def test_lengths_of_targets_are_counted_as_they_are(tmp_path: Path, task: str) -> None:
     folder = sentences(tmp_path / "data", random_texts(60))
-    kaldi.write_table(folder / "feats.scp", {u.id: "nowhere" for u in kaldi.load(folder)})
+    with ark.Writer(folder / "feats.ark", folder / "feats.scp") as write:
+        for utterance in kaldi.load(folder):
+            write(utterance.id, np.zeros((100, 16), np.float32))
     kaldi.write_table(folder / "utt2num_frames", {u.id: "100" for u in kaldi.load(folder)})
     found = TaskData(Source(str(folder), task), encoding())
     assert len(found) == 60 and len(set(found.target_lengths)) > 10
