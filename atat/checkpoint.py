@@ -35,12 +35,20 @@ BLOCK = 2**20  # bytes read at a time
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint with its digest; the file appears whole or not at all."""
-    with atomic_write(path, "wb") as stream:
-        hashed = _Hashed(stream)
-        torch.save(state, hashed)
-        stream.seek(-2, 2)
-        stream.write(COMMENT_SIZE.to_bytes(2, "little"))
-        stream.write(MARK + hashed.sha.hexdigest().encode())
+    try:
+        with atomic_write(path, "wb") as stream:
+            hashed = _Hashed(stream)
+            try:
+                torch.save(state, hashed)
+            except RuntimeError as error:
+                # torch says "unexpected pos 704 vs 598" of a full disk.
+                raise hashed.error or error from None
+            stream.seek(-2, 2)
+            stream.write(COMMENT_SIZE.to_bytes(2, "little"))
+            stream.write(MARK + hashed.sha.hexdigest().encode())
+    except OSError as error:
+        # What is written late, when a file is closed, fails without the file's name.
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from None
 
 
 def load(path: Path, keys: Sequence[str] = MODEL) -> dict[str, Any]:
@@ -103,15 +111,20 @@ class Damaged(InputError):
 
 
 class _Hashed:
-    """A stream to write to, and the digest of what was written."""
+    """A stream to write to, the digest of what was written, and why no more could be."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.sha = hashlib.sha256()
+        self.error: OSError | None = None
         self._stream = stream
 
     def write(self, data: bytes) -> int:
         self.sha.update(data)
-        return self._stream.write(data)
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self._stream.flush()

@@ -43,15 +43,22 @@ def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
     where it is no YAML."""
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such configuration file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; expected a YAML file, perhaps one in it") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: byte {error.object[error.start]:#04x} is not UTF-8; if this is a YAML "
+            "file, convert it with: iconv -t utf-8"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(
-            f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}"
-        ) from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -106,6 +113,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _parse(text: str) -> Any:
+    """What YAML text stands for. Raises YAMLError, for all that it cannot mean."""
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, RecursionError) as error:  # a thirteenth month, a number of 5000 digits
+        raise yaml.YAMLError(str(error)) from None
+
+
 def _override(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -116,7 +131,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise InputError(f"--set {override}: `{parent}` holds a value, not further keys")
     try:
-        values[last] = yaml.safe_load(text)
+        values[last] = _parse(text)
     except yaml.YAMLError:
         raise InputError(f"--set {override}: `{text}` is not valid YAML") from None
 

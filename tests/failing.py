@@ -9,25 +9,26 @@ a step, so that each is a matter of a second.
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import torch
 
-from atat import cli, config, trainer
+from atat import checkpoint, cli, config, trainer
 from atat.settings import TrainSettings
 from atat.train import train
 
-FULL = OSError(errno.ENOSPC, "No space left on device")
 KINDS = {
     "RuntimeError": RuntimeError("injected"),
     "MemoryError": MemoryError("injected"),
-    "ENOSPC": FULL,
+    "ENOSPC": None,
     "KeyError": KeyError("injected"),
     "OutOfMemoryError": torch.OutOfMemoryError("injected"),
     "KeyboardInterrupt": KeyboardInterrupt(),
@@ -37,14 +38,21 @@ KINDS = {
 
 
 def fail(kind: str) -> None:
-    """Let the third step raise, or the first checkpoint where the disk is full."""
+    """Let the second step raise, or the first checkpoint where the disk is full."""
     if kind == "ENOSPC":
-        torch.save = lambda *_: _raise(kind)
+        checkpoint.atomic_write = no_room
         return
     step = trainer.Trainer._step
     trainer.Trainer._step = lambda self, number, batches: (
-        step(self, number, batches) if number < 3 else _raise(kind)
+        step(self, number, batches) if number < 2 else _raise(kind)
     )
+
+
+@contextmanager
+def no_room(path: Path, mode: str) -> Iterator[IO[bytes]]:
+    """Takes the place of `atomic_write`: a file on a disk without room."""
+    with open("/dev/full", mode) as stream:
+        yield stream
 
 
 def _raise(kind: str) -> None:

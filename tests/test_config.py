@@ -96,6 +96,28 @@ def test_a_missing_file_and_a_bad_override_are_named(tmp_path):
         config.load(write(tmp_path, GOOD), TrainSettings, ["steps"])
 
 
+@pytest.mark.parametrize(("content", "message"), [
+    (b"steps: 5\ntokenizer: caf\xe9\n", "conf.yaml:2: byte 0xe9 is not UTF-8.*iconv"),
+    (b"\x89PNG\r\n\x1a\n", "conf.yaml:1: byte 0x89 is not UTF-8"),
+    (b"steps: 5\0", "conf.yaml: not valid YAML: unacceptable character"),
+    (b"steps: 2026-13-45", "conf.yaml: not valid YAML: month must be in 1..12"),
+    (b"steps: " + 5000 * b"1", "conf.yaml: not valid YAML: Exceeds the limit"),
+    (5000 * b"[", "conf.yaml: not valid YAML: "),
+])
+def test_what_is_no_yaml_is_one_line(tmp_path, content, message):
+    (tmp_path / "conf.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        config.load(tmp_path / "conf.yaml", TrainSettings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_yaml_and_neither_is_every_value(tmp_path):
+    with pytest.raises(InputError, match="is a folder; expected a YAML file"):
+        config.load(tmp_path, TrainSettings)
+    with pytest.raises(InputError, match="--set seed=2026-13-45: .* is not valid YAML"):
+        config.load(write(tmp_path, GOOD), TrainSettings, ["seed=2026-13-45"])
+
+
 @pytest.mark.parametrize("text", ["1e-3", "2E5", "1.5e+4", ".5e1"])
 def test_the_number_proposed_is_one_that_yaml_reads(text):
     import yaml

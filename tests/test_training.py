@@ -108,7 +108,9 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
 
 
 def test_a_training_that_fails_ends_and_so_do_its_workers(corpus, tmp_path):
-    run = settings(corpus, steps=5000, valid=ValidSettings())
+    slu = (Source(str(corpus / "train"), "slu"),)
+    run = settings(corpus, steps=5000, train=slu, valid=ValidSettings(), checkpoint_every=1,
+                   batch=BatchSettings(examples=2, block=3))
     config.save(tmp_path / "conf.yaml", run)
     command = [sys.executable, str(Path(__file__).with_name("failing.py")), "conf.yaml", "exp"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300,
@@ -117,6 +119,7 @@ def test_a_training_that_fails_ends_and_so_do_its_workers(corpus, tmp_path):
     found = [line.split() for line in done.stdout.splitlines()]
     codes = {"KeyboardInterrupt": "130", "SystemExit": "3", "SIGKILL": "-9"}
     assert len(found) == 3 * len({kind for kind, *_ in found}) == 24
+    assert done.stderr.count("error: the disk is full while writing ") == 3
     for kind, workers, code, left, _ in found:
         assert (code, left) == (codes.get(kind, "1"), "0"), (kind, workers)
 
@@ -552,6 +555,31 @@ def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatc
         train(run, tmp_path / "exp")
     assert (tmp_path / "exp" / "model" / "model.safetensors").read_bytes() == before
     assert not (tmp_path / "exp" / "train.json").exists()
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("train.json", '{"finished": tr', "train.json: damaged, not JSON .*remove it"),
+    ("train.json", '["finished"]', "train.json: damaged, no object in it; remove it"),
+    ("train.json", '{"finished": true}', "train.json: damaged, no number of steps.*remove it"),
+    ("inputs.json", '{"data', "inputs.json: damaged, not JSON .*remove it to go on"),
+    ("inputs.json", "\x00\xff", "inputs.json: damaged, not JSON"),
+    ("config.yaml", "steps: [", "config.yaml:1: not valid YAML"),
+    ("config.yaml", "", "config.yaml: key `tokenizer` is missing"),
+])
+def test_a_torn_file_of_a_run_is_named_and_removed_it_is_made_again(
+    corpus, tmp_path, name, content, message
+):
+    run = settings(corpus, steps=1, valid=ValidSettings())
+    config.save(tmp_path / "conf.yaml", run)
+    arguments = ["--config", str(tmp_path / "conf.yaml"), "--out", str(tmp_path / "exp")]
+    train_cli.main(arguments)
+    (tmp_path / "exp" / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        train_cli.main(arguments)
+    if name != "config.yaml":
+        (tmp_path / "exp" / name).unlink()
+        train_cli.main(arguments)
+        assert json.loads((tmp_path / "exp" / "train.json").read_text())["finished"]
 
 
 def test_what_is_damaged_is_named(corpus, trained, tmp_path):
