@@ -153,18 +153,25 @@ def _examine_features(key: str, specifier: str) -> Content:
     return Content(summary.digest, summary.rows, fault)
 
 
+def digest_of_file(path: str | Path) -> str:
+    """Digest of the bytes of a recording, wherever it lies; raises OSError."""
+    sha = hashlib.sha1(usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while block := stream.read(BLOCK):
+            sha.update(block)
+    return sha.hexdigest()[:16]
+
+
 def _examine_recording(_: str, path: str) -> Content:
     try:
-        sha = hashlib.sha1(usedforsecurity=False)
-        with open(path, "rb") as stream:
-            while block := stream.read(BLOCK):
-                sha.update(block)
-        audio.check(path)
-    except InputError as error:
-        return Content(sha.hexdigest()[:16], 0, str(error))
+        found = digest_of_file(path)
     except OSError as error:
         return Content("", 0, f"{path}: {error.strerror}", os.path.isfile(path))
-    return Content(sha.hexdigest()[:16], 0, None)
+    try:
+        audio.check(path)
+    except InputError as error:
+        return Content(found, 0, str(error))
+    return Content(found, 0, None)
 
 
 def _examine_all(

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from atat import audio, kaldi, parallel
+from atat import audio, contents, kaldi, parallel
 from atat.errors import InputError
 from atat.files import atomic_write
 
@@ -203,11 +203,20 @@ def _search(decoder: Any, network: Network) -> None:
 
 def _fingerprint(jobs: Sequence[Job]) -> str:
     content: list[Any] = [version(), FEATURES, NETWORK_SEARCH]
+    content += [_recording(wav) for wav in dict.fromkeys(job.wav for job in jobs)]
     for job in jobs:
         files = (job.language_model, job.dictionary)
         sizes = [Path(name).stat().st_size if name is not None else 0 for name in files]
         content.append([repr(replace(job, network=None)), hash_of(job.network), sizes])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _recording(wav: str) -> str:
+    """What is in a recording, so that another one of the same name is heard anew."""
+    try:
+        return contents.digest_of_file(wav)
+    except OSError:
+        return ""  # it is named where it is read
 
 
 @lru_cache

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import tiny
 
-from atat import ark, audio, cmvn, config, contents, decode, features, kaldi, score
+from atat import ark, audio, cmvn, config, contents, decode, features, kaldi, score, sphinx
 from atat import train as train_cli
 from atat.datadir_check import validate
 from atat.dataset import Encoding, TaskData
@@ -278,6 +278,8 @@ def test_loud_numbers_in_a_float_file_are_named_everywhere(
         decode_all(own, own / "wavs", tmp_path / "out")
     decode_all(own, own / "wavs", tmp_path / "out", "--max_lost", "0.2")
     assert kaldi.read_table(tmp_path / "out" / "hyp")["a-3"] == ""
+    heard = Encoding(tiny.make_tokenizer(), features="wav")
+    assert list(TaskData(Source(str(own / "wavs"), "slu"), heard, max_lost=0.2).lost) == ["a-3"]
     for extra in ((), ("--max_lost", "0.2")):
         arguments = ["--data", str(own / "wavs"), "--arks", str(tmp_path / "arks"), *extra]
         if not extra:
@@ -338,3 +340,30 @@ def test_a_torn_description_is_decoded_again(
     assert "finished before" not in capsys.readouterr().out
     assert (tmp_path / "out" / "hyp").read_bytes() == whole
     assert json.loads((tmp_path / "out" / "decode.json").read_text())["utterances"] == 12
+
+
+def test_segments_of_a_recording_at_fault_or_beyond_its_end_are_named(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = kaldi.read_table(own / "wavs" / "wav.scp")
+    kaldi.write_table(own / "wavs" / "segments", {
+        key: f"{key} 0.1 {5 if key == 'a-1' else 0.4}" for key in recordings})
+    Path(recordings["a-4"]).write_bytes(b"RIFF")
+    decode_all(own, own / "wavs", tmp_path / "out", "--max_lost", "0.4")
+    about = json.loads((tmp_path / "out" / "decode.json").read_text())
+    assert sorted(about["lost"]) == ["a-1", "a-4"]
+    assert "its segment ends at 5.000 s" in about["lost"]["a-1"]
+    assert "2 of 6 utterances cannot be read" in capsys.readouterr().err
+    with pytest.raises(InputError, match="2 of 6 utterances cannot be read"):
+        decode_all(own, own / "wavs", tmp_path / "strict", "--max_lost", "0.2")
+    assert not (tmp_path / "strict" / "decode.json").exists()
+
+
+def test_another_recording_of_the_same_name_is_heard_anew(own: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    jobs = [sphinx.Job("a-3", str(own / "wavs" / "3.wav"))]
+    before = sphinx._fingerprint(jobs)
+    os.utime(own / "wavs" / "3.wav")
+    assert sphinx._fingerprint(jobs) == before
+    change_one_sample(own / "wavs" / "3.wav")
+    assert sphinx._fingerprint(jobs) != before
