@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,16 +73,17 @@ def test_an_interrupted_decoding_with_a_torn_note_begins_again(
 
 
 @pytest.mark.parametrize("torn", ['[["", "IN:PL', "", "{}x", '["", "a"]', "[1]", '{"a": 1}'])
-def test_torn_trees_json_of_a_packed_model_is_named(model: Path, torn: str) -> None:
-    path = model / "trees.json"
-    whole = path.read_text()
-    path.write_text(torn)
-    try:
-        with pytest.raises(InputError, match=r"model/trees\.json.*copy the packed model again"):
-            packed.load(model)
-    finally:
-        path.write_text(whole)
+def test_torn_trees_json_of_a_packed_model_is_named(
+    model: Path, tmp_path: Path, torn: str
+) -> None:
     assert packed.load(model).pairs == {("", "IN:PLAY")}
+    copy = shutil.copytree(model, tmp_path / "model")
+    (copy / "trees.json").write_text(torn)
+    with pytest.raises(InputError, match=r"model/trees\.json: damaged.*copy the whole folder"):
+        packed.load(copy)
+    (copy / "SHA256SUMS").unlink()  # as a model of before has none
+    with pytest.raises(InputError, match=r"model/trees\.json.*copy the packed model again"):
+        packed.load(copy)
 
 
 def test_outputs_that_the_length_limit_ended_are_counted_and_said(
