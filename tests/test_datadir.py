@@ -169,6 +169,20 @@ def test_what_may_be_meant_only_warns(made, name, old, new, kind):
     assert kind in report.warnings
 
 
+@pytest.mark.parametrize("tree, warned", [
+    ("[IN:PLAY [SL:THING the_song ] play a song ]", False),  # labels first, then all that is said
+    ("[IN:PLAY [SL:THING any tune ] ]", False),  # intent and slots alone
+    ("[IN:PLAY [SL:THING the_song ] play any song ]", True),
+    ("[IN:PLAY play [SL:THING any song ] ]", True),
+])
+def test_values_in_canonical_form_are_no_warning(made, tree, warned):
+    trees = read_table(made / "semantics")
+    write_tables(made, {"semantics": {utterance: tree for utterance in trees}})
+    report = validate(made)
+    assert not report.errors
+    assert ("tree words unlike text" in report.warnings) == warned
+
+
 def test_windows_files_are_found_and_mended(made):
     before = contents(made)
     for name in ("text", "utt2spk", "semantics"):
