@@ -69,8 +69,11 @@ def make(
     while another process makes the same ctm.
     """
     utterances = _load(data, settings)
-    grids = {u.id: ids.path_in(textgrids, u.id, suffix=".TextGrid") for u in utterances
-             } if textgrids is not None else {}
+    grids = (
+        {u.id: ids.path_in(textgrids, u.id, suffix=".TextGrid") for u in utterances}
+        if textgrids is not None
+        else {}
+    )
     prepare(settings)
     fingerprints = {u.id: _fingerprint(u, settings) for u in utterances}
     made = hashlib.sha1("".join(fingerprints.values()).encode()).hexdigest()

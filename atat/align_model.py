@@ -18,7 +18,6 @@ from atat.alignment import NotAligned, Word
 from atat.errors import InputError
 from atat.lfb import Options, lfb
 
-
 # Frames that any of ESPnet's encoders takes; below, some of them raise an error of their own.
 ESPNET_SHORTEST = 16
 

@@ -263,8 +263,9 @@ def _extent(stream: BinaryIO) -> int | None:
         return None
     extent = len(magic) + head + fixed * columns + values * rows * columns
     if rows < 0 or columns < 0 or extent > left:
-        raise ValueError(f"its header claims {rows} x {columns} values, {extent} bytes; {left} "
-                         "are there")
+        raise ValueError(
+            f"its header claims {rows} x {columns} values, {extent} bytes; {left} are there"
+        )
     return extent
 
 

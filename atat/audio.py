@@ -240,8 +240,10 @@ def _span(path: str, info: Info, start: float | None, end: float | None) -> tupl
     for time in (start, end):
         # Beyond all numbers of samples, and what is no number at all.
         if time is not None and not math.isfinite(time * info.sample_rate):
-            raise InputError(f"{path}: a segment from {start} to {end} s cannot be cut; correct "
-                             "the times in segments")
+            raise InputError(
+                f"{path}: a segment from {start} to {end} s cannot be cut; correct "
+                "the times in segments"
+            )
     first = 0 if start is None else round(start * info.sample_rate)
     last = info.num_samples if end is None else round(end * info.sample_rate)
     overshoot = (last - info.num_samples) / info.sample_rate

@@ -166,9 +166,7 @@ def spec_augment(
     return masked
 
 
-def mask_frames(
-    features: np.ndarray, spans: Iterable[tuple[int, int]], value: float
-) -> np.ndarray:
+def mask_frames(features: np.ndarray, spans: Iterable[tuple[int, int]], value: float) -> np.ndarray:
     """Features (T, F) with the frames of some spans (first, one after the last) set to `value`."""
     masked = features.copy()
     for first, last in spans:

@@ -89,7 +89,7 @@ def to_tree(tagged: Tagged) -> Tree:
 
     for word, path in zip(tagged.words, _paths(tagged.tags)):
         close(_common([node for node, _ in open_nodes], path))
-        open_nodes += [(node, []) for node in path[len(open_nodes):]]
+        open_nodes += [(node, []) for node in path[len(open_nodes) :]]
         (open_nodes[-1][1] if open_nodes else root).append(word)
     close(0)
     return Tree(f"IN:{tagged.intent}", tuple(root))
@@ -108,7 +108,7 @@ def project(tagged: Tagged, heard: Sequence[str]) -> Tagged:
     for start, end in _runs([place is None for place in places]):
         if 0 < start and end < len(heard):
             before, after = paths[start - 1], paths[end]
-            paths[start:end] = [before[:_common(before, after)]] * (end - start)
+            paths[start:end] = [before[: _common(before, after)]] * (end - start)
     return Tagged(tuple(heard), _tags(paths), tagged.intent)
 
 
@@ -116,8 +116,9 @@ def _check(tree: Tree, *, level: int) -> None:
     prefix = PREFIXES[level % 2]
     if not tree.label.startswith(prefix):
         where = "the root" if level == 0 else f"level {level} below it"
-        raise NotTaggable(f"{where} is {tree.label}, expected {prefix}NAME: intents and slots take "
-                          "turns")
+        raise NotTaggable(
+            f"{where} is {tree.label}, expected {prefix}NAME: intents and slots take turns"
+        )
     if level and not tree.children:
         raise NotTaggable(f"{tree.label} holds no word")
 
@@ -128,8 +129,9 @@ def _tags(paths: Sequence[_Path]) -> tuple[str, ...]:
     before: _Path = ()
     for path in paths:
         continued = _common(before, path)
-        levels = [(INSIDE if level < continued else BEGIN) + node.label
-                  for level, node in enumerate(path)]
+        levels = [
+            (INSIDE if level < continued else BEGIN) + node.label for level, node in enumerate(path)
+        ]
         tags.append(" ".join(levels) or OUTSIDE)
         before = path
     return tuple(tags)
@@ -146,7 +148,7 @@ def _paths(tags: Sequence[str]) -> list[_Path]:
             if level != INSIDE + node.label:
                 break
             continued += 1
-        new = [_Node(level[len(BEGIN):]) for level in levels[continued:]]
+        new = [_Node(level[len(BEGIN) :]) for level in levels[continued:]]
         before = (*before[:continued], *new)
         paths.append(before)
     return paths

@@ -35,8 +35,10 @@ def accumulate(features: Iterable[np.ndarray]) -> np.ndarray:
         if stats is None:
             stats = np.zeros((2, matrix.shape[1] + 1))
         if matrix.shape[1] + 1 != stats.shape[1]:
-            raise InputError(f"features of {matrix.shape[1]} bins among others of "
-                             f"{stats.shape[1] - 1}; make all of them with the same options")
+            raise InputError(
+                f"features of {matrix.shape[1]} bins among others of "
+                f"{stats.shape[1] - 1}; make all of them with the same options"
+            )
         wide = matrix.astype(np.float64)
         stats[0, :-1] += wide.sum(axis=0)
         stats[1, :-1] += np.einsum("tf,tf->f", wide, wide)
@@ -58,8 +60,10 @@ def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Mean and 1 / standard deviation (F,) float32 of a file of statistics."""
     stats = ark.read(path)
     if stats.ndim != 2 or len(stats) != 2 or stats[0, -1] <= 0:
-        raise InputError(f"{path}: found a matrix of shape {stats.shape}, expected global CMVN "
-                         "statistics (2, F + 1); make them with: python -m atat.cmvn")
+        raise InputError(
+            f"{path}: found a matrix of shape {stats.shape}, expected global CMVN "
+            "statistics (2, F + 1); make them with: python -m atat.cmvn"
+        )
     return to_mean_and_scale(stats)
 
 
@@ -87,8 +91,10 @@ def _report_lost(lost: dict[str, str], total: int, max_lost: float) -> None:
     shown = "".join(f"\n  {why}" for why in list(lost.values())[:5])
     message = f"{len(lost)} of {total} utterances cannot be read and are left out:{shown}"
     if len(lost) > max_lost * total:
-        raise InputError(f"{message}\nfix or drop them (python -m atat.datadir repair), or allow "
-                         f"more with --max_lost (now {max_lost:g})")
+        raise InputError(
+            f"{message}\nfix or drop them (python -m atat.datadir repair), or allow "
+            f"more with --max_lost (now {max_lost:g})"
+        )
     print(f"warning: {message}", file=sys.stderr)
 
 
@@ -118,10 +124,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", nargs="+", required=True, help="dirs with feats.scp or audio")
     parser.add_argument("--out", required=True, help="file for the statistics")
     parser.add_argument("--num_mels", type=int, default=80, help="mel bins, where made of audio")
-    parser.add_argument("--max_utterances", type=int, default=0,
-                        help="take only so many, spread evenly; 0 takes all")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of utterances that may be unreadable")
+    parser.add_argument(
+        "--max_utterances",
+        type=int,
+        default=0,
+        help="take only so many, spread evenly; 0 takes all",
+    )
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of utterances that may be unreadable"
+    )
     arguments = parser.parse_args(argv)
     utterances = _utterances(arguments.data, arguments.max_utterances)
     lost: dict[str, str] = {}

@@ -27,7 +27,7 @@ def moved(value: Any, old: str, new: str) -> Any:
     if isinstance(value, list):
         return [moved(item, old, new) for item in value]
     if isinstance(value, str) and value.startswith(f"{old}/"):
-        return new + value[len(old):]
+        return new + value[len(old) :]
     return value
 
 
@@ -48,10 +48,20 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")
     parser.add_argument("--out", type=Path, required=True, help="folder for the copies")
-    parser.add_argument("--move", nargs=2, required=True, metavar=("OLD", "NEW"),
-                        help="paths below the folder OLD are below NEW in the copies")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help="another value for a key; may be repeated")
+    parser.add_argument(
+        "--move",
+        nargs=2,
+        required=True,
+        metavar=("OLD", "NEW"),
+        help="paths below the folder OLD are below NEW in the copies",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key; may be repeated",
+    )
     options = parser.parse_args(argv)
     for path in options.confs:
         copy = copy_path(path, options.out)

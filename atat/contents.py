@@ -56,8 +56,11 @@ def look(folder: str | Path, kind: str) -> dict[str, Content]:
     if not table.is_file():
         return {}
     resolve = kaldi.path_resolver(folder)
-    entries = {key: resolve(value) for key, value in kaldi.read_table(table).items()
-               if value and not pipes.is_pipe(value)}
+    entries = {
+        key: resolve(value)
+        for key, value in kaldi.read_table(table).items()
+        if value and not pipes.is_pipe(value)
+    }
     return look_at(folder, kind, entries)
 
 
@@ -129,8 +132,10 @@ def read_recording(utterance: Utterance) -> np.ndarray:
 def _unlike(frames: int, utterance: Utterance) -> str | None:
     if not utterance.num_frames or utterance.num_frames == frames or not frames:
         return None  # what is too short is so for its readers, whatever the table says
-    return (f"{utterance.feats}: has {frames} frames, utt2num_frames says {utterance.num_frames}; "
-            "make the features again")
+    return (
+        f"{utterance.feats}: has {frames} frames, utt2num_frames says {utterance.num_frames}; "
+        "make the features again"
+    )
 
 
 def _out_of_bounds(name: str, lowest: float, highest: float) -> str | None:
@@ -138,8 +143,10 @@ def _out_of_bounds(name: str, lowest: float, highest: float) -> str | None:
         return None
     wrong = highest if not highest <= LARGEST else lowest
     what = f"a value of {wrong:g}" if np.isfinite(wrong) else "a value that is no number"
-    return (f"{name}: holds {what} (NaN, infinity or beyond any log energy); "
-            "make the features again or leave the utterance out")
+    return (
+        f"{name}: holds {what} (NaN, infinity or beyond any log energy); "
+        "make the features again or leave the utterance out"
+    )
 
 
 def _examine_features(key: str, specifier: str) -> Content:
@@ -216,7 +223,8 @@ def _remembered(
         return {
             key: Content(*about["found"][key][1:])
             for key, value in entries.items()
-            if key in about["found"] and about["found"][key][0] == value
+            if key in about["found"]
+            and about["found"][key][0] == value
             and before.get(path_of(value)) == states[path_of(value)]
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -232,10 +240,16 @@ def _remember(
 ) -> None:
     """Note what was found of files that are there and have settled."""
     limit = (time.time() - YOUNG) * 1e9
-    settled = {path: state for path, state in states.items()
-               if state is not None and max(state[1:3]) < limit}
-    rows = {key: [entries[key], *astuple(content)] for key, content in found.items()
-            if path_of(entries[key]) in settled}
+    settled = {
+        path: state
+        for path, state in states.items()
+        if state is not None and max(state[1:3]) < limit
+    }
+    rows = {
+        key: [entries[key], *astuple(content)]
+        for key, content in found.items()
+        if path_of(entries[key]) in settled
+    }
     if not rows:
         return
     try:

@@ -53,8 +53,9 @@ def check_recordings(data: DataDir, report: Report, options: AudioOptions) -> di
     bounds = {**_numbers(data.table("reco2dur")), **lengths}
     spans = _check_segments(data, report, bounds)
     durations = {**bounds, **spans, **_numbers(data.table("utt2dur"))}
-    return {utterance: durations[utterance] for utterance in data.speakers
-            if utterance in durations}
+    return {
+        utterance: durations[utterance] for utterance in data.speakers if utterance in durations
+    }
 
 
 def _find(
@@ -77,22 +78,41 @@ def _check_entries(
     scan = data.scans.get("wav.scp")
     for key, value in scan.table.items() if scan else ():
         if not value:
-            _find(report, scan, key, "no path", f"nothing after {key!r}; expected a path; add it "
-                  "or drop the recording (repair)", users.get(key, ()))
+            _find(
+                report,
+                scan,
+                key,
+                "no path",
+                f"nothing after {key!r}; expected a path; add it or drop the recording (repair)",
+                users.get(key, ()),
+            )
         elif value.startswith("~"):
-            _find(report, scan, key, "tilde in a path", f"{value!r}: programs do not replace ~; "
-                  "write the whole path (python -m atat.datadir relocate)")
+            _find(
+                report,
+                scan,
+                key,
+                "tilde in a path",
+                f"{value!r}: programs do not replace ~; "
+                "write the whole path (python -m atat.datadir relocate)",
+            )
         elif is_pipe(value) and not options.allow_pipes:
-            what = ("nothing runs it where feats.scp is read" if not is_error else
-                    f"if you trust it, {WAYS_OUT} (validate --allow_pipes accepts it, unrun)")
-            report.add(Finding(str(scan.path), scan.line(key), "shell pipe",
-                               f"{key!r} is a command, its audio is not checked: {value!r}; "
-                               f"{what}", is_error))
+            what = (
+                "nothing runs it where feats.scp is read"
+                if not is_error
+                else f"if you trust it, {WAYS_OUT} (validate --allow_pipes accepts it, unrun)"
+            )
+            report.add(
+                Finding(
+                    str(scan.path),
+                    scan.line(key),
+                    "shell pipe",
+                    f"{key!r} is a command, its audio is not checked: {value!r}; {what}",
+                    is_error,
+                )
+            )
 
 
-def _check_segments(
-    data: DataDir, report: Report, bounds: dict[str, float]
-) -> dict[str, float]:
+def _check_segments(data: DataDir, report: Report, bounds: dict[str, float]) -> dict[str, float]:
     """Segments are well-formed and inside their recordings; utterance -> duration (s)."""
     scan = data.scans.get("segments")
     durations = {}
@@ -100,15 +120,28 @@ def _check_segments(
         try:
             recording, start, end = parse_segment(value)
         except ValueError as error:
-            _find(report, scan, utterance, "malformed segment", f"{error}; correct the line or "
-                  "drop the utterance (repair)", [utterance])
+            _find(
+                report,
+                scan,
+                utterance,
+                "malformed segment",
+                f"{error}; correct the line or drop the utterance (repair)",
+                [utterance],
+            )
             continue
         length = bounds.get(recording)
         last = length if end is None else end
         if length is not None and (last > length + audio.MAX_OVERSHOOT or start >= length):
-            _find(report, scan, utterance, "segment out of bounds", f"{utterance!r} is "
-                  f"{start:g} to {last:g} s of {recording!r}, which lasts {length:.3f} s; correct "
-                  "the times or drop the utterance (repair)", [utterance])
+            _find(
+                report,
+                scan,
+                utterance,
+                "segment out of bounds",
+                f"{utterance!r} is "
+                f"{start:g} to {last:g} s of {recording!r}, which lasts {length:.3f} s; correct "
+                "the times or drop the utterance (repair)",
+                [utterance],
+            )
         elif last is not None:
             durations[utterance] = last - start
     return durations
@@ -122,19 +155,32 @@ def _check_features(data: DataDir, report: Report, options: AudioOptions) -> Non
     sound: dict[str, str] = {}
     for utterance, value in scan.table.items() if scan else ():
         if not value or is_pipe(value):
-            _find(report, scan, utterance, "no path", f"found {value!r} for {utterance!r}, "
-                  "expected `<file.ark>:<offset>`; extract the features again", [utterance])
+            _find(
+                report,
+                scan,
+                utterance,
+                "no path",
+                f"found {value!r} for {utterance!r}, "
+                "expected `<file.ark>:<offset>`; extract the features again",
+                [utterance],
+            )
             continue
         specifier = resolve(value)
         path = path_of(specifier)
         if path not in sizes:
             sizes[path] = os.path.getsize(path) if os.path.isfile(path) else -1
-        offset = specifier[len(path):].split("[")[0].lstrip(":")
+        offset = specifier[len(path) :].split("[")[0].lstrip(":")
         if sizes[path] <= int(offset or 0):
             what = "there is no such file" if sizes[path] < 0 else f"it has {sizes[path]} bytes"
-            _find(report, scan, utterance, "features missing", f"{specifier!r} of {utterance!r}: "
-                  f"{what}; extract the features again or drop the utterance (repair)",
-                  [utterance])
+            _find(
+                report,
+                scan,
+                utterance,
+                "features missing",
+                f"{specifier!r} of {utterance!r}: "
+                f"{what}; extract the features again or drop the utterance (repair)",
+                [utterance],
+            )
         else:
             sound[utterance] = specifier
     if scan is not None and options.check_audio:
@@ -147,12 +193,24 @@ def _check_matrices(data: DataDir, report: Report, scan: Scan, specifiers: dict[
     for utterance, found in contents.look_at(data.folder, "feats", specifiers).items():
         said = frames.get(utterance, "")
         if found.fault is not None:
-            _find(report, scan, utterance, "damaged features",
-                  f"{utterance!r}: {found.fault}", [utterance])
+            _find(
+                report,
+                scan,
+                utterance,
+                "damaged features",
+                f"{utterance!r}: {found.fault}",
+                [utterance],
+            )
         elif said.isdecimal() and int(said) != found.frames:
-            _find(report, data.scans["utt2num_frames"], utterance, "utt2num_frames unlike features",
-                  f"{said} for {utterance!r}, whose features have {found.frames} frames; extract "
-                  "them again or drop the utterance (repair)", [utterance])
+            _find(
+                report,
+                data.scans["utt2num_frames"],
+                utterance,
+                "utt2num_frames unlike features",
+                f"{said} for {utterance!r}, whose features have {found.frames} frames; extract "
+                "them again or drop the utterance (repair)",
+                [utterance],
+            )
 
 
 def _check_audio(
@@ -163,8 +221,11 @@ def _check_audio(
     if scan is None:
         return {}
     resolve = path_resolver(data.folder, options.root)
-    paths = {key: resolve(value) for key, value in scan.table.items()
-             if value and not is_pipe(value) and not value.startswith("~")}
+    paths = {
+        key: resolve(value)
+        for key, value in scan.table.items()
+        if value and not is_pipe(value) and not value.startswith("~")
+    }
     durations = {}
     for key, recording in _read_all(paths, options):
         if recording.duration is not None:
@@ -174,9 +235,7 @@ def _check_audio(
     return durations
 
 
-def _read_all(
-    paths: dict[str, str], options: AudioOptions
-) -> Iterator[tuple[str, _Recording]]:
+def _read_all(paths: dict[str, str], options: AudioOptions) -> Iterator[tuple[str, _Recording]]:
     from tqdm import tqdm
 
     num_jobs = options.num_jobs or len(os.sched_getaffinity(0))
@@ -186,7 +245,7 @@ def _read_all(
         tqdm(total=len(keys), desc="reading audio", unit="file", disable=None) as progress,
     ):
         for first in range(0, len(keys), PENDING):
-            part = keys[first:first + PENDING]
+            part = keys[first : first + PENDING]
             examine = pool.map(lambda key: _examine(paths[key], options.sample_rate), part)
             for key, recording in zip(part, examine, strict=True):
                 yield key, recording
@@ -205,11 +264,21 @@ def _examine(path: str, sample_rate: int) -> _Recording:
         return _Recording(None, ((kind, str(error)),))
     problems = []
     if info.sample_rate != sample_rate:
-        problems.append(("sample rate", f"{path}: sampled at {info.sample_rate} Hz, expected "
-                         f"{sample_rate}; convert: sox {path} -r {sample_rate} OUT.wav"))
+        problems.append(
+            (
+                "sample rate",
+                f"{path}: sampled at {info.sample_rate} Hz, expected "
+                f"{sample_rate}; convert: sox {path} -r {sample_rate} OUT.wav",
+            )
+        )
     if info.channels > 1:
-        problems.append(("channels", f"{path}: has {info.channels} channels, expected 1; choose "
-                         f"one: sox {path} OUT.wav remix 1"))
+        problems.append(
+            (
+                "channels",
+                f"{path}: has {info.channels} channels, expected 1; choose "
+                f"one: sox {path} OUT.wav remix 1",
+            )
+        )
     try:
         for channel in range(info.channels):
             audio.load(path, sample_rate=info.sample_rate, channel=channel)
@@ -218,16 +287,21 @@ def _examine(path: str, sample_rate: int) -> _Recording:
     return _Recording(info.duration, tuple(problems))
 
 
-def _compare_durations(
-    data: DataDir, report: Report, name: str, lengths: dict[str, float]
-) -> None:
+def _compare_durations(data: DataDir, report: Report, name: str, lengths: dict[str, float]) -> None:
     """Warn where a table of durations says something else than the audio."""
     scan = data.scans.get(name)
     for key, duration in _numbers(scan.table).items() if scan else ():
         if key in lengths and abs(duration - lengths[key]) > TOLERANCE:
-            report.add(Finding(str(scan.path), scan.line(key), f"{name} unlike audio",
-                               f"{duration:g} s for {key!r}, whose audio lasts {lengths[key]:.3f} "
-                               "s; remove the file and make it again", is_error=False))
+            report.add(
+                Finding(
+                    str(scan.path),
+                    scan.line(key),
+                    f"{name} unlike audio",
+                    f"{duration:g} s for {key!r}, whose audio lasts {lengths[key]:.3f} "
+                    "s; remove the file and make it again",
+                    is_error=False,
+                )
+            )
 
 
 def _numbers(table: dict[str, str]) -> dict[str, float]:

@@ -54,19 +54,47 @@ def _check_files(data: DataDir, report: Report) -> None:
         if name not in data.scans:
             # A text-only dir (ours, not Kaldi's) does without spk2utt.
             is_error = name == "utt2spk" or "wav.scp" in data.scans
-            report.add(Finding(folder, 0, "missing file", f"there is no {name}; expected lines "
-                               "`<utterance> <speaker>` in utt2spk and `<speaker> <utterances>` "
-                               "in spk2utt; repair makes one from the other", is_error))
+            report.add(
+                Finding(
+                    folder,
+                    0,
+                    "missing file",
+                    f"there is no {name}; expected lines "
+                    "`<utterance> <speaker>` in utt2spk and `<speaker> <utterances>` "
+                    "in spk2utt; repair makes one from the other",
+                    is_error,
+                )
+            )
     if not {"text", "semantics", "wav.scp", "feats.scp"} & data.scans.keys():
-        report.add(Finding(folder, 0, "missing file", "there is none of text, semantics, wav.scp, "
-                           "feats.scp; expected at least one"))
+        report.add(
+            Finding(
+                folder,
+                0,
+                "missing file",
+                "there is none of text, semantics, wav.scp, feats.scp; expected at least one",
+            )
+        )
     if "segments" in data.scans and "wav.scp" not in data.scans:
-        report.add(Finding(folder, 0, "missing file", "there is segments but no wav.scp; expected "
-                           "the recordings it cuts", "feats.scp" not in data.scans))
+        report.add(
+            Finding(
+                folder,
+                0,
+                "missing file",
+                "there is segments but no wav.scp; expected the recordings it cuts",
+                "feats.scp" not in data.scans,
+            )
+        )
     for name, scan in data.scans.items():
         if not scan.table:
-            report.add(Finding(str(scan.path), 0, "empty file", "has no entries; fill or remove it",
-                               name in KNOWN))
+            report.add(
+                Finding(
+                    str(scan.path),
+                    0,
+                    "empty file",
+                    "has no entries; fill or remove it",
+                    name in KNOWN,
+                )
+            )
 
 
 def _check_lines(data: DataDir, report: Report) -> None:
@@ -76,8 +104,15 @@ def _check_lines(data: DataDir, report: Report) -> None:
         for finding in scan.findings:
             if name == "utt2spk" and finding.kind == "malformed id":
                 continue  # `_check_names` tells it of the utterance
-            report.add(Finding(finding.path, finding.line, finding.kind, finding.message,
-                               finding.is_error and is_known))
+            report.add(
+                Finding(
+                    finding.path,
+                    finding.line,
+                    finding.kind,
+                    finding.message,
+                    finding.is_error and is_known,
+                )
+            )
         if not scan.conflicting or not is_known:
             continue
         # Nobody knows which of two values is right, so that both go.
@@ -96,13 +131,27 @@ def _check_utterance_ids(data: DataDir, report: Report) -> None:
         scan = data.scans[name]
         is_required = name in COMPLETE
         for key in sorted(expected.keys() - scan.table.keys()):
-            report.add(Finding(str(data.folder / "utt2spk"), data.line("utt2spk", key),
-                               f"missing in {name}", f"{key!r} has no line in {scan.path}; add "
-                               "one, or drop the utterance (repair)", is_required), key)
+            report.add(
+                Finding(
+                    str(data.folder / "utt2spk"),
+                    data.line("utt2spk", key),
+                    f"missing in {name}",
+                    f"{key!r} has no line in {scan.path}; add one, or drop the utterance (repair)",
+                    is_required,
+                ),
+                key,
+            )
         for key in sorted(scan.table.keys() - expected.keys()):
-            report.add(Finding(str(scan.path), scan.line(key), "not in utt2spk", f"{key!r} is not "
-                               "in utt2spk; give it a speaker there or drop the line (repair)",
-                               name in KNOWN), ("ctm", key) if name == "ctm" else key)
+            report.add(
+                Finding(
+                    str(scan.path),
+                    scan.line(key),
+                    "not in utt2spk",
+                    f"{key!r} is not in utt2spk; give it a speaker there or drop the line (repair)",
+                    name in KNOWN,
+                ),
+                ("ctm", key) if name == "ctm" else key,
+            )
 
 
 def _check_names(data: DataDir, report: Report) -> None:
@@ -113,9 +162,16 @@ def _check_names(data: DataDir, report: Report) -> None:
             if not name or (noun == "speaker" and fields(name) != [name]):
                 continue  # no speaker, or several: found where the speakers are checked
             if fault := ids.fault(name):
-                report.add(Finding(path, data.line("utt2spk", utterance), "malformed id",
-                                   f"the {noun} id {name!r} {fault}; rename it in all files, or "
-                                   "drop the utterance (repair)"), utterance)
+                report.add(
+                    Finding(
+                        path,
+                        data.line("utt2spk", utterance),
+                        "malformed id",
+                        f"the {noun} id {name!r} {fault}; rename it in all files, or "
+                        "drop the utterance (repair)",
+                    ),
+                    utterance,
+                )
 
 
 def _check_speakers(data: DataDir, report: Report) -> None:
@@ -123,25 +179,47 @@ def _check_speakers(data: DataDir, report: Report) -> None:
     speakers = data.speakers
     for utterance, speaker in speakers.items():
         if not speaker or " " in speaker or "\t" in speaker:
-            report.add(Finding(path, data.line("utt2spk", utterance), "malformed utt2spk",
-                               f"found {speaker!r} after {utterance!r}, expected one speaker id; "
-                               "correct the line"), utterance)
+            report.add(
+                Finding(
+                    path,
+                    data.line("utt2spk", utterance),
+                    "malformed utt2spk",
+                    f"found {speaker!r} after {utterance!r}, expected one speaker id; "
+                    "correct the line",
+                ),
+                utterance,
+            )
         elif not utterance.startswith(speaker):
-            report.add(Finding(path, data.line("utt2spk", utterance), "id without its speaker",
-                               f"{utterance!r} does not begin with its speaker {speaker!r}; "
-                               "Kaldi's tools may refuse the dir; rename the utterances to "
-                               f"`{speaker}-<utterance>`", is_error=False))
+            report.add(
+                Finding(
+                    path,
+                    data.line("utt2spk", utterance),
+                    "id without its speaker",
+                    f"{utterance!r} does not begin with its speaker {speaker!r}; "
+                    "Kaldi's tools may refuse the dir; rename the utterances to "
+                    f"`{speaker}-<utterance>`",
+                    is_error=False,
+                )
+            )
     by_speaker = speakers_to_utterances(speakers)
     if len(by_speaker) == 1:
-        report.add(Finding(path, 0, "one speaker", f"all utterances are of {min(by_speaker)!r}; "
-                           "where speakers are unknown, give each utterance its own",
-                           is_error=False))
+        report.add(
+            Finding(
+                path,
+                0,
+                "one speaker",
+                f"all utterances are of {min(by_speaker)!r}; "
+                "where speakers are unknown, give each utterance its own",
+                is_error=False,
+            )
+        )
     _check_order_of_speakers(data, report)
     if "spk2utt" in data.scans:
         _check_spk2utt(data, report, by_speaker)
     for name in data.names(SPEAKER):
-        _check_keys(data, report, name, by_speaker.keys(), "speaker", "utt2spk",
-                    is_error=name in KNOWN)
+        _check_keys(
+            data, report, name, by_speaker.keys(), "speaker", "utt2spk", is_error=name in KNOWN
+        )
 
 
 def _check_order_of_speakers(data: DataDir, report: Report) -> None:
@@ -152,11 +230,18 @@ def _check_order_of_speakers(data: DataDir, report: Report) -> None:
     previous = ""
     for utterance, speaker in scan.table.items():
         if speaker < previous:
-            report.add(Finding(str(scan.path), scan.line(utterance), "speakers not sorted",
-                               f"speaker {speaker!r} comes after {previous!r}: sorting by "
-                               "utterance and by speaker gives two orders, which Kaldi's tools "
-                               "refuse; rename utterances to `<speaker>-<utterance>` with "
-                               "speaker ids of one length", is_error=False))
+            report.add(
+                Finding(
+                    str(scan.path),
+                    scan.line(utterance),
+                    "speakers not sorted",
+                    f"speaker {speaker!r} comes after {previous!r}: sorting by "
+                    "utterance and by speaker gives two orders, which Kaldi's tools "
+                    "refuse; rename utterances to `<speaker>-<utterance>` with "
+                    "speaker ids of one length",
+                    is_error=False,
+                )
+            )
             return
         previous = speaker
 
@@ -169,10 +254,19 @@ def _check_spk2utt(data: DataDir, report: Report, expected: dict[str, str]) -> N
         if speaker not in expected or found == fields(expected[speaker]):
             continue
         wrong = sorted(set(found) ^ set(fields(expected[speaker])))
-        what = (f"and utt2spk disagree about {wrong[0]!r} ({len(wrong)} in all)" if wrong
-                else "are not sorted, or one stands twice")
-        report.add(Finding(str(scan.path), scan.line(speaker), "spk2utt unlike utt2spk",
-                           f"the utterances of {speaker!r} {what}; repair makes it from utt2spk"))
+        what = (
+            f"and utt2spk disagree about {wrong[0]!r} ({len(wrong)} in all)"
+            if wrong
+            else "are not sorted, or one stands twice"
+        )
+        report.add(
+            Finding(
+                str(scan.path),
+                scan.line(speaker),
+                "spk2utt unlike utt2spk",
+                f"the utterances of {speaker!r} {what}; repair makes it from utt2spk",
+            )
+        )
 
 
 def _check_recording_ids(data: DataDir, report: Report) -> None:
@@ -188,27 +282,54 @@ def _check_recording_ids(data: DataDir, report: Report) -> None:
             wavs = data.table("wav.scp")
             for utterance in segments.table:
                 if data.recording(utterance) not in wavs:
-                    report.add(Finding(str(segments.path), segments.line(utterance),
-                                       "recording not in wav.scp", "the recording "
-                                       f"{data.recording(utterance)!r} of {utterance!r} is not in "
-                                       "wav.scp; add it or drop the segment (repair)"), utterance)
+                    report.add(
+                        Finding(
+                            str(segments.path),
+                            segments.line(utterance),
+                            "recording not in wav.scp",
+                            "the recording "
+                            f"{data.recording(utterance)!r} of {utterance!r} is not in "
+                            "wav.scp; add it or drop the segment (repair)",
+                        ),
+                        utterance,
+                    )
     for name in data.names(RECORDING):
         wanted = expected if name != "wav.scp" else expected & data.table("wav.scp").keys()
         _check_keys(data, report, name, wanted, "recording", source, is_error=name in KNOWN)
 
 
 def _check_keys(
-    data: DataDir, report: Report, name: str, expected: set[str], noun: str, source: str,
-    *, is_error: bool,
+    data: DataDir,
+    report: Report,
+    name: str,
+    expected: set[str],
+    noun: str,
+    source: str,
+    *,
+    is_error: bool,
 ) -> None:
     """A table of speakers or recordings has exactly the expected keys."""
     scan = data.scans[name]
     for key in sorted(expected - scan.table.keys()):
-        report.add(Finding(str(scan.path), 0, f"missing in {name}", f"no line for the {noun} "
-                           f"{key!r} of {source}; add one or remove the file", is_error))
+        report.add(
+            Finding(
+                str(scan.path),
+                0,
+                f"missing in {name}",
+                f"no line for the {noun} {key!r} of {source}; add one or remove the file",
+                is_error,
+            )
+        )
     for key in sorted(scan.table.keys() - expected):
-        report.add(Finding(str(scan.path), scan.line(key), f"not in {source}", f"the {noun} "
-                           f"{key!r} is not in {source}; drop the line (repair)", is_error))
+        report.add(
+            Finding(
+                str(scan.path),
+                scan.line(key),
+                f"not in {source}",
+                f"the {noun} {key!r} is not in {source}; drop the line (repair)",
+                is_error,
+            )
+        )
 
 
 def _is_positive(value: str) -> bool:
@@ -252,7 +373,13 @@ def _check_numbers(data: DataDir, report: Report) -> None:
                     continue
             except ValueError:
                 pass
-            report.add(Finding(str(data.folder / name), data.line(name, key), f"malformed {name}",
-                               f"found {value!r} for {key!r}, expected {expected}; correct it or "
-                               "remove the file"),
-                       key if data.keyed_by[name] == UTTERANCE else None)
+            report.add(
+                Finding(
+                    str(data.folder / name),
+                    data.line(name, key),
+                    f"malformed {name}",
+                    f"found {value!r} for {key!r}, expected {expected}; correct it or "
+                    "remove the file",
+                ),
+                key if data.keyed_by[name] == UTTERANCE else None,
+            )

@@ -21,7 +21,13 @@ UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
 # Tables in which every utterance must stand; losing one of them from CORE is losing data.
 CORE = ("utt2spk", "text", "semantics", "segments", "wav.scp", "feats.scp")
 COMPLETE = CORE + (
-    "text.raw", "utt2group", "utt2dur", "utt2num_frames", "utt2lang", "utt2uniq", "utt2warp",
+    "text.raw",
+    "utt2group",
+    "utt2dur",
+    "utt2num_frames",
+    "utt2lang",
+    "utt2uniq",
+    "utt2warp",
     "vad.scp",
 )
 SPEAKERS = ("spk2utt", "spk2gender", "spk2warp", "spk2voice", "cmvn.scp")
@@ -58,8 +64,11 @@ class DataDir:
         """utterance -> speaker; from spk2utt where there is no utt2spk."""
         if "utt2spk" in self.scans:
             return self.table("utt2spk")
-        return {utterance: speaker for speaker, utterances in self.table("spk2utt").items()
-                for utterance in fields(utterances)}
+        return {
+            utterance: speaker
+            for speaker, utterances in self.table("spk2utt").items()
+            for utterance in fields(utterances)
+        }
 
     def recording(self, utterance: str) -> str:
         """The key of an utterance in wav.scp."""
@@ -83,17 +92,20 @@ def scan_dir(folder: str | Path) -> DataDir:
 
 def _scan_dir(folder: Path) -> DataDir:
     data = DataDir(folder)
-    names = sorted(path.name for path in data.folder.iterdir()
-                   if path.is_file() and not path.name.startswith(".")
-                   and not path.name.endswith(".tmp"))
+    names = sorted(
+        path.name
+        for path in data.folder.iterdir()
+        if path.is_file() and not path.name.startswith(".") and not path.name.endswith(".tmp")
+    )
     unknown = []
     for name in names:
         key = _key_by_name(name, has_segments="segments" in names)
         if key is None:
             unknown.append(name)
             continue
-        data.scans[name] = scan_table(data.folder / name, repeated=name not in KNOWN
-                                      or name == "ctm")
+        data.scans[name] = scan_table(
+            data.folder / name, repeated=name not in KNOWN or name == "ctm"
+        )
         data.keyed_by[name] = key
     for name in unknown:
         _sort_in(data, name)
@@ -113,9 +125,11 @@ def require_sound(data: DataDir) -> None:
             check_ids(data.folder / name, data.table(name), data.speakers)
     for utterance in data.table("segments"):
         if "wav.scp" in data.scans and data.recording(utterance) not in data.table("wav.scp"):
-            raise InputError(f"{data.folder / 'segments'}:{data.line('segments', utterance)}: the "
-                             f"recording of {utterance!r} is not in wav.scp; add it, or drop the "
-                             f"segment with: python -m atat.datadir repair {data.folder}")
+            raise InputError(
+                f"{data.folder / 'segments'}:{data.line('segments', utterance)}: the "
+                f"recording of {utterance!r} is not in wav.scp; add it, or drop the "
+                f"segment with: python -m atat.datadir repair {data.folder}"
+            )
 
 
 def _key_by_name(name: str, *, has_segments: bool) -> str | None:

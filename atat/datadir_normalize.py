@@ -28,8 +28,10 @@ def normalize_dir(folder: str | Path) -> dict[str, int]:
     """
     data = open_dir(folder)
     if "ctm" in data.scans:
-        raise InputError(f"{folder}: has a ctm, whose words would no longer be those of the text; "
-                         "move it away, normalise, and align again (python -m atat.align)")
+        raise InputError(
+            f"{folder}: has a ctm, whose words would no longer be those of the text; "
+            "move it away, normalise, and align again (python -m atat.align)"
+        )
     changed: dict[str, int] = {}
     tables: dict[str, Table] = {}
     for name, spoken in (("text", _texts), ("semantics", _trees)):
@@ -50,7 +52,8 @@ def _texts(data: DataDir) -> dict[str, str]:
         if not text:
             raise InputError(
                 f"{data.folder / 'text'}:{data.line('text', key)}: no words are left of "
-                f"{data.table('text')[key]!r} ({key}); write what is said or drop the utterance")
+                f"{data.table('text')[key]!r} ({key}); write what is said or drop the utterance"
+            )
     return texts
 
 
@@ -60,6 +63,7 @@ def _trees(data: DataDir) -> dict[str, str]:
         try:
             trees[key] = to_string(normalize_tree(parse(tree)))
         except SemanticsError as error:
-            raise InputError(f"{data.folder / 'semantics'}:{data.line('semantics', key)}: "
-                             f"{key}: {error}") from None
+            raise InputError(
+                f"{data.folder / 'semantics'}:{data.line('semantics', key)}: {key}: {error}"
+            ) from None
     return trees

@@ -44,8 +44,10 @@ class Plan:
 
     def __str__(self) -> str:
         """Everything that goes, by reason, counted; the utterances by name."""
-        lines = [f"{self.data.folder}: {len(self.lost)} of {self.total} utterances go "
-                 f"({share(len(self.lost), self.total)}), {len(self.lost_alignments)} alignments"]
+        lines = [
+            f"{self.data.folder}: {len(self.lost)} of {self.total} utterances go "
+            f"({share(len(self.lost), self.total)}), {len(self.lost_alignments)} alignments"
+        ]
         for noun, lost in (("utterances", self.lost), ("alignments", self.lost_alignments)):
             for reason, count in Counter(lost.values()).items():
                 names = sorted(visible(name) for name, why in lost.items() if why == reason)
@@ -75,18 +77,19 @@ def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
                 raise InputError(f"{finding}; repair can't know the encoding")
     report = examine(data, options or AudioOptions())
     everyone = set(data.speakers).union(
-        *(data.table(name) for name in CORE if data.keyed_by.get(name) == UTTERANCE))
+        *(data.table(name) for name in CORE if data.keyed_by.get(name) == UTTERANCE)
+    )
     lost = {key: report.lost[key] for key in sorted(everyone) if key in report.lost}
     kept = everyone - lost.keys()
     tables = select(data, kept)
-    alignments = {key[1]: why for key, why in report.lost.items()
-                  if isinstance(key, tuple) and key[1] in kept}
+    alignments = {
+        key[1]: why for key, why in report.lost.items() if isinstance(key, tuple) and key[1] in kept
+    }
     if "ctm" in tables:
         tables["ctm"] = {k: v for k, v in tables["ctm"].items() if k not in alignments}
     for name in ("text", "semantics"):
         if name in tables:
-            tables[name] = {key: ODD_BLANKS.sub(" ", value)
-                            for key, value in tables[name].items()}
+            tables[name] = {key: ODD_BLANKS.sub(" ", value) for key, value in tables[name].items()}
     return Plan(data, report, len(everyone), lost, alignments, tables)
 
 
@@ -103,9 +106,13 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
         raise InputError(
             f"{folder}: {len(todo.lost)} of {todo.total} utterances "
             f"({share(len(todo.lost), todo.total)}) would go, more than {100 * max_lost:g} %; "
-            "nothing was changed. Mend the cause, or allow it with --max_lost")
-    changed = {name: table for name, table in todo.tables.items()
-               if table and _differs(todo.data, name, table)}
+            "nothing was changed. Mend the cause, or allow it with --max_lost"
+        )
+    changed = {
+        name: table
+        for name, table in todo.tables.items()
+        if table and _differs(todo.data, name, table)
+    }
     emptied = [name for name, table in todo.tables.items() if not table]
     names = [name for name in (*changed, *emptied) if (folder / name).exists()]
     _back_up(folder, names, {**todo.lost_alignments, **todo.lost})
@@ -118,8 +125,9 @@ def _differs(data: DataDir, name: str, table: Table) -> bool:
     scan = data.scans.get(name)
     if scan is None or scan.findings:
         return True
-    return scan.table != {key: value if isinstance(value, str) else "\n".join(value)
-                          for key, value in table.items()}
+    return scan.table != {
+        key: value if isinstance(value, str) else "\n".join(value) for key, value in table.items()
+    }
 
 
 def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:

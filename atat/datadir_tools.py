@@ -64,8 +64,9 @@ def select(
         table = {key: value for key, value in scan.table.items() if key in keys}
         if resolve is not None and name.endswith(".scp"):
             table = {key: resolve(value) for key, value in table.items()}
-        tables[name] = {key: value.split("\n") if "\n" in value else value
-                        for key, value in table.items()}
+        tables[name] = {
+            key: value.split("\n") if "\n" in value else value for key, value in table.items()
+        }
     tables["utt2spk"] = speakers
     tables["spk2utt"] = speakers_to_utterances(speakers)
     return tables
@@ -153,12 +154,16 @@ def durations(data: DataDir) -> dict[str, float]:
         open_ended = {recording for recording, _, end in spans.values() if end is None}
         wavs = data.table("wav.scp")
         ends = {key: audio.duration(resolve(wavs[key])) for key in open_ended}
-        return {key: (ends[recording] if end is None else end) - start
-                for key, (recording, start, end) in spans.items()}
+        return {
+            key: (ends[recording] if end is None else end) - start
+            for key, (recording, start, end) in spans.items()
+        }
     if "utt2num_frames" in data.scans:
         return {key: _number(data, "utt2num_frames", key) for key in data.speakers}
-    raise InputError(f"{data.folder}: how long utterances are is not known; expected utt2dur, "
-                     "wav.scp or utt2num_frames")
+    raise InputError(
+        f"{data.folder}: how long utterances are is not known; expected utt2dur, "
+        "wav.scp or utt2num_frames"
+    )
 
 
 def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
@@ -175,17 +180,22 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     for data in opened:
         tables = select(data, data.speakers, path_resolver(data.folder))
         if has_segments and "wav.scp" in tables:
-            tables.setdefault("segments", {
-                key: f"{key} 0 {seconds(length)}" for key, length in durations(data).items()})
+            tables.setdefault(
+                "segments",
+                {key: f"{key} 0 {seconds(length)}" for key, length in durations(data).items()},
+            )
         parts.append(tables)
     names = sorted({name for tables in parts for name in tables})
-    left_out = [name for name in names
-                if name != "ctm" and any(name not in tables for tables in parts)]
+    left_out = [
+        name for name in names if name != "ctm" and any(name not in tables for tables in parts)
+    ]
     sound = {"wav.scp", "feats.scp"}
     if sound & set(left_out) and not sound & (set(names) - set(left_out)):
         without = next(data for data in opened if not sound & data.scans.keys())
-        raise InputError(f"{without.folder}: has neither wav.scp nor feats.scp, but others have; "
-                         "combine text-only dirs apart from those with audio")
+        raise InputError(
+            f"{without.folder}: has neither wav.scp nor feats.scp, but others have; "
+            "combine text-only dirs apart from those with audio"
+        )
     merged = {name: _merge(name, opened, parts) for name in names if name not in left_out}
     merged["spk2utt"] = speakers_to_utterances(merged["utt2spk"])
     _write(target, merged, opened)
@@ -202,12 +212,15 @@ def split(folder: str | Path, num_parts: int, *, per_utterance: bool = False) ->
     available = len(data.speakers) if per_utterance else len(set(data.speakers.values()))
     if not 1 <= num_parts <= available:
         noun = "utterances" if per_utterance else "speakers, which stay whole (or: --per_utterance)"
-        raise InputError(f"{folder}: {num_parts} parts of {available} {noun}; "
-                         f"expected 1 to {available}")
+        raise InputError(
+            f"{folder}: {num_parts} parts of {available} {noun}; expected 1 to {available}"
+        )
     if per_utterance:
         ids = list(data.speakers)
-        groups = [ids[i * len(ids) // num_parts:(i + 1) * len(ids) // num_parts]
-                  for i in range(num_parts)]
+        groups = [
+            ids[i * len(ids) // num_parts : (i + 1) * len(ids) // num_parts]
+            for i in range(num_parts)
+        ]
     else:
         groups = _speaker_groups(data, num_parts)
     parent = Path(folder) / f"split{num_parts}{'utt' if per_utterance else ''}"
@@ -237,15 +250,16 @@ def relocate(folder: str | Path, old: str, new: str) -> int:
             if is_pipe(value):
                 table[key] = in_command.sub(lambda _: new, value)
             elif value == old or value.startswith(old + "/"):
-                table[key] = new + value[len(old):]
+                table[key] = new + value[len(old) :]
             else:
                 table[key] = value
             count += table[key] != value
         if table != scan.table:
             changed[name] = table
     if not changed:
-        raise InputError(f"{folder}: no path in its scp files begins with {old!r}; the first is "
-                         f"{seen!r}")
+        raise InputError(
+            f"{folder}: no path in its scp files begins with {old!r}; the first is {seen!r}"
+        )
     write_tables(folder, changed)
     return count
 
@@ -276,7 +290,8 @@ def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> d
                 raise InputError(
                     f"{data.folder / name}:{data.line(name, key)}: {key!r} is also in "
                     f"{origin[key].folder / name}:{origin[key].line(name, key)}"
-                    f"{'' if is_utterance else ', with another value'}; rename or drop one")
+                    f"{'' if is_utterance else ', with another value'}; rename or drop one"
+                )
             merged[key] = value
             origin[key] = data
     return merged
@@ -285,8 +300,10 @@ def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> d
 def _speaker_groups(data: DataDir, num_parts: int) -> list[list[str]]:
     """Speakers, the largest first, each to the part that has least so far."""
     groups: list[list[str]] = [[] for _ in range(num_parts)]
-    by_speaker = {speaker: fields(utterances)
-                  for speaker, utterances in speakers_to_utterances(data.speakers).items()}
+    by_speaker = {
+        speaker: fields(utterances)
+        for speaker, utterances in speakers_to_utterances(data.speakers).items()
+    }
     for speaker in sorted(by_speaker, key=lambda name: (-len(by_speaker[name]), name)):
         min(groups, key=len).extend(by_speaker[speaker])
     return groups
@@ -303,16 +320,15 @@ def _enough(ids: list[str], number: int, data: DataDir, noun: str) -> list[str]:
     return ids
 
 
-def _read_list(
-    path: str | Path, known: Iterable[str], folder: Path, noun: str
-) -> set[str]:
+def _read_list(path: str | Path, known: Iterable[str], folder: Path, noun: str) -> set[str]:
     chosen = {}
     for number, line in enumerate(read_lines(path), 1):
         if found := fields(line):
             chosen.setdefault(found[0], number)
     for name in sorted(chosen.keys() - set(known)):
-        raise InputError(f"{path}:{chosen[name]}: there is no {noun} {name!r} in {folder}; "
-                         "take it off the list")
+        raise InputError(
+            f"{path}:{chosen[name]}: there is no {noun} {name!r} in {folder}; take it off the list"
+        )
     return set(chosen)
 
 
@@ -321,8 +337,10 @@ def _number(data: DataDir, name: str, key: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InputError(f"{data.folder / name}:{data.line(name, key)}: found {value!r} for "
-                         f"{key!r}, expected a number") from None
+        raise InputError(
+            f"{data.folder / name}:{data.line(name, key)}: found {value!r} for "
+            f"{key!r}, expected a number"
+        ) from None
 
 
 def _span(data: DataDir, utterance: str) -> tuple[str, float, float | None]:
@@ -332,5 +350,6 @@ def _span(data: DataDir, utterance: str) -> tuple[str, float, float | None]:
     try:
         return parse_segment(data.table("segments")[utterance])
     except ValueError as error:
-        raise InputError(f"{data.folder / 'segments'}:{data.line('segments', utterance)}: "
-                         f"{error}") from None
+        raise InputError(
+            f"{data.folder / 'segments'}:{data.line('segments', utterance)}: {error}"
+        ) from None

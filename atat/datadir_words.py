@@ -36,26 +36,48 @@ def check_texts(data: DataDir, report: Report) -> None:
             continue
         for utterance, text in scan.table.items():
             if not text:
-                _find(report, scan, utterance, f"empty {name}", "nothing after the id; expected "
-                      "words; add them or drop the utterance (repair)")
+                _find(
+                    report,
+                    scan,
+                    utterance,
+                    f"empty {name}",
+                    "nothing after the id; expected words; add them or drop the utterance (repair)",
+                )
             elif not text.isascii() or not text.isprintable():
                 _check_characters(report, scan, utterance, text)
             if name == "text" and not PLAIN.fullmatch(text) and normalize(text) != text:
-                _warn(report, scan, utterance, "text not normalised", f"{text!r} is spoken "
-                      f"{normalize(text)!r}, and so models of other data dirs know it; "
-                      "python -m atat.datadir normalize writes it so")
+                _warn(
+                    report,
+                    scan,
+                    utterance,
+                    "text not normalised",
+                    f"{text!r} is spoken "
+                    f"{normalize(text)!r}, and so models of other data dirs know it; "
+                    "python -m atat.datadir normalize writes it so",
+                )
             if name == "text" and ("<" in text or "#" in text):
                 for word in RESERVED.intersection(text.split()):
-                    _find(report, scan, utterance, "reserved symbol", f"{word!r} in {utterance!r} "
-                          "means something else to Kaldi; take it out")
+                    _find(
+                        report,
+                        scan,
+                        utterance,
+                        "reserved symbol",
+                        f"{word!r} in {utterance!r} means something else to Kaldi; take it out",
+                    )
 
 
 def _check_characters(report: Report, scan: Scan, utterance: str, text: str) -> None:
     if odd := ODD_BLANKS.search(text):
         # About nothing: repair puts a blank in its place, no utterance is lost.
-        report.add(Finding(str(scan.path), scan.line(utterance), "odd white space",
-                           f"character U+{ord(odd[0]):04X} in {utterance!r}; expected blanks "
-                           "only; repair puts a blank there"))
+        report.add(
+            Finding(
+                str(scan.path),
+                scan.line(utterance),
+                "odd white space",
+                f"character U+{ord(odd[0]):04X} in {utterance!r}; expected blanks "
+                "only; repair puts a blank there",
+            )
+        )
 
 
 def check_trees(data: DataDir, report: Report) -> None:
@@ -77,18 +99,34 @@ def check_trees(data: DataDir, report: Report) -> None:
             try:
                 alternates[shape] = semantics.is_well_formed(semantics.parse(text))
             except semantics.SemanticsError as error:
-                _find(report, scan, utterance, "not a tree", f"the tree of {utterance!r}: {error};"
-                      " mend it or drop the utterance (repair)")
+                _find(
+                    report,
+                    scan,
+                    utterance,
+                    "not a tree",
+                    f"the tree of {utterance!r}: {error}; mend it or drop the utterance (repair)",
+                )
                 continue
         if not alternates[shape]:
-            _warn(report, scan, utterance, "intents and slots do not alternate",
-                  f"the tree of {utterance!r}: expected an intent at the root, slots directly "
-                  "below intents and intents below slots; well-formed decoding can't produce it")
+            _warn(
+                report,
+                scan,
+                utterance,
+                "intents and slots do not alternate",
+                f"the tree of {utterance!r}: expected an intent at the root, slots directly "
+                "below intents and intents below slots; well-formed decoding can't produce it",
+            )
         expected = texts.get(utterance)
         if expected is not None and words != expected.split() and not _is_canonical(text, expected):
-            _warn(report, scan, utterance, "tree words unlike text", f"{utterance!r}: "
-                  f"{_difference(words, expected.split())}; normalise both alike (python -m "
-                  "atat.datadir normalize)")
+            _warn(
+                report,
+                scan,
+                utterance,
+                "tree words unlike text",
+                f"{utterance!r}: "
+                f"{_difference(words, expected.split())}; normalise both alike (python -m "
+                "atat.datadir normalize)",
+            )
 
 
 def _is_canonical(text: str, expected: str) -> bool:
@@ -125,8 +163,10 @@ def _shape_and_words(text: str) -> tuple[str, list[str]]:
 
 
 def _difference(found: list[str], expected: list[str]) -> str:
-    at = next((i for i, pair in enumerate(zip(found, expected)) if pair[0] != pair[1]),
-              min(len(found), len(expected)))
+    at = next(
+        (i for i, pair in enumerate(zip(found, expected)) if pair[0] != pair[1]),
+        min(len(found), len(expected)),
+    )
     here = repr(found[at]) if at < len(found) else "its end"
     there = repr(expected[at]) if at < len(expected) else "its end"
     return f"word {at + 1} is {here} in the tree, {there} in text"
@@ -144,16 +184,28 @@ def check_alignments(data: DataDir, report: Report, durations: Mapping[str, floa
             try:
                 words.append(_parse_row(row))
             except InputError as error:
-                report.add(Finding(str(scan.path), scan.line(utterance) + offset, "malformed ctm",
-                                   f"{error}; correct the line or drop the alignment (repair)"),
-                           ("ctm", utterance))
+                report.add(
+                    Finding(
+                        str(scan.path),
+                        scan.line(utterance) + offset,
+                        "malformed ctm",
+                        f"{error}; correct the line or drop the alignment (repair)",
+                    ),
+                    ("ctm", utterance),
+                )
                 break
         else:
             spoken = [word for word in words if word.text != "<eps>"]
             for problem in check(spoken, texts.get(utterance), durations.get(utterance)):
-                report.add(Finding(str(scan.path), scan.line(utterance), _kind(problem),
-                                   f"{utterance!r}: {problem}; align it again or drop the "
-                                   "alignment (repair)"), ("ctm", utterance))
+                report.add(
+                    Finding(
+                        str(scan.path),
+                        scan.line(utterance),
+                        _kind(problem),
+                        f"{utterance!r}: {problem}; align it again or drop the alignment (repair)",
+                    ),
+                    ("ctm", utterance),
+                )
 
 
 def _parse_row(row: str) -> Word:

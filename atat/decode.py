@@ -181,8 +181,11 @@ def decode(options: argparse.Namespace) -> None:
     lost = decoded.lost({name: entry["nbest"] for name, entry in done.items()})
     _refuse_too_many(lost, utterances, options)
     if lost:
-        print(f"warning: {_told(lost, utterances, options)}each has an empty hypothesis, which "
-              "counts as wrong", file=sys.stderr)
+        print(
+            f"warning: {_told(lost, utterances, options)}each has an empty hypothesis, which "
+            "counts as wrong",
+            file=sys.stderr,
+        )
     _write(done, utterances, seconds, options, made_from)
 
 
@@ -194,8 +197,10 @@ def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> di
     without = [utterance for utterance in utterances if utterance.feats is None]
     kaldi.refuse_pipes(options.data, without, "decoding without feats.scp")
     kind = "wav" if without else "feats"
-    lost = {name: f"utterance {name}: {why}"
-            for name, why in contents.faults(options.data, utterances, kind).items()}
+    lost = {
+        name: f"utterance {name}: {why}"
+        for name, why in contents.faults(options.data, utterances, kind).items()
+    }
     _refuse_too_many(lost, utterances, options)
     return lost
 
@@ -210,13 +215,13 @@ def _refuse_too_many(
         )
 
 
-def _told(
-    lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace
-) -> str:
+def _told(lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace) -> str:
     shown = "".join(f"\n  {why}" for why in list(lost.values())[:5])
     more = "\n  ..." if len(lost) > 5 else ""
-    return (f"{options.data}: {len(lost)} of {len(utterances)} utterances cannot be read:"
-            f"{shown}{more}\n")
+    return (
+        f"{options.data}: {len(lost)} of {len(utterances)} utterances cannot be read:"
+        f"{shown}{more}\n"
+    )
 
 
 def _decode_rest(
@@ -230,7 +235,8 @@ def _decode_rest(
     """Decode what is not done yet, appending to the partial file; the seconds it took."""
     from tqdm import tqdm
 
-    from atat.decode_batches import DecodeBatches, decoded as decoded_entries
+    from atat.decode_batches import DecodeBatches
+    from atat.decode_batches import decoded as decoded_entries
 
     audio = TASKS[options.task].source == "audio"
     budget = options.max_frames if audio else options.max_tokens

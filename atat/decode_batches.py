@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from atat import audio, contents, decoded as decoded_dir, parallel
+from atat import audio, contents, parallel
+from atat import decoded as decoded_dir
 from atat.budget import batch_slices
 from atat.errors import InputError
 from atat.kaldi import Utterance

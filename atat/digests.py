@@ -47,8 +47,7 @@ def check(folder: Path, parts: Iterable[str]) -> None:
     for name in _files(folder, parts):
         if name not in listed:
             raise InputError(
-                f"{folder / name}: not one of the files that {NAME} names; remove it, or "
-                f"{_WAY_OUT}"
+                f"{folder / name}: not one of the files that {NAME} names; remove it, or {_WAY_OUT}"
             )
         if of_file(folder / name) != listed[name]:
             raise InputError(

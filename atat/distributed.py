@@ -15,7 +15,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-
 # Rank 0 validates and packs while the others wait for it.
 TIMEOUT = datetime.timedelta(hours=6)
 

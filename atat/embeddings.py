@@ -36,14 +36,18 @@ def load(
             fields = line.rstrip().split(" ")
             if number == 1:
                 if len(fields) == 2:
-                    raise InputError(f"{path}:1: {line.strip()!r} is word2vec's header; GloVe's "
-                                     f"format has none: tail -n +2 {path} > OUT")
+                    raise InputError(
+                        f"{path}:1: {line.strip()!r} is word2vec's header; GloVe's "
+                        f"format has none: tail -n +2 {path} > OUT"
+                    )
                 size = len(fields) - 1
             # Some words of the large files hold blanks; the numbers stand at the end.
             word = " ".join(fields[:-size]) if size else ""
             if not word:
-                raise InputError(f"{path}:{number}: {len(fields)} fields, expected a word and "
-                                 f"{size or 'some'} numbers between single blanks")
+                raise InputError(
+                    f"{path}:{number}: {len(fields)} fields, expected a word and "
+                    f"{size or 'some'} numbers between single blanks"
+                )
             if number <= most_frequent or word in wanted:
                 vectors.setdefault(word, _numbers(fields[-size:], path, number))
     if not vectors:
@@ -55,5 +59,7 @@ def _numbers(fields: list[str], path: Path, number: int) -> np.ndarray:
     try:
         return np.array([float(field) for field in fields], dtype=np.float32)
     except ValueError as error:
-        raise InputError(f"{path}:{number}: {error}; expected a word and {len(fields)} "
-                         "numbers between single blanks") from None
+        raise InputError(
+            f"{path}:{number}: {error}; expected a word and {len(fields)} "
+            "numbers between single blanks"
+        ) from None

@@ -119,11 +119,14 @@ def _make(
             break
     _report_lost(lost, len(pieces), arks / f"{name}.lost", data, max_lost)
     rows = {piece.id: made[piece.id] for piece in pieces if piece.id not in lost}
-    kaldi.write_tables(data, {
-        "feats.scp": {key: str(row.feats) for key, row in rows.items()},
-        "utt2num_frames": {key: str(row.num_frames) for key, row in rows.items()},
-        "utt2dur": {key: kaldi.seconds(row.duration) for key, row in rows.items()},
-    })
+    kaldi.write_tables(
+        data,
+        {
+            "feats.scp": {key: str(row.feats) for key, row in rows.items()},
+            "utt2num_frames": {key: str(row.num_frames) for key, row in rows.items()},
+            "utt2dur": {key: kaldi.seconds(row.duration) for key, row in rows.items()},
+        },
+    )
     _remove_unfinished(arks, name)
     if lost:
         _drop_elsewhere(data, max_lost, settings.allow_pipes)
@@ -142,8 +145,17 @@ def read_pieces(data: Path, settings: Settings) -> list[Piece]:
     for key, (recording, start, end) in _read_spans(data, wavs).items():
         wav = wavs[recording]
         version = versions.setdefault(wav, _version(wav))
-        identity = (VERSION, wav, version, start, end, settings.num_mels, settings.compress,
-                    settings.resample, settings.channel)
+        identity = (
+            VERSION,
+            wav,
+            version,
+            start,
+            end,
+            settings.num_mels,
+            settings.compress,
+            settings.resample,
+            settings.channel,
+        )
         fingerprint = hashlib.sha1(repr(identity).encode()).hexdigest()[:16]
         pieces.append(Piece(key, wav, start, end, fingerprint))
     return pieces
@@ -159,8 +171,11 @@ def read_made(arks: Path, name: str) -> dict[str, Made]:
         try:
             made.update(_read_shard(stem, ark_path))
         except (InputError, ValueError) as error:
-            print(f"warning: {stem}.made: what it says of {ark_path} cannot be read ({error}); its "
-                  "utterances are made again", file=sys.stderr)
+            print(
+                f"warning: {stem}.made: what it says of {ark_path} cannot be read ({error}); its "
+                "utterances are made again",
+                file=sys.stderr,
+            )
     return made
 
 
@@ -182,14 +197,19 @@ def make_chunk(chunk: Chunk) -> Outcome:
     settings = chunk.settings
     durations: dict[str, tuple[int, float]] = {}
     broken: dict[str, str] = {}
-    files = {kind: chunk.stem.with_name(f"{chunk.stem.name}.{kind}")
-             for kind in ("ark", "scp", "made")}
+    files = {
+        kind: chunk.stem.with_name(f"{chunk.stem.name}.{kind}") for kind in ("ark", "scp", "made")
+    }
     with ark.Writer(files["ark"], files["scp"], compress=settings.compress) as write:
         for piece in chunk.pieces:
             try:
                 samples = audio.load(
-                    piece.wav, piece.start, piece.end, resample=settings.resample,
-                    channel=settings.channel, allow_pipes=settings.allow_pipes,
+                    piece.wav,
+                    piece.start,
+                    piece.end,
+                    resample=settings.resample,
+                    channel=settings.channel,
+                    allow_pipes=settings.allow_pipes,
                 )
             except InputError as error:
                 broken[piece.id] = " ".join(str(error).split())  # a line of a table
@@ -199,11 +219,17 @@ def make_chunk(chunk: Chunk) -> Outcome:
             if len(features):
                 write(piece.id, features)
     prints = {piece.id: piece.fingerprint for piece in chunk.pieces}
-    made = {key: Made(frames, seconds, prints[key], write.specifiers.get(key))
-            for key, (frames, seconds) in durations.items()}
-    kaldi.write_table(files["made"], {
-        key: f"{row.num_frames} {row.duration:.6f} {row.fingerprint}" for key, row in made.items()
-    })
+    made = {
+        key: Made(frames, seconds, prints[key], write.specifiers.get(key))
+        for key, (frames, seconds) in durations.items()
+    }
+    kaldi.write_table(
+        files["made"],
+        {
+            key: f"{row.num_frames} {row.duration:.6f} {row.fingerprint}"
+            for key, row in made.items()
+        },
+    )
     return Outcome(made, broken)
 
 
@@ -217,8 +243,10 @@ def _read_wavs(data: Path, allow_pipes: bool) -> dict[str, str]:
     wavs = kaldi.read_table(path)
     for line, (key, wav) in enumerate(wavs.items(), 1):
         if pipes.is_pipe(wav) and not allow_pipes:
-            raise InputError(f"{path}:{line}: {key!r} is a shell command ({wav!r}), which would be "
-                             "executed; allow that with --allow_pipes if you trust it")
+            raise InputError(
+                f"{path}:{line}: {key!r} is a shell command ({wav!r}), which would be "
+                "executed; allow that with --allow_pipes if you trust it"
+            )
         wavs[key] = resolve(wav)
     return wavs
 
@@ -241,8 +269,10 @@ def _read_spans(
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}") from None
         if spans[key][0] not in wavs:
-            raise InputError(f"{path}:{line}: the recording {spans[key][0]!r} of {key!r} is not in "
-                             "wav.scp; add it or drop the segment")
+            raise InputError(
+                f"{path}:{line}: the recording {spans[key][0]!r} of {key!r} is not in "
+                "wav.scp; add it or drop the segment"
+            )
     return spans
 
 
@@ -281,9 +311,7 @@ def _remove_unfinished(arks: Path, name: str) -> None:
                 stem.with_name(f"{stem.name}.{kind}").unlink()
 
 
-def _report_lost(
-    lost: dict[str, str], total: int, path: Path, data: Path, max_lost: float
-) -> None:
+def _report_lost(lost: dict[str, str], total: int, path: Path, data: Path, max_lost: float) -> None:
     """List what is lost in a file and its first lines here; too much of it is an InputError."""
     if not lost:
         path.unlink(missing_ok=True)
@@ -292,8 +320,10 @@ def _report_lost(
     shown = "".join(f"\n  {key}: {why}" for key, why in list(lost.items())[:5])
     message = f"{data}: {len(lost)} of {total} utterances give no features (all in {path}):{shown}"
     if len(lost) > max_lost * total:
-        raise InputError(f"{message}\nmend or drop them, or allow more with --max_lost "
-                         f"(now {max_lost:g}); what is finished is kept")
+        raise InputError(
+            f"{message}\nmend or drop them, or allow more with --max_lost "
+            f"(now {max_lost:g}); what is finished is kept"
+        )
     print(f"warning: {message}", file=sys.stderr)
 
 
@@ -314,8 +344,11 @@ def _is_made(piece: Piece, made: dict[str, Made]) -> bool:
 
 def _too_short(made: dict[str, Made]) -> dict[str, str]:
     frame = Options().frame_length
-    return {key: f"lasts {row.duration:.4f} s, shorter than one frame of {frame} s"
-            for key, row in made.items() if row.feats is None}
+    return {
+        key: f"lasts {row.duration:.4f} s, shorter than one frame of {frame} s"
+        for key, row in made.items()
+        if row.feats is None
+    }
 
 
 def _version(wav: str) -> str:
@@ -347,20 +380,30 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--arks", required=True, help="folder for the arks")
     parser.add_argument("--nj", type=int, default=1, help="processes, each on one core")
     parser.add_argument("--num_mels", type=int, default=80, help="mel bins")
-    parser.add_argument("--compress", action="store_true",
-                        help="a quarter of the size (Kaldi's compression 2; error up to 0.1)")
+    parser.add_argument(
+        "--compress",
+        action="store_true",
+        help="a quarter of the size (Kaldi's compression 2; error up to 0.1)",
+    )
     parser.add_argument("--resample", action="store_true", help="convert audio of other rates")
     parser.add_argument("--channel", type=int, help="which channel of several, from 0")
-    parser.add_argument("--allow_pipes", action="store_true",
-                        help="run shell commands that stand in wav.scp")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of utterances that may give no features")
+    parser.add_argument(
+        "--allow_pipes", action="store_true", help="run shell commands that stand in wav.scp"
+    )
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of utterances that may give no features"
+    )
     arguments = parser.parse_args(argv)
     for option in ("nj", "num_mels"):
         if getattr(arguments, option) < 1:
             raise InputError(f"--{option} {getattr(arguments, option)}: expected 1 or more")
-    settings = Settings(arguments.num_mels, arguments.compress, arguments.resample,
-                        arguments.channel, arguments.allow_pipes)
+    settings = Settings(
+        arguments.num_mels,
+        arguments.compress,
+        arguments.resample,
+        arguments.channel,
+        arguments.allow_pipes,
+    )
     for data in arguments.data:
         make(data, arguments.arks, nj=arguments.nj, settings=settings, max_lost=arguments.max_lost)
 

@@ -43,15 +43,17 @@ def states_of_a_step(shares: Sequence[Share], examples: int, subsampling: int) -
 
 def hours(shares: Sequence[Share]) -> float:
     """Hours of recordings, those of several tasks counted once."""
-    frames = {
-        share.data: share.utterances * share.length for share in shares if share.is_audio
-    }
+    frames = {share.data: share.utterances * share.length for share in shares if share.is_audio}
     return sum(frames.values()) / FRAMES_PER_HOUR
 
 
 def opening(
-    settings: TrainSettings, shares: Sequence[Share], parameters: tuple[int, int], device: str,
-    precision: str, done: int,
+    settings: TrainSettings,
+    shares: Sequence[Share],
+    parameters: tuple[int, int],
+    device: str,
+    precision: str,
+    done: int,
 ) -> str:
     """The sentences at the start. parameters: of the model, and how many of them train; done: steps
     of the run that are behind it."""

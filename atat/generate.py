@@ -16,7 +16,6 @@ from atat.model import Atat
 from atat.search import Constraint, Hypothesis, SearchOptions, beam_search
 from atat.tokenizer import Tokenizer
 
-
 ENCODED_AT_ONCE = 1500  # padded frames or tokens, on a CPU; 1,000 to 2,000 take the least time
 
 

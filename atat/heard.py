@@ -29,11 +29,15 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
     utterances = {one.id: one for one in kaldi.load(data)}
     heard = decoded.read_transcripts(decoded_dir)
     check_same_utterances(utterances, heard, f"{data / 'utt2spk'}", f"{decoded_dir / 'hyp'}")
-    kaldi.write(out, (
-        Utterance(id=name, speaker=one.speaker, text=heard[name] or NOTHING,
-                  semantics=one.semantics)
-        for name, one in utterances.items()
-    ))
+    kaldi.write(
+        out,
+        (
+            Utterance(
+                id=name, speaker=one.speaker, text=heard[name] or NOTHING, semantics=one.semantics
+            )
+            for name, one in utterances.items()
+        ),
+    )
     if (data / GROUPS).exists():
         kaldi.write_table(out / GROUPS, kaldi.read_table(data / GROUPS))
     return sum(not text for text in heard.values())

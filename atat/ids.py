@@ -38,8 +38,10 @@ def odd_character(name: str) -> str | None:
     if character in " \t":
         return "holds a blank"
     called = unicodedata.name(character, "a control character").lower()
-    return (f"holds U+{ord(character):04X} ({called}), which programs take for the end of an id "
-            "or do not show")
+    return (
+        f"holds U+{ord(character):04X} ({called}), which programs take for the end of an id "
+        "or do not show"
+    )
 
 
 def fault(name: str) -> str | None:
@@ -67,11 +69,15 @@ def path_in(folder: str | Path, *names: str, suffix: str = "") -> Path:
     """
     for name in names:
         if found := fault(name):
-            raise InputError(f"the id {name!r} {found}; no file under {folder} can be named after "
-                             "it: rename it in all files of its data dir (python -m atat.datadir "
-                             "validate lists such ids)")
+            raise InputError(
+                f"the id {name!r} {found}; no file under {folder} can be named after "
+                "it: rename it in all files of its data dir (python -m atat.datadir "
+                "validate lists such ids)"
+            )
         if len(os.fsencode(name + suffix)) > LONGEST_NAME:
-            raise InputError(f"the id {name!r} is too long to name a file after it: "
-                             f"{len(os.fsencode(name))} bytes, at most {LONGEST_NAME} with its "
-                             "ending; give it a shorter name in all files of its data dir")
+            raise InputError(
+                f"the id {name!r} is too long to name a file after it: "
+                f"{len(os.fsencode(name))} bytes, at most {LONGEST_NAME} with its "
+                "ending; give it a shorter name in all files of its data dir"
+            )
     return Path(folder, *names[:-1], names[-1] + suffix)

@@ -29,9 +29,7 @@ def read_json(path: str | Path, mend: str) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start + 1} is not UTF-8; {mend}") from None
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}:{error.lineno}: torn or not JSON ({error.msg}); {mend}"
-        ) from None
+        raise InputError(f"{path}:{error.lineno}: torn or not JSON ({error.msg}); {mend}") from None
     except RecursionError:
         raise InputError(f"{path}: torn or not JSON (nested too deep); {mend}") from None
 

@@ -26,8 +26,16 @@ from atat.pipes import WAYS_OUT, is_pipe
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = " \t"
 # The files that `load` reads.
-LOADED = ("utt2spk", "segments", "wav.scp", "feats.scp", "utt2num_frames", "utt2dur", "text",
-          "semantics")
+LOADED = (
+    "utt2spk",
+    "segments",
+    "wav.scp",
+    "feats.scp",
+    "utt2num_frames",
+    "utt2dur",
+    "text",
+    "semantics",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +101,11 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
             key, _, value = line.partition("\t")
         if not key:
             what = "starts with a blank" if line.strip(BLANKS) else "is empty"
-            scan.find(number, "line without a key", f"the line {what}; expected `<key> <value>`; "
-                      "remove the blank or the line")
+            scan.find(
+                number,
+                "line without a key",
+                f"the line {what}; expected `<key> <value>`; remove the blank or the line",
+            )
             continue
         if key in table:
             if repeated:
@@ -115,11 +126,18 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
         table[key] = value.strip(BLANKS)
         numbers.append(number)
     for number, key in duplicates:
-        scan.find(number, "duplicate key", f"{key!r} stands a second time (first in line "
-                  f"{scan.line(key)}); remove one of the two")
+        scan.find(
+            number,
+            "duplicate key",
+            f"{key!r} stands a second time (first in line {scan.line(key)}); remove one of the two",
+        )
     if unsorted:
-        scan.find(unsorted[0], "not sorted", f"{_count(unsorted, 'line')} out of order, this the "
-                  f"first; sort with: LC_ALL=C sort -s -k1,1 -o {path} {path}")
+        scan.find(
+            unsorted[0],
+            "not sorted",
+            f"{_count(unsorted, 'line')} out of order, this the "
+            f"first; sort with: LC_ALL=C sort -s -k1,1 -o {path} {path}",
+        )
     return scan
 
 
@@ -198,17 +216,29 @@ def _load(folder: Path, root: str | Path | None) -> list[Utterance]:
     for number, (utterance, speaker) in enumerate(speakers.items(), 1):
         if not speaker or (odd := ids.odd_character(speaker)):
             why = f", which {odd}" if speaker else ""
-            raise InputError(f"{folder / 'utt2spk'}:{number}: found {speaker!r} after "
-                             f"{utterance!r}; expected one speaker id{why}")
+            raise InputError(
+                f"{folder / 'utt2spk'}:{number}: found {speaker!r} after "
+                f"{utterance!r}; expected one speaker id{why}"
+            )
         recording, start, end = segments.get(utterance, (None, None, None))
         duration = durations.get(utterance)
         if duration is None and start is not None and end is not None:
             duration = round(end - start, 6)
-        utterances.append(Utterance(
-            utterance, speaker, wavs.get(recording or utterance), start, end,
-            feats.get(utterance), frames.get(utterance), duration,
-            texts.get(utterance), trees.get(utterance), recording,
-        ))
+        utterances.append(
+            Utterance(
+                utterance,
+                speaker,
+                wavs.get(recording or utterance),
+                start,
+                end,
+                feats.get(utterance),
+                frames.get(utterance),
+                duration,
+                texts.get(utterance),
+                trees.get(utterance),
+                recording,
+            )
+        )
     return utterances
 
 
@@ -223,8 +253,9 @@ def write(folder: str | Path, utterances: Iterable[Utterance]) -> None:
     by_id: dict[str, Utterance] = {}
     for utterance in utterances:
         if utterance.id in by_id:
-            raise InputError(f"{folder}: two utterances are called {utterance.id!r}; "
-                             "ids must be unique")
+            raise InputError(
+                f"{folder}: two utterances are called {utterance.id!r}; ids must be unique"
+            )
         by_id[utterance.id] = utterance
     if not by_id:
         raise InputError(f"{folder}: no utterances to write")
@@ -233,23 +264,31 @@ def write(folder: str | Path, utterances: Iterable[Utterance]) -> None:
         "utt2spk": speakers,
         "spk2utt": speakers_to_utterances(speakers),
         "wav.scp": _recordings(folder, by_id.values()),
-        "segments": {key: f"{u.recording or key} {seconds(u.start)} {seconds(u.end, -1)}"
-                     for key, u in by_id.items() if u.start is not None},
+        "segments": {
+            key: f"{u.recording or key} {seconds(u.start)} {seconds(u.end, -1)}"
+            for key, u in by_id.items()
+            if u.start is not None
+        },
         "feats.scp": {key: u.feats for key, u in by_id.items() if u.feats is not None},
-        "utt2num_frames": {key: str(u.num_frames) for key, u in by_id.items()
-                           if u.num_frames is not None},
-        "utt2dur": {key: seconds(u.duration) for key, u in by_id.items()
-                    if u.duration is not None},
+        "utt2num_frames": {
+            key: str(u.num_frames) for key, u in by_id.items() if u.num_frames is not None
+        },
+        "utt2dur": {key: seconds(u.duration) for key, u in by_id.items() if u.duration is not None},
         "text": {key: u.text for key, u in by_id.items() if u.text is not None},
         "semantics": {key: u.semantics for key, u in by_id.items() if u.semantics is not None},
     }
     for name, table in tables.items():
         if table and name not in ("spk2utt", "wav.scp") and len(table) < len(by_id):
             missing = next(key for key in by_id if key not in table)
-            raise InputError(f"{Path(folder) / name}: {len(table)} of {len(by_id)} utterances have "
-                             f"a value, {missing!r} has none; give it to all or to none")
-    write_tables(folder, {name: table for name, table in tables.items() if table},
-                 remove=[name for name, table in tables.items() if not table])
+            raise InputError(
+                f"{Path(folder) / name}: {len(table)} of {len(by_id)} utterances have "
+                f"a value, {missing!r} has none; give it to all or to none"
+            )
+    write_tables(
+        folder,
+        {name: table for name, table in tables.items() if table},
+        remove=[name for name, table in tables.items() if not table],
+    )
 
 
 def speakers_to_utterances(speakers: Mapping[str, str]) -> dict[str, str]:
@@ -270,9 +309,11 @@ def refuse_pipes(folder: str | Path, utterances: Iterable[Utterance], reader: st
             continue
         path, key = Path(folder) / "wav.scp", utterance.recording or utterance.id
         line = scan_table(path).line(key)
-        raise InputError(f"{path}:{line}: {key!r} is a shell command ({utterance.wav!r}), which "
-                         f"would be executed, and {reader} needs the audio; if you trust it, "
-                         f"{WAYS_OUT}")
+        raise InputError(
+            f"{path}:{line}: {key!r} is a shell command ({utterance.wav!r}), which "
+            f"would be executed, and {reader} needs the audio; if you trust it, "
+            f"{WAYS_OUT}"
+        )
 
 
 def seconds(value: float | None, missing: float = 0.0) -> str:
@@ -292,7 +333,7 @@ def path_resolver(folder: str | Path, root: str | Path | None = None) -> Callabl
             base = str(root)
         else:
             base = str(folder) if os.path.exists(os.path.join(folder, name)) else ""
-        return os.path.abspath(os.path.join(base, name)) + specifier[len(name):]
+        return os.path.abspath(os.path.join(base, name)) + specifier[len(name) :]
 
     return resolve
 
@@ -330,21 +371,36 @@ def _lines(scan: Scan) -> list[str]:
     except PermissionError:
         raise InputError(f"{path}: may not be read; allow it with: chmod u+r {path}") from None
     if data.startswith(BYTE_ORDER_MARK):
-        data = data[len(BYTE_ORDER_MARK):]
-        scan.find(1, "byte order mark", "starts with a byte order mark; save as plain UTF-8: "
-                  f"sed -i '1s/^\\xef\\xbb\\xbf//' {path}")
+        data = data[len(BYTE_ORDER_MARK) :]
+        scan.find(
+            1,
+            "byte order mark",
+            "starts with a byte order mark; save as plain UTF-8: "
+            f"sed -i '1s/^\\xef\\xbb\\xbf//' {path}",
+        )
     if (at := data.find(b"\r\n")) >= 0:
         count = data.count(b"\r\n")
-        scan.find(data.count(b"\n", 0, at) + 1, "Windows line ends", f"{count} lines end in CRLF, "
-                  f"this the first; convert: sed -i 's/\\r$//' {path}")
+        scan.find(
+            data.count(b"\n", 0, at) + 1,
+            "Windows line ends",
+            f"{count} lines end in CRLF, this the first; convert: sed -i 's/\\r$//' {path}",
+        )
         data = data.replace(b"\r\n", b"\n")
     if data and not data.endswith(b"\n"):
-        scan.find(data.count(b"\n") + 1, "no newline at the end", "the last line has no newline: "
-                  "is the file whole? If so: echo >> " + str(path), is_error=False)
-    if (blanks := data.count(b" \n") + data.count(b"\t\n")):
+        scan.find(
+            data.count(b"\n") + 1,
+            "no newline at the end",
+            "the last line has no newline: is the file whole? If so: echo >> " + str(path),
+            is_error=False,
+        )
+    if blanks := data.count(b" \n") + data.count(b"\t\n"):
         at = min(i for i in (data.find(b" \n"), data.find(b"\t\n")) if i >= 0)
-        scan.find(data.count(b"\n", 0, at) + 1, "trailing blanks", f"{blanks} lines end in a blank,"
-                  f" this the first; remove: sed -i 's/[ \\t]*$//' {path}", is_error=False)
+        scan.find(
+            data.count(b"\n", 0, at) + 1,
+            "trailing blanks",
+            f"{blanks} lines end in a blank, this the first; remove: sed -i 's/[ \\t]*$//' {path}",
+            is_error=False,
+        )
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError:
@@ -358,15 +414,20 @@ def _decode(scan: Scan, number: int, line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        scan.find(number, "not UTF-8", f"byte {line[error.start]:#04x} is not UTF-8; convert the "
-                  f"file, if it is Latin-1: iconv -f latin1 -t utf-8 {scan.path}")
+        scan.find(
+            number,
+            "not UTF-8",
+            f"byte {line[error.start]:#04x} is not UTF-8; convert the "
+            f"file, if it is Latin-1: iconv -f latin1 -t utf-8 {scan.path}",
+        )
         return line.decode("utf-8", errors="replace")
 
 
 def _line(path: Path, key: str, value: str) -> str:
     if not key or ids.odd_character(key):
-        raise InputError(f"{path}: the key {key!r} {ids.odd_character(key) or 'is empty'}; "
-                         "give it another name")
+        raise InputError(
+            f"{path}: the key {key!r} {ids.odd_character(key) or 'is empty'}; give it another name"
+        )
     if "\n" in value or "\r" in value:
         raise InputError(f"{path}: the value of {key!r} holds a line break: {value!r}")
     value = value.strip(BLANKS)
@@ -398,9 +459,11 @@ def _load_paths(
         if not value:
             raise InputError(f"{path}:{line}: no file after {key!r}; expected `<id> <path>`")
         if path.name == "feats.scp" and is_pipe(value):
-            raise InputError(f"{path}:{line}: {key!r} is a shell command ({value!r}), expected "
-                             "`<file.ark>:<offset>`; write its output to an ark "
-                             f"(copy-feats scp:{path} ark,scp:FILE.ark,FILE.scp)")
+            raise InputError(
+                f"{path}:{line}: {key!r} is a shell command ({value!r}), expected "
+                "`<file.ark>:<offset>`; write its output to an ark "
+                f"(copy-feats scp:{path} ark,scp:FILE.ark,FILE.scp)"
+            )
         table[key] = resolve(value)
     return table
 
@@ -419,7 +482,8 @@ def _load_numbers(
         if not is_right:
             noun = "a whole number" if kind is int else "a number of seconds"
             raise InputError(
-                f"{path}:{line}: found {value!r} for {key!r}, expected {noun}, 0 or more")
+                f"{path}:{line}: found {value!r} for {key!r}, expected {noun}, 0 or more"
+            )
     return numbers
 
 
@@ -437,8 +501,10 @@ def _load_segments(
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}") from None
         if recordings is not None and segments[key][0] not in recordings:
-            raise InputError(f"{path}:{line}: the recording {segments[key][0]!r} of {key!r} is not "
-                             f"in {folder / 'wav.scp'}; add it or drop the segment")
+            raise InputError(
+                f"{path}:{line}: the recording {segments[key][0]!r} of {key!r} is not "
+                f"in {folder / 'wav.scp'}; add it or drop the segment"
+            )
     return segments
 
 
@@ -470,9 +536,13 @@ def _recordings(folder: str | Path, utterances: Iterable[Utterance]) -> dict[str
             continue
         key = utterance.recording or utterance.id
         if wavs.setdefault(key, utterance.wav) != utterance.wav:
-            raise InputError(f"{folder}: the recording {key!r} has two files, {wavs[key]!r} and "
-                             f"{utterance.wav!r}; recording ids must be unique")
+            raise InputError(
+                f"{folder}: the recording {key!r} has two files, {wavs[key]!r} and "
+                f"{utterance.wav!r}; recording ids must be unique"
+            )
     if wavs and missing is not None:
-        raise InputError(f"{Path(folder) / 'wav.scp'}: {missing!r} has no wav but others have; "
-                         "keep utterances without audio in a data dir of their own")
+        raise InputError(
+            f"{Path(folder) / 'wav.scp'}: {missing!r} has no wav but others have; "
+            "keep utterances without audio in a data dir of their own"
+        )
     return wavs

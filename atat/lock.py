@@ -28,9 +28,7 @@ _watches_forks = False
 
 
 @contextmanager
-def hold(
-    folder: str | Path, what: str, *, file: str = NAME, wait: bool = False
-) -> Iterator[None]:
+def hold(folder: str | Path, what: str, *, file: str = NAME, wait: bool = False) -> Iterator[None]:
     """Keep `folder` for this process while the block runs; the folder is made if missing.
 
     what: what is done there, as others are told: "a training", "feature extraction". file: another

@@ -54,9 +54,16 @@ def shrink_model(model: ModelSettings) -> ModelSettings:
     sizes: dict[str, Any] = {"layers": LAYERS, "heads": HEADS, "feed_forward": FEED_FORWARD}
     return ModelSettings(
         width=WIDTH,
-        audio_encoder=audio and AudioEncoderSettings(
-            mel_bins=audio.mel_bins, conv_channels=(4, 4), time_stride=(2, 2), freq_stride=(2, 2),
-            time_pool=(1, 1), freq_pool=(1, 1), **sizes),
+        audio_encoder=audio
+        and AudioEncoderSettings(
+            mel_bins=audio.mel_bins,
+            conv_channels=(4, 4),
+            time_stride=(2, 2),
+            freq_stride=(2, 2),
+            time_pool=(1, 1),
+            freq_pool=(1, 1),
+            **sizes,
+        ),
         text_encoder=text and TextEncoderSettings(kind="small", bert=None, **sizes),
         decoder=DecoderSettings(**sizes),
         ctc=CtcSettings(weight=model.ctc.weight, units=model.ctc.units),

@@ -15,8 +15,28 @@ from atat.alignment import Word
 from atat.normalize import normalize
 
 # Distinct enough to be different people; a speaker is a voice with a rate of its own.
-VARIANTS = ("f1", "m1", "f2", "m2", "f3", "m3", "f4", "m4", "f5", "m5", "m6", "m7", "m8",
-            "Andrea", "Alicia", "Gene", "linda", "Lee", "steph", "Andy")
+VARIANTS = (
+    "f1",
+    "m1",
+    "f2",
+    "m2",
+    "f3",
+    "m3",
+    "f4",
+    "m4",
+    "f5",
+    "m5",
+    "m6",
+    "m7",
+    "m8",
+    "Andrea",
+    "Alicia",
+    "Gene",
+    "linda",
+    "Lee",
+    "steph",
+    "Andy",
+)
 RATES = (150, 165, 180, 195)  # words per minute
 
 

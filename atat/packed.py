@@ -132,9 +132,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
         about = _read_config(folder)
         packed = _build(folder, about, device)
     except OSError as error:
-        raise InputError(
-            f"{error.filename or folder}: cannot be read ({error.strerror})"
-        ) from None
+        raise InputError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
     packed.model.to(device).eval()
     return packed
 

@@ -74,8 +74,11 @@ def read_examples(data: Path) -> Examples:
 
 def carry_over(examples: Mapping[str, Tagged], heard: Mapping[str, str]) -> list[Tagged]:
     """The examples as they were heard; utterances of which nothing was heard are left out."""
-    return [bio.project(examples[name], text.split())
-            for name, text in heard.items() if text and name in examples]
+    return [
+        bio.project(examples[name], text.split())
+        for name, text in heard.items()
+        if text and name in examples
+    ]
 
 
 def read_words(folder: Path) -> dict[str, str]:
@@ -105,14 +108,23 @@ def train(options: argparse.Namespace) -> None:
     facts = _train(options, examples, list(valid.tagged.values()))
     with atomic_write(options.out / "model" / "pipeline.json") as stream:
         json.dump({"kind": options.kind}, stream)
-    state = {"finished": True, **facts, "seed": options.seed, "examples": len(examples),
-             "wall_seconds": time.monotonic() - start, "key": key, "provenance": provenance()}
+    state = {
+        "finished": True,
+        **facts,
+        "seed": options.seed,
+        "examples": len(examples),
+        "wall_seconds": time.monotonic() - start,
+        "key": key,
+        "provenance": provenance(),
+    }
     with atomic_write(options.out / "train.json") as stream:
         json.dump(state, stream, indent=1)
     if valid.tagged:
         right = _whole(load(options.out / "model"), valid.tagged)
-        print(f"{options.out}: {right} of {len(valid.tagged)} sentences of {options.valid} "
-              "wholly right")
+        print(
+            f"{options.out}: {right} of {len(valid.tagged)} sentences of {options.valid} "
+            "wholly right"
+        )
 
 
 def _train(
@@ -125,16 +137,24 @@ def _train(
         return tagger_crf.train(examples, folder)
     from atat import tagger_bilstm
 
-    return tagger_bilstm.train(examples, valid, folder, seed=options.seed,
-                               epochs=options.epochs, embeddings=options.embeddings)
+    return tagger_bilstm.train(
+        examples,
+        valid,
+        folder,
+        seed=options.seed,
+        epochs=options.epochs,
+        embeddings=options.embeddings,
+    )
 
 
 def load(folder: Path) -> Tagger:
     """A trained model of either kind; InputError when there is none."""
     path = folder / "pipeline.json"
     if not path.is_file():
-        raise InputError(f"{folder}: no trained tagger (pipeline.json); train one with: "
-                         "python -m atat.pipeline train")
+        raise InputError(
+            f"{folder}: no trained tagger (pipeline.json); train one with: "
+            "python -m atat.pipeline train"
+        )
     mend = f"remove {folder.parent} and train again"
     if read_object(path, mend).get("kind") == "crf":
         from atat import tagger_crf
@@ -162,16 +182,20 @@ def decode(options: argparse.Namespace) -> None:
         length = len(tagged.words) + 1
         tree = semantics.to_string(bio.to_tree(tagged))
         nbest[name] = [{"text": tree, "score": score / length, "length": length}]
-    decoded.write(options.out, nbest, {
-        "task": "nlu",
-        "data": str(options.text),
-        "model": str(options.model),
-        "utterances": len(words),
-        "wall_seconds": time.monotonic() - start,
-        "finished": True,
-        "key": key,
-        "provenance": provenance(),
-    })
+    decoded.write(
+        options.out,
+        nbest,
+        {
+            "task": "nlu",
+            "data": str(options.text),
+            "model": str(options.model),
+            "utterances": len(words),
+            "wall_seconds": time.monotonic() - start,
+            "finished": True,
+            "key": key,
+            "provenance": provenance(),
+        },
+    )
     print(f"{options.out}: {len(words)} sentences tagged")
 
 
@@ -179,8 +203,10 @@ def _report(data: Path, sentences: Examples, max_lost: float) -> None:
     """Say what BIO tags cannot express; InputError when more than `max_lost` is gone."""
     lost, total = sentences.lost, len(sentences.tagged) + len(sentences.lost)
     nested = sum(example.is_nested for example in sentences.tagged.values())
-    print(f"{data}: {total} sentences, {nested} of them with nested tags; {len(lost)} left out "
-          "because tags cannot express them")
+    print(
+        f"{data}: {total} sentences, {nested} of them with nested tags; {len(lost)} left out "
+        "because tags cannot express them"
+    )
     if len(lost) > max_lost * total:
         name, why = next(iter(lost.items()))
         raise InputError(
@@ -215,30 +241,55 @@ def _is_finished(path: Path, key: dict[str, Any]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     formatter = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m atat.pipeline", description=__doc__.split("\n\n")[0], epilog=EXAMPLE,
-        formatter_class=formatter)
+        prog="python -m atat.pipeline",
+        description=__doc__.split("\n\n")[0],
+        epilog=EXAMPLE,
+        formatter_class=formatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("train", help="train a tagger", formatter_class=formatter,
-                              description="Train a tagger of intents and slots.")
+    one = commands.add_parser(
+        "train",
+        help="train a tagger",
+        formatter_class=formatter,
+        description="Train a tagger of intents and slots.",
+    )
     one.set_defaults(command=train)
     one.add_argument("--kind", choices=KINDS, required=True, help="kind of model")
     one.add_argument("--data", type=Path, required=True, help="data dir with text and semantics")
     one.add_argument("--valid", type=Path, help="dev set; bilstm_crf keeps its best epoch")
-    one.add_argument("--heard", type=Path, nargs="+", default=[], help="decoded dirs (task asr) or "
-                     "data dirs of utterances of --data: trained on as they were heard, too")
+    one.add_argument(
+        "--heard",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="decoded dirs (task asr) or "
+        "data dirs of utterances of --data: trained on as they were heard, too",
+    )
     one.add_argument("--out", type=Path, required=True, help="folder of this run")
     one.add_argument("--seed", type=int, default=1, help="of bilstm_crf; a crf has none")
     one.add_argument("--epochs", type=int, default=20, help="bilstm_crf: passes at most")
-    one.add_argument("--embeddings", type=Path,
-                     help="bilstm_crf: pretrained word embeddings, GloVe's plain-text format")
-    one.add_argument("--max_lost", type=float, default=0.01,
-                     help="share of the trees that may be impossible to express as tags")
-    two = commands.add_parser("decode", help="tag words", formatter_class=formatter,
-                              description="Tag words and write trees.")
+    one.add_argument(
+        "--embeddings",
+        type=Path,
+        help="bilstm_crf: pretrained word embeddings, GloVe's plain-text format",
+    )
+    one.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of the trees that may be impossible to express as tags",
+    )
+    two = commands.add_parser(
+        "decode",
+        help="tag words",
+        formatter_class=formatter,
+        description="Tag words and write trees.",
+    )
     two.set_defaults(command=decode)
     two.add_argument("--model", type=Path, required=True, help="trained tagger, exp/<name>/model")
-    two.add_argument("--text", type=Path, required=True,
-                     help="decoded dir of task asr, or data dir with text")
+    two.add_argument(
+        "--text", type=Path, required=True, help="decoded dir of task asr, or data dir with text"
+    )
     two.add_argument("--out", type=Path, required=True, help="decoded dir to write")
     return parser
 

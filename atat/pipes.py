@@ -12,8 +12,10 @@ import subprocess
 from atat.errors import InputError
 
 # What who needs the audio itself can do about a pipe.
-WAYS_OUT = ("make features of it once, which run it (python -m atat.features --allow_pipes), or "
-            "write its output to a file")
+WAYS_OUT = (
+    "make features of it once, which run it (python -m atat.features --allow_pipes), or "
+    "write its output to a file"
+)
 
 
 def is_pipe(entry: str) -> bool:
@@ -32,8 +34,10 @@ def run(entry: str) -> bytes:
     """
     command = entry.strip()
     if command.startswith("|"):
-        raise InputError(f"{entry}: a command that begins with `|` is written to, nothing can be "
-                         "read from it; one to read from ends in `|`")
+        raise InputError(
+            f"{entry}: a command that begins with `|` is written to, nothing can be "
+            "read from it; one to read from ends in `|`"
+        )
     done = subprocess.run(command[:-1], shell=True, capture_output=True)
     if done.returncode != 0 or not done.stdout:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]

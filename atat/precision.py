@@ -41,9 +41,7 @@ class Resolved:
         return f"{self.name} ({self.reason})"
 
 
-def resolve(
-    wanted: str, device: "str | torch.device" = "cpu", why: str = "asked for"
-) -> Resolved:
+def resolve(wanted: str, device: "str | torch.device" = "cpu", why: str = "asked for") -> Resolved:
     """The precision that `wanted` (auto, fp32, bf16) is on a device, with the reason.
 
     why: the reason for one that is named. Raises InputError for any other name.

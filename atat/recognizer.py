@@ -32,7 +32,8 @@ from atat.normalize import normalize
 from atat.search import SearchOptions
 from atat.semantics import Tree
 from atat.silence import is_silent
-from atat.tasks import TASKS, task as find_task
+from atat.tasks import TASKS
+from atat.tasks import task as find_task
 
 
 @dataclass(frozen=True)

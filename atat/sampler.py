@@ -95,7 +95,10 @@ class Sampler:
                 logger.warning(
                     "train[%d] is in about %d of 100 steps: its weight and batch.examples (%d) "
                     "give it %.2g examples a step",
-                    source, round(100 * expected), self.settings.examples, float(expected),
+                    source,
+                    round(100 * expected),
+                    self.settings.examples,
+                    float(expected),
                 )
 
     def _draw_block(self, block: int) -> list[list[Plan]]:

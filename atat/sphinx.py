@@ -161,8 +161,11 @@ def hear(job: Job) -> Heard:
     decoder.process_raw((samples * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
     hypothesis = decoder.hyp()
-    words = [segment for segment in decoder.seg() or ()
-             if hypothesis is not None and segment.word[0] not in "<[+("]
+    words = [
+        segment
+        for segment in decoder.seg() or ()
+        if hypothesis is not None and segment.word[0] not in "<[+("
+    ]
     seconds = len(samples) / audio.SAMPLE_RATE
     rate = decoder.config["frate"]
     return Heard(
@@ -182,8 +185,14 @@ def _decoder(language_model: str | None, dictionary: str | None) -> Any:
     from pocketsphinx import Decoder, get_model_path
 
     search = NETWORK_SEARCH if language_model is None else {}
-    return Decoder(hmm=get_model_path("en-us/en-us"), lm=language_model, loglevel="FATAL",
-                   dict=dictionary or _dictionary(), **FEATURES, **search)
+    return Decoder(
+        hmm=get_model_path("en-us/en-us"),
+        lm=language_model,
+        loglevel="FATAL",
+        dict=dictionary or _dictionary(),
+        **FEATURES,
+        **search,
+    )
 
 
 def _dictionary() -> str:
@@ -244,5 +253,7 @@ def _read_journal(path: Path, key: str) -> dict[str, Heard]:
 
 def totals(heard: Mapping[str, Heard]) -> tuple[float, float]:
     """Seconds of audio, and seconds of decoding."""
-    return (sum(one.seconds for one in heard.values()),
-            sum(one.wall_seconds for one in heard.values()))
+    return (
+        sum(one.seconds for one in heard.values()),
+        sum(one.wall_seconds for one in heard.values()),
+    )

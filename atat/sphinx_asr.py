@@ -45,8 +45,10 @@ def search_of(lm_text: Path | None, folder: Path) -> dict[str, str]:
     if unknown:
         search["dictionary"] = str(folder / "pronunciations.dict")
         sphinx.write_dictionary(unknown, folder / "pronunciations.dict")
-        print(f"{lm_text / 'text'}: {len(unknown)} words pronounced by espeak-ng, such as "
-              f"{', '.join(unknown[:5])}")
+        print(
+            f"{lm_text / 'text'}: {len(unknown)} words pronounced by espeak-ng, such as "
+            f"{', '.join(unknown[:5])}"
+        )
     return search
 
 
@@ -69,14 +71,24 @@ def main(argv: list[str] | None = None) -> None:
     jobs = sphinx.jobs_for(utterances, **search_of(options.lm_text, options.out))
     heard = sphinx.decode(jobs, options.out / "journal.jsonl", options.nj)
     seconds = sphinx.totals(heard)
-    nbest = {name: [{"text": one.text, "score": one.score, "length": len(one.text.split())}]
-             for name, one in heard.items()}
+    nbest = {
+        name: [{"text": one.text, "score": one.score, "length": len(one.text.split())}]
+        for name, one in heard.items()
+    }
     model = "general US English" if options.lm_text is None else f"trigrams of {options.lm_text}"
-    decoded.write(options.out, nbest, {
-        "task": "asr", "data": str(options.data), "model": f"{sphinx.version()}, {model}",
-        "utterances": len(heard), "audio_seconds": round(seconds[0], 3),
-        "wall_seconds": round(seconds[1], 3), "provenance": provenance(),
-    })
+    decoded.write(
+        options.out,
+        nbest,
+        {
+            "task": "asr",
+            "data": str(options.data),
+            "model": f"{sphinx.version()}, {model}",
+            "utterances": len(heard),
+            "audio_seconds": round(seconds[0], 3),
+            "wall_seconds": round(seconds[1], 3),
+            "provenance": provenance(),
+        },
+    )
     print(f"{options.out}: {len(heard)} recordings, {seconds[1] / seconds[0]:.3f} x real time")
 
 

@@ -21,8 +21,18 @@ from types import ModuleType
 
 import numpy as np
 
-from atat import audio, cli, ids, kaldi, lock, parallel
-from atat import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
+from atat import (
+    audio,
+    cli,
+    ids,
+    kaldi,
+    lock,
+    parallel,
+    synthesis_espeak,
+    synthesis_flite,
+    synthesis_piper,
+    synthesis_polly,
+)
 from atat.alignment import Word, ctm_rows
 from atat.errors import InputError
 from atat.files import remove_leftovers
@@ -168,9 +178,7 @@ def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: flo
         _synthesise(data, wavs, orders, nj, max_lost)
 
 
-def _synthesise(
-    data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lost: float
-) -> None:
+def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lost: float) -> None:
     spoken = _read_journal(wavs / JOURNAL)
     missing = [order for order in orders if not _is_spoken(order, spoken)]
     _speak_missing(missing, spoken, wavs / JOURNAL, nj, str(data))
@@ -267,8 +275,10 @@ def _read_journal(path: Path) -> dict[str, Spoken]:
             result = Spoken(**json.loads(line))
             spoken[result.utterance] = result
         except (ValueError, TypeError) as error:
-            print(f"warning: {path}:{number}: damaged ({error}); what it told of is spoken again",
-                  file=sys.stderr)
+            print(
+                f"warning: {path}:{number}: damaged ({error}); what it told of is spoken again",
+                file=sys.stderr,
+            )
     return spoken
 
 
@@ -282,10 +292,15 @@ def _report_lost(
     shown = "".join(f"\n  {utterance}: {why}" for utterance, why in list(lost.items())[:5])
     message = f"{data}: {len(lost)} of {total} utterances are not spoken (all in {path}):{shown}"
     if len(lost) > max_lost * total:
-        raise InputError(f"{message}\nmend their text or voice, or allow more with --max_lost "
-                         f"(now {max_lost:g}); what was spoken is kept")
-    print(f"warning: {message}\ndrop them from the other files with: "
-          f"python -m atat.datadir repair {data}", file=sys.stderr)
+        raise InputError(
+            f"{message}\nmend their text or voice, or allow more with --max_lost "
+            f"(now {max_lost:g}); what was spoken is kept"
+        )
+    print(
+        f"warning: {message}\ndrop them from the other files with: "
+        f"python -m atat.datadir repair {data}",
+        file=sys.stderr,
+    )
 
 
 def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spoken]) -> None:
@@ -300,8 +315,9 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
         for utt, result in results.items()
         if result.words is not None
     }
-    kaldi.write_tables(data, tables | ({"ctm": words} if words else {}),
-                       remove=() if words else ("ctm",))
+    kaldi.write_tables(
+        data, tables | ({"ctm": words} if words else {}), remove=() if words else ("ctm",)
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -312,13 +328,18 @@ def main(argv: list[str] | None = None) -> None:
         "Example: python -m atat.synthesis --data data/train data/test --wavs wavs --nj 2",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--data", nargs="+", required=True,
-                        help="data dirs with text, utt2spk and spk2voice")
-    parser.add_argument("--wavs", required=True,
-                        help="folder for the audio; each data dir gets a folder of its name in it")
+    parser.add_argument(
+        "--data", nargs="+", required=True, help="data dirs with text, utt2spk and spk2voice"
+    )
+    parser.add_argument(
+        "--wavs",
+        required=True,
+        help="folder for the audio; each data dir gets a folder of its name in it",
+    )
     parser.add_argument("--nj", type=int, default=1, help="processes, each on one core")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of utterances that may fail")
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of utterances that may fail"
+    )
     options = parser.parse_args(argv)
     if options.nj < 1:
         raise InputError(f"--nj {options.nj}: expected 1 or more")

@@ -59,9 +59,7 @@ def speak(voice: Voice, text: str, client: Any = None) -> Speech:
         "TextType": "ssml",
     }
     client = client or _client()
-    sound = _request(
-        client, voice, OutputFormat="pcm", SampleRate=str(SAMPLE_RATE), **request
-    )
+    sound = _request(client, voice, OutputFormat="pcm", SampleRate=str(SAMPLE_RATE), **request)
     marks = _request(client, voice, OutputFormat="json", SpeechMarkTypes=["word"], **request)
     samples = np.frombuffer(sound, "<i2").astype(np.float32) / 32768.0
     return Speech(samples, _words(text.split(), spans, marks, len(samples) / SAMPLE_RATE))

@@ -77,7 +77,8 @@ class Network(nn.Module):
             words = torch.where(mask & hidden, 1, words)
         x = self.dropout(self.embedding(words))
         packed = nn.utils.rnn.pack_padded_sequence(
-            x, lengths, batch_first=True, enforce_sorted=False)
+            x, lengths, batch_first=True, enforce_sorted=False
+        )
         states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         states = self.dropout(states)  # (B, T, D)
         # The strongest state of each number: what tells the intent may stand anywhere.
@@ -97,8 +98,9 @@ class Tagger:
     def __init__(self, folder: Path) -> None:
         path = folder / "vocabulary.json"
         if not path.is_file():
-            raise InputError(f"{path}: no such file; train with: "
-                             "python -m atat.pipeline train --kind bilstm_crf")
+            raise InputError(
+                f"{path}: no such file; train with: python -m atat.pipeline train --kind bilstm_crf"
+            )
         about = json.loads(path.read_text(encoding="utf-8"))
         self.vocabulary = Vocabulary(*(tuple(about[key]) for key in ("words", "tags", "intents")))
         self.numbers = {word: i for i, word in enumerate(self.vocabulary.words)}
@@ -110,14 +112,17 @@ class Tagger:
         """Tags and intent of each sentence (of one word or more), with their log probability."""
         found = []
         for start in range(0, len(sentences), AT_ONCE):
-            found += _tag(self.network, self.vocabulary, self.numbers,
-                          sentences[start:start + AT_ONCE])
+            found += _tag(
+                self.network, self.vocabulary, self.numbers, sentences[start : start + AT_ONCE]
+            )
         return found
 
 
 @torch.inference_mode()
 def _tag(
-    network: Network, vocabulary: Vocabulary, numbers: dict[str, int],
+    network: Network,
+    vocabulary: Vocabulary,
+    numbers: dict[str, int],
     sentences: Sequence[Sequence[str]],
 ) -> list[tuple[Tagged, float]]:
     words, lengths = _words(sentences, numbers)
@@ -125,12 +130,18 @@ def _tag(
     best = network.crf.decode(emissions, mask=mask)
     tags = torch.zeros_like(words)
     for row, path in enumerate(best):
-        tags[row, :len(path)] = torch.tensor(path)
+        tags[row, : len(path)] = torch.tensor(path)
     slots = network.crf(emissions, tags, mask=mask, reduction="none")  # (B,)
     intent_scores, chosen = intents.log_softmax(-1).max(-1)  # (B,)
     return [
-        (Tagged(tuple(sentence), tuple(vocabulary.tags[tag] for tag in path),
-                vocabulary.intents[int(intent)]), float(score))
+        (
+            Tagged(
+                tuple(sentence),
+                tuple(vocabulary.tags[tag] for tag in path),
+                vocabulary.intents[int(intent)],
+            ),
+            float(score),
+        )
         for sentence, path, intent, score in zip(sentences, best, chosen, slots + intent_scores)
     ]
 
@@ -160,7 +171,11 @@ def train(
 
 
 def _train(
-    examples: Sequence[Tagged], valid: Sequence[Tagged], folder: Path, seed: int, epochs: int,
+    examples: Sequence[Tagged],
+    valid: Sequence[Tagged],
+    folder: Path,
+    seed: int,
+    epochs: int,
     embeddings: Path | None,
 ) -> dict[str, Any]:
     from tqdm import tqdm
@@ -182,8 +197,13 @@ def _train(
     kept = network.state_dict()
     for epoch in range(1, epochs + 1):
         network.train()
-        bar = tqdm(batches.epoch(order), total=len(batches), unit="step", leave=False,
-                   desc=f"bilstm_crf epoch {epoch}, best {best_epoch}")
+        bar = tqdm(
+            batches.epoch(order),
+            total=len(batches),
+            unit="step",
+            leave=False,
+            desc=f"bilstm_crf epoch {epoch}, best {best_epoch}",
+        )
         for batch in bar:
             optimizer.zero_grad()
             loss = network.loss(*batch)
@@ -216,11 +236,12 @@ def _judge(
     """
     right, loss = 0, 0.0
     for start in range(0, len(valid), AT_ONCE):
-        wanted = valid[start:start + AT_ONCE]
+        wanted = valid[start : start + AT_ONCE]
         found = _tag(network, vocabulary, numbers, [example.words for example in wanted])
         right += sum(one == other for one, (other, _) in zip(wanted, found))
-        known = [e for e in wanted if {*e.tags} <= {*vocabulary.tags}
-                 and e.intent in vocabulary.intents]
+        known = [
+            e for e in wanted if {*e.tags} <= {*vocabulary.tags} and e.intent in vocabulary.intents
+        ]
         if known:
             batch = _Batches(known, vocabulary, numbers).collate(range(len(known)))
             loss += float(network.loss(*batch)) * len(known)
@@ -249,11 +270,12 @@ class _Batches:
         # Sorted within stretches of many batches only, so that batches differ between epochs.
         stretch = 50 * BATCH
         ordered = [
-            index for start in range(0, len(shuffled), stretch)
-            for index in sorted(shuffled[start:start + stretch], key=lambda i: len(self.words[i]))
+            index
+            for start in range(0, len(shuffled), stretch)
+            for index in sorted(shuffled[start : start + stretch], key=lambda i: len(self.words[i]))
         ]
         for number in torch.randperm(len(self), generator=order).tolist():
-            yield self.collate(ordered[number * BATCH:(number + 1) * BATCH])
+            yield self.collate(ordered[number * BATCH : (number + 1) * BATCH])
 
     def collate(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """words (B, T), lengths (B,), tags (B, T), intents (B,) of some examples."""
@@ -262,9 +284,7 @@ class _Batches:
         return words, lengths, tags, self.intents[list(chosen)]
 
 
-def _words(
-    sentences: Sequence[Sequence[str]], numbers: dict[str, int]
-) -> tuple[Tensor, Tensor]:
+def _words(sentences: Sequence[Sequence[str]], numbers: dict[str, int]) -> tuple[Tensor, Tensor]:
     """Word numbers (B, T), padded with 0, and lengths (B,)."""
     rows = [torch.tensor([numbers.get(word, 1) for word in words]) for words in sentences]
     lengths = torch.tensor([len(row) for row in rows])
@@ -277,5 +297,13 @@ def _save(folder: Path, state: dict[str, Tensor], vocabulary: Vocabulary, size: 
     save_file({name: value.contiguous() for name, value in state.items()}, partial)
     partial.replace(folder / "model.safetensors")
     with atomic_write(folder / "vocabulary.json") as stream:
-        json.dump({"words": vocabulary.words, "tags": vocabulary.tags,
-                   "intents": vocabulary.intents, "embedding": size}, stream, indent=0)
+        json.dump(
+            {
+                "words": vocabulary.words,
+                "tags": vocabulary.tags,
+                "intents": vocabulary.intents,
+                "embedding": size,
+            },
+            stream,
+            indent=0,
+        )

@@ -25,13 +25,21 @@ EDGE = "<edge>"  # what stands before the first word and after the last
 def word_features(words: Sequence[str], position: int) -> list[str]:
     """What the CRF sees of a word: itself, its ends, two neighbours on each side, and pairs."""
     padded = (EDGE, EDGE, *words, EDGE, EDGE)
-    before2, before, word, after, after2 = padded[position:position + 5]
+    before2, before, word, after, after2 = padded[position : position + 5]
     return [
         "bias",
-        f"w={word}", f"w-1={before}", f"w-2={before2}", f"w+1={after}", f"w+2={after2}",
-        f"w-1,w={before} {word}", f"w,w+1={word} {after}", f"w-1,w+1={before} {after}",
+        f"w={word}",
+        f"w-1={before}",
+        f"w-2={before2}",
+        f"w+1={after}",
+        f"w+2={after2}",
+        f"w-1,w={before} {word}",
+        f"w,w+1={word} {after}",
+        f"w-1,w+1={before} {after}",
         f"w-2,w-1={before2} {before}",
-        f"begin={word[:3]}", f"end={word[-3:]}", f"last={word[-2:]}",
+        f"begin={word[:3]}",
+        f"end={word[-3:]}",
+        f"last={word[-2:]}",
     ]
 
 
@@ -85,8 +93,10 @@ class Tagger:
         self._taggers = []
         for name in (SLOTS, INTENT):
             if not (folder / name).is_file():
-                raise InputError(f"{folder / name}: no such file; train with: "
-                                 "python -m atat.pipeline train --kind crf")
+                raise InputError(
+                    f"{folder / name}: no such file; train with: "
+                    "python -m atat.pipeline train --kind crf"
+                )
             tagger = pycrfsuite.Tagger()
             tagger.open(str(folder / name))
             self._taggers.append(tagger)

@@ -93,8 +93,10 @@ def steadily(folder: str | Path, names: Iterable[str], read: Callable[[], Result
             if error is not None:
                 raise error
             return found
-    raise InputError(f"{folder}: its files are replaced again and again while they are read; wait "
-                     "until the program that writes them is done")
+    raise InputError(
+        f"{folder}: its files are replaced again and again while they are read; wait "
+        "until the program that writes them is done"
+    )
 
 
 @contextmanager

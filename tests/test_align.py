@@ -244,7 +244,12 @@ ENCODERS = {
 def test_word_times_do_not_depend_on_the_batch(kind: str, tmp_path: Path) -> None:
     """Of short recordings the last state is of a part of its frames: their ratio says little."""
     audio = replace(
-        ENCODERS[kind], mel_bins=80, conv_channels=(4, 8), layers=1, heads=2, feed_forward=16,
+        ENCODERS[kind],
+        mel_bins=80,
+        conv_channels=(4, 8),
+        layers=1,
+        heads=2,
+        feed_forward=16,
         dropout=0.0,
     )
     torch.manual_seed(2)

@@ -67,8 +67,11 @@ def test_opus_is_read(tmp_path: Path) -> None:
 
 def test_real_recordings_of_all_formats_are_read(data_root: Path) -> None:
     flac = next((data_root / "librispeech").rglob("*.flac"))
-    opus = next(path for path in (data_root / "speechocean762").rglob("*") if path.suffix in
-                (".opus", ".ogg"))
+    opus = next(
+        path
+        for path in (data_root / "speechocean762").rglob("*")
+        if path.suffix in (".opus", ".ogg")
+    )
     for path in (flac, opus, data_root / "kaldi_truth/htk/test.wav"):
         read = audio.load(path)
         assert len(read) == round(audio.duration(path) * RATE) > RATE

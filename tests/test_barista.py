@@ -87,8 +87,11 @@ def test_arcs_of_a_state_share_its_probability(local: Any, grammar: Any) -> None
 def test_a_network_bound_to_an_order_holds_its_sentences_only(local: Any, grammar: Any) -> None:
     order = local("order_grammar").Order("orderDrink", {"size": "small", "coffeeDrink": "latte"})
     sentences = sentences_of(local("word_network").network(grammar, order))
-    assert sentences == {f"{start} {article} small latte" for start in ("get me", "i'd like")
-                         for article in ("a", "an")}
+    assert sentences == {
+        f"{start} {article} small latte"
+        for start in ("get me", "i'd like")
+        for article in ("a", "an")
+    }
     with pytest.raises(InputError, match="no expression names exactly"):
         local("word_network").network(grammar, local("order_grammar").Order("orderDrink", {}))
 
@@ -102,12 +105,15 @@ def test_canonical_semantics_and_back(local: Any, grammar: Any) -> None:
         local("order_grammar").slots_of(grammar, parse("[IN:PLAY_MUSIC [SL:SONG latte ] ]"))
 
 
-@pytest.mark.parametrize(("expression", "message"), [
-    ("[a, b", "not closed"),
-    ("a] b", "without its opening"),
-    ("$size", r"expected \$type:name"),
-    ("@greet me", "macros"),
-])
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("[a, b", "not closed"),
+        ("a] b", "without its opening"),
+        ("$size", r"expected \$type:name"),
+        ("@greet me", "macros"),
+    ],
+)
 def test_wrong_expressions_say_what_is_wrong(local: Any, expression: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         local("order_grammar").parse_expression(expression, "grammar.yaml: order")
@@ -140,12 +146,15 @@ def label(**slots: str) -> dict[str, Any]:
 
 
 def test_dirty_labels_are_listed_and_counted(local: Any, tmp_path: Path) -> None:
-    corpus = small_corpus(tmp_path / "corpus", {
-        "a.wav": label(size="  eight  ounce", coffeeDrink=" latte"),
-        "b.wav": label(coffeeDrink="tea"),
-        "gone.wav": label(coffeeDrink="latte"),
-        "odd.wav": {"intent": "orderDrink"},
-    })
+    corpus = small_corpus(
+        tmp_path / "corpus",
+        {
+            "a.wav": label(size="  eight  ounce", coffeeDrink=" latte"),
+            "b.wav": label(coffeeDrink="tea"),
+            "gone.wav": label(coffeeDrink="latte"),
+            "odd.wav": {"intent": "orderDrink"},
+        },
+    )
     command = ["--corpus", str(corpus), "--out", str(tmp_path / "data"), "--snrs"]
     prepare = local("prepare_barista").main
     with pytest.raises(InputError, match="1 of 3 recordings must be left out.*--max_lost"):
@@ -207,20 +216,40 @@ def test_endpoints_hold_the_speech_and_little_more(local: Any, tmp_path: Path) -
 def test_folds_are_disjoint_complete_and_keep_noisy_copies_together(
     local: Any, tmp_path: Path
 ) -> None:
-    clean = [kaldi.Utterance(id=f"u{n:03d}", speaker=f"u{n:03d}", semantics="[IN:X ]")
-             for n in range(120)]
+    clean = [
+        kaldi.Utterance(id=f"u{n:03d}", speaker=f"u{n:03d}", semantics="[IN:X ]")
+        for n in range(120)
+    ]
     kaldi.write(tmp_path / "real", clean)
-    kaldi.write(tmp_path / "noisy", (
-        kaldi.Utterance(id=f"{one.id}-kitchen", speaker=one.speaker, semantics="[IN:X ]")
-        for one in clean))
-    kaldi.write(tmp_path / "heard", (
-        kaldi.Utterance(id=one.id, speaker=one.speaker, text="a latte") for one in clean[::2]))
-    local("make_folds").main(["--data", str(tmp_path / "real"), "--also", str(tmp_path / "noisy"),
-                              "--text", str(tmp_path / "heard"), "--out", str(tmp_path / "folds")])
+    kaldi.write(
+        tmp_path / "noisy",
+        (
+            kaldi.Utterance(id=f"{one.id}-kitchen", speaker=one.speaker, semantics="[IN:X ]")
+            for one in clean
+        ),
+    )
+    kaldi.write(
+        tmp_path / "heard",
+        (kaldi.Utterance(id=one.id, speaker=one.speaker, text="a latte") for one in clean[::2]),
+    )
+    local("make_folds").main(
+        [
+            "--data",
+            str(tmp_path / "real"),
+            "--also",
+            str(tmp_path / "noisy"),
+            "--text",
+            str(tmp_path / "heard"),
+            "--out",
+            str(tmp_path / "folds"),
+        ]
+    )
     tested: list[str] = []
     for fold in range(5):
-        parts = {part: {one.id for one in kaldi.load(tmp_path / "folds" / str(fold) / part)}
-                 for part in ("train", "dev", "test", "train_text", "noisy")}
+        parts = {
+            part: {one.id for one in kaldi.load(tmp_path / "folds" / str(fold) / part)}
+            for part in ("train", "dev", "test", "train_text", "noisy")
+        }
         assert len(parts["train"]) + len(parts["dev"]) + len(parts["test"]) == len(clean)
         assert parts["train"] | parts["dev"] | parts["test"] == {one.id for one in clean}
         assert parts["train_text"] <= parts["train"]
@@ -256,8 +285,14 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
     speak(0.1)
     one = kaldi.Utterance(id="a-1", speaker="a", wav=str(wav), text="latte")
     kaldi.write(tmp_path / "clean", [one])
-    arguments = ["--data", str(tmp_path / "clean"), "--out", str(tmp_path / "rooms"),
-                 "--wavs", str(tmp_path / "wavs")]
+    arguments = [
+        "--data",
+        str(tmp_path / "clean"),
+        "--out",
+        str(tmp_path / "rooms"),
+        "--wavs",
+        str(tmp_path / "wavs"),
+    ]
     add_rooms = local("add_rooms").main
     add_rooms(arguments)
     first, written = rooms.read_bytes(), rooms.stat().st_mtime_ns
@@ -278,13 +313,23 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
 def test_human_speech_gets_plain_text_and_speakers_of_its_own(
     local: Any, data_root: Path, tmp_path: Path
 ) -> None:
-    local("prepare_human").main(["--librispeech", str(data_root / "librispeech"),
-                                 "--out", str(tmp_path), "--dev_share", "0.4"])
+    local("prepare_human").main(
+        [
+            "--librispeech",
+            str(data_root / "librispeech"),
+            "--out",
+            str(tmp_path),
+            "--dev_share",
+            "0.4",
+        ]
+    )
     train, dev = (kaldi.load(tmp_path / f"human_{part}") for part in ("train", "dev"))
     assert len(train) + len(dev) == 50
     assert not {one.speaker for one in train} & {one.speaker for one in dev}
-    assert all(one.text == normalize(one.text or "") and Path(one.wav or "").is_file()
-               for one in train + dev)
+    assert all(
+        one.text == normalize(one.text or "") and Path(one.wav or "").is_file()
+        for one in train + dev
+    )
     with pytest.raises(InputError, match="expected speechocean762"):
         local("prepare_human").main(["--speechocean", str(tmp_path), "--out", str(tmp_path)])
 
@@ -316,11 +361,26 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
     wavs = sorted((corpus / "data" / "speech" / "clean").glob("*.wav"))[:2]
     full = local("order_grammar").load(corpus / "data" / "rhino" / "coffee_maker.yaml")
     labels = local("picovoice").read_labels(corpus, full, local("picovoice").Findings())
-    kaldi.write(tmp_path / "real", (
-        kaldi.Utterance(id=wav.stem, speaker=wav.stem, wav=str(wav),
-                        semantics=full.canonical(labels[wav.stem])) for wav in wavs))
-    command = ["--data", str(tmp_path / "real"), "--corpus", str(corpus), "--out",
-               str(tmp_path / "decoded")]
+    kaldi.write(
+        tmp_path / "real",
+        (
+            kaldi.Utterance(
+                id=wav.stem,
+                speaker=wav.stem,
+                wav=str(wav),
+                semantics=full.canonical(labels[wav.stem]),
+            )
+            for wav in wavs
+        ),
+    )
+    command = [
+        "--data",
+        str(tmp_path / "real"),
+        "--corpus",
+        str(corpus),
+        "--out",
+        str(tmp_path / "decoded"),
+    ]
     local("pocketsphinx_grammar").main(command)
     heard = kaldi.read_table(tmp_path / "decoded" / "hyp")
     assert heard == kaldi.read_table(tmp_path / "real" / "semantics")
@@ -328,8 +388,9 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
     cut = journal[: journal.rindex("\n", 0, -1) + 20]  # interrupted in the middle of the last line
     (tmp_path / "decoded" / "journal.jsonl").write_text(cut, encoding="utf-8")
     jobs = []
-    monkeypatch.setattr(sphinx.parallel, "run",
-                        lambda work, todo, nj: jobs.extend(todo) or map(work, todo))
+    monkeypatch.setattr(
+        sphinx.parallel, "run", lambda work, todo, nj: jobs.extend(todo) or map(work, todo)
+    )
     local("pocketsphinx_grammar").main(command)
     assert len(jobs) == 1
     assert kaldi.read_table(tmp_path / "decoded" / "hyp") == heard

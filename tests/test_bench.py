@@ -45,8 +45,11 @@ def test_a_slow_machine_makes_fewer_rounds(
         runs[name] += 1
         now[0] += share * each
 
-    timings = clock.interleave({"one": lambda: work("one", 0.75), "two": lambda: work("two", 0.25)},
-                               "one", rounds=clock.Rounds(5, seconds))
+    timings = clock.interleave(
+        {"one": lambda: work("one", 0.75), "two": lambda: work("two", 0.25)},
+        "one",
+        rounds=clock.Rounds(5, seconds),
+    )
     assert runs == {"one": made, "two": made}
     assert {timing.rounds for timing in timings.values()} == {counted}
     assert timings["two"].speedup == pytest.approx(3) and timings["one"].seconds == 0.75 * each

@@ -36,8 +36,10 @@ class EvilTokenizer(BertTokenizerFast):
     pass
 """
 CONFIG_CODE = {"AutoConfig": "evil.EvilConfig", "AutoModel": "evil.EvilModel"}
-TOKENIZER_CODE = {"tokenizer_class": "EvilTokenizer",
-                  "auto_map": {"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]}}
+TOKENIZER_CODE = {
+    "tokenizer_class": "EvilTokenizer",
+    "auto_map": {"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]},
+}
 # What each folder says, by file, and whether it is to be refused: by both ways (True), by none,
 # or only as one to start from (None); a packed model is then read as if it said nothing.
 FOLDERS: dict[str, tuple[dict[str, dict[str, Any]], bool | None]] = {
@@ -45,8 +47,13 @@ FOLDERS: dict[str, tuple[dict[str, dict[str, Any]], bool | None]] = {
     "known_type": ({"config.json": {"auto_map": CONFIG_CODE}}, True),
     "tokenizer": ({"tokenizer_config.json": TOKENIZER_CODE}, False),
     "kernel": ({"config.json": {"attn_implementation": "somebody/kernel"}}, None),
-    "both": ({"config.json": {"model_type": "evil", "auto_map": CONFIG_CODE},
-              "tokenizer_config.json": TOKENIZER_CODE}, True),
+    "both": (
+        {
+            "config.json": {"model_type": "evil", "auto_map": CONFIG_CODE},
+            "tokenizer_config.json": TOKENIZER_CODE,
+        },
+        True,
+    ),
 }
 # Told apart by what is read: the packed model, and its BERT as one to start a training from.
 READ = """
@@ -89,12 +96,14 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(bert: Path) -> packed.Packed:
     text = TextEncoderSettings(kind="bert", bert=str(bert))
-    settings = ModelSettings(width=32, audio_encoder=None, text_encoder=text,
-                             decoder=tiny.MODEL.decoder)
+    settings = ModelSettings(
+        width=32, audio_encoder=None, text_encoder=text, decoder=tiny.MODEL.decoder
+    )
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(settings, tokenizer)
-    return packed.Packed(built.eval(), tokenizer, settings, units, build_source(text, tokenizer),
-                         set(), ("nlu",))
+    return packed.Packed(
+        built.eval(), tokenizer, settings, units, build_source(text, tokenizer), set(), ("nlu",)
+    )
 
 
 def states(found: packed.Packed, text: str) -> torch.Tensor:
@@ -146,9 +155,13 @@ def test_a_strangers_python_is_not_run_whoever_would_say_yes(model, bert, tmp_pa
         typed, keyboard = pty.openpty()
         os.write(typed, b"y\n" * 50)
     done = subprocess.run(
-        [sys.executable, "-c", READ, *map(str, folders)], text=True, timeout=120,
-        capture_output=True, stdin=keyboard if answering else subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")})
+        [sys.executable, "-c", READ, *map(str, folders)],
+        text=True,
+        timeout=120,
+        capture_output=True,
+        stdin=keyboard if answering else subprocess.DEVNULL,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")},
+    )
     assert not marker.exists()
     assert done.returncode == 0, done.stderr
     assert "[y/N]" not in done.stdout + done.stderr
@@ -190,8 +203,12 @@ def test_what_a_configuration_names_is_not_fetched(model, tmp_path):
     packed.save(tmp_path / "model", model)
     (tmp_path / "model" / "SHA256SUMS").unlink(missing_ok=True)
     path = tmp_path / "model" / "bert" / "config.json"
-    names = {"attn_implementation": "somebody/kernel", "_attn_implementation": "somebody/kernel",
-             "quantization_config": {"quant_method": "gptq"}, "_name_or_path": "/elsewhere"}
+    names = {
+        "attn_implementation": "somebody/kernel",
+        "_attn_implementation": "somebody/kernel",
+        "quantization_config": {"quant_method": "gptq"},
+        "_name_or_path": "/elsewhere",
+    }
     path.write_text(json.dumps({**json.loads(path.read_text()), **names}))
     found = packed.load(tmp_path / "model")
     assert torch.equal(states(found, "play the song"), states(model, "play the song"))

@@ -15,14 +15,17 @@ from atat import cli
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize(("number", "code", "message"), [
-    (errno.ENOSPC, 1, "the disk is full while writing exp/a; what was finished before is kept"),
-    (errno.EDQUOT, 1, "the disk is full while writing exp/a"),
-    (errno.EROFS, 2, "exp/a: is on a read-only file system"),
-    (errno.EACCES, 2, "exp/a: permission denied"),
-    (errno.EPERM, 2, "exp/a: permission denied"),
-    (errno.ENOTDIR, 2, "exp/a: what should be a folder in this path is a file"),
-])
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (errno.ENOSPC, 1, "the disk is full while writing exp/a; what was finished before is kept"),
+        (errno.EDQUOT, 1, "the disk is full while writing exp/a"),
+        (errno.EROFS, 2, "exp/a: is on a read-only file system"),
+        (errno.EACCES, 2, "exp/a: permission denied"),
+        (errno.EPERM, 2, "exp/a: permission denied"),
+        (errno.ENOTDIR, 2, "exp/a: what should be a folder in this path is a file"),
+    ],
+)
 def test_errors_of_the_system_that_a_user_can_change_are_one_line(number, code, message, capsys):
     def main() -> None:
         raise OSError(number, os.strerror(number), "exp/a")
@@ -34,10 +37,14 @@ def test_errors_of_the_system_that_a_user_can_change_are_one_line(number, code, 
     assert said.startswith(f"error: {message}") and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [
-    OSError(errno.EIO, "Input/output error", "exp/a"), OSError(errno.EACCES, "no file named"),
-    RuntimeError("a bug"),
-])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error", "exp/a"),
+        OSError(errno.EACCES, "no file named"),
+        RuntimeError("a bug"),
+    ],
+)
 def test_a_bug_is_a_traceback(error):
     def main() -> None:
         raise error
@@ -48,13 +55,17 @@ def test_a_bug_is_a_traceback(error):
 
 
 def test_a_training_whose_folder_cannot_be_made_says_so(tmp_path):
-    (tmp_path / "conf.yaml").write_text(
-        "tokenizer: t\nsteps: 1\ntrain: [{data: d, task: slu}]\n")
+    (tmp_path / "conf.yaml").write_text("tokenizer: t\nsteps: 1\ntrain: [{data: d, task: slu}]\n")
     (tmp_path / "file").touch()
     for out, message in (("file", "a folder was expected"), ("file/exp", "is a file")):
         done = subprocess.run(
             [sys.executable, "-m", "atat.train", "--config", "conf.yaml", "--out", out],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)})
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert message in done.stderr

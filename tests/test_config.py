@@ -73,8 +73,10 @@ def test_written_is_read(tmp_path):
         ("optim: {betas: [0.9, -.inf]}", r"`optim.betas\[1\]` is -inf .*expected a finite number"),
         ("optim: {peak: 1" + 400 * "0" + "}", "`optim.peak` is 1000.*expected a finite number"),
         ("init: {unfreeze: [[500, .nan]]}", r"`init.unfreeze\[0\]\[1\]` is nan"),
-        ("model: {audio_encoder: {espnet_options: {a: {b: [1, .nan]}}}}",
-         r"`model.audio_encoder.espnet_options.a.b\[1\]` is nan .*expected a finite number"),
+        (
+            "model: {audio_encoder: {espnet_options: {a: {b: [1, .nan]}}}}",
+            r"`model.audio_encoder.espnet_options.a.b\[1\]` is nan .*expected a finite number",
+        ),
         ("model: {text_encoder: {kind: bert}}", "in `model.text_encoder`: kind bert needs.*`bert`"),
         ("steps: [", "conf.yaml:.*not valid YAML"),
     ],
@@ -96,14 +98,17 @@ def test_a_missing_file_and_a_bad_override_are_named(tmp_path):
         config.load(write(tmp_path, GOOD), TrainSettings, ["steps"])
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"steps: 5\ntokenizer: caf\xe9\n", "conf.yaml:2: byte 0xe9 is not UTF-8.*iconv"),
-    (b"\x89PNG\r\n\x1a\n", "conf.yaml:1: byte 0x89 is not UTF-8"),
-    (b"steps: 5\0", "conf.yaml: not valid YAML: unacceptable character"),
-    (b"steps: 2026-13-45", "conf.yaml: not valid YAML: month must be in 1..12"),
-    (b"steps: " + 5000 * b"1", "conf.yaml: not valid YAML: Exceeds the limit"),
-    (5000 * b"[", "conf.yaml: not valid YAML: "),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"steps: 5\ntokenizer: caf\xe9\n", "conf.yaml:2: byte 0xe9 is not UTF-8.*iconv"),
+        (b"\x89PNG\r\n\x1a\n", "conf.yaml:1: byte 0x89 is not UTF-8"),
+        (b"steps: 5\0", "conf.yaml: not valid YAML: unacceptable character"),
+        (b"steps: 2026-13-45", "conf.yaml: not valid YAML: month must be in 1..12"),
+        (b"steps: " + 5000 * b"1", "conf.yaml: not valid YAML: Exceeds the limit"),
+        (5000 * b"[", "conf.yaml: not valid YAML: "),
+    ],
+)
 def test_what_is_no_yaml_is_one_line(tmp_path, content, message):
     (tmp_path / "conf.yaml").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:

@@ -50,10 +50,17 @@ def settings(folder: Path, **changes: object) -> TrainSettings:
     model = replace(tiny.MODEL, text_encoder=None)
     return replace(
         TrainSettings(
-            tokenizer=str(folder / "tokenizer"), cmvn=str(folder / "cmvn.ark"),
-            train=(Source(str(folder / "train"), "slu"),), steps=2, model=model,
-            valid=ValidSettings(), batch=BatchSettings(examples=12, block=3), workers=0,
-        ), **changes)
+            tokenizer=str(folder / "tokenizer"),
+            cmvn=str(folder / "cmvn.ark"),
+            train=(Source(str(folder / "train"), "slu"),),
+            steps=2,
+            model=model,
+            valid=ValidSettings(),
+            batch=BatchSettings(examples=12, block=3),
+            workers=0,
+        ),
+        **changes,
+    )
 
 
 def make_recordings(folder: Path, count: int) -> Path:
@@ -65,8 +72,9 @@ def make_recordings(folder: Path, count: int) -> Path:
         words, tree = tiny.sentence(rng)
         path = folder / f"{number}.wav"
         audio.save(path, rng.normal(0, 0.1, 8000).astype(np.float32))
-        utterances.append(Utterance(f"a-{number}", "a", wav=str(path), text=" ".join(words),
-                                    semantics=tree))
+        utterances.append(
+            Utterance(f"a-{number}", "a", wav=str(path), text=" ".join(words), semantics=tree)
+        )
     kaldi.write(folder, utterances)
     return folder
 
@@ -92,8 +100,19 @@ def train(folder: Path) -> None:
 
 
 def decode_all(corpus: Path, data: Path, out: Path, *options: str) -> None:
-    decode.main(["--model", str(corpus / "exp" / "model"), "--data", str(data), "--out", str(out),
-                 "--nj", "1", *options])
+    decode.main(
+        [
+            "--model",
+            str(corpus / "exp" / "model"),
+            "--data",
+            str(data),
+            "--out",
+            str(out),
+            "--nj",
+            "1",
+            *options,
+        ]
+    )
 
 
 def move_sound(data: Path, target: Path) -> None:
@@ -155,8 +174,7 @@ def test_what_has_not_changed_is_not_read_again(
     monkeypatch.setattr(contents, "YOUNG", -9.0)  # as if the files were old
     contents.look(own / name, kind)
     read = []
-    monkeypatch.setattr(contents, "_examine_all",
-                        lambda entries, *_: read.extend(entries) or [])
+    monkeypatch.setattr(contents, "_examine_all", lambda entries, *_: read.extend(entries) or [])
     assert contents.look(own / name, kind) == first and read == []
     value = next(iter(kaldi.read_table(own / name / contents.TABLES[kind]).values()))
     os.utime(kaldi.path_of(value), ns=(1, 1))
@@ -218,8 +236,10 @@ def test_one_utterance_at_fault_is_named_and_the_rest_decoded(
     decode_all(own, own / "dev", tmp_path / "sound")
     capsys.readouterr()
     spoil(own / "dev", how)
-    with pytest.raises(InputError, match=f"1 of 12 utterances cannot be read:\n.*{VICTIM}.*"
-                       f"{FAULTS[how]}.*\n.*--max_lost"):
+    with pytest.raises(
+        InputError,
+        match=f"1 of 12 utterances cannot be read:\n.*{VICTIM}.*{FAULTS[how]}.*\n.*--max_lost",
+    ):
         decode_all(own, own / "dev", tmp_path / "out")
     decode_all(own, own / "dev", tmp_path / "out", "--max_lost", "0.1")
     told = capsys.readouterr().err
@@ -291,11 +311,14 @@ def test_loud_numbers_in_a_float_file_are_named_everywhere(
     assert "a-3" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("table, line, message", [
-    ("segments", "a-3 a-3 0.1 inf", "segments:4: found times 0.1 to inf"),
-    ("utt2dur", "a-3 inf", "utt2dur:4: found 'inf' for 'a-3'"),
-    ("utt2num_frames", "a-3 -5", "utt2num_frames:4: found '-5' for 'a-3'"),
-])
+@pytest.mark.parametrize(
+    "table, line, message",
+    [
+        ("segments", "a-3 a-3 0.1 inf", "segments:4: found times 0.1 to inf"),
+        ("utt2dur", "a-3 inf", "utt2dur:4: found 'inf' for 'a-3'"),
+        ("utt2num_frames", "a-3 -5", "utt2num_frames:4: found '-5' for 'a-3'"),
+    ],
+)
 def test_times_that_are_none_are_named(
     own: Path, tmp_path: Path, table: str, line: str, message: str
 ) -> None:
@@ -303,9 +326,12 @@ def test_times_that_are_none_are_named(
     lines = [f"a-{n} {values.format(f'a-{n}')}" for n in range(6)]
     lines[3] = line
     (own / "wavs" / table).write_text("\n".join(lines) + "\n")
-    for run in (lambda: decode_all(own, own / "wavs", tmp_path / "out"),
-                lambda: TaskData(Source(str(own / "wavs"), "slu"),
-                                 Encoding(tiny.make_tokenizer(), features="wav"))):
+    for run in (
+        lambda: decode_all(own, own / "wavs", tmp_path / "out"),
+        lambda: TaskData(
+            Source(str(own / "wavs"), "slu"), Encoding(tiny.make_tokenizer(), features="wav")
+        ),
+    ):
         with pytest.raises(InputError, match=message):
             run()
     assert f"malformed {table.rstrip('s')}" in str(validate(own / "wavs"))
@@ -314,12 +340,21 @@ def test_times_that_are_none_are_named(
 def test_empty_files_are_named(own: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(own / "dev"), "--out", str(tmp_path / "cmvn.ark")]
     (own / "dev" / "feats.ark").write_bytes(b"")
-    for run in (lambda: decode_all(own, own / "dev", tmp_path / "out"),
-                lambda: cmvn.main(arguments)):
+    for run in (
+        lambda: decode_all(own, own / "dev", tmp_path / "out"),
+        lambda: cmvn.main(arguments),
+    ):
         with pytest.raises(InputError, match=r"12 of 12 utterances.*\n.*ark:9: .*has 0 bytes"):
             run()
-    for table in ("utt2spk", "spk2utt", "text", "semantics", "feats.scp", "utt2num_frames",
-                  "utt2dur"):
+    for table in (
+        "utt2spk",
+        "spk2utt",
+        "text",
+        "semantics",
+        "feats.scp",
+        "utt2num_frames",
+        "utt2dur",
+    ):
         (own / "dev" / table).write_text("")
     with pytest.raises(InputError, match="dev/utt2spk: is empty, there is nothing to decode"):
         decode_all(own, own / "dev", tmp_path / "out")
@@ -346,8 +381,10 @@ def test_segments_of_a_recording_at_fault_or_beyond_its_end_are_named(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recordings = kaldi.read_table(own / "wavs" / "wav.scp")
-    kaldi.write_table(own / "wavs" / "segments", {
-        key: f"{key} 0.1 {5 if key == 'a-1' else 0.4}" for key in recordings})
+    kaldi.write_table(
+        own / "wavs" / "segments",
+        {key: f"{key} 0.1 {5 if key == 'a-1' else 0.4}" for key in recordings},
+    )
     Path(recordings["a-4"]).write_bytes(b"RIFF")
     decode_all(own, own / "wavs", tmp_path / "out", "--max_lost", "0.4")
     about = json.loads((tmp_path / "out" / "decode.json").read_text())

@@ -30,8 +30,9 @@ NO_AUDIO = AudioOptions(check_audio=False)
 def hundred_bytes_each(ids: Iterable[str]) -> bytes:
     """An ark of compressed matrices of 48 frames; number n starts at byte 100 n."""
     matrix = b"\0BCM3 " + struct.pack("<ffii", 0, 1, 48, 1) + bytes(48)
-    entries = [matrix + (f"{key} ".encode()).rjust(100 - len(matrix), b"\0")
-               for key in [*ids][1:]]  # a key stands before its matrix
+    entries = [
+        matrix + (f"{key} ".encode()).rjust(100 - len(matrix), b"\0") for key in [*ids][1:]
+    ]  # a key stands before its matrix
     return b"".join(entries) + matrix.ljust(100, b"\0")
 
 
@@ -71,8 +72,11 @@ def made(tmp_path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All files but the hidden one that remembers what features hold."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())
-            if path.is_file() and not path.name.startswith(".")}
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -88,12 +92,18 @@ def segmented(made: Path) -> Path:
     segments = {}
     for recording, speakers in recordings.items():
         inside = [u for u in ids if u.split("-")[0] in speakers]
-        soundfile.write(made.parent / f"{recording}.wav",
-                        np.zeros(8000 * len(inside), np.int16), 16000)
+        soundfile.write(
+            made.parent / f"{recording}.wav", np.zeros(8000 * len(inside), np.int16), 16000
+        )
         segments |= {u: f"{recording} {n / 2} {n / 2 + 0.5}" for n, u in enumerate(inside)}
-    write_tables(made, {
-        "segments": segments, "wav.scp": {r: f"{made.parent}/{r}.wav" for r in recordings},
-    }, remove=["reco2dur", "utt2dur"])
+    write_tables(
+        made,
+        {
+            "segments": segments,
+            "wav.scp": {r: f"{made.parent}/{r}.wav" for r in recordings},
+        },
+        remove=["reco2dur", "utt2dur"],
+    )
     return made
 
 
@@ -133,8 +143,13 @@ DEFECTS = [
     ("feats.scp", "feats.ark:100\n", "feats.ark:1200\n", "features missing", "feats.scp:2"),
     ("feats.scp", "feats.ark:100\n", "gone.ark:100\n", "features missing", "feats.scp:2"),
     ("feats.scp", "feats.ark:100\n", "feats.ark:110\n", "damaged features", "feats.scp:2"),
-    ("utt2num_frames", "ann-1 48", "ann-1 49", "utt2num_frames unlike features",
-     "utt2num_frames:2"),
+    (
+        "utt2num_frames",
+        "ann-1 48",
+        "ann-1 49",
+        "utt2num_frames unlike features",
+        "utt2num_frames:2",
+    ),
     ("wav.scp", "bob-0.wav", "gone.wav", "audio missing", "wav.scp:5"),
 ]
 
@@ -147,19 +162,30 @@ def test_a_defect_is_found_where_it_is(made, name, old, new, kind, where):
     assert any(str(f).startswith(f"{made}/{where}: ") for f in report.kept[kind, True])
 
 
-@pytest.mark.parametrize("name, old, new, kind", [
-    ("utt2spk", "bob-3 bob", "bob-3 cyd", "id without its speaker"),
-    ("utt2spk", "bob-3 bob", "bob-3 ann", "speakers not sorted"),
-    ("semantics", "[SL:THING a song ]", "[IN:THING a song ]",
-     "intents and slots do not alternate"),
-    ("semantics", "a song", "any song", "tree words unlike text"),
-    ("ctm", "ann-0 1 0.00 0.10 play\nann-0 1 0.10 0.10 a\nann-0 1 0.20 0.20 song\n", "",
-     "missing in ctm"),
-    ("utt2dur", "ann-0 0.500", "ann-0 0.700", "utt2dur unlike audio"),
-    ("utt2mood", "ann-0 glad\n", "", "missing in utt2mood"),
-    ("text", "song\n", "song \n", "trailing blanks"),
-    ("text", "cyd-3 play a song\n", "cyd-3 play a song", "no newline at the end"),
-])
+@pytest.mark.parametrize(
+    "name, old, new, kind",
+    [
+        ("utt2spk", "bob-3 bob", "bob-3 cyd", "id without its speaker"),
+        ("utt2spk", "bob-3 bob", "bob-3 ann", "speakers not sorted"),
+        (
+            "semantics",
+            "[SL:THING a song ]",
+            "[IN:THING a song ]",
+            "intents and slots do not alternate",
+        ),
+        ("semantics", "a song", "any song", "tree words unlike text"),
+        (
+            "ctm",
+            "ann-0 1 0.00 0.10 play\nann-0 1 0.10 0.10 a\nann-0 1 0.20 0.20 song\n",
+            "",
+            "missing in ctm",
+        ),
+        ("utt2dur", "ann-0 0.500", "ann-0 0.700", "utt2dur unlike audio"),
+        ("utt2mood", "ann-0 glad\n", "", "missing in utt2mood"),
+        ("text", "song\n", "song \n", "trailing blanks"),
+        ("text", "cyd-3 play a song\n", "cyd-3 play a song", "no newline at the end"),
+    ],
+)
 def test_what_may_be_meant_only_warns(made, name, old, new, kind):
     edit(made / name, old, new)
     speakers = read_table(made / "utt2spk")
@@ -169,12 +195,18 @@ def test_what_may_be_meant_only_warns(made, name, old, new, kind):
     assert kind in report.warnings
 
 
-@pytest.mark.parametrize("tree, warned", [
-    ("[IN:PLAY [SL:THING the_song ] play a song ]", False),  # labels first, then all that is said
-    ("[IN:PLAY [SL:THING any tune ] ]", False),  # intent and slots alone
-    ("[IN:PLAY [SL:THING the_song ] play any song ]", True),
-    ("[IN:PLAY play [SL:THING any song ] ]", True),
-])
+@pytest.mark.parametrize(
+    "tree, warned",
+    [
+        (
+            "[IN:PLAY [SL:THING the_song ] play a song ]",
+            False,
+        ),  # labels first, then all that is said
+        ("[IN:PLAY [SL:THING any tune ] ]", False),  # intent and slots alone
+        ("[IN:PLAY [SL:THING the_song ] play any song ]", True),
+        ("[IN:PLAY play [SL:THING any song ] ]", True),
+    ],
+)
 def test_values_in_canonical_form_are_no_warning(made, tree, warned):
     trees = read_table(made / "semantics")
     write_tables(made, {"semantics": {utterance: tree for utterance in trees}})
@@ -204,7 +236,7 @@ def broken(path: Path, how: str) -> None:
         case "header only":
             path.write_bytes(data[:44])
         case "truncated":
-            path.write_bytes(data[:len(data) // 2])
+            path.write_bytes(data[: len(data) // 2])
         case "not audio":
             path.write_text("<html>404 not found</html>")
         case "8 kHz":
@@ -217,16 +249,19 @@ def broken(path: Path, how: str) -> None:
             soundfile.write(path, np.stack([0 * nan[::-1], nan], 1), 16000, subtype="FLOAT")
 
 
-@pytest.mark.parametrize("how, kinds", [
-    ("empty", {"audio empty"}),
-    ("header only", {"audio unreadable"}),
-    ("truncated", {"audio unreadable"}),
-    ("not audio", {"audio unreadable"}),
-    ("8 kHz", {"sample rate"}),
-    ("stereo", {"channels"}),
-    ("NaN", {"damaged samples"}),
-    ("NaN on the second channel", {"channels", "damaged samples"}),
-])
+@pytest.mark.parametrize(
+    "how, kinds",
+    [
+        ("empty", {"audio empty"}),
+        ("header only", {"audio unreadable"}),
+        ("truncated", {"audio unreadable"}),
+        ("not audio", {"audio unreadable"}),
+        ("8 kHz", {"sample rate"}),
+        ("stereo", {"channels"}),
+        ("NaN", {"damaged samples"}),
+        ("NaN on the second channel", {"channels", "damaged samples"}),
+    ],
+)
 def test_broken_audio_is_found_and_dropped(made, how, kinds):
     broken(made.parent / "wavs" / "bob-2.wav", how)
     report = validate(made)
@@ -246,7 +281,10 @@ def test_segments_out_of_bounds_and_without_recording(made):
     edit(made / "segments", "bob-1 r2 0.5 1.0", "bob-1 r2 1.0 0.5")
     report = validate(made)
     assert report.errors == {
-        "segment out of bounds": 1, "recording not in wav.scp": 1, "malformed segment": 1}
+        "segment out of bounds": 1,
+        "recording not in wav.scp": 1,
+        "malformed segment": 1,
+    }
     assert set(report.lost) == {"ann-3", "bob-0", "bob-1"}
 
 
@@ -260,13 +298,16 @@ def test_a_recording_nobody_uses_goes_with_its_last_segment(made):
 
 
 @pytest.mark.parametrize("kind", ["error", "warning"])
-def test_all_findings_are_counted_and_three_of_a_kind_shown_in_one_stream(
-    tmp_path, capsys, kind
-):
+def test_all_findings_are_counted_and_three_of_a_kind_shown_in_one_stream(tmp_path, capsys, kind):
     ids = [f"a-{n:03}" if kind == "error" else f"{n:03}-a" for n in range(100)]
-    write_tables(tmp_path, {
-        "utt2spk": dict.fromkeys(ids, "a"), "spk2utt": {"a": " ".join(ids)},
-        "text": dict.fromkeys(ids, "" if kind == "error" else "play")})
+    write_tables(
+        tmp_path,
+        {
+            "utt2spk": dict.fromkeys(ids, "a"),
+            "spk2utt": {"a": " ".join(ids)},
+            "text": dict.fromkeys(ids, "" if kind == "error" else "play"),
+        },
+    )
     if kind == "error":
         with pytest.raises(InputError, match="100 errors of 1 kinds"):
             datadir.main(["validate", str(tmp_path)])
@@ -372,18 +413,32 @@ def test_repair_makes_utt2spk_and_spk2utt_from_each_other(made):
 
 
 KEYED_BY_UTTERANCE = (
-    "text", "text.raw", "semantics", "ctm", "feats.scp", "utt2dur", "utt2num_frames", "utt2group",
-    "utt2mood", "weather", "wav.scp", "reco2dur")
+    "text",
+    "text.raw",
+    "semantics",
+    "ctm",
+    "feats.scp",
+    "utt2dur",
+    "utt2num_frames",
+    "utt2group",
+    "utt2mood",
+    "weather",
+    "wav.scp",
+    "reco2dur",
+)
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    (["--utterances", "4"], ["ann-0", "ann-3", "bob-2", "cyd-1"]),
-    (["--first", "2"], ["ann-0", "ann-1"]),
-    (["--shortest", "2"], ["ann-0", "ann-1"]),
-    (["--speakers", "1"], ["ann-0", "ann-1", "ann-2", "ann-3"]),
-    (["--list", "LIST"], ["ann-2", "cyd-3"]),
-    (["--speaker_list", "LIST"], ["bob-0", "bob-1", "bob-2", "bob-3"]),
-])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--utterances", "4"], ["ann-0", "ann-3", "bob-2", "cyd-1"]),
+        (["--first", "2"], ["ann-0", "ann-1"]),
+        (["--shortest", "2"], ["ann-0", "ann-1"]),
+        (["--speakers", "1"], ["ann-0", "ann-1", "ann-2", "ann-3"]),
+        (["--list", "LIST"], ["ann-2", "cyd-3"]),
+        (["--speaker_list", "LIST"], ["bob-0", "bob-1", "bob-2", "bob-3"]),
+    ],
+)
 def test_a_subset_is_consistent_in_every_file(made, arguments, expected):
     out = made.parent / "out"
     chosen = made.parent / "list"
@@ -407,11 +462,14 @@ def test_a_subset_of_segments_takes_their_recordings_only(made):
     assert not validate(made.parent / "out").errors
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--first", "13"], "13 utterances asked for; expected 1 to 12"),
-    (["--speakers", "0"], "0 speakers asked for; expected 1 to 3"),
-    (["--list", "LIST"], "list:2: there is no utterance 'nobody-1'"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--first", "13"], "13 utterances asked for; expected 1 to 12"),
+        (["--speakers", "0"], "0 speakers asked for; expected 1 to 3"),
+        (["--list", "LIST"], "list:2: there is no utterance 'nobody-1'"),
+    ],
+)
 def test_an_impossible_subset_is_refused(made, arguments, message):
     (made.parent / "list").write_text("ann-1\nnobody-1\n")
     arguments = [str(made.parent / "list") if a == "LIST" else a for a in arguments]
@@ -504,11 +562,14 @@ def test_normalize_makes_words_spoken_and_keeps_what_was_published(made):
     assert before == {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("name, old, new, message", [
-    ("weather", "ann-0 rain\n", "ann-0 rain\n", "has a ctm"),
-    ("text", "ann-1 play a song", "ann-1 !?", r"text:2: no words are left of '!\?' \(ann-1\)"),
-    ("semantics", f"ann-1 {TREE}", "ann-1 [IN:PLAY play", "semantics:2: ann-1: "),
-])
+@pytest.mark.parametrize(
+    "name, old, new, message",
+    [
+        ("weather", "ann-0 rain\n", "ann-0 rain\n", "has a ctm"),
+        ("text", "ann-1 play a song", "ann-1 !?", r"text:2: no words are left of '!\?' \(ann-1\)"),
+        ("semantics", f"ann-1 {TREE}", "ann-1 [IN:PLAY play", "semantics:2: ann-1: "),
+    ],
+)
 def test_normalize_refuses_what_it_would_spoil(made, name, old, new, message):
     if name != "weather":
         (made / "ctm").unlink()
@@ -548,5 +609,4 @@ def test_a_dir_made_by_kaldi_validates_and_is_cut(data_root, tmp_path):
     assert len(load(tmp_path / "copy")) == 2
     tools.subset(folder, tmp_path / "two", tools.first(2))
     feats = read_table(tmp_path / "two" / "feats.scp")
-    assert feats["lbi-6241-61943-0000"] == (
-        f"{folder}/data/raw_mfcc_mini_librispeech2.1.ark:25996")
+    assert feats["lbi-6241-61943-0000"] == (f"{folder}/data/raw_mfcc_mini_librispeech2.1.ark:25996")

@@ -73,9 +73,7 @@ def test_an_interrupted_decoding_with_a_torn_note_begins_again(
 
 
 @pytest.mark.parametrize("torn", ['[["", "IN:PL', "", "{}x", '["", "a"]', "[1]", '{"a": 1}'])
-def test_torn_trees_json_of_a_packed_model_is_named(
-    model: Path, tmp_path: Path, torn: str
-) -> None:
+def test_torn_trees_json_of_a_packed_model_is_named(model: Path, tmp_path: Path, torn: str) -> None:
     assert packed.load(model).pairs == {("", "IN:PLAY")}
     copy = shutil.copytree(model, tmp_path / "model")
     (copy / "trees.json").write_text(torn)

@@ -21,8 +21,15 @@ from atat.model import build_model
 from atat.recognizer import Recognizer
 from atat.text_encoder import build_source
 
-FILES = ("config.yaml", "model.safetensors", "trees.json", "tokenizer/bpe.model",
-         "tokenizer/symbols.txt", "tokenizer/tokenizer.json", digests.NAME)
+FILES = (
+    "config.yaml",
+    "model.safetensors",
+    "trees.json",
+    "tokenizer/bpe.model",
+    "tokenizer/symbols.txt",
+    "tokenizer/tokenizer.json",
+    digests.NAME,
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +86,9 @@ def test_a_packed_model_copied_in_part_is_noticed(folder, name, how):
 
 def test_the_list_is_one_that_sha256sum_reads_and_names_every_file(folder):
     if shutil.which("sha256sum"):
-        subprocess.run(["sha256sum", "--check", "--strict", "--quiet", digests.NAME],
-                       cwd=folder, check=True)
+        subprocess.run(
+            ["sha256sum", "--check", "--strict", "--quiet", digests.NAME], cwd=folder, check=True
+        )
     listed = {line.split("  ", 1)[1] for line in (folder / digests.NAME).read_text().splitlines()}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert listed == there - {digests.NAME} == set(FILES) - {digests.NAME}

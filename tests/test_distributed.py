@@ -68,9 +68,19 @@ def launch(conf: Path, out: Path, ranks: int) -> None:
     """Train under torchrun."""
     program = out.with_suffix(".py")
     program.write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-               "--nproc_per_node", str(ranks), str(program),
-               "--config", str(conf), "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        str(ranks),
+        str(program),
+        "--config",
+        str(conf),
+        "--out",
+        str(out),
+    ]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -111,9 +121,9 @@ def _join(rank: int, function: Callable[[int, Path], None], folder: Path) -> Non
 
 def _moves_of_a_step(rank: int, folder: Path) -> None:
     """What one optimizer step does to parameters of which both ranks, one or none know."""
-    model = nn.ParameterDict({
-        name: nn.Parameter(torch.ones(2)) for name in ("both", "one", "zero", "none", "frozen")
-    })
+    model = nn.ParameterDict(
+        {name: nn.Parameter(torch.ones(2)) for name in ("both", "one", "zero", "none", "frozen")}
+    )
     names = ("both", "one", "zero", "none")
     optim = OptimSettings(schedule="constant", peak=0.1, warmup=1, weight_decay=0.1, clip=100)
     optimizer = Optimizer(model, Partition(new=names), optim, width=1, total=9)
@@ -129,8 +139,13 @@ def _moves_of_a_step(rank: int, folder: Path) -> None:
         distributed.sum_gradients(model.values())
         found = {name: None if p.grad is None else p.grad.tolist() for name, p in model.items()}
         none = [6.0, 6.0] if step == 1 else None
-        assert found == {"both": [3.0, 3.0], "one": [2.0, 2.0], "zero": [0.0, 0.0], "none": none,
-                         "frozen": None}
+        assert found == {
+            "both": [3.0, 3.0],
+            "one": [2.0, 2.0],
+            "zero": [0.0, 0.0],
+            "none": none,
+            "frozen": None,
+        }
         before = {name: parameter.detach().clone() for name, parameter in model.items()}
         optimizer.step()
     stands = {name for name, value in before.items() if torch.equal(value, model[name])}

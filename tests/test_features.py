@@ -255,7 +255,10 @@ def test_what_is_lost_within_the_limit_is_listed_and_dropped(
 def run_stage(data: Path, arks: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "atat.features", "--data", str(data), "--arks", str(arks)]
     return subprocess.Popen(
-        [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [*command, *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         cwd=Path(features.__file__).parents[1],
     )
 
@@ -281,8 +284,13 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
 def test_arks_that_a_killed_run_did_not_finish_go(tmp_path: Path) -> None:
     data, arks = write_data(tmp_path, {"s-1": 0.5}), tmp_path / "lfb"
     arks.mkdir()
-    for name in ("raw_lfb_train.7.ark", "raw_lfb_train.7.scp", "raw_lfb_train.8.ark",
-                 "raw_lfb_train.9.ark.tmp", "raw_lfb_train.9.scp.tmp"):
+    for name in (
+        "raw_lfb_train.7.ark",
+        "raw_lfb_train.7.scp",
+        "raw_lfb_train.8.ark",
+        "raw_lfb_train.9.ark.tmp",
+        "raw_lfb_train.9.scp.tmp",
+    ):
         (arks / name).touch()
     others = {"raw_lfb_trains.7.ark", "raw_lfb_dev.7.ark", "mine.ark", "mine.tmp"}
     for name in others:

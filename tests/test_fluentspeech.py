@@ -27,7 +27,8 @@ def corpus(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def prepare(local: Any, corpus: Path, *options: str) -> Path:
     out = corpus.parent / "data"
     local("prepare_fluentspeech").main(
-        ["--corpus", str(corpus), "--out", str(out), "--max_lost", "0.05", *options])
+        ["--corpus", str(corpus), "--out", str(out), "--max_lost", "0.05", *options]
+    )
     return out
 
 
@@ -61,14 +62,23 @@ def test_commas_quotes_and_curly_apostrophes_are_read(local: Any, corpus: Path) 
     assert "i couldn't hear anything turn up the volume" in texts.values()
 
 
-@pytest.mark.parametrize("command, tree", [
-    (("Turn up the heat in the kitchen", "increase", "heat", "kitchen"),
-     "[IN:INCREASE [SL:OBJECT heat ] [SL:LOCATION kitchen ] turn up the heat in the kitchen ]"),
-    (("Change language", "change language", "none", "none"),
-     "[IN:CHANGE_LANGUAGE change language ]"),
-    (("Use Chinese", "change language", "Chinese", "none"),
-     "[IN:CHANGE_LANGUAGE [SL:OBJECT chinese ] use chinese ]"),
-])
+@pytest.mark.parametrize(
+    "command, tree",
+    [
+        (
+            ("Turn up the heat in the kitchen", "increase", "heat", "kitchen"),
+            "[IN:INCREASE [SL:OBJECT heat ] [SL:LOCATION kitchen ] turn up the heat in the kitchen ]",
+        ),
+        (
+            ("Change language", "change language", "none", "none"),
+            "[IN:CHANGE_LANGUAGE change language ]",
+        ),
+        (
+            ("Use Chinese", "change language", "Chinese", "none"),
+            "[IN:CHANGE_LANGUAGE [SL:OBJECT chinese ] use chinese ]",
+        ),
+    ],
+)
 def test_a_command_is_a_tree_with_its_labels_first(
     local: Any, command: tuple[str, str, str, str], tree: str
 ) -> None:
@@ -102,8 +112,10 @@ def test_further_splits_have_two_tests(
     local: Any, corpus: Path, split: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = prepare(local, corpus, "--split", split)
-    parts = {name: kaldi.load(data / name)
-             for name in ("train", "valid", "test_speaker", "test_utterance")}
+    parts = {
+        name: kaldi.load(data / name)
+        for name in ("train", "valid", "test_speaker", "test_utterance")
+    }
     ids = [one.id for part in parts.values() for one in part]
     assert len(ids) == len(set(ids)) == 118
     heard = {one.speaker for one in parts["train"]}
@@ -113,16 +125,18 @@ def test_further_splits_have_two_tests(
     assert "test_utterance: of 13 utterances, the sentences of 0 and" in capsys.readouterr().out
 
 
-def test_splits_are_found_beside_data_and_else_said_where_to_put(
-    local: Any, corpus: Path
-) -> None:
+def test_splits_are_found_beside_data_and_else_said_where_to_put(local: Any, corpus: Path) -> None:
     (corpus / "data/challenge_splits").rename(corpus / "challenge_splits")
     assert (prepare(local, corpus, "--split", "challenge") / "test_speaker").is_dir()
     (corpus / "challenge_splits" / "speaker_test_data.csv").unlink()
     with pytest.raises(InputError) as error:
         prepare(local, corpus, "--split", "challenge")
-    for told in ("speaker_test_data.csv, utterance", "data/challenge_splits",
-                 "github.com/maseEval/mase", "holds train_data.csv, utterance_test_data.csv"):
+    for told in (
+        "speaker_test_data.csv, utterance",
+        "data/challenge_splits",
+        "github.com/maseEval/mase",
+        "holds train_data.csv, utterance_test_data.csv",
+    ):
         assert told in str(error.value)
 
 
@@ -139,8 +153,12 @@ def test_odd_rows_are_left_out_or_kept_and_listed(
     other.write_text(other.read_text() + first + "\n")
     data = prepare(local, corpus)
     printed = capsys.readouterr().out
-    for finding in ("row that stands twice in a set", "label that is not published (kept)",
-                    "row without words (left out)", "recording in two sets (kept in both"):
+    for finding in (
+        "row that stands twice in a set",
+        "label that is not published (kept)",
+        "row without words (left out)",
+        "recording in two sets (kept in both",
+    ):
         assert f"1  {finding}" in printed
     assert len(kaldi.load(data / "test")) == 23 and len(kaldi.load(data / "valid")) == 25
 
@@ -150,10 +168,17 @@ def test_too_much_lost_stops(local: Any, corpus: Path) -> None:
         prepare(local, corpus, "--max_lost", "0.01")
 
 
-@pytest.mark.parametrize("old, new, message", [
-    ("speakerId,transcription", "speaker,text", "test_data.csv:1: no column speakerId, transcrip"),
-    (",none\n", "\n", "test_data.csv:[0-9]+: fewer columns"),
-])
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        (
+            "speakerId,transcription",
+            "speaker,text",
+            "test_data.csv:1: no column speakerId, transcrip",
+        ),
+        (",none\n", "\n", "test_data.csv:[0-9]+: fewer columns"),
+    ],
+)
 def test_other_columns_are_named(
     local: Any, corpus: Path, old: str, new: str, message: str
 ) -> None:
@@ -180,8 +205,18 @@ def test_subsets_depend_on_their_seed_alone(local: Any, corpus: Path) -> None:
     assert set(chosen(utterances[::-1], 10, 1)) == ten[0]
     assert set(chosen(utterances, 1, 1)) < ten[0]
     data = prepare(local, corpus)
-    local("draw_subsets").main(["--data", str(data / "train"), "--percent", "10", "--number", "2",
-                                "--out", str(data / "subsets")])
+    local("draw_subsets").main(
+        [
+            "--data",
+            str(data / "train"),
+            "--percent",
+            "10",
+            "--number",
+            "2",
+            "--out",
+            str(data / "subsets"),
+        ]
+    )
     whole = kaldi.read_table(data / "train" / "semantics")
     parts = [kaldi.read_table(data / "subsets" / seed / "train" / "semantics") for seed in "12"]
     assert [len(part) for part in parts] == [7, 7] and parts[0] != parts[1]

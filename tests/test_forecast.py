@@ -13,10 +13,18 @@ SAME = Share("data/a", True, 100, 300.0, 3.0)
 TEXT = Share("data/b", False, 40, 10.0, 2.0)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5900, "98 min"), (6000, "1 h 40 min"),
-    (3600 * 30 + 300, "30 h 05 min"), (86400 * 2.6, "3 days"),
-])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (99, "99 s"),
+        (100, "2 min"),
+        (5900, "98 min"),
+        (6000, "1 h 40 min"),
+        (3600 * 30 + 300, "30 h 05 min"),
+        (86400 * 2.6, "3 days"),
+    ],
+)
 def test_durations(seconds, text):
     assert forecast.duration(seconds) == text
 
@@ -42,8 +50,9 @@ def test_the_paper_on_a_cpu_is_a_warning_and_what_takes_hours_is_none():
 
 
 def test_the_opening_names_what_trains_where_on_what():
-    settings = TrainSettings("tok", (Source("data/a", "slu"),), 2000,
-                             batch=BatchSettings(examples=60))
+    settings = TrainSettings(
+        "tok", (Source("data/a", "slu"),), 2000, batch=BatchSettings(examples=60)
+    )
     text = forecast.opening(settings, (AUDIO, SAME, TEXT), (12_340_000, 9_900), "a GPU", "bf16", 7)
     assert text == (
         "12.3 million parameters (9,900 of them train), on a GPU in bf16; 2,000 steps of 60 "

@@ -14,8 +14,16 @@ from atat.errors import InputError
 from atat.files import fields
 from atat.synthesis_voice import Speech
 
-UNREADABLE = ["a\u0085b", "a\u00a0b", "a\u2028b", "a\u3000b", "a\x1cb", "a\x7fb", "a\x00b",
-              "a\ufeffb"]
+UNREADABLE = [
+    "a\u0085b",
+    "a\u00a0b",
+    "a\u2028b",
+    "a\u3000b",
+    "a\x1cb",
+    "a\x7fb",
+    "a\x00b",
+    "a\ufeffb",
+]
 ELSEWHERE = ["../up", "a/b", "/absolute", "..", ".", "a/../b"]
 SOUND = ["anna-001", "3.14", "...", "a..b", "señor_日本-1", "<x>&'\"|;$(rm)", "-f", "~"]
 
@@ -28,8 +36,11 @@ def data_dir(folder: Path, utterance: str, speaker: str) -> Path:
         "utt2spk": [f"{utt} {spk}" for utt, spk in rows],
         "text": [f"{utt} play a song" for utt, _ in rows],
         "spk2voice": [f"{spk} espeak:en" for spk in sorted({spk for _, spk in rows})],
-        "ctm": [f"{utt} 1 0.{at} 0.1 {word}" for utt, _ in rows
-                for at, word in enumerate("play a song".split())],
+        "ctm": [
+            f"{utt} 1 0.{at} 0.1 {word}"
+            for utt, _ in rows
+            for at, word in enumerate("play a song".split())
+        ],
     }
     for name, lines in files.items():
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
@@ -82,8 +93,18 @@ def test_no_audio_and_no_textgrid_is_written_for_an_id_that_is_a_path(
         synthesis.synthesise(data, tmp_path / "deep/er/wavs")
     if not of_speaker:
         with pytest.raises(InputError, match=f"the id '{name}' .*no file under"):
-            align.main(["--backend", "textgrid", "--data", str(data), "--textgrids",
-                        str(tmp_path), "--write_textgrids", str(tmp_path / "deep/er/grids")])
+            align.main(
+                [
+                    "--backend",
+                    "textgrid",
+                    "--data",
+                    str(data),
+                    "--textgrids",
+                    str(tmp_path),
+                    "--write_textgrids",
+                    str(tmp_path / "deep/er/grids"),
+                ]
+            )
     assert everything(tmp_path) == before
 
 

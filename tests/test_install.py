@@ -13,9 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def install(
-    root: Path, venv: Path, python: str | None = None
-) -> subprocess.CompletedProcess[str]:
+def install(root: Path, venv: Path, python: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ATAT_VENV": str(venv)}
     environment.pop("PYTHONPATH", None)
     environment.pop("PYTHON", None)

@@ -10,8 +10,9 @@ import pytest
 from atat import audio
 from atat.lfb import LOG_FLOOR, Options, frames_touching, lfb, num_frames
 
-HTK = Options(num_mels=23, high_freq=8000.0, preemphasis=0.0, remove_dc=False, window="hamming",
-              htk_mel=True)
+HTK = Options(
+    num_mels=23, high_freq=8000.0, preemphasis=0.0, remove_dc=False, window="hamming", htk_mel=True
+)
 
 
 def htk_warp(factor: float) -> dict[str, float]:

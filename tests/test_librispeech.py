@@ -38,7 +38,8 @@ def corpus(made: Path, tmp_path: Path) -> Path:
 
 def prepare(local: Any, corpus: Path, out: Path, *options: str) -> None:
     local("prepare_librispeech").main(
-        ["--corpus", str(corpus), "--out", str(out), "--lists", str(out / "train"), *options])
+        ["--corpus", str(corpus), "--out", str(out), "--lists", str(out / "train"), *options]
+    )
 
 
 def align(local: Any, corpus: Path, data: Path, *options: str) -> None:
@@ -61,13 +62,18 @@ def test_the_layout_is_read_back(local: Any, made: Path, tmp_path: Path) -> None
             assert utterance.wav is not None and Path(utterance.wav).is_file()
             found[utterance.id] = (folder.name, raw[utterance.id])
     assert found == {r.id: (r.folder.replace("-", "_"), r.text) for r in said}
-    lists = {name: [Path(line).name for line in (tmp_path / "train" / name).read_text().split()]
-             for name in ("train_dirs", "eval_dirs")}
+    lists = {
+        name: [Path(line).name for line in (tmp_path / "train" / name).read_text().split()]
+        for name in ("train_dirs", "eval_dirs")
+    }
     assert lists["train_dirs"] == ["train_clean_100", "train_other_500"]
     assert lists["eval_dirs"] == ["dev_clean", "test_clean"]
     # A reader whose name holds bars is read like any other.
     assert kaldi.read_table(tmp_path / "train_clean_100" / "spk2gender") == {
-        "1034": "m", "19": "f", "26": "m"}
+        "1034": "m",
+        "19": "f",
+        "26": "m",
+    }
 
 
 def test_folders_to_train_on(local: Any) -> None:
@@ -89,12 +95,15 @@ def test_a_training_set_keeps_its_folders(local: Any, made: Path, tmp_path: Path
         prepare(local, made / "LibriSpeech", tmp_path)
 
 
-@pytest.mark.parametrize("inside, answer", [
-    ("..", "further down: --corpus {corpus}"),
-    ("train-clean-100", "further up: --corpus {corpus}"),
-    ("train-clean-100/19", "further up: --corpus {corpus}"),
-    ("train-clean-100/19/198", "further up: --corpus {corpus}"),
-])
+@pytest.mark.parametrize(
+    "inside, answer",
+    [
+        ("..", "further down: --corpus {corpus}"),
+        ("train-clean-100", "further up: --corpus {corpus}"),
+        ("train-clean-100/19", "further up: --corpus {corpus}"),
+        ("train-clean-100/19/198", "further up: --corpus {corpus}"),
+    ],
+)
 def test_another_level_is_refused_and_the_right_one_named(
     local: Any, corpus: Path, inside: str, answer: str
 ) -> None:
@@ -139,11 +148,14 @@ def test_half_a_download_is_refused(local: Any, corpus: Path, tmp_path: Path) ->
     assert len(kaldi.load(tmp_path / "train_clean_100")) == 15
 
 
-@pytest.mark.parametrize("line, message", [
-    ("19-198-0000", "found '19-198-0000', expected"),
-    ("hello THE WORDS", "found 'hello THE WORDS', expected"),
-    ("19-198-0001 AGAIN\n19-198-0001 AGAIN", "19-198-0001 stands a second time"),
-])
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("19-198-0000", "found '19-198-0000', expected"),
+        ("hello THE WORDS", "found 'hello THE WORDS', expected"),
+        ("19-198-0001 AGAIN\n19-198-0001 AGAIN", "19-198-0001 stands a second time"),
+    ],
+)
 def test_a_transcript_of_another_form(local: Any, corpus: Path, line: str, message: str) -> None:
     path = corpus / "train-clean-100" / "19" / "198" / "19-198.trans.txt"
     path.write_text(line + "\n")
@@ -200,8 +212,11 @@ def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path
     for key, words in times.items():
         path = next(corpus.rglob(f"{key}.flac"))
         write_textgrid(path.with_suffix(".TextGrid"), words, lengths[key] or 0.0)
-        content = {"words": [{"word": w.text, "case": "success", "start": w.start, "end": w.end}
-                             for w in words]}
+        content = {
+            "words": [
+                {"word": w.text, "case": "success", "start": w.start, "end": w.end} for w in words
+            ]
+        }
         (tmp_path / "gentle" / f"{key}.json").parent.mkdir(exist_ok=True)
         (tmp_path / "gentle" / f"{key}.json").write_text(json.dumps(content))
     for options in ((), ("--alignments", str(tmp_path / "gentle"))):
@@ -210,7 +225,9 @@ def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path
         again = read_ctm(data / "ctm")
         assert (data / "ctm").read_text() == expected or all(
             abs(a.start - b.start) < 0.002 and a.text == b.text
-            for key in times for a, b in zip(times[key], again[key], strict=True))
+            for key in times
+            for a, b in zip(times[key], again[key], strict=True)
+        )
     settings = local("align_folders").settings_for
     assert settings("dev-clean", corpus, None).backend == "textgrid"
     assert settings("dev-clean", corpus, tmp_path / "gentle").backend == "gentle"
@@ -219,13 +236,18 @@ def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path
         settings("dev-clean", corpus, data)
 
 
-def test_without_a_dev_folder_speakers_are_held_out(
-    local: Any, made: Path, tmp_path: Path
-) -> None:
+def test_without_a_dev_folder_speakers_are_held_out(local: Any, made: Path, tmp_path: Path) -> None:
     prepare(local, made / "LibriSpeech", tmp_path)
     data = tmp_path / "train_clean_100"
-    align(local, made / "LibriSpeech", data, "--max_lost", "0.3", "--alignments",
-          str(made / "LibriSpeech-Alignments"))
+    align(
+        local,
+        made / "LibriSpeech",
+        data,
+        "--max_lost",
+        "0.3",
+        "--alignments",
+        str(made / "LibriSpeech-Alignments"),
+    )
     everyone = {u.id for u in kaldi.load(data)}
     for _ in range(2):  # a rerun makes the same sets
         local("make_sets").make([data], [], tmp_path / "set", 0.02)

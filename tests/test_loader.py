@@ -38,8 +38,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[TaskData]:
 
 
 def step_batches(data: list[TaskData], rank: int = 0, ranks: int = 1) -> StepBatches:
-    sampler = Sampler([d.lengths for d in data], [1.0] * len(data), [d.is_audio for d in data],
-                      SETTINGS, seed=1, ranks=ranks)
+    sampler = Sampler(
+        [d.lengths for d in data],
+        [1.0] * len(data),
+        [d.is_audio for d in data],
+        SETTINGS,
+        seed=1,
+        ranks=ranks,
+    )
     return StepBatches(data, sampler, seed=1, rank=rank)
 
 
@@ -95,11 +101,18 @@ def test_validation_of_mlm_reads_masked_audio(data: list[TaskData]) -> None:
 
 def sentences(folder: Path, texts: list[str]) -> Path:
     """Texts, which are few words of the vocabulary or none, as a data dir of task nlu."""
-    kaldi.write(folder, [
-        kaldi.Utterance(f"s-{number:03d}", "s", text=text,
-                        semantics=f"[IN:PLAY {semantics.escape(text)} [SL:THING red ] ]")
-        for number, text in enumerate(texts)
-    ])
+    kaldi.write(
+        folder,
+        [
+            kaldi.Utterance(
+                f"s-{number:03d}",
+                "s",
+                text=text,
+                semantics=f"[IN:PLAY {semantics.escape(text)} [SL:THING red ] ]",
+            )
+            for number, text in enumerate(texts)
+        ],
+    )
     return folder
 
 
@@ -175,8 +188,9 @@ def mixed_batches(folder: Path) -> StepBatches:
     tokenizer = tiny.make_tokenizer()
     both = replace(encoding(), units=build_units("characters", tokenizer))
     audio.save(folder / "noise.wav", np.sin(np.arange(16000, dtype=np.float32) / 9))
-    augmenter = Augmenter(AugmentSettings(
-        time_masks=1, noise=(str(folder / "noise.wav"),), reverb_probability=0.5))
+    augmenter = Augmenter(
+        AugmentSettings(time_masks=1, noise=(str(folder / "noise.wav"),), reverb_probability=0.5)
+    )
     corpus = str(tiny.make_data(folder / "data", 12))
     data = [TaskData(Source(corpus, task), both, augmenter) for task in ("slu", "mlm", "nlu")]
     data[0].pairs()

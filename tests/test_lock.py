@@ -28,8 +28,12 @@ with lock.hold(sys.argv[1], "a long work"):
 
 
 def holder(folder: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", HOLD, str(folder), *words], text=True,
-                            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), *words],
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 def test_a_second_is_told_who_holds_the_folder_and_a_killed_holder_does_not_block(tmp_path):

@@ -32,7 +32,10 @@ def run(recipe: Path, *arguments: str) -> str:
     environment = {**os.environ, "ATAT_VENV": sys.prefix, "TQDM_DISABLE": "1"}
     found = subprocess.run(
         [str(recipe / "run.sh"), "--size", "mini", "--nj", "2", *arguments],
-        capture_output=True, text=True, env=environment, cwd="/",
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd="/",
     )
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     return found.stdout
@@ -56,8 +59,13 @@ def test_the_main_job_from_grammar_to_table(recipe):
     two_stage = (exp / "RESULTS.full_music.md").read_text()
     rows = [line.split("|") for line in two_stage.splitlines() if line.startswith("| ")]
     figures = {cells[1].strip(): cells[4] for cells in rows if len(cells) > 5}
-    for name in ("Our asr, linear-chain CRF", "Our asr, BiLSTM-CRF that knows its mistakes",
-                 "Our asr, our nlu", "pocketsphinx, BiLSTM-CRF", "Linear-chain CRF"):
+    for name in (
+        "Our asr, linear-chain CRF",
+        "Our asr, BiLSTM-CRF that knows its mistakes",
+        "Our asr, our nlu",
+        "pocketsphinx, BiLSTM-CRF",
+        "Linear-chain CRF",
+    ):
         assert "[" in figures[name], name
     again = run(recipe)
     assert "All of it was done before" in again

@@ -43,11 +43,15 @@ def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:
     synthesis.available("espeak") is not None, reason="espeakng-loader is not installed"
 )
 def test_miniature_speech_is_as_long_as_its_words(tmp_path: Path) -> None:
-    lines = [Line(tmp_path / "a" / "1.flac", "Turn it to 5", 0),
-             Line(tmp_path / "2.wav", "stop", 1)]
+    lines = [
+        Line(tmp_path / "a" / "1.flac", "Turn it to 5", 0),
+        Line(tmp_path / "2.wav", "stop", 1),
+    ]
     times = speak(lines)
     assert [[word.text for word in words] for words in times] == [
-        ["turn", "it", "to", "five"], ["stop"]]
+        ["turn", "it", "to", "five"],
+        ["stop"],
+    ]
     for line, words in zip(lines, times):
         samples = audio.load(str(line.path))
         assert 0 < words[-1].end <= len(samples) / 16000

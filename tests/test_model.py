@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 import tiny
+import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from atat import attention, generate
@@ -15,9 +15,9 @@ from atat.audio_encoder import AudioEncoder
 from atat.batch import IGNORE, Example, collate
 from atat.ctc import CharacterUnits, PieceUnits, frames_needed
 from atat.dropout import Dropout
+from atat.inference import can_reorder, for_inference
 from atat.loss import correct_tokens, cross_entropy_sum
 from atat.model import Atat, build_model
-from atat.inference import can_reorder, for_inference
 from atat.settings import AudioEncoderSettings, TextEncoderSettings
 
 

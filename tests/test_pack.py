@@ -86,7 +86,8 @@ def test_an_interrupted_run_gives_a_model_without_its_data_and_goes_on_unchanged
     train(run, exp)
     assert_same(weights(exp / "model"), weights(tmp_path / "straight" / "model"))
     assert (exp / "model" / "trees.json").read_text() == (
-        tmp_path / "straight" / "model" / "trees.json").read_text()
+        tmp_path / "straight" / "model" / "trees.json"
+    ).read_text()
     assert json.loads((exp / "train.json").read_text())["finished"]
     assert not (exp / run_folder.START).exists()
 
@@ -185,7 +186,8 @@ def test_a_run_can_be_shortened_to_the_steps_it_has(corpus, tmp_path, monkeypatc
     train(replace(run, steps=5), tmp_path / "exp")
     # (8 - 6) of (8 - 4) steps are left of the fall from 1e-3 at step 6, of the new one none.
     assert "falls to 0 at step 5 (linear): at step 6 it is 0 where it would have been 0.0005" in (
-        capsys.readouterr().err)
+        capsys.readouterr().err
+    )
     facts = json.loads((tmp_path / "exp" / "train.json").read_text())
     assert facts["finished"] and facts["steps"] == 5
     assert [validation["step"] for validation in facts["validations"]] == [5]
@@ -206,12 +208,15 @@ def test_defaults_that_changed_do_not_end_runs_that_do_not_use_them(corpus, tmp_
         run_folder.check_same(tmp_path / "exp", short(corpus, steps=2))
 
 
-@pytest.mark.parametrize(("steps", "warmup", "message"), [
-    (3, 1, "steps is 3, and for 3 steps what is pretrained stands still"),
-    (4, 1, "steps is 4, and only after 5 steps what is pretrained learns at the full rate"),
-    (5, 10, r"steps is 5, and the rate grows for 10 steps .*: it ends at 50 % of its peak"),
-    (5, 5, None),
-])
+@pytest.mark.parametrize(
+    ("steps", "warmup", "message"),
+    [
+        (3, 1, "steps is 3, and for 3 steps what is pretrained stands still"),
+        (4, 1, "steps is 4, and only after 5 steps what is pretrained learns at the full rate"),
+        (5, 10, r"steps is 5, and the rate grows for 10 steps .*: it ends at 50 % of its peak"),
+        (5, 5, None),
+    ],
+)
 def test_a_finetuning_that_ends_too_early_is_a_warning(
     corpus, tmp_path, caplog, steps, warmup, message
 ):
@@ -220,8 +225,13 @@ def test_a_finetuning_that_ends_too_early_is_a_warning(
     init = InitSettings(model=str(tmp_path / "base" / "model"), unfreeze=((3, 0.0), (2, 0.5)))
     tokenizer = packed.load(tmp_path / "base" / "model").tokenizer.extend(["[IN:ASK"])
     tokenizer.save(tmp_path / "tokenizer")
-    run = short(corpus, steps=steps, init=init, tokenizer=str(tmp_path / "tokenizer"),
-                optim=replace(NOAM, warmup=warmup))
+    run = short(
+        corpus,
+        steps=steps,
+        init=init,
+        tokenizer=str(tmp_path / "tokenizer"),
+        optim=replace(NOAM, warmup=warmup),
+    )
     train(run, tmp_path / "exp")
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == (message is not None)
@@ -230,6 +240,11 @@ def test_a_finetuning_that_ends_too_early_is_a_warning(
 
 def test_the_command_line(corpus, tmp_path):
     train(short(corpus, steps=2), tmp_path / "exp")
-    done = subprocess.run([sys.executable, "-m", "atat.pack", str(tmp_path / "exp"), "--best"],
-                          capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "atat.pack", str(tmp_path / "exp"), "--best"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 2 and done.stderr.startswith("error: ") and "best.pt" in done.stderr

@@ -29,22 +29,31 @@ def sentence(rng: random.Random) -> str:
     """A tree of a toy language in which neighbours tell what a word is."""
     song = " ".join(rng.sample(COLOURS, rng.choice([0, 1])) + [rng.choice(SONGS)])
     artist = f"{rng.choice(FIRST)} {rng.choice(SONGS)}"
-    return rng.choice([
-        f"[IN:PLAY play [SL:SONG {song} ] by [SL:ARTIST {artist} ] ]",
-        f"[IN:PLAY play [SL:SONG {song} ] [SL:WHEN now ] ]",
-        f"[IN:STOP stop [SL:SONG {song} ] now ]",
-        f"[IN:WHO who sings [SL:SONG {song} ] ]",
-    ])
+    return rng.choice(
+        [
+            f"[IN:PLAY play [SL:SONG {song} ] by [SL:ARTIST {artist} ] ]",
+            f"[IN:PLAY play [SL:SONG {song} ] [SL:WHEN now ] ]",
+            f"[IN:STOP stop [SL:SONG {song} ] now ]",
+            f"[IN:WHO who sings [SL:SONG {song} ] ]",
+        ]
+    )
 
 
 def make_data(folder: Path, count: int, seed: int, trees: list[str] | None = None) -> Path:
     rng = random.Random(seed)
     trees = trees or [sentence(rng) for _ in range(count)]
-    kaldi.write(folder, (
-        Utterance(id=f"s{number % 3}-{number:04d}", speaker=f"s{number % 3}", semantics=tree,
-                  text=" ".join(t for t in tree.split() if t[0] not in "[]"))
-        for number, tree in enumerate(trees)
-    ))
+    kaldi.write(
+        folder,
+        (
+            Utterance(
+                id=f"s{number % 3}-{number:04d}",
+                speaker=f"s{number % 3}",
+                semantics=tree,
+                text=" ".join(t for t in tree.split() if t[0] not in "[]"),
+            )
+            for number, tree in enumerate(trees)
+        ),
+    )
     return folder
 
 
@@ -105,16 +114,24 @@ def test_tags_hold_all_of_a_nested_tree() -> None:
 def test_a_word_has_a_tag_for_each_level() -> None:
     tree = "[IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST nora ] ] ] now ]"
     assert from_tree(parse(tree)).tags == (
-        "O", "B-SONG B-FIND", "I-SONG I-FIND", "I-SONG I-FIND B-ARTIST", "O")
+        "O",
+        "B-SONG B-FIND",
+        "I-SONG I-FIND",
+        "I-SONG I-FIND B-ARTIST",
+        "O",
+    )
 
 
-@pytest.mark.parametrize("tree, why", [
-    ("[SL:X a ]", "the root is SL:X"),
-    ("[IN:A [IN:B b ] ]", "level 1 below it is IN:B, expected SL:NAME"),
-    ("[IN:A [SL:X [SL:Y b ] ] ]", "level 2 below it is SL:Y"),
-    ("[IN:A a [SL:X ] ]", "SL:X holds no word"),
-    ("[IN:A a [SL:X [IN:B ] ] ]", "IN:B holds no word"),
-])
+@pytest.mark.parametrize(
+    "tree, why",
+    [
+        ("[SL:X a ]", "the root is SL:X"),
+        ("[IN:A [IN:B b ] ]", "level 1 below it is IN:B, expected SL:NAME"),
+        ("[IN:A [SL:X [SL:Y b ] ] ]", "level 2 below it is SL:Y"),
+        ("[IN:A a [SL:X ] ]", "SL:X holds no word"),
+        ("[IN:A a [SL:X [IN:B ] ] ]", "IN:B holds no word"),
+    ],
+)
 def test_what_tags_cannot_say_is_refused(tree: str, why: str) -> None:
     with pytest.raises(NotTaggable, match=why):
         from_tree(parse(tree))
@@ -130,8 +147,9 @@ def test_any_sequence_of_tags_is_a_tree_with_the_same_words() -> None:
         again = from_tree(to_tree(Tagged(("a", "b", "c", "d"), tags, "DO")))
         # Only an I that nothing stands before became a B.
         changed = [i for i in range(4) if again.tags[i] != tags[i]]
-        assert all(tags[i][0] == "I" and (i == 0 or tags[i - 1][2:] != tags[i][2:])
-                   for i in changed)
+        assert all(
+            tags[i][0] == "I" and (i == 0 or tags[i - 1][2:] != tags[i][2:]) for i in changed
+        )
 
 
 # ----------------------------------------------------------------------------------- projection
@@ -139,27 +157,47 @@ def test_any_sequence_of_tags_is_a_tree_with_the_same_words() -> None:
 SAID = from_tree(parse("[IN:PLAY play [SL:SONG silver old river ] by [SL:ARTIST nora ] please ]"))
 
 
-@pytest.mark.parametrize("heard_words, tree", [
-    ("play silver old river by nora please",
-     "[IN:PLAY play [SL:SONG silver old river ] by [SL:ARTIST nora ] please ]"),
-    # A lost word shortens its slot, whichever it is; a slot that lost all of them is gone.
-    ("play old river by nora please",
-     "[IN:PLAY play [SL:SONG old river ] by [SL:ARTIST nora ] please ]"),
-    ("play silver old by nora please",
-     "[IN:PLAY play [SL:SONG silver old ] by [SL:ARTIST nora ] please ]"),
-    ("play silver river by nora please",
-     "[IN:PLAY play [SL:SONG silver river ] by [SL:ARTIST nora ] please ]"),
-    ("play silver old river by please", "[IN:PLAY play [SL:SONG silver old river ] by please ]"),
-    # A word heard as another one keeps its place.
-    ("play silver cold river by nora please",
-     "[IN:PLAY play [SL:SONG silver cold river ] by [SL:ARTIST nora ] please ]"),
-    # One more word belongs to a slot in the middle of it only.
-    ("play silver the old river by nora please",
-     "[IN:PLAY play [SL:SONG silver the old river ] by [SL:ARTIST nora ] please ]"),
-    ("oh play silver old river by nora please now",
-     "[IN:PLAY oh play [SL:SONG silver old river ] by [SL:ARTIST nora ] please now ]"),
-    ("", "[IN:PLAY ]"),
-])
+@pytest.mark.parametrize(
+    "heard_words, tree",
+    [
+        (
+            "play silver old river by nora please",
+            "[IN:PLAY play [SL:SONG silver old river ] by [SL:ARTIST nora ] please ]",
+        ),
+        # A lost word shortens its slot, whichever it is; a slot that lost all of them is gone.
+        (
+            "play old river by nora please",
+            "[IN:PLAY play [SL:SONG old river ] by [SL:ARTIST nora ] please ]",
+        ),
+        (
+            "play silver old by nora please",
+            "[IN:PLAY play [SL:SONG silver old ] by [SL:ARTIST nora ] please ]",
+        ),
+        (
+            "play silver river by nora please",
+            "[IN:PLAY play [SL:SONG silver river ] by [SL:ARTIST nora ] please ]",
+        ),
+        (
+            "play silver old river by please",
+            "[IN:PLAY play [SL:SONG silver old river ] by please ]",
+        ),
+        # A word heard as another one keeps its place.
+        (
+            "play silver cold river by nora please",
+            "[IN:PLAY play [SL:SONG silver cold river ] by [SL:ARTIST nora ] please ]",
+        ),
+        # One more word belongs to a slot in the middle of it only.
+        (
+            "play silver the old river by nora please",
+            "[IN:PLAY play [SL:SONG silver the old river ] by [SL:ARTIST nora ] please ]",
+        ),
+        (
+            "oh play silver old river by nora please now",
+            "[IN:PLAY oh play [SL:SONG silver old river ] by [SL:ARTIST nora ] please now ]",
+        ),
+        ("", "[IN:PLAY ]"),
+    ],
+)
 def test_slots_are_carried_over_to_what_was_heard(heard_words: str, tree: str) -> None:
     assert to_string(to_tree(project(SAID, heard_words.split()))) == tree
 
@@ -179,13 +217,18 @@ def test_projection_of_random_changes_keeps_the_words_and_invents_no_slot() -> N
         assert all(slot in order for slot in slots)  # a subsequence of those said
 
 
-@pytest.mark.parametrize("heard_words, tree", [
-    ("play songs by uh nora",
-     "[IN:PLAY play [SL:SONG [IN:FIND songs by uh [SL:ARTIST nora ] ] ] ]"),
-    ("play by nora", "[IN:PLAY play [SL:SONG [IN:FIND by [SL:ARTIST nora ] ] ] ]"),
-    ("play songs by", "[IN:PLAY play [SL:SONG [IN:FIND songs by ] ] ]"),
-    ("play nora", "[IN:PLAY play [SL:SONG [IN:FIND [SL:ARTIST nora ] ] ] ]"),
-])
+@pytest.mark.parametrize(
+    "heard_words, tree",
+    [
+        (
+            "play songs by uh nora",
+            "[IN:PLAY play [SL:SONG [IN:FIND songs by uh [SL:ARTIST nora ] ] ] ]",
+        ),
+        ("play by nora", "[IN:PLAY play [SL:SONG [IN:FIND by [SL:ARTIST nora ] ] ] ]"),
+        ("play songs by", "[IN:PLAY play [SL:SONG [IN:FIND songs by ] ] ]"),
+        ("play nora", "[IN:PLAY play [SL:SONG [IN:FIND [SL:ARTIST nora ] ] ] ]"),
+    ],
+)
 def test_nested_slots_are_carried_over_level_by_level(heard_words: str, tree: str) -> None:
     said = from_tree(parse("[IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST nora ] ] ] ]"))
     assert to_string(to_tree(project(said, heard_words.split()))) == tree
@@ -270,8 +313,12 @@ def test_a_tagger_learns_a_toy_language_and_score_and_results_take_what_it_write
 def test_a_dev_set_with_what_training_never_had_is_no_trouble(
     train_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dev = make_data(tmp_path / "dev", 0, 0, ["[IN:STOP stop [SL:SONG river ] now ]",
-                                             "[IN:BUY buy [SL:COUNT two ] ]"])
+    dev = make_data(
+        tmp_path / "dev",
+        0,
+        0,
+        ["[IN:STOP stop [SL:SONG river ] now ]", "[IN:BUY buy [SL:COUNT two ] ]"],
+    )
     run("bilstm_crf", train_dir, tmp_path / "x", "--valid", str(dev), "--epochs", "2")
     assert "of 2 sentences" in capsys.readouterr().out
 
@@ -320,15 +367,19 @@ def test_training_on_what_was_heard_learns_the_recognisers_words(
     texts = kaldi.read_table(train_dir / "text")
     asr = tmp_path / "asr"
     asr.mkdir()
-    misheard = {utt: text.replace("play", "clay by").replace("sings", "things")
-                for utt, text in texts.items()}
+    misheard = {
+        utt: text.replace("play", "clay by").replace("sings", "things")
+        for utt, text in texts.items()
+    }
     kaldi.write_table(asr / "hyp", dict(list(misheard.items())[:150]))
     (asr / "decode.json").write_text('{"task": "asr"}')
     later = tmp_path / "later"
     later.mkdir()
     kaldi.write_table(later / "text", dict(list(misheard.items())[150:]))
-    references = {utt: tree.replace("play", "clay by").replace("sings", "things")
-                  for utt, tree in kaldi.read_table(train_dir / "semantics").items()}
+    references = {
+        utt: tree.replace("play", "clay by").replace("sings", "things")
+        for utt, tree in kaldi.read_table(train_dir / "semantics").items()
+    }
     right = {}
     for name, options in (("without", []), ("with", ["--heard", str(asr)])):
         model = run("crf", train_dir, tmp_path / name, *options)
@@ -342,8 +393,9 @@ def test_nested_trees_are_learned_and_unfit_ones_stop(
 ) -> None:
     rng = random.Random(4)
     trees = [sentence(rng) for _ in range(60)]
-    nested = [f"[IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST {name} ] ] ] ]"
-              for name in FIRST]
+    nested = [
+        f"[IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST {name} ] ] ] ]" for name in FIRST
+    ]
     model = run("crf", make_data(tmp_path / "a", 0, 0, trees + nested[:-1]), tmp_path / "one")
     assert "64 sentences, 4 of them with nested tags" in capsys.readouterr().out
     test = make_data(tmp_path / "test", 0, 0, nested[-1:])
@@ -392,15 +444,24 @@ def test_pocketsphinx_writes_transcripts_with_words_its_dictionary_lacks(
         rows.append(Utterance(id=f"s-{number}", speaker="s", wav=str(line.path), text=text))
     kaldi.write(tmp_path / "data", rows)
     out = tmp_path / "decode_asr"
-    command = ["--data", str(tmp_path / "data"), "--lm_text", str(tmp_path / "data"),
-               "--out", str(out)]
+    command = [
+        "--data",
+        str(tmp_path / "data"),
+        "--lm_text",
+        str(tmp_path / "data"),
+        "--out",
+        str(out),
+    ]
     sphinx_asr.main(command)
     assert "1 words pronounced by espeak-ng, such as lindqvist" in capsys.readouterr().out
     assert kaldi.read_table(out / "hyp") == {row.id: row.text for row in rows}
     assert score(tmp_path / "data", out)["metrics"]["wer"]["value"] == 0
     # What it wrote is what the other commands read.
     assert decode(run("crf", train_dir, tmp_path / "crf"), out, tmp_path / "trees").keys() == {
-        "s-0", "s-1", "s-2"}
+        "s-0",
+        "s-1",
+        "s-2",
+    }
 
 
 # ------------------------------------------------------------------------------------ embeddings
@@ -412,10 +473,20 @@ def test_pretrained_embeddings_are_where_training_starts(
     words = sorted({*COLOURS, *SONGS, *FIRST, "unheard"})
     vectors = np.random.default_rng(0).normal(size=(len(words), 7)).round(3)
     glove = tmp_path / "glove.txt"
-    glove.write_text("".join(f"{word} {' '.join(map(str, vector))}\n"
-                             for word, vector in zip(words, vectors)))
-    model = run("bilstm_crf", train_dir, tmp_path / "x", "--embeddings", str(glove),
-                "--epochs", "1", "--valid", str(test_dir))
+    glove.write_text(
+        "".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in zip(words, vectors))
+    )
+    model = run(
+        "bilstm_crf",
+        train_dir,
+        tmp_path / "x",
+        "--embeddings",
+        str(glove),
+        "--epochs",
+        "1",
+        "--valid",
+        str(test_dir),
+    )
     about = json.loads((model.parent / "train.json").read_text())
     assert about["pretrained_words"] == len(words)
     from atat.tagger_bilstm import Tagger
@@ -426,12 +497,15 @@ def test_pretrained_embeddings_are_where_training_starts(
     assert known == pytest.approx(vectors[words.index("unheard")], abs=1e-6)
 
 
-@pytest.mark.parametrize("content, why", [
-    ("3 2\na 1 2\n", ":1: '3 2' is word2vec's header"),
-    ("a 1 2 3\nb 1 2\n", ":2: 3 fields, expected a word and 3 numbers"),
-    ("a 1 2 3\nb 1 x 3\n", ":2: could not convert"),
-    ("", "is empty"),
-])
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        ("3 2\na 1 2\n", ":1: '3 2' is word2vec's header"),
+        ("a 1 2 3\nb 1 2\n", ":2: 3 fields, expected a word and 3 numbers"),
+        ("a 1 2 3\nb 1 x 3\n", ":2: could not convert"),
+        ("", "is empty"),
+    ],
+)
 def test_a_file_that_is_no_glove_is_refused(tmp_path: Path, content: str, why: str) -> None:
     path = tmp_path / "glove.txt"
     path.write_text(content)

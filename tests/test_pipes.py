@@ -30,8 +30,15 @@ def piped(tmp_path: Path) -> Path:
         words, tree = tiny.sentence(rng)
         name, wav = f"ann-{number}", tmp_path / f"{number}.wav"
         audio.save(wav, rng.normal(0, 0.1, 16000).astype(np.float32))
-        utterances.append(Utterance(name, "ann", f"echo x >> {tmp_path}/runs; cat {wav} |",
-                                    text=" ".join(words), semantics=tree))
+        utterances.append(
+            Utterance(
+                name,
+                "ann",
+                f"echo x >> {tmp_path}/runs; cat {wav} |",
+                text=" ".join(words),
+                semantics=tree,
+            )
+        )
     kaldi.write(tmp_path / "data", utterances)
     return tmp_path / "data"
 
@@ -44,19 +51,39 @@ def runs(piped: Path) -> int:
 
 def test_features_of_pipes_are_enough_for_cmvn_training_and_decoding(piped: Path) -> None:
     folder = piped.parent
-    features.main(["--data", str(piped), "--arks", str(folder / "lfb"), "--num_mels", "16",
-                   "--allow_pipes"])
+    features.main(
+        ["--data", str(piped), "--arks", str(folder / "lfb"), "--num_mels", "16", "--allow_pipes"]
+    )
     assert runs(piped) == 6
     cmvn.main(["--data", str(piped), "--out", str(folder / "cmvn.ark")])
     tiny.make_tokenizer().save(folder / "tokenizer")
     settings = TrainSettings(
         precision="fp32",
-        tokenizer=str(folder / "tokenizer"), cmvn=str(folder / "cmvn.ark"), model=tiny.MODEL,
-        train=(Source(str(piped), "slu"), Source(str(piped), "nlu")), steps=2, workers=0,
-        batch=BatchSettings(examples=4, block=2))
+        tokenizer=str(folder / "tokenizer"),
+        cmvn=str(folder / "cmvn.ark"),
+        model=tiny.MODEL,
+        train=(Source(str(piped), "slu"), Source(str(piped), "nlu")),
+        steps=2,
+        workers=0,
+        batch=BatchSettings(examples=4, block=2),
+    )
     train(settings, folder / "exp")
-    decode.main(["--model", str(folder / "exp/model"), "--data", str(piped), "--task", "slu",
-                 "--out", str(folder / "out"), "--max_length", "5", "--beam", "1"])
+    decode.main(
+        [
+            "--model",
+            str(folder / "exp/model"),
+            "--data",
+            str(piped),
+            "--task",
+            "slu",
+            "--out",
+            str(folder / "out"),
+            "--max_length",
+            "5",
+            "--beam",
+            "1",
+        ]
+    )
     assert len(kaldi.read_table(folder / "out/hyp")) == 6
     assert runs(piped) == 6
     with pytest.raises(InputError, match=r"wav.scp:1: 'ann-0' .*`features: wav` needs the audio"):
@@ -72,8 +99,11 @@ def test_who_needs_the_audio_refuses_a_pipe_with_its_line_and_the_way_out(
         "align": lambda: align.main(["--backend", "pocketsphinx", "--data", str(piped)]),
     }
     for command in needy.values():
-        with pytest.raises(InputError, match=r"wav\.scp:1: 'ann-0' is a shell command.*"
-                                             r"--allow_pipes"):
+        with pytest.raises(
+            InputError,
+            match=r"wav\.scp:1: 'ann-0' is a shell command.*"
+            r"--allow_pipes",
+        ):
             command()
     assert runs(piped) == 0
 

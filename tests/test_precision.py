@@ -57,9 +57,17 @@ def test_auto_is_what_the_processor_has(monkeypatch, facts, found, because):
 
 @pytest.mark.parametrize(
     ("cap", "found"),
-    [("AVX2", "fp32"), ("avx512_core_vnni", "fp32"), ("AVX2_VNNI_2", "fp32"), ("", "bf16"),
-     ("AVX512_CORE_BF16", "bf16"), ("AVX512_CORE_FP16", "bf16"), ("AVX512_CORE_AMX", "bf16"),
-     ("ALL", "bf16"), ("DEFAULT", "bf16")],
+    [
+        ("AVX2", "fp32"),
+        ("avx512_core_vnni", "fp32"),
+        ("AVX2_VNNI_2", "fp32"),
+        ("", "bf16"),
+        ("AVX512_CORE_BF16", "bf16"),
+        ("AVX512_CORE_FP16", "bf16"),
+        ("AVX512_CORE_AMX", "bf16"),
+        ("ALL", "bf16"),
+        ("DEFAULT", "bf16"),
+    ],
 )
 @pytest.mark.parametrize("name", precision.CAPS)
 def test_instructions_that_onednn_is_kept_from_do_not_count(monkeypatch, name, cap, found):
@@ -100,10 +108,17 @@ def run(corpus: Path, **changes: Any) -> TrainSettings:
     """A training whose precision is the default."""
     return replace(
         TrainSettings(
-            tokenizer=str(corpus / "tokenizer"), cmvn=str(corpus / "cmvn.ark"), steps=2, workers=0,
-            train=(Source(str(corpus / "train"), "slu"),), model=tiny.MODEL, checkpoint_every=1,
-            batch=BatchSettings(examples=4, block=2)),
-        **changes)
+            tokenizer=str(corpus / "tokenizer"),
+            cmvn=str(corpus / "cmvn.ark"),
+            steps=2,
+            workers=0,
+            train=(Source(str(corpus / "train"), "slu"),),
+            model=tiny.MODEL,
+            checkpoint_every=1,
+            batch=BatchSettings(examples=4, block=2),
+        ),
+        **changes,
+    )
 
 
 def about(folder: Path) -> tuple[str, str, str]:

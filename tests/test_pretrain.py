@@ -19,8 +19,14 @@ LOCAL = Path(__file__).resolve().parent.parent / "egs" / "pretrain" / "local"
 TREE = "[IN:PLAY_MUSIC play [SL:SONG silver river ] ]"
 
 
-def write_dir(folder: Path, ids: Sequence[str], *, speech: bool = True, trees: bool = True,
-              times: int | None = None) -> Path:
+def write_dir(
+    folder: Path,
+    ids: Sequence[str],
+    *,
+    speech: bool = True,
+    trees: bool = True,
+    times: int | None = None,
+) -> Path:
     """A data dir of noise; the first `times` utterances have a ctm."""
     utterances = []
     for key in ids:
@@ -28,13 +34,24 @@ def write_dir(folder: Path, ids: Sequence[str], *, speech: bool = True, trees: b
         if speech:
             noise = np.random.default_rng(len(key)).normal(0, 0.1, 8000)
             audio.save(wav, noise.astype(np.float32))
-        utterances.append(kaldi.Utterance(
-            id=key, speaker=key.split("-")[0], wav=str(wav) if speech else None,
-            text="play silver river", semantics=TREE if trees else None))
+        utterances.append(
+            kaldi.Utterance(
+                id=key,
+                speaker=key.split("-")[0],
+                wav=str(wav) if speech else None,
+                text="play silver river",
+                semantics=TREE if trees else None,
+            )
+        )
     kaldi.write(folder, utterances)
     if times is not None:
-        write_ctm(folder / "ctm", {key: [Word("play", 0.1, 0.1), Word("silver", 0.2, 0.1),
-                                         Word("river", 0.3, 0.1)] for key in ids[:times]})
+        write_ctm(
+            folder / "ctm",
+            {
+                key: [Word("play", 0.1, 0.1), Word("silver", 0.2, 0.1), Word("river", 0.3, 0.1)]
+                for key in ids[:times]
+            },
+        )
     return folder
 
 
@@ -72,8 +89,9 @@ def test_gathered_and_joined(
     local: Any, dirs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every utterance arrives in the dir of its task; nlu reads the sentences of slu."""
-    before = {path: path.stat().st_mtime_ns for folder in dirs.values()
-              for path in folder.rglob("*")}
+    before = {
+        path: path.stat().st_mtime_ns for folder in dirs.values() for path in folder.rglob("*")
+    }
     gather(local, dirs, tmp_path / "data")
     for part in (tmp_path / "data" / "parts").iterdir():
         if "nlu" not in part.name:
@@ -85,37 +103,60 @@ def test_gathered_and_joined(
     assert ids(data / "dev_nlu") == {"b-1"} and ids(data / "dev_asr") == {"e-1"}
     assert all(u.wav is None and u.feats is None for u in kaldi.load(data / "train_nlu"))
     assert all(u.feats for u in kaldi.load(data / "train_mlm"))
-    assert before == {path: path.stat().st_mtime_ns for folder in dirs.values()
-                      for path in folder.rglob("*")}
+    assert before == {
+        path: path.stat().st_mtime_ns for folder in dirs.values() for path in folder.rglob("*")
+    }
     said = capsys.readouterr().out
     assert "dev_slu: 1 of 1 sentences also stand in" in said and "0 of 1 speakers" in said
 
 
 def test_several_dirs_of_one_option(local: Any, dirs: dict[str, Path], tmp_path: Path) -> None:
     more = write_dir(tmp_path / "more", ["f-1"])
-    given = [word for name, folder in dirs.items() if name != "slu"
-             for word in (f"--{name}", str(folder))]
-    local("gather").main(["--slu", str(dirs["slu"]), str(more), *given, "--models", "two_tasks",
-                          "--out", str(tmp_path / "data")])
+    given = [
+        word
+        for name, folder in dirs.items()
+        if name != "slu"
+        for word in (f"--{name}", str(folder))
+    ]
+    local("gather").main(
+        [
+            "--slu",
+            str(dirs["slu"]),
+            str(more),
+            *given,
+            "--models",
+            "two_tasks",
+            "--out",
+            str(tmp_path / "data"),
+        ]
+    )
     local("join").main(["--data", str(tmp_path / "data")])
     assert ids(tmp_path / "data" / "train_slu") == {"a-1", "a-2", "f-1"}
     assert not (tmp_path / "data" / "train_nlu").exists()  # no model reads it
     again = write_dir(tmp_path / "again", ["a-2"])
     with pytest.raises(InputError, match="'a-2' is also in .*music; give each utterance once"):
-        local("gather").main(["--slu", str(dirs["slu"]), str(again), *given,
-                              "--out", str(tmp_path / "other")])
+        local("gather").main(
+            ["--slu", str(dirs["slu"]), str(again), *given, "--out", str(tmp_path / "other")]
+        )
 
 
-@pytest.mark.parametrize("option, wrong, message", [
-    ("slu", {"trees": False}, "there is no `semantics`, which slu needs.*given to --asr"),
-    ("slu", {"speech": False}, "text only.*this one to --nlu; voices come from"),
-    ("dev_asr", {"speech": False}, "text only"),
-    ("nlu", {"trees": False, "speech": False}, "no `semantics`, which nlu needs"),
-    ("asr", {"trees": False}, "no `ctm`.*atat.align --backend pocketsphinx --data .*wrong"),
-    ("asr", {"times": 1}, "1 of 2 utterances have no word times.*more than --max_lost 0.01"),
-])
+@pytest.mark.parametrize(
+    "option, wrong, message",
+    [
+        ("slu", {"trees": False}, "there is no `semantics`, which slu needs.*given to --asr"),
+        ("slu", {"speech": False}, "text only.*this one to --nlu; voices come from"),
+        ("dev_asr", {"speech": False}, "text only"),
+        ("nlu", {"trees": False, "speech": False}, "no `semantics`, which nlu needs"),
+        ("asr", {"trees": False}, "no `ctm`.*atat.align --backend pocketsphinx --data .*wrong"),
+        ("asr", {"times": 1}, "1 of 2 utterances have no word times.*more than --max_lost 0.01"),
+    ],
+)
 def test_a_dir_that_lacks_what_its_task_needs(
-    local: Any, dirs: dict[str, Path], tmp_path: Path, option: str, wrong: dict[str, Any],
+    local: Any,
+    dirs: dict[str, Path],
+    tmp_path: Path,
+    option: str,
+    wrong: dict[str, Any],
     message: str,
 ) -> None:
     """The message names the option, the dir and the mend."""
@@ -159,8 +200,10 @@ def test_features_of_another_kind_are_refused(
     assert kaldi.load(part)[0].feats == kaldi.load(dirs["slu"])[0].feats
     scp = kaldi.read_table(dirs["slu"] / "feats.scp")
     own = ark.read(scp["a-1"])
-    for matrix, message in ((own - own.mean(axis=0), "not those that atat.features makes"),
-                            (own[:, :40], "features of 40 bins, expected 80")):
+    for matrix, message in (
+        (own - own.mean(axis=0), "not those that atat.features makes"),
+        (own[:, :40], "features of 40 bins, expected 80"),
+    ):
         ark.write_matrix(tmp_path / "other.ark", matrix)
         kaldi.write_table(dirs["slu"] / "feats.scp", {**scp, "a-1": f"{tmp_path}/other.ark"})
         with pytest.raises(InputError, match=message):
@@ -179,12 +222,16 @@ def test_other_sources_need_another_folder(
 
 
 def test_losses_are_reported_and_missing_models_said(local: Any, tmp_path: Path) -> None:
-    sources = [{"name": "slu/dev_slu", "loss": 1.25, "accuracy": 0.5, "exact_match": 0.125},
-               {"name": "asr/dev_asr", "loss": 2.5, "accuracy": 0.5, "exact_match": None}]
+    sources = [
+        {"name": "slu/dev_slu", "loss": 1.25, "accuracy": 0.5, "exact_match": 0.125},
+        {"name": "asr/dev_asr", "loss": 2.5, "accuracy": 0.5, "exact_match": None},
+    ]
     validations = [{"step": 5, "sources": []}, {"step": 10, "sources": sources}]
     (tmp_path / "two_tasks").mkdir()
     (tmp_path / "two_tasks" / "train.json").write_text(json.dumps({"validations": validations}))
     rows = local("validations").rows_of
-    assert rows(tmp_path / "two_tasks") == [["two_tasks", "10", "slu/dev_slu", "1.250", "12.5"],
-                                            ["two_tasks", "10", "asr/dev_asr", "2.500", "–"]]
+    assert rows(tmp_path / "two_tasks") == [
+        ["two_tasks", "10", "slu/dev_slu", "1.250", "12.5"],
+        ["two_tasks", "10", "asr/dev_asr", "2.500", "–"],
+    ]
     assert rows(tmp_path / "four_tasks")[0][:2] == ["four_tasks", "not run"]

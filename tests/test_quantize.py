@@ -30,8 +30,10 @@ def folder(tmp_path_factory) -> Path:
     model, units = build_model(tiny.MODEL, tokenizer)
     source = build_source(tiny.MODEL.text_encoder, tokenizer)
     path = tmp_path_factory.mktemp("quantize") / "model"
-    packed.save(path, packed.Packed(model, tokenizer, tiny.MODEL, units, source, set(),
-                                    ("asr", "slu", "nlu")))
+    packed.save(
+        path,
+        packed.Packed(model, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu")),
+    )
     return path
 
 
@@ -89,9 +91,11 @@ def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
     tiny.make_data(tmp_path / "train", 12)
     settings = TrainSettings(
         precision="fp32",
-        tokenizer=str(tmp_path / "int8" / "tokenizer"), steps=1,
+        tokenizer=str(tmp_path / "int8" / "tokenizer"),
+        steps=1,
         train=(Source(str(tmp_path / "train"), "slu"),),
-        init=InitSettings(model=str(tmp_path / "int8")))
+        init=InitSettings(model=str(tmp_path / "int8")),
+    )
     with pytest.raises(InputError, match="8 bits .* can't be trained"):
         train(settings, tmp_path / "exp")
 
@@ -144,9 +148,11 @@ def test_odd_folders_are_told_in_a_sentence_and_nothing_is_left_behind(folder, t
 
 @pytest.mark.parametrize(
     ("device", "there", "message"),
-    [("gpu", 0, "device 'gpu' is unknown; expected cpu, cuda"),
-     ("cuda", 0, "torch finds no GPU here; use cpu"),
-     ("cuda:1", 1, "torch finds 1 GPU here; use cuda:0")],
+    [
+        ("gpu", 0, "device 'gpu' is unknown; expected cpu, cuda"),
+        ("cuda", 0, "torch finds no GPU here; use cpu"),
+        ("cuda:1", 1, "torch finds 1 GPU here; use cuda:0"),
+    ],
 )
 def test_a_device_that_is_not_there_is_told_in_a_sentence(
     folder, monkeypatch, device, there, message

@@ -30,9 +30,7 @@ def test_the_conf_for_ones_own_data_is_one_for_a_laptop() -> None:
     block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     settings = config.from_dict(yaml.safe_load(block[1]), TrainSettings, "README.md")
     model, _ = build_model(settings.model_of_mix(), tiny.make_tokenizer(), pretrained=False)
-    paper, _ = build_model(
-        ModelSettings(), tiny.make_tokenizer(), pretrained=False
-    )
+    paper, _ = build_model(ModelSettings(), tiny.make_tokenizer(), pretrained=False)
     count = [sum(p.numel() for p in each.parameters()) for each in (model, paper)]
     assert count[0] < 0.1 * count[1]
     assert settings.steps * settings.batch.examples < 50_000

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from waiting import until
 import yaml
+from waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -141,9 +141,12 @@ def test_gpus_are_those_that_cuda_would_see(
 
 def test_templates_are_filled_with_whatever_a_path_holds(run: Run, folder: Path) -> None:
     recipe = folder / "toy" / "run.sh"
-    recipe.write_text(recipe.read_text().replace(
-        'keep_marks "$exp"',
-        'fill template.yaml new/filled.yaml exp "$corpus" data "a&b|c\\d" none unused'))
+    recipe.write_text(
+        recipe.read_text().replace(
+            'keep_marks "$exp"',
+            'fill template.yaml new/filled.yaml exp "$corpus" data "a&b|c\\d" none unused',
+        )
+    )
     template = 'one: "{exp}/x"\ntwo: "{data} {exp}"\nthree: "{other}"\n'
     (folder / "toy" / "template.yaml").write_text(template)
     assert run("--corpus", "/some/place & more", "--stop_stage", "0").returncode == 0
@@ -203,7 +206,11 @@ def ends_when_interrupted(process: subprocess.Popen[str]) -> bool:
 def test_ctrl_c_says_how_to_continue(folder: Path) -> None:
     (folder / "toy" / "slow").touch()
     process = subprocess.Popen(
-        ["toy/run.sh"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ["toy/run.sh"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
     assert process.stdout is not None
@@ -246,7 +253,10 @@ def test_queued_programs_all_run_and_one_failure_fails_the_stage(folder: Path) -
     )
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     result = subprocess.run(
-        ["toy/run.sh", "--nj", "2", "--ngpu", "0"], cwd=folder, capture_output=True, text=True,
+        ["toy/run.sh", "--nj", "2", "--ngpu", "0"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PATH": path},
     )
     said = sorted(line for line in result.stdout.splitlines() if line.startswith("said"))
@@ -264,7 +274,7 @@ for dir in ${{asr[@]+"${{asr[@]}}"}} ${{nlu[@]+"${{nlu[@]}}"}}; do echo "dir $di
 fill template.yaml "$exp/filled.yaml" exp "$exp" folds 5
 python -m atat.conf_copy conf.yaml --out "$exp/conf" --move data "$exp/data" --set steps=6
 """
-STRANGE = "it's a \"#1\": {exp} & \\back $x"
+STRANGE = 'it\'s a "#1": {exp} & \\back $x'
 
 
 def test_paths_may_be_repeated_and_hold_any_character(folder: Path) -> None:
@@ -282,7 +292,8 @@ def test_paths_may_be_repeated_and_hold_any_character(folder: Path) -> None:
     exp = folder / STRANGE
     assert yaml.safe_load((exp / "filled.yaml").read_text()) == {"exp": f"{exp}/seed*", "folds": 5}
     assert yaml.safe_load((exp / "conf" / "conf.yaml").read_text()) == {
-        "train": [{"data": f"{exp}/data/train", "task": "slu"}], "steps": 6,
+        "train": [{"data": f"{exp}/data/train", "task": "slu"}],
+        "steps": 6,
     }
 
 
@@ -292,9 +303,12 @@ def test_a_stage_is_done_again_when_a_repeated_option_changes(folder: Path) -> N
 
     def said(*arguments: str) -> bool:
         command = ["toy/run.sh", *arguments]
-        return "said\n" in subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=True
-        ).stdout
+        return (
+            "said\n"
+            in subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, check=True
+            ).stdout
+        )
 
     assert said("--asr", "a", "--asr", "b")
     assert not said("--asr", "a", "--asr", "b")

@@ -20,9 +20,7 @@ from atat.search import SearchOptions
 from atat.settings import TextEncoderSettings, TrainSettings
 
 EGS = Path(__file__).parent.parent / "egs"
-CONFS = sorted(
-    path for path in EGS.glob("*/conf/**/*.yaml") if "steps" in config.read_yaml(path)
-)
+CONFS = sorted(path for path in EGS.glob("*/conf/**/*.yaml") if "steps" in config.read_yaml(path))
 RECIPES = sorted({path.relative_to(EGS).parts[0] for path in CONFS})
 # Confs whose models stand in one table, and the conf of the model that they are compared with or
 # continue.
@@ -31,10 +29,14 @@ TABLES = [
     ("pretrain/conf/two_tasks.yaml", "snips/conf/{e2e,e2e_encoder,atat}.yaml"),
     ("pretrain/conf/four_tasks.yaml", "top/conf/{e2e,tts}.yaml"),
     ("top/conf/cpu/pretrain.yaml", "top/conf/cpu/{e2e,tts,replay}.yaml"),
-    ("synthetic_tts/conf/tiny/pretrain.yaml", "synthetic_tts/conf/tiny/{e2e,finetune,books_e2e,"
-     "books_tts,books_replay}.yaml"),
-    ("synthetic_tts/conf/full/pretrain.yaml", "synthetic_tts/conf/full/{e2e,finetune,books_e2e,"
-     "books_tts,books_replay}.yaml"),
+    (
+        "synthetic_tts/conf/tiny/pretrain.yaml",
+        "synthetic_tts/conf/tiny/{e2e,finetune,books_e2e,books_tts,books_replay}.yaml",
+    ),
+    (
+        "synthetic_tts/conf/full/pretrain.yaml",
+        "synthetic_tts/conf/full/{e2e,finetune,books_e2e,books_tts,books_replay}.yaml",
+    ),
     ("barista/conf/pretrain.yaml", "barista/conf/{replay,tts,fold}.yaml"),
 ]
 RESULTS = sorted(EGS.glob("*/conf/**/results*.yaml"))
@@ -119,7 +121,7 @@ def test_every_table_is_read(path, tmp_path):
 
 
 def test_the_papers_sizes_are_the_same_in_every_conf():
-    """"2-layer 2D CNN with 256 final units" can be read in two ways."""
+    """ "2-layer 2D CNN with 256 final units" can be read in two ways."""
     paper = config.load(EGS / "synthetic_tts" / "conf" / "paper.yaml", TrainSettings).model
     for path in CONFS:
         model = config.load(path, TrainSettings).model
@@ -141,9 +143,7 @@ def test_the_papers_sizes_train_a_step_and_decode(tmp_path):
     audio = sum(p.numel() for p in model.audio_encoder.encoder.layers.parameters())
     decoder = sum(p.numel() for p in model.decoder.layers.parameters())
     assert round(audio / 1e6, 1) == 15.8 and round(decoder / 1e6, 1) == 9.5
-    optimizer = Optimizer(
-        model, partition(model, (), True, True), paper.optim, width=256, total=10
-    )
+    optimizer = Optimizer(model, partition(model, (), True, True), paper.optim, width=256, total=10)
     target = [tokenizer.task_id("slu"), *tokenizer.encode_text("play the song"), tokenizer.eos_id]
     speech = torch.randn(60, 80).numpy()
     words = torch.randint(5, 1000, (7,)).numpy()
@@ -155,7 +155,12 @@ def test_the_papers_sizes_train_a_step_and_decode(tmp_path):
     optimizer.step()
     assert not torch.equal(before, model.decoder.embedding.base)
     found = generate(
-        model.eval(), tokenizer, True, torch.from_numpy(speech)[None], torch.tensor([60]), ["slu"],
+        model.eval(),
+        tokenizer,
+        True,
+        torch.from_numpy(speech)[None],
+        torch.tensor([60]),
+        ["slu"],
         SearchOptions(beam=4, nbest=4, max_length=6),
     )
     assert len(found[0]) == 4

@@ -81,8 +81,11 @@ def test_silence_is_understood_as_nothing(
     recognizer: Recognizer, tmp_path: Path, name: str
 ) -> None:
     audio.save(tmp_path / "silence.wav", SILENCES[name])
-    for found in (recognizer(SILENCES[name]), recognizer(tmp_path / "silence.wav"),
-                  recognizer(str(tmp_path / "silence.wav"), task="asr")):
+    for found in (
+        recognizer(SILENCES[name]),
+        recognizer(tmp_path / "silence.wav"),
+        recognizer(str(tmp_path / "silence.wav"), task="asr"),
+    ):
         assert (found.text, found.tree, len(found.nbest)) == ("", None, 1)
         assert found.nothing == "the recording is silent"
 
@@ -125,23 +128,29 @@ SOUND = tone(0.5, -20)
 BROKEN = np.where(np.arange(8000) == 800, np.nan, SOUND)
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"audio": "gone.wav"}, r"gone.wav: no such audio file; correct its path \(a relative one"),
-    ({"audio": (SOUND * 32767).astype(np.int16)}, r"found int16 \(8000,\); .*samples / 32768"),
-    ({"audio": SOUND[:, None]}, r"of one channel, found float32 \(8000, 1\); .*samples\[:, 0\]"),
-    ({"audio": BROKEN}, "samples: holds a sample that is not a number.* at 0.050 s"),
-    ({"audio": SOUND * 32768}, r"samples: holds a sample of .* divide by 32768"),
-    ({"audio": list(SOUND)}, "path of a recording or a numpy array, found list"),
-    ({"audio": torch.from_numpy(SOUND)}, "found Tensor; make an array of it"),
-    ({"audio": SOUND[:100]}, "shorter than one frame"),
-    ({"audio": SOUND[:0]}, "shorter than one frame"),
-    ({"audio": SOUND, "sample_rate": 0}, "sample_rate is 0, expected Hz"),
-    ({"audio": SOUND, "sample_rate": "16k"}, "sample_rate is '16k', expected Hz"),
-    ({"audio": SOUND, "sample_rate": float("nan")}, "sample_rate is nan, expected Hz"),
-    ({"audio": "gone.wav", "sample_rate": 16000}, "a file says its own"),
-    ({"audio": SOUND, "channel": 0}, "channel is for files"),
-    ({}, "either a recording or text"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"audio": "gone.wav"}, r"gone.wav: no such audio file; correct its path \(a relative one"),
+        ({"audio": (SOUND * 32767).astype(np.int16)}, r"found int16 \(8000,\); .*samples / 32768"),
+        (
+            {"audio": SOUND[:, None]},
+            r"of one channel, found float32 \(8000, 1\); .*samples\[:, 0\]",
+        ),
+        ({"audio": BROKEN}, "samples: holds a sample that is not a number.* at 0.050 s"),
+        ({"audio": SOUND * 32768}, r"samples: holds a sample of .* divide by 32768"),
+        ({"audio": list(SOUND)}, "path of a recording or a numpy array, found list"),
+        ({"audio": torch.from_numpy(SOUND)}, "found Tensor; make an array of it"),
+        ({"audio": SOUND[:100]}, "shorter than one frame"),
+        ({"audio": SOUND[:0]}, "shorter than one frame"),
+        ({"audio": SOUND, "sample_rate": 0}, "sample_rate is 0, expected Hz"),
+        ({"audio": SOUND, "sample_rate": "16k"}, "sample_rate is '16k', expected Hz"),
+        ({"audio": SOUND, "sample_rate": float("nan")}, "sample_rate is nan, expected Hz"),
+        ({"audio": "gone.wav", "sample_rate": 16000}, "a file says its own"),
+        ({"audio": SOUND, "channel": 0}, "channel is for files"),
+        ({}, "either a recording or text"),
+    ],
+)
 def test_what_is_no_recording_is_named(
     recognizer: Recognizer, given: dict[str, object], message: str
 ) -> None:

@@ -59,8 +59,9 @@ def test_every_step_mixes_short_commands_and_read_speech_by_the_weights(seed):
 def test_a_source_of_less_than_an_example_a_step_is_spread_evenly_and_named(caplog):
     lengths = [np.full(50, 300), np.full(50, 300), np.full(50, 10)]
     with caplog.at_level(logging.WARNING):
-        mine = Sampler(lengths, [8, 0.5, 1.5], [True, True, False],
-                       BatchSettings(examples=8, block=7), seed=1)
+        mine = Sampler(
+            lengths, [8, 0.5, 1.5], [True, True, False], BatchSettings(examples=8, block=7), seed=1
+        )
     assert "train[1] is in about 40 of 100 steps" in caplog.text and "train[2]" not in caplog.text
     rare = [step for step in range(100) if shares(mine.plan(step), 3)[1]]
     assert len(rare) == 40 and all(shares(mine.plan(step), 3)[1] == 1 for step in rare)
@@ -73,8 +74,9 @@ def test_the_length_of_one_source_says_nothing_of_that_of_another():
     means = []
     for step in range(400):
         step_items = items([mine.plan(step)])
-        means.append([np.mean([lengths[s][i] for s, i in step_items if s == source])
-                      for source in range(2)])
+        means.append(
+            [np.mean([lengths[s][i] for s, i in step_items if s == source]) for source in range(2)]
+        )
     assert abs(np.corrcoef(np.transpose(means))[0, 1]) < 0.2
 
 

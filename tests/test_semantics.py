@@ -111,11 +111,21 @@ def work(function: Callable[[], object]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("text", [deep, only_intents])
-@pytest.mark.parametrize("task", [
-    semantics.is_well_formed, semantics.brackets, semantics.drop_words_outside_slots,
-    semantics.tags, semantics.words, to_string, pairs_of, lambda tree: parse(to_string(tree)),
-    lambda tree: tree == parse(to_string(tree)), hash,
-])
+@pytest.mark.parametrize(
+    "task",
+    [
+        semantics.is_well_formed,
+        semantics.brackets,
+        semantics.drop_words_outside_slots,
+        semantics.tags,
+        semantics.words,
+        to_string,
+        pairs_of,
+        lambda tree: parse(to_string(tree)),
+        lambda tree: tree == parse(to_string(tree)),
+        hash,
+    ],
+)
 def test_a_tree_twice_as_deep_is_twice_the_work(
     task: Callable[[Tree], object], text: Callable[[int], str]
 ) -> None:
@@ -131,8 +141,10 @@ def test_a_tree_of_any_depth_is_read_checked_and_written(tmp_path: Path) -> None
     assert len(semantics.brackets(tree)) == 20_000
     assert to_string(semantics.drop_words_outside_slots(tree)).count("red") == 20_000 - 1
     assert pairs_of(tree) == {("", "IN:X"), ("IN:X", "SL:X"), ("SL:X", "IN:X")}
-    kaldi.write(tmp_path / "data", [kaldi.Utterance(
-        "a-1", "a", text=" ".join(semantics.words(tree)), semantics=text)])
+    kaldi.write(
+        tmp_path / "data",
+        [kaldi.Utterance("a-1", "a", text=" ".join(semantics.words(tree)), semantics=text)],
+    )
     assert not datadir_check.validate(tmp_path / "data").errors
 
 

@@ -28,42 +28,66 @@ def data(tmp_path: Path) -> Path:
     for number in range(2):
         wavs[f"a-{number}"] = str(tmp_path / f"{number}.wav")
         audio.save(wavs[f"a-{number}"], np.random.default_rng(number).normal(0, 0.1, 8000))
-    kaldi.write_tables(tmp_path / "data", {
-        "utt2spk": dict.fromkeys(wavs, "a"), "wav.scp": wavs, "utt2dur": dict.fromkeys(wavs, "0.5"),
-        "text": dict.fromkeys(wavs, "hello")})
+    kaldi.write_tables(
+        tmp_path / "data",
+        {
+            "utt2spk": dict.fromkeys(wavs, "a"),
+            "wav.scp": wavs,
+            "utt2dur": dict.fromkeys(wavs, "0.5"),
+            "text": dict.fromkeys(wavs, "hello"),
+        },
+    )
     return tmp_path / "data"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, text=True,
-                          capture_output=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
 
 
 Break = Callable[[Path], object]
 # What is done to the data dir, and what its error must say.
 BROKEN: dict[str, tuple[Break, str]] = {
-    "a folder for a table": (lambda data: (data / "text").unlink() or (data / "text").mkdir(),
-                             "data/text: is a folder, a file was expected"),
+    "a folder for a table": (
+        lambda data: (data / "text").unlink() or (data / "text").mkdir(),
+        "data/text: is a folder, a file was expected",
+    ),
     "an empty table": (lambda data: (data / "utt2spk").write_bytes(b""), "utt2spk"),
     "bytes": (lambda data: (data / "text").write_bytes(b"a-0 caf\xe9\na-1 x\n"), "data/text:1"),
     "no-break space in an id": (
-        lambda data: (data / "utt2spk").write_text("a-0\u0085x a\na-1 a\n"), "utt2spk:1: the id"),
+        lambda data: (data / "utt2spk").write_text("a-0\u0085x a\na-1 a\n"),
+        "utt2spk:1: the id",
+    ),
     "endless segment": (
-        lambda data: (data / "segments").write_text("a-0 a-0 0 inf\na-1 a-1 0 1\n"), "segments:1"),
+        lambda data: (data / "segments").write_text("a-0 a-0 0 inf\na-1 a-1 0 1\n"),
+        "segments:1",
+    ),
 }
 
 
-@pytest.mark.parametrize(("kind", "command"), [
-    (kind, command) for kind, (_, message) in BROKEN.items()
-    for command in ("datadir info", "features", "cmvn")
-    if not (command == "features" and "text" in message)  # which it does not read
-])
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (kind, command)
+        for kind, (_, message) in BROKEN.items()
+        for command in ("datadir info", "features", "cmvn")
+        if not (command == "features" and "text" in message)  # which it does not read
+    ],
+)
 def test_broken_tables_are_named(data: Path, tmp_path: Path, kind: str, command: str) -> None:
     spoil, message = BROKEN[kind]
     spoil(data)
     name, *words = command.split()
-    options = {"datadir": [*words, data], "features": ["--data", data, "--arks", tmp_path / "lfb"],
-               "cmvn": ["--data", data, "--out", tmp_path / "cmvn.ark"]}[name]
+    options = {
+        "datadir": [*words, data],
+        "features": ["--data", data, "--arks", tmp_path / "lfb"],
+        "cmvn": ["--data", data, "--out", tmp_path / "cmvn.ark"],
+    }[name]
     done = run(f"atat.{name}", *options)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ") and message in done.stderr
@@ -72,17 +96,23 @@ def test_broken_tables_are_named(data: Path, tmp_path: Path, kind: str, command:
 def test_paths_that_cannot_be_written_are_named(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    for path, message in ((file, "a file, a folder was expected"),
-                          (file / "lfb", "what should be a folder in this path is a file"),
-                          (tmp_path / ("x" * 300), "this name is too long")):
+    for path, message in (
+        (file, "a file, a folder was expected"),
+        (file / "lfb", "what should be a folder in this path is a file"),
+        (tmp_path / ("x" * 300), "this name is too long"),
+    ):
         done = run("atat.features", "--data", data, "--arks", path)
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert f"error: {path}" in done.stderr and message in done.stderr
 
 
-@pytest.mark.parametrize(("number", "words"), [
-    (errno.EROFS, "is on a read-only file system; give a path"), (errno.EACCES, "permission denied")
-])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EROFS, "is on a read-only file system; give a path"),
+        (errno.EACCES, "permission denied"),
+    ],
+)
 def test_what_may_not_be_written_is_a_sentence(
     number: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,9 +125,7 @@ def test_what_may_not_be_written_is_a_sentence(
     assert f"error: /cdrom/lfb: {words}" in capsys.readouterr().err
 
 
-def test_a_table_that_may_not_be_read_is_named(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_may_not_be_read_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 

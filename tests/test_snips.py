@@ -28,7 +28,8 @@ def corpus(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def prepare(local: Any, corpus: Path, *options: str) -> Path:
     out = corpus.parent / "data"
     local("prepare_snips").main(
-        ["--corpus", str(corpus), "--out", str(out), "--max_lost", "0.05", *options])
+        ["--corpus", str(corpus), "--out", str(out), "--max_lost", "0.05", *options]
+    )
     return out
 
 
@@ -53,16 +54,22 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
         listed = (data / name / "findings.txt").read_text()
         assert "recording that is not there (left out): " in listed and "7.wav" in listed
         assert "sentence without a recording (no loss): make the bedroom darker please" in listed
-    for finding in ("1  recording that is not there", "1  sentence without a recording",
-                    "1  text with a line break", "3  text and sentence differ in case",
-                    "1  sentence annotated twice, alike"):
+    for finding in (
+        "1  recording that is not there",
+        "1  sentence without a recording",
+        "1  text with a line break",
+        "3  text and sentence differ in case",
+        "1  sentence annotated twice, alike",
+    ):
         assert printed.count(finding) == 2, finding
 
 
 def test_a_sentence_becomes_its_intent_with_slots_inside(local: Any, corpus: Path) -> None:
     trees = {one.semantics for one in kaldi.load(prepare(local, corpus) / "close")}
-    assert ("[IN:SET_LIGHT_BRIGHTNESS change the brightness to [SL:BRIGHTNESS twenty ] percent in "
-            "the [SL:ROOM living room ] ]") in trees
+    assert (
+        "[IN:SET_LIGHT_BRIGHTNESS change the brightness to [SL:BRIGHTNESS twenty ] percent in "
+        "the [SL:ROOM living room ] ]"
+    ) in trees
     assert "[IN:SWITCH_LIGHT_ON turn on the lights ]" in trees
 
 
@@ -80,15 +87,20 @@ def test_what_does_not_join_or_cannot_be_heard_is_lost_and_too_much_of_it_stops(
     folder = corpus / "smart-lights-en-close-field"
     broken = folder / "speech_corpus/audio/1.wav"
     broken.write_bytes(broken.read_bytes()[:2000])
-    edit(folder / "speech_corpus/metadata.json",
-         lambda content: content["0"].update(text="Play some music"))
+    edit(
+        folder / "speech_corpus/metadata.json",
+        lambda content: content["0"].update(text="Play some music"),
+    )
     edit(folder / "speech_corpus/metadata.json", lambda content: content["3"].pop("worker"))
     with pytest.raises(InputError, match="3 of 51 recordings.*--max_lost 0.05"):
         prepare(local, corpus, "--fields", "close")
     prepare(local, corpus, "--fields", "close", "--max_lost", "0.1")
     printed = capsys.readouterr().out
-    for finding in ("recording without a sentence", "recording that cannot be read",
-                    "speaker not told"):
+    for finding in (
+        "recording without a sentence",
+        "recording that cannot be read",
+        "speaker not told",
+    ):
         assert f"1  {finding}" in printed
     assert "close-0003" in kaldi.read_table(corpus.parent / "data/close/utt2spk").values()
 
@@ -103,12 +115,19 @@ def test_recordings_of_another_rate_are_converted(local: Any, corpus: Path) -> N
     assert len(found) == 1 and len(audio.load(found[0].wav or "")) == 1600
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("dataset.json", '{"intents": ', "dataset.json:1: is no JSON"),
-    ("dataset.json", '{"utterances": []}', "no object `intents` at the top; found utterances"),
-    ("dataset.json", '{"intents": {"A": {"utterances": ["turn on"]}}}', "A, utterance 0"),
-    ("speech_corpus/metadata.json", '{"0": {"file": "0.wav"}}', "entry '0'.*expected .*filename"),
-])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("dataset.json", '{"intents": ', "dataset.json:1: is no JSON"),
+        ("dataset.json", '{"utterances": []}', "no object `intents` at the top; found utterances"),
+        ("dataset.json", '{"intents": {"A": {"utterances": ["turn on"]}}}', "A, utterance 0"),
+        (
+            "speech_corpus/metadata.json",
+            '{"0": {"file": "0.wav"}}',
+            "entry '0'.*expected .*filename",
+        ),
+    ],
+)
 def test_files_of_another_layout_are_named(
     local: Any, corpus: Path, name: str, content: str, message: str
 ) -> None:
@@ -130,13 +149,16 @@ def test_folds_share_no_sentence_and_leave_none_out(local: Any, corpus: Path) ->
     data = prepare(local, corpus)
     tested: dict[str, list[set[str]]] = {}
     for name in ("close", "far"):
-        local("make_folds").main(["--data", str(data / name), "--out", str(data / "folds" / name),
-                                  "--folds", "3"])
+        local("make_folds").main(
+            ["--data", str(data / name), "--out", str(data / "folds" / name), "--folds", "3"]
+        )
         everything = set(kaldi.read_table(data / name / "text"))
         seen: list[str] = []
         for fold in range(3):
-            parts = [kaldi.read_table(data / "folds" / name / str(fold) / part / "text")
-                     for part in ("train", "dev", "test")]
+            parts = [
+                kaldi.read_table(data / "folds" / name / str(fold) / part / "text")
+                for part in ("train", "dev", "test")
+            ]
             assert set().union(*parts) == everything
             texts = [set(part.values()) for part in parts]
             assert not (texts[0] & texts[1] or texts[0] & texts[2] or texts[1] & texts[2])
@@ -160,11 +182,16 @@ def test_a_sentence_stays_in_its_fold_when_others_come(local: Any, corpus: Path)
 def test_the_folds_of_the_mini_run_can_be_trained(local: Any, corpus: Path) -> None:
     """Every tag is in both training parts, else validation would meet an unknown one."""
     data = prepare(local, corpus)
-    local("make_folds").main(["--data", str(data / "close"), "--out", str(data / "folds"),
-                              "--folds", "2"])
+    local("make_folds").main(
+        ["--data", str(data / "close"), "--out", str(data / "folds"), "--folds", "2"]
+    )
     for fold in ("0", "1"):
-        tables = [kaldi.read_table(data / "folds" / fold / part / "semantics")
-                  for part in ("train", "dev")]
-        train, dev = (set().union(*(semantics.tags(semantics.parse(tree))
-                                    for tree in table.values())) for table in tables)
+        tables = [
+            kaldi.read_table(data / "folds" / fold / part / "semantics")
+            for part in ("train", "dev")
+        ]
+        train, dev = (
+            set().union(*(semantics.tags(semantics.parse(tree)) for tree in table.values()))
+            for table in tables
+        )
         assert dev <= train and len(train) == 10

@@ -46,8 +46,18 @@ def test_voice_is_taken_apart_and_put_together() -> None:
     assert str(voice) == "espeak:en-us+f3:rate=160:pitch=55"
 
 
-@pytest.mark.parametrize("spec", ["", "espeak", "espeak:", ":en", "flite:slt:fast",
-                                  "flite:slt:rate=", "flite:slt:rate=1:rate=2"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "espeak",
+        "espeak:",
+        ":en",
+        "flite:slt:fast",
+        "flite:slt:rate=",
+        "flite:slt:rate=1:rate=2",
+    ],
+)
 def test_malformed_voice_is_refused(spec: str) -> None:
     with pytest.raises(InputError, match="voice"):
         parse_voice(spec)
@@ -89,13 +99,16 @@ def test_espeak_does_not_depend_on_what_was_said_before() -> None:
 
 
 @needs_espeak
-@pytest.mark.parametrize("text", [
-    "play",
-    "i'd like the best of the river in the kitchen",
-    "out of the blue there have been four of them",
-    "don't you want to wake me at nine thirty a m",
-    "play café del mar as it is",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "play",
+        "i'd like the best of the river in the kitchen",
+        "out of the blue there have been four of them",
+        "don't you want to wake me at nine thirty a m",
+        "play café del mar as it is",
+    ],
+)
 def test_espeak_tells_the_time_of_every_word(text: str) -> None:
     speech = synthesis.speak("espeak:en-us+m3", text)
     assert speech.words is not None
@@ -120,19 +133,24 @@ def test_espeak_words_lie_where_their_sound_is() -> None:
 
 @needs_espeak
 def test_espeak_obeys_the_rate() -> None:
-    slow, fast = (len(synthesis.speak(f"espeak:en-us:rate={rate}", "play the song").samples)
-                  for rate in (120, 240))
+    slow, fast = (
+        len(synthesis.speak(f"espeak:en-us:rate={rate}", "play the song").samples)
+        for rate in (120, 240)
+    )
     assert fast < 0.7 * slow
 
 
 @needs_espeak
-@pytest.mark.parametrize(("voice", "message"), [
-    ("espeak:xx", "no voice 'xx'"),
-    ("espeak:en-us+nobody", "no variant 'nobody'"),
-    ("espeak:en-us:rate=5000", "rate=5000"),
-    ("espeak:en-us:rate=fast", "not a number"),
-    ("espeak:en-us:speed=3", "unknown option 'speed'"),
-])
+@pytest.mark.parametrize(
+    ("voice", "message"),
+    [
+        ("espeak:xx", "no voice 'xx'"),
+        ("espeak:en-us+nobody", "no variant 'nobody'"),
+        ("espeak:en-us:rate=5000", "rate=5000"),
+        ("espeak:en-us:rate=fast", "not a number"),
+        ("espeak:en-us:speed=3", "unknown option 'speed'"),
+    ],
+)
 def test_espeak_refuses_what_it_has_not(voice: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         synthesis.speak(voice, "hello")
@@ -195,15 +213,16 @@ def test_piper_names_the_missing_voice() -> None:
 
 
 def polly_speaks(marks: list[dict[str, object]]) -> Speech:
-    """"Hi & bye" as Polly's client would give it, with these speech marks."""
+    """ "Hi & bye" as Polly's client would give it, with these speech marks."""
     boto3 = pytest.importorskip("boto3")
     from botocore.response import StreamingBody
     from botocore.stub import ANY, Stubber
 
     from atat import synthesis_polly
 
-    client = boto3.client("polly", region_name="us-east-1", aws_access_key_id="none",
-                          aws_secret_access_key="none")
+    client = boto3.client(
+        "polly", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
+    )
     sound = np.full(SAMPLE_RATE, 16384, "<i2").tobytes()
     lines = "\n".join(json.dumps(mark) for mark in marks).encode()
     fixed = {"VoiceId": "Joanna", "Engine": "neural", "TextType": "ssml", "Text": ANY}
@@ -221,8 +240,10 @@ def polly_speaks(marks: list[dict[str, object]]) -> Speech:
 def test_polly_marks_become_words() -> None:
     head = len('<speak><prosody rate="100%">')
     starts = {"hi": head, "&": head + 3, "bye": head + len("hi &amp; ")}
-    marks = [{"time": 100 + 200 * n, "type": "word", "start": at, "value": word}
-             for n, (word, at) in enumerate(starts.items())]
+    marks = [
+        {"time": 100 + 200 * n, "type": "word", "start": at, "value": word}
+        for n, (word, at) in enumerate(starts.items())
+    ]
     speech = polly_speaks(marks)
     assert speech.samples.shape == (SAMPLE_RATE,) and speech.samples[0] == 0.5
     expected = [("hi", 0.1, 0.2), ("&", 0.3, 0.2), ("bye", 0.5, 0.5)]
@@ -240,8 +261,9 @@ def test_polly_reports_a_refusal() -> None:
 
     from atat import synthesis_polly
 
-    client = boto3.client("polly", region_name="us-east-1", aws_access_key_id="none",
-                          aws_secret_access_key="none")
+    client = boto3.client(
+        "polly", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
+    )
     with Stubber(client) as stub:
         stub.add_client_error("synthesize_speech", "ValidationException", "no such voice")
         with pytest.raises(SynthesisError, match="no such voice"):
@@ -274,17 +296,26 @@ def test_silence_is_no_speech() -> None:
 @pytest.fixture()
 def data(tmp_path: Path) -> Path:
     """A data dir of two speakers, waiting for their voices' sound."""
-    kaldi.write_tables(tmp_path / "data", {
-        "text": {"a-1": "play the song", "a-2": "out of the blue", "b-1": "next", "b-2": "stop it"},
-        "utt2spk": {"a-1": "a", "a-2": "a", "b-1": "b", "b-2": "b"},
-        "spk2voice": {"a": "espeak:en-us+f3:rate=180", "b": "espeak:en-gb+m1"},
-    })
+    kaldi.write_tables(
+        tmp_path / "data",
+        {
+            "text": {
+                "a-1": "play the song",
+                "a-2": "out of the blue",
+                "b-1": "next",
+                "b-2": "stop it",
+            },
+            "utt2spk": {"a-1": "a", "a-2": "a", "b-1": "b", "b-2": "b"},
+            "spk2voice": {"a": "espeak:en-us+f3:rate=180", "b": "espeak:en-gb+m1"},
+        },
+    )
     return tmp_path / "data"
 
 
 def spoken_files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns)
-            for path in folder.rglob("*.wav")}
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*.wav")
+    }
 
 
 @needs_espeak
@@ -302,7 +333,8 @@ def test_stage_makes_a_data_dir_with_sound(data: Path, tmp_path: Path) -> None:
     one_process = tmp_path / "again"
     synthesis.synthesise(data, one_process, nj=1)
     assert {name: content for name, (content, _) in spoken_files(one_process).items()} == {
-        name: content for name, (content, _) in spoken_files(tmp_path / "wavs").items()}
+        name: content for name, (content, _) in spoken_files(tmp_path / "wavs").items()
+    }
 
 
 @needs_espeak
@@ -327,8 +359,9 @@ def test_rerun_speaks_only_what_is_missing(data: Path, tmp_path: Path) -> None:
 
 
 @needs_espeak
-def test_what_cannot_be_spoken_is_counted(data: Path, tmp_path: Path,
-                                          capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_spoken_is_counted(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kaldi.write_table(data / "text", {**kaldi.read_table(data / "text"), "b-1": "?"})
     wavs = tmp_path / "wavs"
     with pytest.raises(InputError, match="1 of 4 utterances.*\n.*b-1"):

@@ -62,8 +62,16 @@ def slot_values(tree: Tree) -> set[tuple[str, str]]:
 
 def test_dirs_are_sound(corpus: Path) -> None:
     names = {path.name for path in corpus.iterdir() if path.is_dir()}
-    assert names == {*SETS, "test_music_real", "test_books_real", "train_books_real",
-                     "train_books_text", "dev_books_text", "train_everyday", "dev_everyday"}
+    assert names == {
+        *SETS,
+        "test_music_real",
+        "test_books_real",
+        "train_books_real",
+        "train_books_text",
+        "dev_books_text",
+        "train_everyday",
+        "dev_everyday",
+    }
     for name in names:
         assert not validate(corpus / name).errors, name
 
@@ -91,15 +99,19 @@ def test_language_is_rich_enough(corpus: Path) -> None:
 
 
 def test_sentences_are_short(corpus: Path) -> None:
-    lengths = [len(text.split()) for texts in everywhere(corpus, "text").values()
-               for text in texts.values()]
+    lengths = [
+        len(text.split())
+        for texts in everywhere(corpus, "text").values()
+        for text in texts.values()
+    ]
     assert max(lengths) <= 7 and 4 < sum(lengths) / len(lengths) < 7
 
 
 @pytest.mark.parametrize("domain", ["music", "books"])
 def test_held_out_sentences_are_new_but_their_words_are_not(corpus: Path, domain: str) -> None:
-    train, dev, test = (set(table(corpus, f"{part}_{domain}/text").values())
-                        for part in ("train", "dev", "test"))
+    train, dev, test = (
+        set(table(corpus, f"{part}_{domain}/text").values()) for part in ("train", "dev", "test")
+    )
     assert not train & dev and not train & test and not dev & test
     vocabulary = {word for text in train for word in text.split()}
     assert {word for text in dev | test for word in text.split()} <= vocabulary
@@ -110,8 +122,9 @@ def test_held_out_sentences_are_new_but_their_words_are_not(corpus: Path, domain
 def test_groups_tell_whose_values_are_unseen(corpus: Path, domain: str, part: str) -> None:
     split, _, real = part.partition("_")
     folder = f"{split}_{domain}" + ("_real" if real else "")
-    seen = set().union(*(slot_values(parse(tree))
-                         for tree in table(corpus, f"train_{domain}/semantics").values()))
+    seen = set().union(
+        *(slot_values(parse(tree)) for tree in table(corpus, f"train_{domain}/semantics").values())
+    )
     groups = table(corpus, f"{folder}/utt2group")
     held_out = ("SONG", "ARTIST", "ALBUM", "PLAYLIST", "BOOK", "AUTHOR")
     for utterance, tree in table(corpus, f"{folder}/semantics").items():
@@ -146,12 +159,17 @@ def test_who_trains_on_real_voices_is_tested_on_others(
     make_corpus.main(["--size", "mini", "--out", str(tmp_path)])
     held = (tmp_path / "real_held.list").read_text().split()
     test, train = (table(tmp_path, f"{part}_books_real/spk2voice") for part in ("test", "train"))
-    said, heard = ({parse_voice(voice).name.rpartition("+")[2] for voice in voices}
-                   for voices in ([test[speaker] for speaker in held], train.values()))
+    said, heard = (
+        {parse_voice(voice).name.rpartition("+")[2] for voice in voices}
+        for voices in ([test[speaker] for speaker in held], train.values())
+    )
     assert held and said and not said & heard
     assert not test.keys() & train.keys()
-    assert table(tmp_path, "train_books_real/text").keys().isdisjoint(
-        table(tmp_path, "test_books_real/text"))
+    assert (
+        table(tmp_path, "train_books_real/text")
+        .keys()
+        .isdisjoint(table(tmp_path, "test_books_real/text"))
+    )
 
 
 def test_every_voice_speaks(make_corpus: ModuleType) -> None:
@@ -186,8 +204,9 @@ def test_corpus_says_what_it_is(corpus: Path) -> None:
 def test_a_tenth_of_music_is_drawn_and_the_rest_is_the_rest(
     make_corpus: ModuleType, corpus: Path
 ) -> None:
-    tenth, rest = ((corpus / f"train_music_{share}.list").read_text().splitlines()
-                   for share in (10, 90))
+    tenth, rest = (
+        (corpus / f"train_music_{share}.list").read_text().splitlines() for share in (10, 90)
+    )
     assert len(tenth) == 150 and not {*tenth} & {*rest}
     assert {*tenth, *rest} == table(corpus, "train_music/utt2spk").keys()
     # Drawn by lot, not every tenth, and by all speakers.
@@ -224,16 +243,20 @@ def test_real_voices_without_flite(
     monkeypatch.setenv("PATH", "/nowhere")
     voices = make_corpus.make_voices(make_corpus.CONF / "voices.yaml", "tiny", 1)
     assert all(voice.startswith("espeak:") for voice in voices["real"].values())
-    others = {voice.split(":")[1] for part in ("train", "dev", "test")
-              for voice in voices[part].values()}
+    others = {
+        voice.split(":")[1] for part in ("train", "dev", "test") for voice in voices[part].values()
+    }
     assert not others & {voice.split(":")[1] for voice in voices["real"].values()}
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("{DEVICE}", "{DEVISE}", "no values for DEVISE"),
-    ("{SONG=GET_SONG}", "{SONG=GET_SONGS}", "no intent GET_SONGS"),
-    ("the {adjective} {plural}", "the {adjectiv} {plural}", "no word list 'adjectiv'"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{DEVICE}", "{DEVISE}", "no values for DEVISE"),
+        ("{SONG=GET_SONG}", "{SONG=GET_SONGS}", "no intent GET_SONGS"),
+        ("the {adjective} {plural}", "the {adjectiv} {plural}", "no word list 'adjectiv'"),
+    ],
+)
 def test_faults_of_the_grammar_are_named(
     make_corpus: ModuleType, tmp_path: Path, old: str, new: str, message: str
 ) -> None:

@@ -18,11 +18,14 @@ LISTS = ("scratch", "finetuned", "decodings", "taggers", "readings")
 
 def lists(experiments: str, *, size: str = "full", bert: str = "/bert") -> dict[str, list[str]]:
     """What local/experiments.sh puts into its lists."""
-    prints = "; ".join(f'echo "= {name}"; printf "%s\\n" ${{{name}[@]+"${{{name}[@]}}"}}'
-                       for name in LISTS)
-    script = (f"set -euo pipefail; refuse() {{ echo \"$*\" >&2; exit 2; }}; "
-              f"size={size} bert={bert} experiments='{experiments}'; "
-              f". local/experiments.sh >/dev/null; {prints}")
+    prints = "; ".join(
+        f'echo "= {name}"; printf "%s\\n" ${{{name}[@]+"${{{name}[@]}}"}}' for name in LISTS
+    )
+    script = (
+        f'set -euo pipefail; refuse() {{ echo "$*" >&2; exit 2; }}; '
+        f"size={size} bert={bert} experiments='{experiments}'; "
+        f". local/experiments.sh >/dev/null; {prints}"
+    )
     done = subprocess.run(["bash", "-c", script], cwd=RECIPE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = {}
@@ -54,14 +57,16 @@ def test_an_experiment_alone_trains_all_it_starts_from(experiment: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_row_of_its_table_is_decoded_and_everything_decoded_is_a_row(
-    experiment: str
-) -> None:
+def test_every_row_of_its_table_is_decoded_and_everything_decoded_is_a_row(experiment: str) -> None:
     found = lists(experiment)
-    made = {"{exp}/%s/seed*/decode_%s" % (line.split()[0], "_".join(line.split()[1:]))
-            for line in found["decodings"]}
-    made |= {"{exp}/%s/seed*/decode_test_music_after_%s" % tuple(line.split())
-             for line in found["readings"]}
+    made = {
+        "{exp}/%s/seed*/decode_%s" % (line.split()[0], "_".join(line.split()[1:]))
+        for line in found["decodings"]
+    }
+    made |= {
+        "{exp}/%s/seed*/decode_test_music_after_%s" % tuple(line.split())
+        for line in found["readings"]
+    }
     name = "results.yaml" if experiment == "main" else f"results_{experiment}.yaml"
     report = config.load(RECIPE / "conf" / name, Report)
     rows = {row.decoded for table in report.tables for row in table.rows}

@@ -22,8 +22,11 @@ from atat.files import atomic_write, remove_leftovers, scratch_folder
 
 KILLED = 77
 OLD = {"utt2spk": {"a-1": "a"}, "text": {"a-1": "old words"}, "utt2dur": {"a-1": "1"}}
-NEW = {"utt2spk": {"a-1": "a", "a-2": "a"}, "text": {"a-1": "new", "a-2": "words"},
-       "semantics": {"a-1": "[IN:X ]", "a-2": "[IN:X ]"}}
+NEW = {
+    "utt2spk": {"a-1": "a", "a-2": "a"},
+    "text": {"a-1": "new", "a-2": "words"},
+    "semantics": {"a-1": "[IN:X ]", "a-2": "[IN:X ]"},
+}
 # What changes names on the disk: a process may be killed before any of them.
 STEPS = ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync")
 
@@ -69,7 +72,8 @@ def test_tables_are_all_new_or_all_old_wherever_their_writer_is_killed(tmp_path:
         kaldi.write_tables(folder, OLD)
         (folder / "README").write_text("mine")
         killed = run_killed_at(
-            number, lambda: kaldi.write_tables(folder, NEW, remove=["utt2dur", "gone"]))
+            number, lambda: kaldi.write_tables(folder, NEW, remove=["utt2dur", "gone"])
+        )
         found = tables_of(folder)
         assert found in (OLD, NEW), f"a mixture after {number} steps: {found}"
         seen.append(found == NEW)
@@ -114,8 +118,10 @@ def test_readers_never_see_a_mixture_while_a_living_process_writes(tmp_path: Pat
         kaldi.write_tables(folder, OLD, remove=["semantics"])
     done.set()
     reader.join(60)
-    old, new = [("a-1", "old words", None, 1.0)], [("a-1", "new", "[IN:X ]", None),
-                                                   ("a-2", "words", "[IN:X ]", None)]
+    old, new = (
+        [("a-1", "old words", None, 1.0)],
+        [("a-1", "new", "[IN:X ]", None), ("a-2", "words", "[IN:X ]", None)],
+    )
     assert found and all(rows in (old, new) for rows in found)
 
 
@@ -230,16 +236,24 @@ def test_scratch_folders_of_killed_processes_go(
 
 def test_a_second_run_in_the_same_folder_is_told_who_is_at_work_there(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    kaldi.write_tables(data, {
-        "utt2spk": {"a-1": "a"}, "text": {"a-1": "hello"}, "wav.scp": {"a-1": "/none.wav"},
-        "utt2dur": {"a-1": "1"}, "spk2voice": {"a": "espeak:en"}})
+    kaldi.write_tables(
+        data,
+        {
+            "utt2spk": {"a-1": "a"},
+            "text": {"a-1": "hello"},
+            "wav.scp": {"a-1": "/none.wav"},
+            "utt2dur": {"a-1": "1"},
+            "spk2voice": {"a": "espeak:en"},
+        },
+    )
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids/a-1.TextGrid").touch()
     stages = {
         tmp_path / "lfb": lambda: features.make(data, tmp_path / "lfb"),
         tmp_path / "wavs": lambda: synthesis.synthesise(data, tmp_path / "wavs"),
         data / "ctm.parts": lambda: align.main(
-            ["--backend", "textgrid", "--data", str(data), "--textgrids", str(tmp_path / "grids")]),
+            ["--backend", "textgrid", "--data", str(data), "--textgrids", str(tmp_path / "grids")]
+        ),
     }
     for folder, stage in stages.items():
         with lock.hold(folder, "the first run"):
@@ -256,8 +270,16 @@ def test_two_extractions_at_once_end_in_one_result_and_one_sentence(tmp_path: Pa
         audio.save(path, np.random.default_rng(number).normal(0, 0.1, 8000))
         wavs[f"a-{number}"] = f"while [ ! -e {gate} ]; do sleep 0.05; done; cat {path} |"
     kaldi.write_tables(data, {"utt2spk": dict.fromkeys(wavs, "a"), "wav.scp": wavs})
-    command = [sys.executable, "-m", "atat.features", "--data", str(data), "--arks",
-               str(tmp_path / "lfb"), "--allow_pipes"]
+    command = [
+        sys.executable,
+        "-m",
+        "atat.features",
+        "--data",
+        str(data),
+        "--arks",
+        str(tmp_path / "lfb"),
+        "--allow_pipes",
+    ]
     root = Path(features.__file__).parents[1]
     first = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
     try:

@@ -209,7 +209,8 @@ def test_a_vocabulary_larger_than_the_text_is_said_in_words(tmp_path: Path, caps
     main([*arguments, "5000"])
     pieces = Tokenizer.load(tmp_path / "out").num_pieces
     assert f"the text holds no more than {pieces} pieces, --vocab_size 5000 is more" in (
-        capsys.readouterr().out)
+        capsys.readouterr().out
+    )
     main([*arguments, str(pieces)])
     assert "holds no more" not in capsys.readouterr().out
     assert Tokenizer.load(tmp_path / "out").num_pieces == pieces

@@ -69,11 +69,19 @@ def test_text_and_tree_agree_and_ids_are_lines(local: Any, corpus: Path, tmp_pat
     utterances = kaldi.load(tmp_path / "text_test")
     assert [u.id for u in utterances] == [f"top-test-{n:06d}" for n in (1, 2, 3, 4)]
     assert [u.text for u in utterances] == [
-        "stop in boston", "leave at nine thirty a m", "the eagles game", "play jazz"]
+        "stop in boston",
+        "leave at nine thirty a m",
+        "the eagles game",
+        "play jazz",
+    ]
     for utterance in utterances:
         assert " ".join(words(parse(utterance.semantics or ""))) == utterance.text
     assert list(kaldi.read_table(tmp_path / "text_test" / "utt2group").values()) == [
-        "flat", "flat", "nested", "flat"]
+        "flat",
+        "flat",
+        "nested",
+        "flat",
+    ]
     raw = kaldi.read_table(tmp_path / "text_test" / "text.raw")
     assert raw["top-test-000002"] == "Leave at 9 : 30 am"
 
@@ -129,11 +137,17 @@ def test_other_folders_and_files_are_refused(local: Any, corpus: Path, tmp_path:
 def test_what_a_csv_may_say(local: Any, corpus: Path, tmp_path: Path) -> None:
     prepare(local, tmp_path, "--corpus", corpus, "--leave_out", "UNSUPPORTED")
     folder, table = write_csv(
-        tmp_path, "speaker,file,row,text", 'anna b,a.wav,2,"Leave at 9:30 a.m."',
-        ",b.wav,3,", ",b.wav,4,play jazz")
+        tmp_path,
+        "speaker,file,row,text",
+        'anna b,a.wav,2,"Leave at 9:30 a.m."',
+        ",b.wav,3,",
+        ",b.wav,4,play jazz",
+    )
     found = record(local, tmp_path, "--audio", folder, "--audio_csv", table)
     assert {u.speaker: u.text for u in found.values()} == {
-        "anna_b": "leave at nine thirty a m", "audio000002": "the eagles game"}
+        "anna_b": "leave at nine thirty a m",
+        "audio000002": "the eagles game",
+    }
     converted = found["anna_b-audio000001"].wav
     assert converted and audio.probe(converted).sample_rate == 16000
     assert found["audio000002-audio000002"].wav == str((folder / "b.wav").resolve())
@@ -144,8 +158,14 @@ def test_rows_of_a_csv_without_a_sentence_are_lost(
 ) -> None:
     prepare(local, tmp_path, "--corpus", corpus)
     folder, table = write_csv(
-        tmp_path, "file,row,text", "a.wav,5,", "a.wav,1,the eagles game", "a.wav,1", "c.wav,1,",
-        "b.wav,1,")
+        tmp_path,
+        "file,row,text",
+        "a.wav,5,",
+        "a.wav,1,the eagles game",
+        "a.wav,1",
+        "c.wav,1,",
+        "b.wav,1,",
+    )
     (folder / "a.wav").write_bytes(b"RIFF")
     with pytest.raises(InputError, match="4 of 5 recordings must be left out"):
         record(local, tmp_path, "--audio", folder, "--audio_csv", table)
@@ -179,22 +199,44 @@ def test_the_miniature_is_read_and_its_faults_are_counted(
     sizes = {part: len(kaldi.load(tmp_path / f"text_{part}")) for part in ("train", "dev", "test")}
     assert sizes == {"train": 42, "dev": 6, "test": 14}
     told = capsys.readouterr().out
-    for fault in ("1  other number of columns", "1  no tree", "1  tokens are not those of the tree",
-                  "1 of 14 test sentences (7.1 %) stand in train"):
+    for fault in (
+        "1  other number of columns",
+        "1  no tree",
+        "1  tokens are not those of the tree",
+        "1 of 14 test sentences (7.1 %) stand in train",
+    ):
         assert fault in told
     assert "a tag parts a spoken word" in told
-    found = record(local, tmp_path, "--stop", stop, "--audio", mini / "corpus" / "audio",
-                   "--audio_csv", mini / "corpus" / "audio.csv", "--max_lost", 0.4)
+    found = record(
+        local,
+        tmp_path,
+        "--stop",
+        stop,
+        "--audio",
+        mini / "corpus" / "audio",
+        "--audio_csv",
+        mini / "corpus" / "audio.csv",
+        "--max_lost",
+        0.4,
+    )
     told = capsys.readouterr().out
-    for fault in ("2  no such recording", "1  recording that cannot be decoded",
-                  "1  no such line in the test set", "1  other number of columns",
-                  "8 of STOP's 10 test recordings"):
+    for fault in (
+        "2  no such recording",
+        "1  recording that cannot be decoded",
+        "1  no such line in the test set",
+        "1  other number of columns",
+        "8 of STOP's 10 test recordings",
+    ):
         assert fault in told
     assert len(found) == 12 and {"anna", "ben"} < {u.speaker for u in found.values()}
     pretraining = kaldi.load(mini / "old" / "train_music")
     assert all(parse(u.semantics or "") for u in pretraining)
-    new = {tag for u in kaldi.load(tmp_path / "text_train") for tag in (u.semantics or "").split()
-           if tag.startswith("[")}
+    new = {
+        tag
+        for u in kaldi.load(tmp_path / "text_train")
+        for tag in (u.semantics or "").split()
+        if tag.startswith("[")
+    }
     assert not any(tag in new for u in pretraining for tag in (u.semantics or "").split())
 
 
@@ -246,8 +288,10 @@ def test_voices_of_the_test_are_not_those_of_training(
     before = (tmp_path / "tts_train" / "utt2spk").stat().st_mtime_ns
     speech.main(["--data", str(tmp_path), "--spoken", "3", "--tested", "2"])
     assert (tmp_path / "tts_train" / "utt2spk").stat().st_mtime_ns == before
-    for casts, message in (("train: none", "expected a list of casts"),
-                           ("train: [[nobody:here]]", "nobody")):
+    for casts, message in (
+        ("train: none", "expected a list of casts"),
+        ("train: [[nobody:here]]", "nobody"),
+    ):
         (tmp_path / "voices.yaml").write_text(casts + "\n")
         with pytest.raises(InputError, match=message):
             speech.choose_voices(tmp_path / "voices.yaml", "train")
@@ -286,5 +330,6 @@ def test_real_trees_lose_nothing(local: Any, data_root: Path) -> None:
 )
 def test_the_recipe_refuses(arguments: list[str], message: str) -> None:
     done = subprocess.run(
-        [RECIPE / "run.sh", *arguments], capture_output=True, text=True, timeout=60, check=False)
+        [RECIPE / "run.sh", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 2 and message in done.stderr

@@ -92,12 +92,18 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
     """A scheduler sends SIGTERM to every process, the workers that prepare batches included."""
     config.save(tmp_path / "conf.yaml", settings(corpus, steps=5000, workers=2))
     command = [sys.executable, "-m", "atat.train", "--config", str(tmp_path / "conf.yaml")]
-    with subprocess.Popen([*command, "--out", str(tmp_path / "exp")], start_new_session=True,
-                          stderr=subprocess.PIPE, text=True) as job:
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "exp")],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as job:
         log = tmp_path / "exp" / "train.log"
         try:
-            until(lambda: job.poll() is not None or (log.is_file() and " step " in log.read_text()),
-                  "the first steps")
+            until(
+                lambda: job.poll() is not None or (log.is_file() and " step " in log.read_text()),
+                "the first steps",
+            )
             assert job.poll() is None, job.stderr.read()
             os.killpg(job.pid, signal.SIGTERM)
             _, errors = job.communicate(timeout=LIMIT)
@@ -109,12 +115,25 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
 
 def test_a_training_that_fails_ends_and_so_do_its_workers(corpus, tmp_path):
     slu = (Source(str(corpus / "train"), "slu"),)
-    run = settings(corpus, steps=5000, train=slu, valid=ValidSettings(), checkpoint_every=1,
-                   batch=BatchSettings(examples=2, block=3))
+    run = settings(
+        corpus,
+        steps=5000,
+        train=slu,
+        valid=ValidSettings(),
+        checkpoint_every=1,
+        batch=BatchSettings(examples=2, block=3),
+    )
     config.save(tmp_path / "conf.yaml", run)
     command = [sys.executable, str(Path(__file__).with_name("failing.py")), "conf.yaml", "exp"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300,
-                          check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     found = [line.split() for line in done.stdout.splitlines()]
     codes = {"KeyboardInterrupt": "130", "SystemExit": "3", "SIGKILL": "-9"}
@@ -557,15 +576,18 @@ def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatc
     assert not (tmp_path / "exp" / "train.json").exists()
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("train.json", '{"finished": tr', "train.json: damaged, not JSON .*remove it"),
-    ("train.json", '["finished"]', "train.json: damaged, no object in it; remove it"),
-    ("train.json", '{"finished": true}', "train.json: damaged, no number of steps.*remove it"),
-    ("inputs.json", '{"data', "inputs.json: damaged, not JSON .*remove it to go on"),
-    ("inputs.json", "\x00\xff", "inputs.json: damaged, not JSON"),
-    ("config.yaml", "steps: [", "config.yaml:1: not valid YAML"),
-    ("config.yaml", "", "config.yaml: key `tokenizer` is missing"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.json", '{"finished": tr', "train.json: damaged, not JSON .*remove it"),
+        ("train.json", '["finished"]', "train.json: damaged, no object in it; remove it"),
+        ("train.json", '{"finished": true}', "train.json: damaged, no number of steps.*remove it"),
+        ("inputs.json", '{"data', "inputs.json: damaged, not JSON .*remove it to go on"),
+        ("inputs.json", "\x00\xff", "inputs.json: damaged, not JSON"),
+        ("config.yaml", "steps: [", "config.yaml:1: not valid YAML"),
+        ("config.yaml", "", "config.yaml: key `tokenizer` is missing"),
+    ],
+)
 def test_a_torn_file_of_a_run_is_named_and_removed_it_is_made_again(
     corpus, tmp_path, name, content, message
 ):
@@ -626,9 +648,7 @@ def test_a_bit_that_flips_anywhere_in_a_checkpoint_is_noticed(tmp_path):
     assert checkpoint.load(path)["step"] == 3
 
 
-def test_behind_a_damaged_checkpoint_the_run_goes_on_from_the_one_before(
-    corpus, tmp_path, caplog
-):
+def test_behind_a_damaged_checkpoint_the_run_goes_on_from_the_one_before(corpus, tmp_path, caplog):
     run = settings(corpus, valid=ValidSettings(average=3))
     train(run, tmp_path / "straight")
     shutil.copytree(tmp_path / "straight", tmp_path / "damaged")
@@ -668,14 +688,19 @@ def test_no_decoding_begins_with_options_that_cannot_work(trained, tmp_path, opt
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("shape", "message"), [
-    ((30, 40), "features of 40 mel bins, the model expects 16"),
-    ((0, 16), "shorter than one frame"),
-])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((30, 40), "features of 40 mel bins, the model expects 16"),
+        ((0, 16), "shorter than one frame"),
+    ],
+)
 def test_features_the_model_cannot_read_are_named(trained, tmp_path, shape, message):
     ark.write_matrix(tmp_path / "odd.ark", np.zeros(shape, np.float32))
-    kaldi.write(tmp_path / "odd", [
-        kaldi.Utterance(id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30)])
+    kaldi.write(
+        tmp_path / "odd",
+        [kaldi.Utterance(id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30)],
+    )
     arguments = ["--model", str(trained), "--data", str(tmp_path / "odd"), "--task", "slu"]
     with pytest.raises(InputError, match=f"utterance a-1.*{message}"):
         decode.main([*arguments, "--out", str(tmp_path / "out")])

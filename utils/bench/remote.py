@@ -29,8 +29,14 @@ class Remote:
             environment["OMP_NUM_THREADS"] = "1"
         program = [sys.executable, str(Path(__file__))]
         self.processes = [
-            subprocess.Popen([*program, json.dumps(work)], env=environment, text=True, bufsize=1,
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            subprocess.Popen(
+                [*program, json.dumps(work)],
+                env=environment,
+                text=True,
+                bufsize=1,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
             for work in works
         ]
         for process in self.processes:

@@ -35,8 +35,10 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         quantize.quantize(model, folder / "int8")
-        sizes = {kind: (path / "model.safetensors").stat().st_size / 2**20
-                 for kind, path in (("fp32", model), ("int8", folder / "int8"))}
+        sizes = {
+            kind: (path / "model.safetensors").stat().st_size / 2**20
+            for kind, path in (("fp32", model), ("int8", folder / "int8"))
+        }
         for number in range(rounds):
             for system in systems:
                 out = folder / f"{number}" / system.replace(" ", "_")
@@ -49,9 +51,11 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
         median = statistics.median(seconds[system])
         size = sizes["int8" if system == "int8" else "fp32"]
         rows.append([system, f"{size:.1f}", figures[system], seconds_text(median / audio)])
-    note = (f"`{outside_shortened(str(model), 5)}` on `{data.name}`, {audio / 3600:.2f} h, beam 4, "
-            "one core. Seconds: of decoding, without loading, for a second of audio. Two stages: "
-            f"task asr, then task nlu of its words.{'' if found else f' No bf16: {reason}.'}")
+    note = (
+        f"`{outside_shortened(str(model), 5)}` on `{data.name}`, {audio / 3600:.2f} h, beam 4, "
+        "one core. Seconds: of decoding, without loading, for a second of audio. Two stages: "
+        f"task asr, then task nlu of its words.{'' if found else f' No bf16: {reason}.'}"
+    )
     return Table("On one core", note, ["", "MiB", "EM hyp", "for a second of audio"], rows)
 
 
@@ -68,8 +72,23 @@ def _decode(system: str, model: Path, int8: Path, data: Path, out: Path) -> floa
 
 
 def _run(model: Path, data: Path, out: Path, task: str, precision: str = "fp32") -> float:
-    program = [sys.executable, "-m", "atat.decode", "--model", str(model), "--data", str(data),
-               "--task", task, "--precision", precision, "--device", "cpu", "--out", str(out)]
+    program = [
+        sys.executable,
+        "-m",
+        "atat.decode",
+        "--model",
+        str(model),
+        "--data",
+        str(data),
+        "--task",
+        task,
+        "--precision",
+        precision,
+        "--device",
+        "cpu",
+        "--out",
+        str(out),
+    ]
     subprocess.run(["taskset", "-c", "0", *program], check=True, capture_output=True)
     return float(json.loads((out / "decode.json").read_text())["wall_seconds"])
 

@@ -41,13 +41,24 @@ def features(rounds: Rounds, device: torch.device) -> Table:
     reference = [_torchaudio(samples) for samples in audio[:10]]
     rows = []
     for name, timing in timings.items():
-        worst = max(float(np.abs(systems[name](samples) - wanted).max())
-                    for samples, wanted in zip(audio, reference))
-        rows.append([name, seconds_text(timing.seconds), f"{timing.speedup:.2f}",
-                     f"{total / timing.seconds:.0f}", f"{worst:.1e}"])
-    note = (f"{UTTERANCES} utterances of 1 to 16 s, {total:.0f} s of noise, 80 bins, no dither, "
-            "one at a time on one thread. Difference: the largest of any value to torchaudio's. "
-            f"{rounds_text(timings)}")
+        worst = max(
+            float(np.abs(systems[name](samples) - wanted).max())
+            for samples, wanted in zip(audio, reference)
+        )
+        rows.append(
+            [
+                name,
+                seconds_text(timing.seconds),
+                f"{timing.speedup:.2f}",
+                f"{total / timing.seconds:.0f}",
+                f"{worst:.1e}",
+            ]
+        )
+    note = (
+        f"{UTTERANCES} utterances of 1 to 16 s, {total:.0f} s of noise, 80 bins, no dither, "
+        "one at a time on one thread. Difference: the largest of any value to torchaudio's. "
+        f"{rounds_text(timings)}"
+    )
     return Table("LFB", note, ["", "time", "speed", "x real time", "difference"], rows)
 
 
@@ -77,8 +88,10 @@ def _kaldi_native() -> Callable[[np.ndarray], np.ndarray]:
 def arks(rounds: Rounds, device: torch.device) -> Table:
     """Reading matrices by their scp line, as training does: in random order, file in the cache."""
     rng = np.random.default_rng(0)
-    matrices = {f"utt{i:04d}": rng.standard_normal((int(rng.integers(100, 1600)), 80))
-                .astype(np.float32) for i in range(300)}
+    matrices = {
+        f"utt{i:04d}": rng.standard_normal((int(rng.integers(100, 1600)), 80)).astype(np.float32)
+        for i in range(300)
+    }
     megabytes = sum(matrix.nbytes for matrix in matrices.values()) / 1e6
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +107,13 @@ def arks(rounds: Rounds, device: torch.device) -> Table:
             }
             timings = interleave(work, "kaldiio", rounds=rounds.part(2))
             for name, timing in timings.items():
-                rows.append([f"{kind}, {name}", seconds_text(timing.seconds),
-                             f"{timing.speedup:.2f}", f"{megabytes / timing.seconds:.0f}"])
+                rows.append(
+                    [
+                        f"{kind}, {name}",
+                        seconds_text(timing.seconds),
+                        f"{timing.speedup:.2f}",
+                        f"{megabytes / timing.seconds:.0f}",
+                    ]
+                )
     note = f"{len(matrices)} matrices of 1 to 16 s, {megabytes:.0f} MB of float32."
     return Table("Reading arks", note, ["", "time", "speed", "MB/s"], rows)

@@ -55,8 +55,10 @@ def training(rounds: Rounds, device: torch.device) -> Table:
     given = {"device": str(device)}
     systems = measured(TRAINED, device)
     with ExitStack() as stack:
-        remotes = {name: _remote(stack, [{"work": "training", **system, **given}])
-                   for name, system in systems.items()}
+        remotes = {
+            name: _remote(stack, [{"work": "training", **system, **given}])
+            for name, system in systems.items()
+        }
         timings = interleave(remotes, "ESPnet2", rounds=rounds)
     names = list(dict.fromkeys(system.get("precision", "fp32") for system in systems.values()))
     peaks = dict(zip(names, once(work="peak", precisions=names, **given)))
@@ -64,8 +66,15 @@ def training(rounds: Rounds, device: torch.device) -> Table:
     for name, timing in timings.items():
         flops = once(work="flops", **TRAINED[name], **given)
         peak = peaks[TRAINED[name].get("precision", "fp32")]
-        rows.append([name, seconds_text(timing.seconds), f"{timing.speedup:.2f}",
-                     f"{flops / 1e9:.0f}", f"{100 * flops / timing.seconds / peak:.0f} %"])
+        rows.append(
+            [
+                name,
+                seconds_text(timing.seconds),
+                f"{timing.speedup:.2f}",
+                f"{flops / 1e9:.0f}",
+                f"{100 * flops / timing.seconds / peak:.0f} %",
+            ]
+        )
     kind = inputs.COMMANDS
     note = (
         f"{TRAIN_BATCH} {kind.name}, {kind.tokens} target tokens: forward, backward, clipping, "
@@ -79,15 +88,24 @@ def training(rounds: Rounds, device: torch.device) -> Table:
 
 def search(rounds: Rounds, device: torch.device) -> Table:
     """Beam search over given memories."""
-    return _decoding("Beam-4 search alone", "Random memories, a quarter as long as the audio.",
-                     "search", rounds, device)
+    return _decoding(
+        "Beam-4 search alone",
+        "Random memories, a quarter as long as the audio.",
+        "search",
+        rounds,
+        device,
+    )
 
 
 def whole(rounds: Rounds, device: torch.device) -> Table:
     """Encoder and search."""
-    return _decoding("Whole decoding: encoder and beam-4 search",
-                     "ESPnet2 takes one utterance at a time, Hugging Face batches of like "
-                     "length, atat all.", "whole", rounds, device)
+    return _decoding(
+        "Whole decoding: encoder and beam-4 search",
+        "ESPnet2 takes one utterance at a time, Hugging Face batches of like length, atat all.",
+        "whole",
+        rounds,
+        device,
+    )
 
 
 def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.device) -> Table:
@@ -102,24 +120,39 @@ def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.de
     for number, kind in enumerate(inputs.KINDS):
         with ExitStack() as stack:
             remotes = {
-                name: _remote(stack, [
-                    {"work": work, "device": str(device), "kind": number, "part": part,
-                     "parts": parts, **systems[name.removesuffix(f", {parts} processes")]}
-                    for part in range(parts)
-                ])
+                name: _remote(
+                    stack,
+                    [
+                        {
+                            "work": work,
+                            "device": str(device),
+                            "kind": number,
+                            "part": part,
+                            "parts": parts,
+                            **systems[name.removesuffix(f", {parts} processes")],
+                        }
+                        for part in range(parts)
+                    ],
+                )
                 for name, parts in processes.items()
             }
             timings = interleave(remotes, "ESPnet2", rounds=rounds.part(len(inputs.KINDS)))
         header += [f"{kind.name}: an utterance", "speed"]
-        columns.append({name: [seconds_text(timing.seconds / kind.utterances),
-                               f"{timing.speedup:.1f}"] for name, timing in timings.items()})
+        columns.append(
+            {
+                name: [seconds_text(timing.seconds / kind.utterances), f"{timing.speedup:.1f}"]
+                for name, timing in timings.items()
+            }
+        )
         made.append(f"{kind.utterances} {kind.name}, {kind.tokens} steps: {rounds_text(timings)}")
     rows = [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
     sizes = f"{' '.join(made)} {bf16_text(device)}"
     if cores > 1:
-        sizes += (f" {cores} processes: of one thread each, which share the utterances out, as "
-                  "ESPnet2's recipes do with --inference_nj and atat.decode does by itself; the "
-                  f"other rows are one process of {torch.get_num_threads()} threads.")
+        sizes += (
+            f" {cores} processes: of one thread each, which share the utterances out, as "
+            "ESPnet2's recipes do with --inference_nj and atat.decode does by itself; the "
+            f"other rows are one process of {torch.get_num_threads()} threads."
+        )
     return Table(title, f"{note} {sizes}", header, rows)
 
 

@@ -31,10 +31,16 @@ def startup(rounds: Rounds, device: torch.device) -> Table:
     """Seconds from the shell to the end of --help, and of importing what peers need."""
     programs = {
         "import torch": [sys.executable, "-c", "import torch"],
-        **{f"atat.{name} --help": [sys.executable, "-m", f"atat.{name}", "--help"]
-           for name in COMMANDS},
+        **{
+            f"atat.{name} --help": [sys.executable, "-m", f"atat.{name}", "--help"]
+            for name in COMMANDS
+        },
         "espnet2.bin.asr_inference --help": [
-            sys.executable, "-m", "espnet2.bin.asr_inference", "--help"],
+            sys.executable,
+            "-m",
+            "espnet2.bin.asr_inference",
+            "--help",
+        ],
     }
     work: dict[str, Callable[[], object]] = {}
     notes = []
@@ -44,21 +50,32 @@ def startup(rounds: Rounds, device: torch.device) -> Table:
         else:
             work[name] = lambda program=program: subprocess.run(program, capture_output=True)
     timings = interleave(work, "import torch", rounds=rounds)
-    rows = [[name, seconds_text(timing.seconds), f"{timing.speedup:.1f}"]
-            for name, timing in timings.items()]
-    return Table("Start-up", " ".join(["A new process each time.", *notes, rounds_text(timings)]),
-                 ["", "time", "speed"], rows)
+    rows = [
+        [name, seconds_text(timing.seconds), f"{timing.speedup:.1f}"]
+        for name, timing in timings.items()
+    ]
+    return Table(
+        "Start-up",
+        " ".join(["A new process each time.", *notes, rounds_text(timings)]),
+        ["", "time", "speed"],
+        rows,
+    )
 
 
 def loading(rounds: Rounds, device: torch.device) -> Table:
     """Training steps fed by two worker processes from arks, against steps on batches at hand."""
-    step, ratio, alone = once(work="loading", device=str(device), rounds=rounds.most,
-                              seconds=rounds.seconds)
-    rows = [["step on batches at hand", seconds_text(step), "1"],
-            ["step with loading, 2 workers", "", f"{ratio:.3f}"],
-            ["making the batches of a step, one process", seconds_text(alone), ""]]
-    note = (f"{LOADED_UTTERANCES} commands in arks, 16 in a step, SpecAugment. Ratio: time of the "
-            "same number of steps with loading / on batches at hand; below 1 is noise.")
+    step, ratio, alone = once(
+        work="loading", device=str(device), rounds=rounds.most, seconds=rounds.seconds
+    )
+    rows = [
+        ["step on batches at hand", seconds_text(step), "1"],
+        ["step with loading, 2 workers", "", f"{ratio:.3f}"],
+        ["making the batches of a step, one process", seconds_text(alone), ""],
+    ]
+    note = (
+        f"{LOADED_UTTERANCES} commands in arks, 16 in a step, SpecAugment. Ratio: time of the "
+        "same number of steps with loading / on batches at hand; below 1 is noise."
+    )
     return Table("Data loading", note, ["", "time", "ratio"], rows)
 
 
@@ -122,9 +139,15 @@ def _step_batches(folder: Path) -> Any:
         for number in range(LOADED_UTTERANCES):
             name, frames = f"spk-{number:06d}", int(rng.integers(100, 600))
             write(name, rng.standard_normal((frames, 80), dtype=np.float32))
-            utterances.append(Utterance(
-                name, "spk", feats=write.specifiers[name], num_frames=frames,
-                text=" ".join(rng.choice(words, 8))))
+            utterances.append(
+                Utterance(
+                    name,
+                    "spk",
+                    feats=write.specifiers[name],
+                    num_frames=frames,
+                    text=" ".join(rng.choice(words, 8)),
+                )
+            )
     kaldi.write(folder / "data", utterances)
     texts = [utterance.text or "" for utterance in utterances]
     encoding = Encoding(Tokenizer.train(texts, [], 400))
@@ -150,15 +173,21 @@ def datadirs(rounds: Rounds, device: torch.device) -> Table:
     header = ["utterances"]
     for task in ("load", "validate", "split in 8", "plan 1,000 steps"):
         header += [task, "GiB"]
-    return Table("Data dirs", "Text, trees, features' places and lengths; the audio is not opened. "
-                 "Each in a process of its own; GiB: the most memory it held.", header, rows)
+    return Table(
+        "Data dirs",
+        "Text, trees, features' places and lengths; the audio is not opened. "
+        "Each in a process of its own; GiB: the most memory it held.",
+        header,
+        rows,
+    )
 
 
 def write_datadir(folder: Path, count: int) -> None:
     """A made-up data dir: 1,000 utterances a speaker, trees of a few shapes."""
     rng = np.random.default_rng(0)
-    words = ["".join(rng.choice(list("abcdefghijklmnopqrst"), rng.integers(3, 9)))
-             for _ in range(20000)]
+    words = [
+        "".join(rng.choice(list("abcdefghijklmnopqrst"), rng.integers(3, 9))) for _ in range(20000)
+    ]
     drawn = rng.integers(0, len(words), (count, 8))
     frames = rng.integers(100, 1600, count)
     utterances = []
@@ -166,10 +195,18 @@ def write_datadir(folder: Path, count: int) -> None:
         spoken = [words[i] for i in drawn[number]]
         name = f"s{number // 1000:05d}-{number:08d}"
         tree = f"[IN:PLAY {spoken[0]} [SL:SONG {' '.join(spoken[1:4])} ] {' '.join(spoken[4:])} ]"
-        utterances.append(Utterance(
-            name, name[:6], wav=f"/corpus/{name}.wav", feats=f"/corpus/feats.ark:{number}",
-            num_frames=int(frames[number]), duration=float(frames[number]) / 100,
-            text=" ".join(spoken), semantics=tree))
+        utterances.append(
+            Utterance(
+                name,
+                name[:6],
+                wav=f"/corpus/{name}.wav",
+                feats=f"/corpus/feats.ark:{number}",
+                num_frames=int(frames[number]),
+                duration=float(frames[number]) / 100,
+                text=" ".join(spoken),
+                semantics=tree,
+            )
+        )
     kaldi.write(folder, utterances)
 
 

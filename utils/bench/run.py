@@ -36,8 +36,16 @@ ROWS = {
 }
 # Of the time, which share each may take; a slow machine makes fewer rounds. The rest is starting
 # processes, and data dirs.
-SHARES = {"training": 0.15, "search": 0.2, "whole": 0.2, "lfb": 0.05, "arks": 0.05,
-          "startup": 0.05, "loading": 0.1, "datadirs": 0.1}
+SHARES = {
+    "training": 0.15,
+    "search": 0.2,
+    "whole": 0.2,
+    "lfb": 0.05,
+    "arks": 0.05,
+    "startup": 0.05,
+    "loading": 0.1,
+    "datadirs": 0.1,
+}
 ON_A_GPU = ("training", "search", "whole", "loading")
 
 
@@ -46,16 +54,29 @@ def main() -> None:
         description="Measure atat beside its peers. Example: utils/bench.sh --rows search",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW",
-                        help=f"measure these, also when done before: {', '.join(ROWS)}")
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=[],
+        metavar="ROW",
+        help=f"measure these, also when done before: {', '.join(ROWS)}",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count, at most")
-    parser.add_argument("--hours", type=float, default=1.0,
-                        help="about how long all may take; a slow machine makes fewer rounds")
+    parser.add_argument(
+        "--hours",
+        type=float,
+        default=1.0,
+        help="about how long all may take; a slow machine makes fewer rounds",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--model", type=Path, help="trained model for the table of one core")
     parser.add_argument("--data", type=Path, help="test set for it, with features")
-    parser.add_argument("--tables", type=Path, default=Path("exp_bench"),
-                        help="folder of the tables measured so far")
+    parser.add_argument(
+        "--tables",
+        type=Path,
+        default=Path("exp_bench"),
+        help="folder of the tables measured so far",
+    )
     parser.add_argument("--out", type=Path, default=Path("BENCHMARKS.md"), help="page to write")
     options = parser.parse_args()
     unknown = sorted(set(options.rows) - set(ROWS))

@@ -12,8 +12,8 @@ from atat.audio_encoder import AudioEncoder
 from atat.decoder import Decoder
 from atat.decoder_state import DecoderState
 from atat.generate import encode_by_length
-from atat.loss import cross_entropy_sum
 from atat.inference import for_inference
+from atat.loss import cross_entropy_sum
 from atat.search import SearchOptions, beam_search
 from atat.settings import AudioEncoderSettings, DecoderSettings
 
@@ -51,8 +51,13 @@ class Atat:
         torch.manual_seed(0)
         front: dict[str, Any] = {}
         if wide_front_end:
-            front = {"conv_channels": (256, 256), "time_stride": (2, 2), "freq_stride": (2, 2),
-                     "time_pool": (1, 1), "freq_pool": (1, 1)}
+            front = {
+                "conv_channels": (256, 256),
+                "time_stride": (2, 2),
+                "freq_stride": (2, 2),
+                "time_pool": (1, 1),
+                "freq_pool": (1, 1),
+            }
         self.device, self.precision = device, precision
         self.encoder = AudioEncoder(AudioEncoderSettings(**front), inputs.WIDTH).to(device)
         self.decoder = Decoder(DecoderSettings(), inputs.WIDTH, inputs.VOCABULARY).to(device)

@@ -21,12 +21,12 @@ class Espnet:
     def __init__(self, device: torch.device, *, precision: str = "fp32") -> None:
         warnings.filterwarnings("ignore")
         logging.disable(logging.WARNING)  # it remarks on every search that reaches its limit
-        from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
-        from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
         from espnet.nets.batch_beam_search import BatchBeamSearch
         from espnet.nets.pytorch_backend.transformer.label_smoothing_loss import (
             LabelSmoothingLoss,
         )
+        from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
+        from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
 
         class ForcedDecoder(TransformerDecoder):
             """Without an end before the limit."""
@@ -39,17 +39,29 @@ class Espnet:
         torch.manual_seed(0)
         self.device, self.precision = device, precision
         self.encoder = TransformerEncoder(
-            input_size=inputs.MEL_BINS, output_size=inputs.WIDTH, attention_heads=inputs.HEADS,
-            linear_units=inputs.FEED_FORWARD, num_blocks=inputs.ENCODER_LAYERS,
-            input_layer="conv2d").to(device)
+            input_size=inputs.MEL_BINS,
+            output_size=inputs.WIDTH,
+            attention_heads=inputs.HEADS,
+            linear_units=inputs.FEED_FORWARD,
+            num_blocks=inputs.ENCODER_LAYERS,
+            input_layer="conv2d",
+        ).to(device)
         self.decoder = ForcedDecoder(
-            vocab_size=inputs.VOCABULARY, encoder_output_size=inputs.WIDTH,
-            attention_heads=inputs.HEADS, linear_units=inputs.FEED_FORWARD,
-            num_blocks=inputs.DECODER_LAYERS).to(device)
+            vocab_size=inputs.VOCABULARY,
+            encoder_output_size=inputs.WIDTH,
+            attention_heads=inputs.HEADS,
+            linear_units=inputs.FEED_FORWARD,
+            num_blocks=inputs.DECODER_LAYERS,
+        ).to(device)
         self.loss = LabelSmoothingLoss(inputs.VOCABULARY, -1, 0.1, False)
         self.beam_search = BatchBeamSearch(
-            scorers={"decoder": self.decoder}, weights={"decoder": 1.0},
-            beam_size=inputs.BEAM, vocab_size=inputs.VOCABULARY, sos=SOS, eos=EOS).to(device)
+            scorers={"decoder": self.decoder},
+            weights={"decoder": 1.0},
+            beam_size=inputs.BEAM,
+            vocab_size=inputs.VOCABULARY,
+            sos=SOS,
+            eos=EOS,
+        ).to(device)
         self.parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.adam = torch.optim.Adam(self.parameters, lr=1e-6)
 

@@ -63,8 +63,10 @@ def fingerprint(utterance: Utterance, seed: int) -> str:
     try:
         there = Path(str(utterance.wav)).stat()
     except FileNotFoundError:
-        raise InputError(f"{utterance.wav}: no such audio file ({utterance.id}); correct its path "
-                         "in wav.scp or fetch the file") from None
+        raise InputError(
+            f"{utterance.wav}: no such audio file ({utterance.id}); correct its path "
+            "in wav.scp or fetch the file"
+        ) from None
     source = (utterance.wav, utterance.start, utterance.end, there.st_size, there.st_mtime_ns)
     drawn = (seed, SPEEDS, PADDED, FILTERED, REVERBERATED, NOISY, LEAD, TAIL, SNR)
     return hashlib.sha1(repr((VERSION, utterance.id, source, drawn)).encode()).hexdigest()[:16]
@@ -89,14 +91,21 @@ def write_missing(jobs: list[tuple[Utterance, Path]], options: argparse.Namespac
     lines = read_lines(journal) if journal.exists() else []
     made = dict(line.rsplit(" ", 1) for line in lines if " " in line)
     wanted = {path: fingerprint(utterance, options.seed) for utterance, path in jobs}
-    missing = [(utterance, path) for utterance, path in jobs
-               if made.get(str(path)) != wanted[path] or not path.is_file()]
+    missing = [
+        (utterance, path)
+        for utterance, path in jobs
+        if made.get(str(path)) != wanted[path] or not path.is_file()
+    ]
     chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
     work = functools.partial(write_chunk, seed=options.seed)
     with (
         open(journal, "a", encoding="utf-8") as stream,
-        tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="utt",
-             desc=f"rooms {options.data.name}") as bar,
+        tqdm(
+            total=len(jobs),
+            initial=len(jobs) - len(missing),
+            unit="utt",
+            desc=f"rooms {options.data.name}",
+        ) as bar,
     ):
         for written in parallel.run(work, chunks, options.nj):
             stream.writelines(f"{path} {wanted[path]}\n" for path in written)
@@ -131,8 +140,16 @@ def main(argv: list[str] | None = None) -> None:
     kaldi.write(
         options.out,
         [
-            replace(u, wav=str(path), start=None, end=None, recording=None, feats=None,
-                    num_frames=None, duration=None)
+            replace(
+                u,
+                wav=str(path),
+                start=None,
+                end=None,
+                recording=None,
+                feats=None,
+                num_frames=None,
+                duration=None,
+            )
             for u, path in jobs
         ],
     )

@@ -51,12 +51,16 @@ def cast(path: Path, part: str, generator: random.Random) -> list[Cast]:
             continue
         try:
             number, names = int(entry["speakers"][part]), entry["voices"][part]
-            voices = {f"{engine}-{part}-{i:03d}": _voice(engine, entry, names, generator)
-                      for i in range(number)}
+            voices = {
+                f"{engine}-{part}-{i:03d}": _voice(engine, entry, names, generator)
+                for i in range(number)
+            }
             share = float(entry["share"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{path}: {engine}: expected share, speakers.{part} and voices.{part} "
-                             f"({type(error).__name__}: {error})") from None
+            raise InputError(
+                f"{path}: {engine}: expected share, speakers.{part} and voices.{part} "
+                f"({type(error).__name__}: {error})"
+            ) from None
         if voices:
             casts.append(Cast(share, voices))
     if not casts:
@@ -75,10 +79,14 @@ def write_spoken(
         chosen = generator.choices(casts, [one.share for one in casts])[0]
         speaker = generator.choice(sorted(chosen.voices))
         used[speaker] = chosen.voices[speaker]
-        utterances.append(kaldi.Utterance(
-            id=f"{speaker}-{number:06d}", speaker=speaker, text=sentence.text,
-            semantics=sentence.semantics,
-        ))
+        utterances.append(
+            kaldi.Utterance(
+                id=f"{speaker}-{number:06d}",
+                speaker=speaker,
+                text=sentence.text,
+                semantics=sentence.semantics,
+            )
+        )
     kaldi.write(folder, utterances)
     kaldi.write_table(folder / "spk2voice", used)
     print(f"{folder}: {len(utterances)} sentences to be spoken by {len(used)} voices")

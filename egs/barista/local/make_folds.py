@@ -48,13 +48,19 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="data dir to cut into folds")
-    parser.add_argument("--also", type=Path, nargs="*", default=[],
-                        help="data dirs of the same speakers, of which each fold gets a test part")
+    parser.add_argument(
+        "--also",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="data dirs of the same speakers, of which each fold gets a test part",
+    )
     parser.add_argument("--text", type=Path, help="data dir with text for some of the utterances")
     parser.add_argument("--out", type=Path, default=Path("data/folds"), help="where folds go")
     parser.add_argument("--folds", type=int, default=5, help="number of folds")
-    parser.add_argument("--dev_share", type=float, default=0.1,
-                        help="share of what is not test that becomes dev")
+    parser.add_argument(
+        "--dev_share", type=float, default=0.1, help="share of what is not test that becomes dev"
+    )
     options = parser.parse_args(argv)
     if options.folds < 2:
         raise InputError(f"--folds {options.folds}: expected 2 or more")
@@ -69,11 +75,14 @@ def main(argv: list[str] | None = None) -> None:
         def keep(part: str, fold: int = fold) -> Keep:
             return lambda one: part_of(one.speaker, fold, options.folds, options.dev_share) == part
 
-        counts = {part: write_part(out / part, silent, keep(part), options.data)
-                  for part in ("train", "dev", "test")}
+        counts = {
+            part: write_part(out / part, silent, keep(part), options.data)
+            for part in ("train", "dev", "test")
+        }
         if spoken:
             counts["train_text"] = write_part(
-                out / "train_text", spoken, keep("train"), options.data)
+                out / "train_text", spoken, keep("train"), options.data
+            )
         for folder, listed in others.items():
             counts[folder.name] = write_part(out / folder.name, listed, keep("test"), folder)
         print(f"{out}: " + ", ".join(f"{name} {number}" for name, number in counts.items()))

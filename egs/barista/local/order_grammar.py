@@ -91,8 +91,11 @@ class Grammar:
 
     def canonical(self, order: Order) -> str:
         """The tree of an order: intent, then its slots in fixed order, values as words."""
-        slots = (Tree(f"SL:{label(name)}", tuple(normalize(order.slots[name]).split()))
-                 for name in self.kinds if name in order.slots)
+        slots = (
+            Tree(f"SL:{label(name)}", tuple(normalize(order.slots[name]).split()))
+            for name in self.kinds
+            if name in order.slots
+        )
         return to_string(Tree(f"IN:{label(order.intent)}", tuple(slots)))
 
     def complaints(self, order: Order) -> list[str]:
@@ -267,9 +270,7 @@ def _slots(items: Sequence[Item]) -> list[Slot]:
     return [item for item in _walk(items) if isinstance(item, Slot)]
 
 
-def _pattern(
-    items: Sequence[Item], values: Mapping[str, Sequence[str]], names: list[str]
-) -> str:
+def _pattern(items: Sequence[Item], values: Mapping[str, Sequence[str]], names: list[str]) -> str:
     """A regular expression over words that each end in a blank; `names` gets its groups."""
     parts = []
     for item in items:

@@ -32,8 +32,12 @@ NOISE = Path("data/noise")
 
 def corpus_folder(folder: str | Path) -> Path:
     """Check that a folder is the root of a clone; InputError says what to clone or where it is."""
-    return root(folder, [str(LABELS)], name="a clone of Picovoice's speech-to-intent benchmark",
-                source=REPOSITORY)
+    return root(
+        folder,
+        [str(LABELS)],
+        name="a clone of Picovoice's speech-to-intent benchmark",
+        source=REPOSITORY,
+    )
 
 
 def read_labels(corpus: Path, grammar: Grammar, findings: Findings) -> dict[str, Order]:
@@ -71,8 +75,10 @@ def read_labels(corpus: Path, grammar: Grammar, findings: Findings) -> dict[str,
 
 def _order(name: str, entry: Any, findings: Findings) -> Order | None:
     slots = entry.get("slots") if isinstance(entry, Mapping) else None
-    if not isinstance(slots, Mapping) or not isinstance(entry.get("intent"), str) or not all(
-        isinstance(value, str) and value.strip() for value in slots.values()
+    if (
+        not isinstance(slots, Mapping)
+        or not isinstance(entry.get("intent"), str)
+        or not all(isinstance(value, str) and value.strip() for value in slots.values())
     ):
         findings.add("label that cannot be read (left out)", f"{name}: {json.dumps(entry)}")
         return None
@@ -89,8 +95,10 @@ def recordings(corpus: Path, labels: Mapping[str, Order], findings: Findings) ->
     folder = corpus / SPEECH
     paths = {path.stem: path for path in sorted(folder.glob("*.wav"))}
     if not paths:
-        raise InputError(f"{folder}: no recordings (*.wav); clone {REPOSITORY} again. Are they "
-                         "pointers of Git LFS? Then: git lfs pull")
+        raise InputError(
+            f"{folder}: no recordings (*.wav); clone {REPOSITORY} again. Are they "
+            "pointers of Git LFS? Then: git lfs pull"
+        )
     for utterance in sorted(labels.keys() - paths.keys()):
         findings.add("label without a recording (left out)", f"{utterance}.wav")
     good = {}

@@ -44,17 +44,30 @@ def main(argv: list[str] | None = None) -> None:
         order = grammar.understand(one.text)
         hypotheses[key] = grammar.canonical(order) if order is not None else ""
     seconds = totals(heard)
-    nbest = {key: [{"text": tree, "score": heard[key].score, "length": len(tree.split())}]
-             for key, tree in hypotheses.items()}
-    decoded.write(options.out, nbest, {
-        "task": "slu", "data": str(options.data), "model": f"{version()}, published grammar",
-        "beam": None, "well_formed": True, "utterances": len(hypotheses),
-        "audio_seconds": round(seconds[0], 3), "wall_seconds": round(seconds[1], 3),
-        "provenance": provenance(),
-    })
+    nbest = {
+        key: [{"text": tree, "score": heard[key].score, "length": len(tree.split())}]
+        for key, tree in hypotheses.items()
+    }
+    decoded.write(
+        options.out,
+        nbest,
+        {
+            "task": "slu",
+            "data": str(options.data),
+            "model": f"{version()}, published grammar",
+            "beam": None,
+            "well_formed": True,
+            "utterances": len(hypotheses),
+            "audio_seconds": round(seconds[0], 3),
+            "wall_seconds": round(seconds[1], 3),
+            "provenance": provenance(),
+        },
+    )
     found = sum(bool(tree) for tree in hypotheses.values())
-    print(f"{options.out}: {found} of {len(hypotheses)} recordings hold an order; "
-          f"{seconds[1] / seconds[0]:.3f} x real time")
+    print(
+        f"{options.out}: {found} of {len(hypotheses)} recordings hold an order; "
+        f"{seconds[1] / seconds[0]:.3f} x real time"
+    )
 
 
 if __name__ == "__main__":

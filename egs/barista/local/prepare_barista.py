@@ -48,7 +48,10 @@ def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi.Utteran
     findings.close(out / "label_findings.txt", kept=len(paths), max_lost=max_lost, corpus=corpus)
     utterances = [
         kaldi.Utterance(
-            id=utterance, speaker=utterance, wav=str(path), duration=audio.duration(path),
+            id=utterance,
+            speaker=utterance,
+            wav=str(path),
+            duration=audio.duration(path),
             semantics=grammar.canonical(labels[utterance]),
         )
         for utterance, path in paths.items()
@@ -102,10 +105,15 @@ def prepare_noisy(
                 part = excerpt(noise, len(speech), f"{seed} {key}")
                 audio.save(path, mix(speech, part, snr_db))
             groups[key] = name
-            utterances.append(kaldi.Utterance(
-                id=key, speaker=utterance.speaker, wav=str(path), duration=utterance.duration,
-                semantics=utterance.semantics,
-            ))
+            utterances.append(
+                kaldi.Utterance(
+                    id=key,
+                    speaker=utterance.speaker,
+                    wav=str(path),
+                    duration=utterance.duration,
+                    semantics=utterance.semantics,
+                )
+            )
     kaldi.write(out, utterances)
     kaldi.write_table(out / "utt2group", groups)
 
@@ -125,11 +133,16 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--corpus", type=Path, required=True, help="clone of the benchmark")
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
-    parser.add_argument("--snrs", type=int, nargs="*", default=SNRS,
-                        help="noise levels in dB; none: clean only")
+    parser.add_argument(
+        "--snrs", type=int, nargs="*", default=SNRS, help="noise levels in dB; none: clean only"
+    )
     parser.add_argument("--seed", type=int, default=1, help="draws the places in the noise")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of recordings that may be left out before it is an error")
+    parser.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of recordings that may be left out before it is an error",
+    )
     options = parser.parse_args(argv)
     corpus = corpus_folder(options.corpus)
     clean = prepare_real(corpus, options.out / "real", options.max_lost)

@@ -44,19 +44,25 @@ def speechocean(folder: Path, part: str) -> list[Recording]:
     """
     tables = folder / part
     if not (tables / "wav.scp").is_file():
-        raise InputError(f"{folder}: no {part}/wav.scp; expected speechocean762 with the folders "
-                         f"train, test and WAVE (fetch it from {SPEECHOCEAN})")
+        raise InputError(
+            f"{folder}: no {part}/wav.scp; expected speechocean762 with the folders "
+            f"train, test and WAVE (fetch it from {SPEECHOCEAN})"
+        )
     # Its files put tabs between the columns, and speaker ids are no prefix of utterance ids.
-    wavs, texts, speakers = (kaldi.read_table(tables / name)
-                             for name in ("wav.scp", "text", "utt2spk"))
+    wavs, texts, speakers = (
+        kaldi.read_table(tables / name) for name in ("wav.scp", "text", "utt2spk")
+    )
     recordings = []
     for number, (key, wav) in enumerate(wavs.items(), 1):
         if key not in texts or key not in speakers:
-            raise InputError(f"{tables / 'wav.scp'}:{number}: {key!r} is missing in text or "
-                             "utt2spk; fetch the corpus again or drop the line")
+            raise InputError(
+                f"{tables / 'wav.scp'}:{number}: {key!r} is missing in text or "
+                "utt2spk; fetch the corpus again or drop the line"
+            )
         speaker = f"so{speakers[key]}"
-        recordings.append(Recording(f"{speaker}-{key}", speaker, folder / wav, texts[key],
-                                    "speechocean762"))
+        recordings.append(
+            Recording(f"{speaker}-{key}", speaker, folder / wav, texts[key], "speechocean762")
+        )
     return recordings
 
 
@@ -71,13 +77,17 @@ def librispeech(folder: Path) -> list[Recording]:
             key, _, text = line.partition(" ")
             speaker = key.split("-")[0]
             if key.count("-") != 2 or not text.strip():
-                raise InputError(f"{transcript}:{number}: found {line[:60]!r}, expected "
-                                 "`<speaker>-<chapter>-<number> <WORDS>`")
+                raise InputError(
+                    f"{transcript}:{number}: found {line[:60]!r}, expected "
+                    "`<speaker>-<chapter>-<number> <WORDS>`"
+                )
             wav = transcript.with_name(f"{key}.flac")
             recordings.append(Recording(key, speaker, wav, text, "librispeech"))
     if not recordings:
-        raise InputError(f"{folder}: no *.trans.txt below it; expected LibriSpeech, as it is "
-                         f"unpacked from {LIBRISPEECH} (any subset will do)")
+        raise InputError(
+            f"{folder}: no *.trans.txt below it; expected LibriSpeech, as it is "
+            f"unpacked from {LIBRISPEECH} (any subset will do)"
+        )
     return recordings
 
 
@@ -99,8 +109,10 @@ def usable(recordings: Iterable[Recording], max_lost: float) -> list[tuple[Recor
     if len(lost) > 20:
         print(f"left out: {len(lost) - 20} more")
     if len(lost) > max_lost * (len(good) + len(lost)):
-        raise InputError(f"{len(lost)} of {len(good) + len(lost)} recordings cannot be used, more "
-                         f"than --max_lost {max_lost:g}; the first: {lost[0]}")
+        raise InputError(
+            f"{len(lost)} of {len(good) + len(lost)} recordings cannot be used, more "
+            f"than --max_lost {max_lost:g}; the first: {lost[0]}"
+        )
     return good
 
 
@@ -109,11 +121,19 @@ def write(folder: Path, recordings: list[tuple[Recording, float]]) -> None:
     if not recordings:
         print(f"{folder}: nothing for it, not written")
         return
-    kaldi.write(folder, (
-        kaldi.Utterance(id=one.id, speaker=one.speaker, wav=str(one.wav.resolve()),
-                        duration=seconds, text=normalize(one.text))
-        for one, seconds in recordings
-    ))
+    kaldi.write(
+        folder,
+        (
+            kaldi.Utterance(
+                id=one.id,
+                speaker=one.speaker,
+                wav=str(one.wav.resolve()),
+                duration=seconds,
+                text=normalize(one.text),
+            )
+            for one, seconds in recordings
+        ),
+    )
     kaldi.write_table(folder / "text.raw", {one.id: one.text for one, _ in recordings})
     kaldi.write_table(folder / "utt2group", {one.id: one.corpus for one, _ in recordings})
     hours = sum(seconds for _, seconds in recordings) / 3600
@@ -130,10 +150,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--speechocean", type=Path, help="the folder of speechocean762")
     parser.add_argument("--librispeech", type=Path, help="a folder with subsets of LibriSpeech")
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
-    parser.add_argument("--dev_share", type=float, default=0.05,
-                        help="share of the speakers kept for the dev set")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of recordings that may be unusable before it is an error")
+    parser.add_argument(
+        "--dev_share", type=float, default=0.05, help="share of the speakers kept for the dev set"
+    )
+    parser.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of recordings that may be unusable before it is an error",
+    )
     options = parser.parse_args(argv)
     recordings: list[Recording] = []
     if options.speechocean is not None:
@@ -145,8 +170,9 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("no corpus given; name one or both: --speechocean DIR --librispeech DIR")
     good = usable(recordings, options.max_lost)
     for part in ("train", "dev"):
-        chosen = [pair for pair in good
-                  if is_dev(pair[0].speaker, options.dev_share) == (part == "dev")]
+        chosen = [
+            pair for pair in good if is_dev(pair[0].speaker, options.dev_share) == (part == "dev")
+        ]
         write(options.out / f"human_{part}", chosen)
 
 

@@ -34,8 +34,10 @@ def draw(grammar: Grammar, count: int, generator: random.Random) -> list[str]:
         if len(sentences) == count:
             return list(sentences)
         sentences.setdefault(grammar.sample(generator))
-    raise InputError(f"{grammar.path}: found only {len(sentences)} different sentences; "
-                     f"ask for fewer than {count} (--sentences, --dev)")
+    raise InputError(
+        f"{grammar.path}: found only {len(sentences)} different sentences; "
+        f"ask for fewer than {count} (--sentences, --dev)"
+    )
 
 
 def published(grammar: Grammar, path: Path) -> list[str]:
@@ -63,8 +65,11 @@ def write_text(folder: Path, grammar: Grammar, sources: Mapping[str, list[str]])
             key = f"{source}-{number:06d}"
             sentence = understood(grammar, raw)
             raws[key] = raw
-            utterances.append(kaldi.Utterance(
-                id=key, speaker=source, text=sentence.text, semantics=sentence.semantics))
+            utterances.append(
+                kaldi.Utterance(
+                    id=key, speaker=source, text=sentence.text, semantics=sentence.semantics
+                )
+            )
     kaldi.write(folder, utterances)
     kaldi.write_table(folder / "text.raw", raws)
     print(f"{folder}: {len(utterances)} sentences")
@@ -92,17 +97,18 @@ def main(argv: list[str] | None = None) -> None:
     drawn = draw(grammar, options.sentences + options.dev + len(given), generator)
     fresh = [sentence for sentence in drawn if normalize(sentence) not in known]
     parts = {
-        "dev": {"grammar": fresh[:options.dev]},
-        "train": {"grammar": fresh[options.dev:options.dev + options.sentences], "watson": given},
+        "dev": {"grammar": fresh[: options.dev]},
+        "train": {"grammar": fresh[options.dev : options.dev + options.sentences], "watson": given},
     }
     for part, sources in parts.items():
         write_text(options.out / "text_barista" / part, grammar, sources)
         # The published sentences first: they are all spoken.
-        spoken = [understood(grammar, raw) for listed in reversed(sources.values())
-                  for raw in listed]
+        spoken = [
+            understood(grammar, raw) for listed in reversed(sources.values()) for raw in listed
+        ]
         generator = random.Random(f"voices {part} {options.seed}")
         casts = cast(options.voices, part, generator)
-        write_spoken(options.out / "tts_barista" / part, spoken[:options.spoken], casts, generator)
+        write_spoken(options.out / "tts_barista" / part, spoken[: options.spoken], casts, generator)
 
 
 if __name__ == "__main__":

@@ -57,8 +57,10 @@ def main(argv: list[str] | None = None) -> None:
         if found is not None and grammar.canonical(found) == utterance.semantics:
             transcribed.append(replace(utterance, text=text))
     kaldi.write(options.out, transcribed)
-    print(f"{options.out}: {len(transcribed)} of {len(utterances)} recordings transcribed; "
-          f"{skipped} have labels outside the grammar")
+    print(
+        f"{options.out}: {len(transcribed)} of {len(utterances)} recordings transcribed; "
+        f"{skipped} have labels outside the grammar"
+    )
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ def speech_span(samples: np.ndarray, margin: float) -> tuple[float, float]:
         return 0.0, length
     power = np.square(samples[: whole * block].reshape(whole, block), dtype=np.float64).mean(axis=1)
     level = 10 * np.log10(power + 1e-10)
-    threshold = max(np.percentile(level, 10) + ABOVE_BACKGROUND,
-                    np.percentile(level, 95) - BELOW_LOUD)
+    threshold = max(
+        np.percentile(level, 10) + ABOVE_BACKGROUND, np.percentile(level, 95) - BELOW_LOUD
+    )
     loud = level > threshold
     company = np.convolve(loud, np.ones(NEIGHBOURS), "same") >= FEWEST
     speech = np.flatnonzero(loud & company)
@@ -72,8 +73,17 @@ def main(argv: list[str] | None = None) -> None:
         start, end = (round(time, 3) for time in speech_span(samples, options.margin))
         before += len(samples) / audio.SAMPLE_RATE
         after += end - start
-        trimmed.append(replace(utterance, start=start, end=end, duration=round(end - start, 3),
-                               recording=utterance.id, feats=None, num_frames=None))
+        trimmed.append(
+            replace(
+                utterance,
+                start=start,
+                end=end,
+                duration=round(end - start, 3),
+                recording=utterance.id,
+                feats=None,
+                num_frames=None,
+            )
+        )
     kaldi.write(options.out, trimmed)
     for name in KEPT:
         if (options.data / name).exists():

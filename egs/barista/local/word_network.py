@@ -29,8 +29,9 @@ def network(grammar: Grammar, order: Order | None = None) -> Network:
     expressions, values = grammar.expressions, dict(grammar.values)
     if order is not None:
         slots = frozenset(order.slots)
-        expressions = tuple(e for e in expressions
-                            if e.intent == order.intent and e.slot_names == slots)
+        expressions = tuple(
+            e for e in expressions if e.intent == order.intent and e.slot_names == slots
+        )
         values = {grammar.kinds[name]: (value,) for name, value in order.slots.items()}
         if not expressions:
             raise InputError(f"{grammar.path}: no expression names exactly {sorted(slots)}")

@@ -21,6 +21,7 @@ from atat.errors import InputError
 
 def chosen(utterances: list[str], percent: float, seed: int) -> list[str]:
     """The utterances of a subset: `percent` of all, rounded, at least one; in order of hash."""
+
     def order(utterance: str) -> bytes:
         return hashlib.sha256(f"subset {seed} {utterance}".encode()).digest()
 
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     if not 0 < options.percent <= 100:
         raise InputError(f"--percent {options.percent:g}: expected more than 0, 100 at most")
     for seed in range(1, options.number + 1):
+
         def choose(data: DataDir, seed: int = seed) -> list[str]:
             return chosen(list(data.speakers), options.percent, seed)
 

@@ -22,20 +22,39 @@ from atat.errors import InputError
 from atat.normalize import normalize
 from atat.semantics import Tree
 
-SOURCE = ("https://fluent.ai/"
-          "fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/")
+SOURCE = (
+    "https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/"
+)
 SPLITS_SOURCE = "https://github.com/maseEval/mase (slu_splits/fluent_speech_commands)"
 ORIGINAL = {"train": "train_data.csv", "valid": "valid_data.csv", "test": "test_data.csv"}
-RESPLIT = {"train": "train_data.csv", "valid": "valid_data.csv",
-           "test_speaker": "speaker_test_data.csv", "test_utterance": "utterance_test_data.csv"}
+RESPLIT = {
+    "train": "train_data.csv",
+    "valid": "valid_data.csv",
+    "test_speaker": "speaker_test_data.csv",
+    "test_utterance": "utterance_test_data.csv",
+}
 SPLITS = {"original": ORIGINAL, "unseen": RESPLIT, "challenge": RESPLIT}
 COLUMNS = ("path", "speakerId", "transcription", "action", "object", "location")
 NONE = "none"
 # What is published; another label is more likely a damaged file than a new command.
 LABELS = {
     "action": {"activate", "bring", "change language", "deactivate", "decrease", "increase"},
-    "object": {"none", "chinese", "english", "german", "heat", "juice", "korean", "lamp", "lights",
-               "music", "newspaper", "shoes", "socks", "volume"},
+    "object": {
+        "none",
+        "chinese",
+        "english",
+        "german",
+        "heat",
+        "juice",
+        "korean",
+        "lamp",
+        "lights",
+        "music",
+        "newspaper",
+        "shoes",
+        "socks",
+        "volume",
+    },
     "location": {"none", "bedroom", "kitchen", "washroom"},
 }
 
@@ -59,8 +78,12 @@ class Row:
 
 def root(folder: str | Path) -> Path:
     """The root of the corpus; InputError where the folder is another one."""
-    return corpus.root(folder, ["data/train_data.csv", "wavs/speakers"],
-                       name="the folder fluent_speech_commands_dataset", source=SOURCE)
+    return corpus.root(
+        folder,
+        ["data/train_data.csv", "wavs/speakers"],
+        name="the folder fluent_speech_commands_dataset",
+        source=SOURCE,
+    )
 
 
 def csv_files(folder: Path, split: str) -> dict[str, Path]:
@@ -81,10 +104,15 @@ def csv_files(folder: Path, split: str) -> dict[str, Path]:
         if all((place / name).is_file() for name in wanted.values()):
             return {part: place / name for part, name in wanted.items()}
     found = next((place for place in places if place.is_dir()), None)
-    what = (f"{found} holds {corpus.contents(found)}" if found
-            else f"none of these folders is there: {', '.join(map(str, places))}")
-    raise InputError(f"split {split!r}: expected {', '.join(wanted.values())} in {places[0]}; "
-                     f"{what}. They are part of {source}")
+    what = (
+        f"{found} holds {corpus.contents(found)}"
+        if found
+        else f"none of these folders is there: {', '.join(map(str, places))}"
+    )
+    raise InputError(
+        f"split {split!r}: expected {', '.join(wanted.values())} in {places[0]}; "
+        f"{what}. They are part of {source}"
+    )
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -107,8 +135,9 @@ def read_csv(path: Path) -> list[Row]:
                     raise InputError(f"{where}: fewer columns than the header; is the file whole?")
                 rows.append(Row(where, *(value.strip() for value in values)))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.object[error.start]:#04x} is not UTF-8; get the "
-                         "file again") from None
+        raise InputError(
+            f"{path}: byte {error.object[error.start]:#04x} is not UTF-8; get the file again"
+        ) from None
     except csv.Error as error:
         raise InputError(f"{path}: is no csv file ({error}); get it again") from None
     if not rows:
@@ -124,11 +153,14 @@ def tree(row: Row) -> str:
     The labels come first because they are of the whole sentence ("washroom" where "bathroom" was
     said), not parts of it. Without the words outside slots the tree is the 3-tuple.
     """
-    slots = [Tree(f"SL:{name.upper()}", (atom(value),))
-             for name, value in (("object", row.object), ("location", row.location))
-             if value.lower() != NONE]
+    slots = [
+        Tree(f"SL:{name.upper()}", (atom(value),))
+        for name, value in (("object", row.object), ("location", row.location))
+        if value.lower() != NONE
+    ]
     return semantics.to_string(
-        Tree(f"IN:{atom(row.action).upper()}", (*slots, *normalize(row.text).split())))
+        Tree(f"IN:{atom(row.action).upper()}", (*slots, *normalize(row.text).split()))
+    )
 
 
 def atom(label: str) -> str:

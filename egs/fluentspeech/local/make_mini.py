@@ -100,6 +100,7 @@ def write_csv(path: Path, rows: Sequence[tuple[int, Recording]], indices: int) -
 
 def write_splits(out: Path, made: Sequence[Recording]) -> None:
     """The csv files of all three splits, each row in one set of each split."""
+
     def original(one: Recording) -> str:
         if one.speaker >= FIRST_TEST:
             return "test"

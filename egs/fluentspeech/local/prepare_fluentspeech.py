@@ -34,8 +34,10 @@ def usable(
         if utterance is None:
             continue
         if utterance.id in good:
-            findings.add("row that stands twice in a set (the first counts)",
-                         f"{row.where}: {row.path}, first in {good[utterance.id][0].where}")
+            findings.add(
+                "row that stands twice in a set (the first counts)",
+                f"{row.where}: {row.path}, first in {good[utterance.id][0].where}",
+            )
             continue
         good[utterance.id] = row, utterance
     return list(good.values())
@@ -54,8 +56,7 @@ def _utterance(folder: Path, row: Row, findings: Findings) -> kaldi.Utterance | 
         findings.add("row without words (left out)", f"{row.where}: {row.text!r}", lost=True)
         return None
     if not row.speaker or row.speaker.split() != [row.speaker]:
-        findings.add("row without a speaker (left out)", f"{row.where}: {row.speaker!r}",
-                     lost=True)
+        findings.add("row without a speaker (left out)", f"{row.where}: {row.speaker!r}", lost=True)
         return None
     path = folder / row.path
     if not path.is_file():
@@ -64,11 +65,16 @@ def _utterance(folder: Path, row: Row, findings: Findings) -> kaldi.Utterance | 
     try:
         seconds = audio.duration(path)
     except InputError as error:
-        findings.add("recording that cannot be read (left out)", f"{row.where}: {error}",
-                     lost=True)
+        findings.add("recording that cannot be read (left out)", f"{row.where}: {error}", lost=True)
         return None
-    return kaldi.Utterance(id=f"{row.speaker}-{path.stem}", speaker=row.speaker, wav=str(path),
-                           duration=seconds, text=text, semantics=fluent.tree(row))
+    return kaldi.Utterance(
+        id=f"{row.speaker}-{path.stem}",
+        speaker=row.speaker,
+        wav=str(path),
+        duration=seconds,
+        text=text,
+        semantics=fluent.tree(row),
+    )
 
 
 def note_shared(
@@ -79,8 +85,10 @@ def note_shared(
     for part in parts.values():
         for row, utterance in part:
             if utterance.id in first:
-                findings.add("recording in two sets (kept in both, as published)",
-                             f"{row.where}: {row.path}, also in {first[utterance.id]}")
+                findings.add(
+                    "recording in two sets (kept in both, as published)",
+                    f"{row.where}: {row.path}, also in {first[utterance.id]}",
+                )
             first.setdefault(utterance.id, row.where)
 
 
@@ -89,8 +97,10 @@ def write(folder: Path, part: Sequence[tuple[Row, kaldi.Utterance]]) -> None:
     kaldi.write(folder, (utterance for _, utterance in part))
     kaldi.write_table(folder / "text.raw", {utterance.id: row.text for row, utterance in part})
     hours = sum(utterance.duration or 0.0 for _, utterance in part) / 3600
-    print(f"{folder}: {len(part)} utterances, {len({u.speaker for _, u in part})} speakers, "
-          f"{len({u.text for _, u in part})} sentences, {hours:.2f} hours")
+    print(
+        f"{folder}: {len(part)} utterances, {len({u.speaker for _, u in part})} speakers, "
+        f"{len({u.text for _, u in part})} sentences, {hours:.2f} hours"
+    )
 
 
 def print_overlap(
@@ -100,8 +110,10 @@ def print_overlap(
     sentences, speakers = {one.text for one in train}, {one.speaker for one in train}
     known_text = sum(one.text in sentences for one in test)
     known_speaker = sum(one.speaker in speakers for one in test)
-    print(f"{name}: of {len(test)} utterances, the sentences of {known_text} and the speakers of "
-          f"{known_speaker} are in train, too")
+    print(
+        f"{name}: of {len(test)} utterances, the sentences of {known_text} and the speakers of "
+        f"{known_speaker} are in train, too"
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -110,25 +122,41 @@ def main(argv: list[str] | None = None) -> None:
         "--corpus ~/fluent_speech_commands_dataset --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--corpus", type=Path, required=True,
-                        help="folder fluent_speech_commands_dataset")
-    parser.add_argument("--split", choices=list(fluent.SPLITS), default="original",
-                        help="which csv files say what is train and test")
+    parser.add_argument(
+        "--corpus", type=Path, required=True, help="folder fluent_speech_commands_dataset"
+    )
+    parser.add_argument(
+        "--split",
+        choices=list(fluent.SPLITS),
+        default="original",
+        help="which csv files say what is train and test",
+    )
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of recordings that may be left out before it is an error")
+    parser.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of recordings that may be left out before it is an error",
+    )
     options = parser.parse_args(argv)
     folder = fluent.root(options.corpus)
     findings = Findings()
-    parts = {name: usable(folder, fluent.read_csv(path), findings)
-             for name, path in fluent.csv_files(folder, options.split).items()}
+    parts = {
+        name: usable(folder, fluent.read_csv(path), findings)
+        for name, path in fluent.csv_files(folder, options.split).items()
+    }
     note_shared(parts, findings)
-    findings.close(options.out / "findings.txt", kept=sum(map(len, parts.values())),
-                   max_lost=options.max_lost, corpus=folder)
+    findings.close(
+        options.out / "findings.txt",
+        kept=sum(map(len, parts.values())),
+        max_lost=options.max_lost,
+        corpus=folder,
+    )
     for name, part in parts.items():
         if not part:
-            raise InputError(f"{options.out / name}: nothing is left for it; see "
-                             f"{options.out / 'findings.txt'}")
+            raise InputError(
+                f"{options.out / name}: nothing is left for it; see {options.out / 'findings.txt'}"
+            )
         write(options.out / name, part)
     utterances = {name: [one for _, one in part] for name, part in parts.items()}
     for name in utterances:

@@ -51,7 +51,8 @@ def settings_for(name: str, corpus: Path, alignments: Path | None) -> Settings:
         raise InputError(
             f"--alignments {folder}: no alignments in it; expected <speaker>-<chapter>."
             "alignment.txt, or <utterance>.TextGrid or .json (Gentle), at any depth; without "
-            "--alignments pocketsphinx makes them")
+            "--alignments pocketsphinx makes them"
+        )
     return Settings(form, str(folder))
 
 
@@ -65,8 +66,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data dirs to align")
     parser.add_argument("--alignments", type=Path, help="folder of alignments made by others")
     parser.add_argument("--nj", type=int, default=1, help="processes")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of utterances that may go unaligned")
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of utterances that may go unaligned"
+    )
     options = parser.parse_args(argv)
     if options.alignments is not None and not options.alignments.is_dir():
         raise InputError(f"--alignments {options.alignments}: no such folder")

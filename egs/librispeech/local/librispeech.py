@@ -20,8 +20,15 @@ from atat.files import read_lines
 
 SOURCE = "https://www.openslr.org/12"
 SPEAKERS = "SPEAKERS.TXT"
-FOLDERS = ("train-clean-100", "train-clean-360", "train-other-500", "dev-clean", "dev-other",
-           "test-clean", "test-other")
+FOLDERS = (
+    "train-clean-100",
+    "train-clean-360",
+    "train-other-500",
+    "dev-clean",
+    "dev-other",
+    "test-clean",
+    "test-other",
+)
 _FOLDER = re.compile(r"(train|dev|test)-[a-z0-9-]+")
 _UTTERANCE = re.compile(r"(\d+)-(\d+)-\d+")
 
@@ -51,19 +58,22 @@ def folders(corpus: Path) -> list[str]:
     Raises InputError for another folder, and names the right one where it can be seen.
     """
     if not corpus.is_dir():
-        raise InputError(f"{corpus}: no such folder; expected LibriSpeech as it is unpacked from "
-                         f"{SOURCE}")
+        raise InputError(
+            f"{corpus}: no such folder; expected LibriSpeech as it is unpacked from {SOURCE}"
+        )
     found = _folders(corpus)
     if found:
         return found
     raise InputError(
         f"{corpus}: expected the folder LibriSpeech, which holds {FOLDERS[0]}, {FOLDERS[3]}, ...; "
-        f"found {contents(corpus)}; {_mend(corpus)}")
+        f"found {contents(corpus)}; {_mend(corpus)}"
+    )
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()
-                  if path.is_dir() and _FOLDER.fullmatch(path.name))
+    return sorted(
+        path.name for path in folder.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name)
+    )
 
 
 def _mend(corpus: Path) -> str:
@@ -72,8 +82,14 @@ def _mend(corpus: Path) -> str:
     for here in (corpus.resolve(), *corpus.resolve().parents[:2]):
         if _FOLDER.fullmatch(here.name):
             return f"it is a level further up: --corpus {here.parent}"
-    below = sorted({path.parent for pattern in ("*/*", "*/*/*") for path in corpus.glob(pattern)
-                    if path.is_dir() and _FOLDER.fullmatch(path.name)})
+    below = sorted(
+        {
+            path.parent
+            for pattern in ("*/*", "*/*/*")
+            for path in corpus.glob(pattern)
+            if path.is_dir() and _FOLDER.fullmatch(path.name)
+        }
+    )
     if below:
         return f"it is further down: --corpus {below[0]}"
     archives = sorted(path.name for path in corpus.glob("*.tar.gz"))
@@ -99,8 +115,10 @@ def read_speakers(corpus: Path) -> dict[str, Speaker] | None:
             name, sex, folder, minutes = fields[:4]
             speakers[name] = Speaker(sex, folder, float(minutes))
         except ValueError:
-            raise InputError(f"{path}:{number}: found {line[:60]!r}, expected "
-                             "`id | sex | folder | minutes | name`") from None
+            raise InputError(
+                f"{path}:{number}: found {line[:60]!r}, expected "
+                "`id | sex | folder | minutes | name`"
+            ) from None
     return speakers
 
 
@@ -114,32 +132,40 @@ def read_folder(corpus: Path, name: str, findings: Findings) -> list[Recording]:
     for chapter in sorted(path for path in (corpus / name).glob("*/*") if path.is_dir()):
         _read_chapter(chapter, recordings, findings)
     if not recordings:
-        raise InputError(f"{corpus / name}: no recording with a transcript in it; expected "
-                         "<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac and "
-                         f"<speaker>-<chapter>.trans.txt; unpack {name}.tar.gz again")
+        raise InputError(
+            f"{corpus / name}: no recording with a transcript in it; expected "
+            "<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac and "
+            f"<speaker>-<chapter>.trans.txt; unpack {name}.tar.gz again"
+        )
     return [recordings[key] for key in sorted(recordings)]
 
 
-def _read_chapter(
-    chapter: Path, recordings: dict[str, Recording], findings: Findings
-) -> None:
+def _read_chapter(chapter: Path, recordings: dict[str, Recording], findings: Findings) -> None:
     prefix = f"{chapter.parent.name}-{chapter.name}"
     transcript = chapter / f"{prefix}.trans.txt"
     texts = _read_transcript(transcript) if transcript.is_file() else {}
     flacs = {path.stem: path for path in chapter.glob("*.flac")}
     for key in sorted(texts.keys() | flacs.keys()):
         if key in recordings:
-            raise InputError(f"{chapter}: {key} is also in {recordings[key].flac.parent}; remove "
-                             "one of the two")
+            raise InputError(
+                f"{chapter}: {key} is also in {recordings[key].flac.parent}; remove one of the two"
+            )
         if not _UTTERANCE.fullmatch(key) or not key.startswith(f"{prefix}-"):
-            findings.add("recording in the folder of another chapter (left out)",
-                         f"{chapter / key}.flac", lost=True)
+            findings.add(
+                "recording in the folder of another chapter (left out)",
+                f"{chapter / key}.flac",
+                lost=True,
+            )
         elif key not in flacs:
-            findings.add("transcript without a recording (left out)",
-                         f"{chapter / key}.flac", lost=True)
+            findings.add(
+                "transcript without a recording (left out)", f"{chapter / key}.flac", lost=True
+            )
         elif key not in texts:
-            findings.add("recording without a transcript (left out)",
-                         f"{flacs[key]}, no line in {transcript.name}", lost=True)
+            findings.add(
+                "recording without a transcript (left out)",
+                f"{flacs[key]}, no line in {transcript.name}",
+                lost=True,
+            )
         else:
             recordings[key] = Recording(key, chapter.parent.name, flacs[key], texts[key])
 
@@ -149,8 +175,10 @@ def _read_transcript(path: Path) -> dict[str, str]:
     for number, line in enumerate(read_lines(path), 1):
         key, _, text = line.partition(" ")
         if not _UTTERANCE.fullmatch(key) or not text.strip():
-            raise InputError(f"{path}:{number}: found {line[:60]!r}, expected "
-                             "`<speaker>-<chapter>-<number> <WORDS>`")
+            raise InputError(
+                f"{path}:{number}: found {line[:60]!r}, expected "
+                "`<speaker>-<chapter>-<number> <WORDS>`"
+            )
         if key in texts:
             raise InputError(f"{path}:{number}: {key} stands a second time; remove one line")
         texts[key] = text.strip()
@@ -162,5 +190,7 @@ def missing_speakers(
 ) -> list[str]:
     """Speakers that SPEAKERS.TXT counts to a folder and that are not in it."""
     found = {recording.speaker for recording in recordings}
-    return sorted((key for key, speaker in speakers.items()
-                   if speaker.folder == name and key not in found), key=int)
+    return sorted(
+        (key for key, speaker in speakers.items() if speaker.folder == name and key not in found),
+        key=int,
+    )

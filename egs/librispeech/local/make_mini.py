@@ -24,9 +24,12 @@ from atat.miniature_speech import Line, speak
 
 # Folder, then reader, sex and the chapters read; numbers as the corpus has them: of many lengths.
 READERS = (
-    ("train-clean-100", 19, "F", (198, 227)), ("train-clean-100", 1034, "M", (121119,)),
-    ("train-clean-100", 26, "M", (495,)), ("train-other-500", 1006, "F", (135212,)),
-    ("dev-clean", 84, "F", (121123,)), ("test-clean", 61, "M", (70968,)),
+    ("train-clean-100", 19, "F", (198, 227)),
+    ("train-clean-100", 1034, "M", (121119,)),
+    ("train-clean-100", 26, "M", (495,)),
+    ("train-other-500", 1006, "F", (135212,)),
+    ("dev-clean", 84, "F", (121123,)),
+    ("test-clean", 61, "M", (70968,)),
 )
 SENTENCES = 5  # a chapter
 UNALIGNED = ("19-198-0001", "1006-135212-0003")
@@ -117,15 +120,22 @@ def write(out: Path, seed: int) -> int:
         with atomic_write(chapter[0].path(corpus, f"{name}.trans.txt")) as stream:
             stream.writelines(f"{reading.id} {reading.text}\n" for reading in chapter)
         with atomic_write(chapter[0].path(alignments, f"{name}.alignment.txt")) as stream:
-            stream.writelines(condensed(r.id, times[r.id], seconds[r.id])
-                              for r in chapter if r.id not in UNALIGNED)
+            stream.writelines(
+                condensed(r.id, times[r.id], seconds[r.id])
+                for r in chapter
+                if r.id not in UNALIGNED
+            )
     with atomic_write(corpus / "SPEAKERS.TXT") as stream:
-        stream.write("; Made up: the layout of LibriSpeech's list of readers.\n"
-                     ";ID  |SEX| SUBSET           |MINUTES| NAME\n")
+        stream.write(
+            "; Made up: the layout of LibriSpeech's list of readers.\n"
+            ";ID  |SEX| SUBSET           |MINUTES| NAME\n"
+        )
         for folder, reader, sex, _ in READERS:
             minutes = sum(seconds[r.id] for r in said if r.reader == reader) / 60
-            stream.write(f"{reader:<5}| {sex} | {folder:<17}| {minutes:5.2f} | "
-                         f"{NAMES.get(reader, f'Reader {reader}')}\n")
+            stream.write(
+                f"{reader:<5}| {sex} | {folder:<17}| {minutes:5.2f} | "
+                f"{NAMES.get(reader, f'Reader {reader}')}\n"
+            )
     return len(said)
 
 

@@ -30,10 +30,12 @@ def held_out(speakers: Collection[str], share: float) -> set[str]:
     """
     names = set(speakers)
     if len(names) < 2:
-        raise InputError(f"the training folders have only the speaker {', '.join(names)}, and "
-                         "there is no dev-* folder to choose models by; get one")
+        raise InputError(
+            f"the training folders have only the speaker {', '.join(names)}, and "
+            "there is no dev-* folder to choose models by; get one"
+        )
     ranked = sorted(names, key=lambda name: hashlib.sha256(f"dev {name}".encode()).digest())
-    return set(ranked[:max(1, round(share * len(names)))])
+    return set(ranked[: max(1, round(share * len(names)))])
 
 
 def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: float) -> None:
@@ -48,8 +50,9 @@ def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: floa
         chosen = held_out({u.speaker for u in kaldi.load(out / "everyone")}, share)
         subset(out / "everyone", out / "dev", _of(chosen, True))
         subset(out / "everyone", out / "asr", _of(chosen, False))
-        print(f"{out}/dev: no dev-* folder, so training speakers are held out for it: "
-              f"{len(chosen)}")
+        print(
+            f"{out}/dev: no dev-* folder, so training speakers are held out for it: {len(chosen)}"
+        )
     _write_aligned(out / "asr", out / "mlm")
     _report_overlap(out / "asr", evaluate)
 
@@ -62,8 +65,9 @@ def _of(chosen: set[str], inside: bool) -> Callable[[DataDir], list[str]]:
 def _write_aligned(source: Path, target: Path) -> None:
     ctm = source / "ctm"
     if not ctm.is_file():
-        raise InputError(f"{ctm}: no such file, mlm needs the times of words; make them first "
-                         "(stage 3)")
+        raise InputError(
+            f"{ctm}: no such file, mlm needs the times of words; make them first (stage 3)"
+        )
     aligned = {key for key, words in read_ctm(ctm).items() if words}
 
     def has_times(data: DataDir) -> Collection[str]:
@@ -71,8 +75,10 @@ def _write_aligned(source: Path, target: Path) -> None:
 
     count = subset(source, target, has_times)
     total = len(kaldi.read_table(source / "utt2spk"))
-    print(f"{source}: {total} utterances; {target}: {count} of them, the words of "
-          f"{total - count} have no times")
+    print(
+        f"{source}: {total} utterances; {target}: {count} of them, the words of "
+        f"{total - count} have no times"
+    )
 
 
 def _report_overlap(train: Path, evaluate: Sequence[Path]) -> None:
@@ -82,8 +88,10 @@ def _report_overlap(train: Path, evaluate: Sequence[Path]) -> None:
         texts = kaldi.read_table(folder / "text")
         known = sum(text in sentences for text in texts.values())
         same = sum(key in heard for key in texts)
-        print(f"{folder}: {known} of {len(texts)} sentences also stand in training"
-              + (f", {same} as the very same recording" if same else ""))
+        print(
+            f"{folder}: {known} of {len(texts)} sentences also stand in training"
+            + (f", {same} as the very same recording" if same else "")
+        )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -95,8 +103,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--train", type=Path, nargs="+", required=True, help="dirs to train on")
     parser.add_argument("--eval", type=Path, nargs="*", default=[], help="dirs of dev and test")
     parser.add_argument("--out", type=Path, required=True, help="where asr, mlm and dev go")
-    parser.add_argument("--dev_share", type=float, default=0.02,
-                        help="share of the training speakers for dev, where there is no dev dir")
+    parser.add_argument(
+        "--dev_share",
+        type=float,
+        default=0.02,
+        help="share of the training speakers for dev, where there is no dev dir",
+    )
     options = parser.parse_args(argv)
     make(options.train, options.eval, options.out, options.dev_share)
 

@@ -43,12 +43,15 @@ def choose(present: Sequence[str], train: Sequence[str], everything: bool) -> li
         return list(present)
     for name in train:
         if name not in present:
-            raise InputError(f"--train {name}: no such folder in the corpus; there are: "
-                             f"{', '.join(present)}")
+            raise InputError(
+                f"--train {name}: no such folder in the corpus; there are: {', '.join(present)}"
+            )
     chosen = sorted(set(train)) or [name for name in present if name.startswith("train-")]
     if not chosen:
-        raise InputError(f"no train-* folder in the corpus, only {', '.join(present)}; get "
-                         "one, or name the folders to train on with --train")
+        raise InputError(
+            f"no train-* folder in the corpus, only {', '.join(present)}; get "
+            "one, or name the folders to train on with --train"
+        )
     return chosen
 
 
@@ -58,7 +61,12 @@ def data_dir(folder: str) -> str:
 
 
 def prepare(
-    corpus: Path, name: str, out: Path, speakers: dict[str, Speaker] | None, *, max_lost: float,
+    corpus: Path,
+    name: str,
+    out: Path,
+    speakers: dict[str, Speaker] | None,
+    *,
+    max_lost: float,
     partial: bool,
 ) -> None:
     """Write the data dir of one folder.
@@ -69,8 +77,12 @@ def prepare(
     findings = Findings()
     recordings = read_folder(corpus, name, findings)
     utterances = [made for one in recordings if (made := _utterance(one, findings)) is not None]
-    findings.close(out.parent / "findings" / f"{out.name}.txt", kept=len(utterances),
-                   max_lost=max_lost, corpus=corpus / name)
+    findings.close(
+        out.parent / "findings" / f"{out.name}.txt",
+        kept=len(utterances),
+        max_lost=max_lost,
+        corpus=corpus / name,
+    )
     if speakers is not None and not partial:
         _check_whole(corpus, name, recordings, speakers, max_lost)
     kaldi.write(out, utterances)
@@ -79,16 +91,20 @@ def prepare(
     _write_genders(out, {u.speaker for u in utterances}, speakers)
     hours = sum(u.duration or 0.0 for u in utterances) / 3600
     listed = sum(s.minutes for s in (speakers or {}).values() if s.folder == name) / 60
-    print(f"{out}: {len(utterances)} utterances, {len({u.speaker for u in utterances})} speakers, "
-          f"{hours:.2f} h" + (f" ({listed:.2f} h by {SPEAKERS})" if listed else "")
-          + f"; {findings.lost} left out")
+    print(
+        f"{out}: {len(utterances)} utterances, {len({u.speaker for u in utterances})} speakers, "
+        f"{hours:.2f} h"
+        + (f" ({listed:.2f} h by {SPEAKERS})" if listed else "")
+        + f"; {findings.lost} left out"
+    )
 
 
 def _utterance(recording: Recording, findings: Findings) -> kaldi.Utterance | None:
     text = normalize(recording.text)
     if not text:
-        findings.add("transcript without words (left out)",
-                     f"{recording.id}: {recording.text!r}", lost=True)
+        findings.add(
+            "transcript without words (left out)", f"{recording.id}: {recording.text!r}", lost=True
+        )
         return None
     try:
         seconds = audio.duration(recording.flac)
@@ -96,12 +112,19 @@ def _utterance(recording: Recording, findings: Findings) -> kaldi.Utterance | No
         findings.add("recording that cannot be read (left out)", str(error), lost=True)
         return None
     return kaldi.Utterance(
-        id=recording.id, speaker=recording.speaker, wav=str(recording.flac.resolve()),
-        duration=round(seconds, 4), text=text)
+        id=recording.id,
+        speaker=recording.speaker,
+        wav=str(recording.flac.resolve()),
+        duration=round(seconds, 4),
+        text=text,
+    )
 
 
 def _check_whole(
-    corpus: Path, name: str, recordings: list[Recording], speakers: dict[str, Speaker],
+    corpus: Path,
+    name: str,
+    recordings: list[Recording],
+    speakers: dict[str, Speaker],
     max_lost: float,
 ) -> None:
     """Raise InputError for half a download: speakers that SPEAKERS.TXT lists and that lack."""
@@ -112,7 +135,8 @@ def _check_whole(
             f"{corpus / name}: {len(missing)} of the {listed} speakers that {SPEAKERS} lists for "
             f"it are not there ({', '.join(missing[:SHOWN])}"
             f"{', ...' if len(missing) > SHOWN else ''}): is the download whole? Unpack "
-            f"{name}.tar.gz again, or say --partial where a part is meant")
+            f"{name}.tar.gz again, or say --partial where a part is meant"
+        )
 
 
 def _write_genders(out: Path, names: set[str], speakers: dict[str, Speaker] | None) -> None:
@@ -124,8 +148,10 @@ def _write_genders(out: Path, names: set[str], speakers: dict[str, Speaker] | No
         kaldi.write_table(path, {name: speakers[name].sex.lower() for name in names})
         return
     path.unlink(missing_ok=True)
-    print(f"{out}: no spk2gender, {SPEAKERS} does not know {len(unknown)} of {len(names)} speakers "
-          f"({', '.join(unknown[:SHOWN])}{', ...' if len(unknown) > SHOWN else ''})")
+    print(
+        f"{out}: no spk2gender, {SPEAKERS} does not know {len(unknown)} of {len(names)} speakers "
+        f"({', '.join(unknown[:SHOWN])}{', ...' if len(unknown) > SHOWN else ''})"
+    )
 
 
 def write_lists(lists: Path, train: Sequence[Path], evaluate: Sequence[Path]) -> None:
@@ -141,8 +167,9 @@ def write_lists(lists: Path, train: Sequence[Path], evaluate: Sequence[Path]) ->
         raise InputError(
             f"{path}: the training set of this name was made of {before}, now it would be "
             f"{' '.join(folder.name.replace('_', '-') for folder in train)}; name the folders with "
-            f"--train \"...\", which is a training set of its own, or remove {lists} and the "
-            "models trained on it")
+            f'--train "...", which is a training set of its own, or remove {lists} and the '
+            "models trained on it"
+        )
     for name, text in (("train_dirs", content), ("eval_dirs", "".join(f"{f}\n" for f in evaluate))):
         with atomic_write(lists / name) as stream:
             stream.write(text)
@@ -161,8 +188,12 @@ def main(argv: list[str] | None = None) -> None:
     add("--train", default="", help="folders to train on, parted by blanks; every train-* if empty")
     add("--all", action="store_true", help="train on every folder, dev and test included")
     add("--partial", action="store_true", help=f"do not compare the folders with {SPEAKERS}")
-    add("--max_lost", type=float, default=0.01,
-        help="share of a folder's utterances (speakers) that may be lacking")
+    add(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of a folder's utterances (speakers) that may be lacking",
+    )
     options = parser.parse_args(argv)
     present = folders(options.corpus)
     train = choose(present, options.train.split(), options.all)
@@ -173,8 +204,14 @@ def main(argv: list[str] | None = None) -> None:
     if speakers is None:
         print(f"{options.corpus / SPEAKERS}: no such file; nobody can tell whether speakers lack")
     for name in sorted({*train, *evaluate}):
-        prepare(options.corpus, name, dirs[name], speakers, max_lost=options.max_lost,
-                partial=options.partial)
+        prepare(
+            options.corpus,
+            name,
+            dirs[name],
+            speakers,
+            max_lost=options.max_lost,
+            partial=options.partial,
+        )
 
 
 if __name__ == "__main__":

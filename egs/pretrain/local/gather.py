@@ -70,15 +70,19 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kald
     """
     role = ROLES[option.removeprefix("dev_")]
     if not (folder / "utt2spk").is_file():
-        raise InputError(f"--{option} {folder}: no data dir (it has no utt2spk); give dirs that "
-                         "another recipe has made, such as ../librispeech/data/train/asr")
+        raise InputError(
+            f"--{option} {folder}: no data dir (it has no utt2spk); give dirs that "
+            "another recipe has made, such as ../librispeech/data/train/asr"
+        )
     utterances = kaldi.load(folder)
     if not utterances:
         raise InputError(f"--{option} {folder}: no utterances; make it anew or leave it out")
     for name in role.needs:
         if getattr(utterances[0], name) is None:
-            raise InputError(f"--{option} {folder}: there is no `{name}`, which "
-                             f"{option.removeprefix('dev_')} needs: {MENDS[name]}")
+            raise InputError(
+                f"--{option} {folder}: there is no `{name}`, which "
+                f"{option.removeprefix('dev_')} needs: {MENDS[name]}"
+            )
     if role.hears:
         _check_audio(folder, option, utterances)
     if masked:
@@ -94,37 +98,50 @@ def _check_audio(folder: Path, option: str, utterances: Sequence[kaldi.Utterance
         if first.wav is None:
             raise InputError(
                 f"--{option} {folder}: text only, neither wav.scp nor feats.scp; give dirs with "
-                "speech, or this one to --nlu; voices come from: python -m atat.synthesis")
+                "speech, or this one to --nlu; voices come from: python -m atat.synthesis"
+            )
         return
     features = ark.read(first.feats)
-    mend = (f"; compute them anew: python -m atat.features --data {folder} --arks DIR, or remove "
-            "its feats.scp")
+    mend = (
+        f"; compute them anew: python -m atat.features --data {folder} --arks DIR, or remove "
+        "its feats.scp"
+    )
     if features.shape[1] != MEL_BINS:
-        raise InputError(f"--{option} {folder}: features of {features.shape[1]} bins, expected "
-                         f"{MEL_BINS}{mend}")
+        raise InputError(
+            f"--{option} {folder}: features of {features.shape[1]} bins, expected {MEL_BINS}{mend}"
+        )
     if first.wav is not None and not pipes.is_pipe(first.wav):
         own = lfb(audio.load(first.wav, first.start, first.end))
         if own.shape != features.shape or np.abs(own - features).mean() > SAME_LFB:
-            raise InputError(f"--{option} {folder}: the features of {first.id} are not those that "
-                             f"atat.features makes of its audio (other options, CMVN?){mend}")
+            raise InputError(
+                f"--{option} {folder}: the features of {first.id} are not those that "
+                f"atat.features makes of its audio (other options, CMVN?){mend}"
+            )
 
 
 def _check_times(
     folder: Path, option: str, utterances: Sequence[kaldi.Utterance], max_lost: float
 ) -> None:
-    make = (f"make them: python -m atat.align --backend pocketsphinx --data {folder}; or train "
-            "without mlm: --models two_tasks")
+    make = (
+        f"make them: python -m atat.align --backend pocketsphinx --data {folder}; or train "
+        "without mlm: --models two_tasks"
+    )
     if not (folder / "ctm").is_file():
-        raise InputError(f"--{option} {folder}: there is no `ctm`, the times of words, which mlm "
-                         f"needs; {make}")
+        raise InputError(
+            f"--{option} {folder}: there is no `ctm`, the times of words, which mlm needs; {make}"
+        )
     timed = read_ctm(folder / "ctm")
     lost = sum(not timed.get(utterance.id) for utterance in utterances)
     if lost:
-        print(f"{folder}: {lost} of {len(utterances)} utterances have no word times; they stay in "
-              "asr and are left out of mlm")
+        print(
+            f"{folder}: {lost} of {len(utterances)} utterances have no word times; they stay in "
+            "asr and are left out of mlm"
+        )
     if lost > max_lost * len(utterances):
-        raise InputError(f"--{option} {folder}: {lost} of {len(utterances)} utterances have no "
-                         f"word times in ctm, more than --max_lost {max_lost:g}; {make}")
+        raise InputError(
+            f"--{option} {folder}: {lost} of {len(utterances)} utterances have no "
+            f"word times in ctm, more than --max_lost {max_lost:g}; {make}"
+        )
 
 
 def refuse_repeats(option: str, found: Mapping[Path, Sequence[kaldi.Utterance]]) -> None:
@@ -133,8 +150,10 @@ def refuse_repeats(option: str, found: Mapping[Path, Sequence[kaldi.Utterance]])
     for folder, utterances in found.items():
         for utterance in utterances:
             if utterance.id in places:
-                raise InputError(f"--{option} {folder}: {utterance.id!r} is also in "
-                                 f"{places[utterance.id]}; give each utterance once")
+                raise InputError(
+                    f"--{option} {folder}: {utterance.id!r} is also in "
+                    f"{places[utterance.id]}; give each utterance once"
+                )
             places[utterance.id] = folder
 
 
@@ -147,7 +166,8 @@ def remember(path: Path, lines: Sequence[str]) -> None:
         raise InputError(
             f"{path}: gathered before from {'; '.join(old) or 'less'}, now from "
             f"{'; '.join(new) or 'less'}. Take another --data and --exp for it, or remove "
-            f"{path.parent} and the models trained on it")
+            f"{path.parent} and the models trained on it"
+        )
     with atomic_write(path) as stream:
         stream.write(content)
 
@@ -161,10 +181,14 @@ def gather(options: Mapping[str, Sequence[Path]], out: Path, masked: bool, max_l
             for folder in folders
         }
         refuse_repeats(option, found[option])
-    remember(out / "sources", [
-        f"--{option} {folder.resolve()} ({len(utterances)} utterances)"
-        for option, dirs in found.items() for folder, utterances in dirs.items()
-    ])
+    remember(
+        out / "sources",
+        [
+            f"--{option} {folder.resolve()} ({len(utterances)} utterances)"
+            for option, dirs in found.items()
+            for folder, utterances in dirs.items()
+        ],
+    )
     shutil.rmtree(out / "parts", ignore_errors=True)
     for option, dirs in found.items():
         role = option if option.startswith("dev_") else f"train_{option}"
@@ -172,8 +196,10 @@ def gather(options: Mapping[str, Sequence[Path]], out: Path, masked: bool, max_l
             part = out / "parts" / f"{role}_{number}_{folder.resolve().name}"
             count = subset(folder, part, lambda data: list(data.speakers))
             made = "LFB are there" if (part / "feats.scp").is_file() else "LFB to be made"
-            print(f"{part}: {count} utterances of {folder}"
-                  + (f", {made}" if ROLES[option.removeprefix("dev_")].hears else ""))
+            print(
+                f"{part}: {count} utterances of {folder}"
+                + (f", {made}" if ROLES[option.removeprefix("dev_")].hears else "")
+            )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -195,8 +221,12 @@ def main(argv: list[str] | None = None) -> None:
     add("--max_lost", type=float, default=0.01, help="share that may have no word times")
     options = parser.parse_args(argv)
     tasks = tasks_of(options.models)
-    chosen = {"slu": options.slu, "dev_slu": options.dev_slu,
-              "asr": options.asr, "dev_asr": options.dev_asr}
+    chosen = {
+        "slu": options.slu,
+        "dev_slu": options.dev_slu,
+        "asr": options.asr,
+        "dev_asr": options.dev_asr,
+    }
     if "nlu" in tasks:
         chosen["nlu"] = options.nlu or options.slu
         chosen["dev_nlu"] = options.dev_nlu or options.dev_slu

@@ -44,10 +44,14 @@ def join(data: Path) -> list[Path]:
 
 
 def _join_text(target: Path, parts: list[Path]) -> None:
-    kaldi.write(target, (
-        kaldi.Utterance(id=u.id, speaker=u.speaker, text=u.text, semantics=u.semantics)
-        for part in parts for u in kaldi.load(part)
-    ))
+    kaldi.write(
+        target,
+        (
+            kaldi.Utterance(id=u.id, speaker=u.speaker, text=u.text, semantics=u.semantics)
+            for part in parts
+            for u in kaldi.load(part)
+        ),
+    )
 
 
 def _with_times(source: Path, target: Path) -> Path:

@@ -30,8 +30,15 @@ def rows_of(folder: Path) -> list[list[str]]:
     rows = []
     for source in last["sources"]:
         exact = source["exact_match"]
-        rows.append([folder.name, str(last["step"]), source["name"], f"{source['loss']:.3f}",
-                     "–" if exact is None else f"{100 * exact:.1f}"])
+        rows.append(
+            [
+                folder.name,
+                str(last["step"]),
+                source["name"],
+                f"{source['loss']:.3f}",
+                "–" if exact is None else f"{100 * exact:.1f}",
+            ]
+        )
     return rows
 
 
@@ -47,8 +54,9 @@ def main(argv: list[str] | None = None) -> None:
     header = ["model", "step", "dev set", "loss", "EM, some, greedy"]
     body = [row for folder in options.folders for row in rows_of(folder)]
     with atomic_write(options.out) as stream:
-        stream.write(join("## Loss on the dev sets at the end of training",
-                          table_text(header, body)) + "\n")
+        stream.write(
+            join("## Loss on the dev sets at the end of training", table_text(header, body)) + "\n"
+        )
     print(f"{options.out}: {len(body)} rows")
 
 

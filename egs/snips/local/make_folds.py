@@ -30,17 +30,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="data dir with text")
     parser.add_argument("--out", type=Path, required=True, help="where folds go")
     parser.add_argument("--folds", type=int, default=5, help="number of folds")
-    parser.add_argument("--dev_share", type=float, default=0.1,
-                        help="share of what is not test that becomes dev")
+    parser.add_argument(
+        "--dev_share", type=float, default=0.1, help="share of what is not test that becomes dev"
+    )
     options = parser.parse_args(argv)
     if options.folds < 2:
         raise InputError(f"--folds {options.folds}: expected 2 or more")
     for fold in range(options.folds):
         counts = []
         for part in ("train", "dev", "test"):
+
             def choose(data: DataDir, fold: int = fold, part: str = part) -> list[str]:
-                return [key for key, text in data.table("text").items()
-                        if part_of(text, fold, options.folds, options.dev_share) == part]
+                return [
+                    key
+                    for key, text in data.table("text").items()
+                    if part_of(text, fold, options.folds, options.dev_share) == part
+                ]
 
             out = options.out / str(fold) / part
             counts.append(f"{part} {datadir_tools.subset(options.data, out, choose)}")

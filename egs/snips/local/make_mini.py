@@ -32,15 +32,20 @@ LEVELS = ("twenty", "thirty nine", "20", "fifty")
 TEMPLATES = {  # {room}, {color} and {brightness} become slots
     "DecreaseBrightness": ("Dim the lights in the {room}", "Make the {room} darker please"),
     "IncreaseBrightness": ("Turn up the lights in the {room}.", "It's too dark in the {room}"),
-    "SetLightBrightness": ("Set the {room} lights to {brightness} percent",
-                           "Change the brightness to {brightness}% in the {room}"),
+    "SetLightBrightness": (
+        "Set the {room} lights to {brightness} percent",
+        "Change the brightness to {brightness}% in the {room}",
+    ),
     "SetLightColor": ("Make the {room} lights {color}", "I want {color} light in the {room}"),
     "SwitchLightOff": ("Turn the lights off in the {room}", "Switch off the {room} lights"),
     "SwitchLightOn": ("Turn on the lights in the {room}", "Can you turn on the {room} lights?"),
 }
-WITHOUT_SLOTS = (("SwitchLightOn", "Turn on the lights\n"), ("SwitchLightOff", "Lights off"),
-                 ("DecreaseBrightness", "Less light please."),
-                 ("DecreaseBrightness", "Less light please"))
+WITHOUT_SLOTS = (
+    ("SwitchLightOn", "Turn on the lights\n"),
+    ("SwitchLightOff", "Lights off"),
+    ("DecreaseBrightness", "Less light please."),
+    ("DecreaseBrightness", "Less light please"),
+)
 NOT_RECORDED = 5  # number of a sentence
 NOT_THERE = "7.wav"
 UPPER_CASE = (2, 11)  # recordings
@@ -89,7 +94,8 @@ def metadata() -> dict[str, Any]:
         worker = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"worker {number % SPEAKERS}"))
         index = len(recordings)
         recordings[str(index)] = {
-            "filename": f"{index}.wav", "worker": {"id": worker},
+            "filename": f"{index}.wav",
+            "worker": {"id": worker},
             "text": text.upper() if index in UPPER_CASE else text,
         }
     return recordings
@@ -113,8 +119,12 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     recordings = metadata()
     close, away = (options.out / FIELDS[field] for field in ("close", "far"))
-    speak([Line(close / AUDIO / one["filename"], one["text"].lower(), int(number) % SPEAKERS)
-           for number, one in recordings.items()])
+    speak(
+        [
+            Line(close / AUDIO / one["filename"], one["text"].lower(), int(number) % SPEAKERS)
+            for number, one in recordings.items()
+        ]
+    )
     for number, one in recordings.items():
         samples = audio.load(close / AUDIO / one["filename"])
         audio.save(away / AUDIO / one["filename"], far(samples, int(number)))

@@ -32,11 +32,16 @@ def by_key(sentences: list[Sentence], findings: Findings) -> dict[str, Sentence]
             continue
         first = found.setdefault(sentence.key, sentence)
         if first is not sentence:
-            what = ("alike" if first.tree == sentence.tree
-                    else "with another meaning (the first counts)")
-            findings.add(f"sentence annotated twice, {what}",
-                         f"{sentence.key}: {smart_lights.tree_text(first)}, "
-                         f"{smart_lights.tree_text(sentence)}")
+            what = (
+                "alike"
+                if first.tree == sentence.tree
+                else "with another meaning (the first counts)"
+            )
+            findings.add(
+                f"sentence annotated twice, {what}",
+                f"{sentence.key}: {smart_lights.tree_text(first)}, "
+                f"{smart_lights.tree_text(sentence)}",
+            )
     return found
 
 
@@ -50,20 +55,28 @@ def utterances(
         sentence = sentences.get(recording.key)
         used.add(recording.key)
         if sentence is None:
-            findings.add("recording without a sentence (left out)",
-                         f"{recording.file}: {recording.text!r}", lost=True)
+            findings.add(
+                "recording without a sentence (left out)",
+                f"{recording.file}: {recording.text!r}",
+                lost=True,
+            )
             continue
         if "\n" in recording.text:
             findings.add("text with a line break (read as a blank)", recording.file)
         if recording.text.split() != sentence.text.split():
-            findings.add("text and sentence differ in case or signs (joined all the same)",
-                         f"{recording.file}: {recording.text!r}, {sentence.text!r}")
+            findings.add(
+                "text and sentence differ in case or signs (joined all the same)",
+                f"{recording.file}: {recording.text!r}, {sentence.text!r}",
+            )
         path = folder / smart_lights.AUDIO / recording.file
         if not path.is_file():
             findings.add("recording that is not there (left out)", str(path), lost=True)
             continue
-        stem = f"{field}-{int(recording.number):04d}" if recording.number.isdigit() else (
-            f"{field}-{recording.number}")
+        stem = (
+            f"{field}-{int(recording.number):04d}"
+            if recording.number.isdigit()
+            else (f"{field}-{recording.number}")
+        )
         if not recording.speaker:
             findings.add("speaker not told (one of its own)", recording.file)
         speaker = recording.speaker or stem
@@ -74,11 +87,21 @@ def utterances(
             findings.add("recording that cannot be read (left out)", str(error), lost=True)
             continue
         if semantics.words(sentence.tree) != recording.key.split():
-            findings.add("words of the tree unlike the text (both kept)",
-                         f"{recording.key} / {smart_lights.tree_text(sentence)}")
-        made[key] = recording, kaldi.Utterance(
-            id=key, speaker=speaker, wav=str(wav), duration=seconds, text=recording.key,
-            semantics=smart_lights.tree_text(sentence))
+            findings.add(
+                "words of the tree unlike the text (both kept)",
+                f"{recording.key} / {smart_lights.tree_text(sentence)}",
+            )
+        made[key] = (
+            recording,
+            kaldi.Utterance(
+                id=key,
+                speaker=speaker,
+                wav=str(wav),
+                duration=seconds,
+                text=recording.key,
+                semantics=smart_lights.tree_text(sentence),
+            ),
+        )
     for key in sorted(sentences.keys() - used):
         findings.add("sentence without a recording (no loss)", key)
     return made
@@ -92,8 +115,10 @@ def readable(path: Path, converted: Path, findings: Findings) -> tuple[Path, flo
     target = (converted / path.name).resolve()
     if not target.exists():
         audio.save(target, audio.load(path, resample=True, channel=0))
-    findings.add("recording converted to 16 kHz, one channel",
-                 f"{path}: {info.sample_rate} Hz, {info.channels} channels")
+    findings.add(
+        "recording converted to 16 kHz, one channel",
+        f"{path}: {info.sample_rate} Hz, {info.channels} channels",
+    )
     return target, audio.duration(target)
 
 
@@ -106,14 +131,17 @@ def prepare(corpus: Path, field: str, out: Path, max_lost: float) -> None:
     print(f"{folder}:")
     findings.close(out / "findings.txt", kept=len(made), max_lost=max_lost, corpus=folder)
     kaldi.write(out, (utterance for _, utterance in made.values()))
-    kaldi.write_table(out / "text.raw",
-                      {key: " ".join(recording.text.split())
-                       for key, (recording, _) in made.items()})
+    kaldi.write_table(
+        out / "text.raw",
+        {key: " ".join(recording.text.split()) for key, (recording, _) in made.items()},
+    )
     speakers = len({utterance.speaker for _, utterance in made.values()})
     hours = sum(utterance.duration or 0 for _, utterance in made.values()) / 3600
     texts = len({utterance.text for _, utterance in made.values()})
-    print(f"{out}: {len(made)} utterances, {speakers} speakers, {texts} different sentences, "
-          f"{hours:.2f} hours")
+    print(
+        f"{out}: {len(made)} utterances, {speakers} speakers, {texts} different sentences, "
+        f"{hours:.2f} hours"
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -122,13 +150,23 @@ def main(argv: list[str] | None = None) -> None:
         "--corpus ~/snips_slu_data_v1.0 --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--corpus", type=Path, required=True,
-                        help="folder that holds smart-lights-en-close-field")
+    parser.add_argument(
+        "--corpus", type=Path, required=True, help="folder that holds smart-lights-en-close-field"
+    )
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
-    parser.add_argument("--fields", nargs="+", choices=list(smart_lights.FIELDS),
-                        default=list(smart_lights.FIELDS), help="which microphone")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of recordings that may be left out before it is an error")
+    parser.add_argument(
+        "--fields",
+        nargs="+",
+        choices=list(smart_lights.FIELDS),
+        default=list(smart_lights.FIELDS),
+        help="which microphone",
+    )
+    parser.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of recordings that may be left out before it is an error",
+    )
     options = parser.parse_args(argv)
     for field in options.fields:
         prepare(options.corpus, field, options.out / field, options.max_lost)

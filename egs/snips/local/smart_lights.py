@@ -23,8 +23,10 @@ from atat.errors import InputError
 from atat.normalize import normalize, normalize_tree
 from atat.semantics import Tree
 
-SOURCE = ("https://github.com/sonos/spoken-language-understanding-research-datasets "
-          "(on request, for research)")
+SOURCE = (
+    "https://github.com/sonos/spoken-language-understanding-research-datasets "
+    "(on request, for research)"
+)
 FIELDS = {"close": "smart-lights-en-close-field", "far": "smart-lights-en-far-field"}
 DATASET = Path("dataset.json")
 METADATA = Path("speech_corpus/metadata.json")
@@ -89,19 +91,24 @@ def recordings(folder: Path) -> list[Recording]:
         raise InputError(f"{path}: expected an object from numbers to recordings")
     found = []
     for number, entry in content.items():
-        values = [entry.get(key) if isinstance(entry, Mapping) else None
-                  for key in ("filename", "text")]
+        values = [
+            entry.get(key) if isinstance(entry, Mapping) else None for key in ("filename", "text")
+        ]
         if not all(isinstance(value, str) and value for value in values):
-            raise InputError(f"{path}: entry {number!r} is {json.dumps(entry)[:80]}; expected "
-                             '{"filename": "0.wav", "text": "…", "worker": {"id": "…"}}')
+            raise InputError(
+                f"{path}: entry {number!r} is {json.dumps(entry)[:80]}; expected "
+                '{"filename": "0.wav", "text": "…", "worker": {"id": "…"}}'
+            )
         worker = entry.get("worker")
         speaker = worker.get("id") if isinstance(worker, Mapping) else None
         found.append(Recording(str(number), *values, re.sub(r"\W", "-", str(speaker or ""))))
     return sorted(found, key=lambda one: (len(one.number), one.number))
 
 
-_EXPECTED = ('expected {"data": [{"text": "Turn on the "}, {"text": "kitchen", "entity": "room", '
-             '"slot_name": "room"}]}')
+_EXPECTED = (
+    'expected {"data": [{"text": "Turn on the "}, {"text": "kitchen", "entity": "room", '
+    '"slot_name": "room"}]}'
+)
 
 
 def _sentence(path: Path, intent: str, number: int, utterance: Any) -> Sentence:
@@ -109,16 +116,19 @@ def _sentence(path: Path, intent: str, number: int, utterance: Any) -> Sentence:
     if not isinstance(parts, list) or not all(
         isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in parts
     ):
-        raise InputError(f"{path}: {intent}, utterance {number}: {json.dumps(utterance)[:80]}; "
-                         f"{_EXPECTED}")
+        raise InputError(
+            f"{path}: {intent}, utterance {number}: {json.dumps(utterance)[:80]}; {_EXPECTED}"
+        )
     children: list[Tree | str] = []
     for part in parts:
         words = part["text"].split()
         name = part.get("slot_name")
         # A slot that spans nothing is none.
         children += [Tree(f"SL:{label(name)}", tuple(words))] if name and words else words
-    return Sentence("".join(part["text"] for part in parts),
-                    normalize_tree(Tree(f"IN:{label(intent)}", tuple(children))))
+    return Sentence(
+        "".join(part["text"] for part in parts),
+        normalize_tree(Tree(f"IN:{label(intent)}", tuple(children))),
+    )
 
 
 def label(name: str) -> str:
@@ -137,8 +147,9 @@ def _read(path: Path) -> Any:
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8; get the file again") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: is no JSON ({error.msg}); is the file whole? "
-                         "Get it again") from None
+        raise InputError(
+            f"{path}:{error.lineno}: is no JSON ({error.msg}); is the file whole? Get it again"
+        ) from None
 
 
 def _object(path: Path, content: Any, key: str) -> Mapping[str, Any]:

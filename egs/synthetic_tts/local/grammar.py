@@ -44,8 +44,12 @@ class Grammar:
         intents = self.phrases[domain]
         # An intent weighs as much as it has ways to be said; those that only stand inside
         # another's slot are not said alone.
-        nested = {match[2] for phrases in intents.values() for phrase in phrases
-                  for match in _SLOT.finditer(phrase)}
+        nested = {
+            match[2]
+            for phrases in intents.values()
+            for phrase in phrases
+            for match in _SLOT.finditer(phrase)
+        }
         names = [name for name in intents if name not in nested]
         name = rng.choices(names, [len(intents[name]) for name in names])[0]
         return self._say(domain, name, values, rng)
@@ -78,11 +82,14 @@ def load_grammar(path: str | Path, size: str) -> Grammar:
     content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     if size not in content["vocabulary"]:
         raise InputError(f"{path}: vocabulary has no size '{size}'")
-    words = {name: entries[: content["vocabulary"][size]]
-             for name, entries in content["words"].items()}
+    words = {
+        name: entries[: content["vocabulary"][size]] for name, entries in content["words"].items()
+    }
     try:
-        values = {slot: [value for template in templates for value in _fill(template, words)]
-                  for slot, templates in content["values"].items()}
+        values = {
+            slot: [value for template in templates for value in _fill(template, words)]
+            for slot, templates in content["values"].items()
+        }
     except KeyError as error:
         raise InputError(f"{path}: values: there is no word list {error}") from None
     grammar = Grammar(

@@ -45,12 +45,21 @@ class Size:
 
 
 SIZES = {
-    "mini": Size({"music": 60, "books": 40, "everyday": 40}, 8, 10,
-                 {"train": 20, "dev": 6, "test": 10}),
-    "tiny": Size({"music": 1500, "books": 800, "everyday": 800}, 150, 200,
-                 {"train": 80, "dev": 20, "test": 40}),
-    "full": Size({"music": 12000, "books": 6000, "everyday": 6000}, 500, 1000,
-                 {"train": 400, "dev": 60, "test": 150}),
+    "mini": Size(
+        {"music": 60, "books": 40, "everyday": 40}, 8, 10, {"train": 20, "dev": 6, "test": 10}
+    ),
+    "tiny": Size(
+        {"music": 1500, "books": 800, "everyday": 800},
+        150,
+        200,
+        {"train": 80, "dev": 20, "test": 40},
+    ),
+    "full": Size(
+        {"music": 12000, "books": 6000, "everyday": 6000},
+        500,
+        1000,
+        {"train": 400, "dev": 60, "test": 150},
+    ),
 }
 # Share of the sentences of train that are new; the others are said again by another speaker.
 DISTINCT = 0.8
@@ -99,8 +108,13 @@ def split_values(
 
 
 def draw(
-    grammar: Grammar, domain: str, values: Values, count: int, taken: set[str],
-    rng: random.Random, vocabulary: set[str] | None = None,
+    grammar: Grammar,
+    domain: str,
+    values: Values,
+    count: int,
+    taken: set[str],
+    rng: random.Random,
+    vocabulary: set[str] | None = None,
 ) -> list[Sentence]:
     """New sentences, added to `taken`, of the words of a vocabulary where one is given."""
     sentences: list[Sentence] = []
@@ -148,13 +162,18 @@ def draw_domain(
     drawn = {"train": draw(grammar, domain, parts["train"], distinct, taken, rng)}
     if domain != "everyday":
         # "Seen" values are those that train does say.
-        said = {pair for sentence in drawn["train"]
-                for pair in open_values(sentence, grammar.open_slots)}
-        parts["train"].update({
-            slot: [value for value in parts["train"][slot] if (slot, value) in said]
-            or parts["train"][slot]
-            for slot in grammar.open_slots
-        })
+        said = {
+            pair
+            for sentence in drawn["train"]
+            for pair in open_values(sentence, grammar.open_slots)
+        }
+        parts["train"].update(
+            {
+                slot: [value for value in parts["train"][slot] if (slot, value) in said]
+                or parts["train"][slot]
+                for slot in grammar.open_slots
+            }
+        )
     words = {word for sentence in drawn["train"] for word in sentence.text.split()}
     for part, count in (("dev", size.dev), ("test", size.test)):
         unseen = round(UNSEEN * count)
@@ -169,8 +188,12 @@ def draw_domain(
 
 
 def write_dir(
-    folder: Path, sentences: Sequence[Sentence], voices: Voices, domain: str,
-    rng: random.Random, groups: Sequence[str] | None = None,
+    folder: Path,
+    sentences: Sequence[Sentence],
+    voices: Voices,
+    domain: str,
+    rng: random.Random,
+    groups: Sequence[str] | None = None,
 ) -> None:
     """A data dir in which the speakers share the sentences evenly."""
     speakers = list(voices)
@@ -186,7 +209,8 @@ def write_dir(
     if all(sentence.meaning is not None for sentence in sentences):
         tables["semantics"] = {
             utterance: semantics.to_string(sentence.meaning)
-            for utterance, sentence in zip(ids, sentences) if sentence.meaning is not None
+            for utterance, sentence in zip(ids, sentences)
+            if sentence.meaning is not None
         }
     if any(voices.values()):
         tables["spk2voice"] = {speaker: voices[speaker] for speaker in set(turns)}
@@ -198,8 +222,10 @@ def write_dir(
 
 def _is_written(folder: Path, tables: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a folder holds the same tables from an earlier run."""
-    return all((folder / name).exists() and kaldi.read_table(folder / name) == dict(table)
-               for name, table in tables.items())
+    return all(
+        (folder / name).exists() and kaldi.read_table(folder / name) == dict(table)
+        for name, table in tables.items()
+    )
 
 
 def _without_repeats(
@@ -231,22 +257,32 @@ def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
     for domain in (*DOMAINS, "everyday"):
         rng = random.Random(f"{domain} {seed}")
         drawn = draw_domain(grammar, domain, size, rng)
-        seen = {pair for sentence in drawn["train"]
-                for pair in open_values(sentence, grammar.open_slots)}
+        seen = {
+            pair
+            for sentence in drawn["train"]
+            for pair in open_values(sentence, grammar.open_slots)
+        }
         for part, sentences in drawn.items():
             if domain == "everyday" and part == "test":
                 continue
             groups = None
             if domain != "everyday" and part != "train":
-                groups = ["seen" if open_values(sentence, grammar.open_slots) <= seen else "unseen"
-                          for sentence in sentences]
+                groups = [
+                    "seen" if open_values(sentence, grammar.open_slots) <= seen else "unseen"
+                    for sentence in sentences
+                ]
             name = f"{part}_{domain}"
             write_dir(out / name, sentences, voices[part], domain, rng, groups)
             if part == "test":
                 write_dir(out / f"{name}_real", sentences, voices["real"], domain, rng, groups)
             if name == "train_books":
-                write_dir(out / f"{name}_real", sentences, voices["real_train"], domain,
-                          random.Random(f"real {seed}"))
+                write_dir(
+                    out / f"{name}_real",
+                    sentences,
+                    voices["real_train"],
+                    domain,
+                    random.Random(f"real {seed}"),
+                )
             if domain == "books" and part != "test":
                 distinct = list({sentence.text: sentence for sentence in sentences}.values())
                 write_dir(out / f"{name}_text", distinct, {"text": ""}, domain, rng)
@@ -272,7 +308,9 @@ def write_lists(out: Path, seed: int) -> None:
 
 
 def _describe(
-    sentences: Sequence[Sentence], seen: set[tuple[str, str]], grammar: Grammar,
+    sentences: Sequence[Sentence],
+    seen: set[tuple[str, str]],
+    grammar: Grammar,
     groups: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Figures of a set, for corpus.json."""
@@ -304,8 +342,10 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     report = make_corpus(Path(options.out), options.size, options.seed)
     for name, figures in report["sets"].items():
-        print(f"{name}: {figures['utterances']} utterances, {figures['distinct_sentences']} "
-              f"distinct, {figures['mean_words']} words each")
+        print(
+            f"{name}: {figures['utterances']} utterances, {figures['distinct_sentences']} "
+            f"distinct, {figures['mean_words']} words each"
+        )
 
 
 if __name__ == "__main__":

@@ -42,9 +42,7 @@ def make_voices(path: str | Path, size: str, seed: int) -> dict[str, Voices]:
     return voices
 
 
-def _espeak_voices(
-    content: Mapping[str, Any], part: str, count: int, rng: random.Random
-) -> Voices:
+def _espeak_voices(content: Mapping[str, Any], part: str, count: int, rng: random.Random) -> Voices:
     languages = content["espeak"][part]["languages"]
     variants = content["espeak"][part]["variants"]
     voices = {}
@@ -56,9 +54,7 @@ def _espeak_voices(
     return voices
 
 
-def _flite_voices(
-    content: Mapping[str, Any], part: str, count: int, rng: random.Random
-) -> Voices:
+def _flite_voices(content: Mapping[str, Any], part: str, count: int, rng: random.Random) -> Voices:
     names, rate = content["voices" if part == "real" else part], content["rate"]
     return {
         f"{part}{number:02d}": f"flite:{names[number % len(names)]}:rate={rng.uniform(*rate):.2f}"

@@ -32,8 +32,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{len(shared)} of the {len(wanted)} tags are known to the model to start from")
     if shared:
         with_one = sum(not shared.isdisjoint(tree) for tree in trees)
-        print(f"  {with_one} of {len(trees)} sentences have some of them and are not wholly new: "
-              + " ".join(tag[1:] for tag in sorted(shared)))
+        print(
+            f"  {with_one} of {len(trees)} sentences have some of them and are not wholly new: "
+            + " ".join(tag[1:] for tag in sorted(shared))
+        )
 
 
 if __name__ == "__main__":

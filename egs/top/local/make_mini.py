@@ -59,11 +59,24 @@ MUSIC_FILLERS = {
     "artist": ("maria bennett", "the wild horses", "john stone"),
     "level": ("two", "five", "seven", "ten"),
 }
-EVERYDAY = ("the train to {place} leaves {when}", "{person} walked to the {event} in the rain",
-            "nobody saw {person} at the {event}", "it was cold in {place} {when}")
+EVERYDAY = (
+    "the train to {place} leaves {when}",
+    "{person} walked to the {event} in the rain",
+    "nobody saw {person} at the {event}",
+    "it was cold in {place} {when}",
+)
 SIZES = {"train": 40, "dev": 6, "test": 14}
-STOP_COLUMNS = ("file_id", "domain", "gender", "native", "utterance", "seqlogical",
-                "normalized_utterance", "normalized_seqlogical", "decoupled_normalized_seqlogical")
+STOP_COLUMNS = (
+    "file_id",
+    "domain",
+    "gender",
+    "native",
+    "utterance",
+    "seqlogical",
+    "normalized_utterance",
+    "normalized_seqlogical",
+    "decoupled_normalized_seqlogical",
+)
 
 
 def draw(
@@ -97,10 +110,14 @@ def make_top(folder: Path, rng: random.Random) -> dict[str, list[str]]:
             rows += [
                 ["A row of two columns", "[IN:GET_EVENT A row of two columns ]"],
                 [*["What 's in Boston"] * 2, "[IN:GET_EVENT What 's in [SL:LOCATION Boston ]"],
-                [*["Tell me when there 's a game"] * 2,
-                 "[IN:GET_EVENT Tell me when there 's a [SL:CATEGORY_EVENT match ] ]"],
-                [*["Directions to Jane \\u2019 s party"] * 2,
-                 "[IN:GET_DIRECTIONS Directions to [SL:DESTINATION Jane \\u2019 s party ] ]"],
+                [
+                    *["Tell me when there 's a game"] * 2,
+                    "[IN:GET_EVENT Tell me when there 's a [SL:CATEGORY_EVENT match ] ]",
+                ],
+                [
+                    *["Directions to Jane \\u2019 s party"] * 2,
+                    "[IN:GET_DIRECTIONS Directions to [SL:DESTINATION Jane \\u2019 s party ] ]",
+                ],
             ]
         with atomic_write(folder / PARTS[part]) as stream:
             stream.writelines("\t".join(row) + "\n" for row in rows)
@@ -109,8 +126,10 @@ def make_top(folder: Path, rng: random.Random) -> dict[str, list[str]]:
 
 def make_stop(folder: Path, parts: dict[str, list[str]]) -> None:
     """Write STOP's manifests, and the audio of its test: some of TOP's sentences and others."""
-    other = ["[IN:CREATE_TIMER start a timer for [SL:DATE_TIME ten minutes ] ]",
-             "[IN:GET_WEATHER will it rain in [SL:LOCATION boston ] ]"]
+    other = [
+        "[IN:CREATE_TIMER start a timer for [SL:DATE_TIME ten minutes ] ]",
+        "[IN:GET_WEATHER will it rain in [SL:LOCATION boston ] ]",
+    ]
     lines = []
     for part, listed in parts.items():
         name = "eval" if part == "dev" else part
@@ -120,8 +139,19 @@ def make_stop(folder: Path, parts: dict[str, list[str]]) -> None:
             # The folder has no `_0` at its end, as in the real corpus.
             path = folder / f"{name}_0" / f"navigation_{name}" / f"{number:08d}.wav"
             said = to_string(normalize_tree(parse(tree)))
-            rows.append([f"{name}_0/navigation_{name}_0/{path.name}", "navigation", "female", "yes",
-                         tokens(tree).lower(), tree, tokens(said), said, said])
+            rows.append(
+                [
+                    f"{name}_0/navigation_{name}_0/{path.name}",
+                    "navigation",
+                    "female",
+                    "yes",
+                    tokens(tree).lower(),
+                    tree,
+                    tokens(said),
+                    said,
+                    said,
+                ]
+            )
             if part == "test":
                 lines.append(Line(path, tokens(tree), 4 + number % 3))
         if part == "test":
@@ -158,13 +188,22 @@ def make_pretrain(folder: Path, rng: random.Random) -> None:
             for number, line in enumerate(listed[first:last]):
                 speaker = f"{part}{number % 3}"
                 is_tree = domain == "music"
-                utterances.append(kaldi.Utterance(
-                    id=f"{speaker}-{domain}-{number:03d}", speaker=speaker,
-                    text=tokens(line) if is_tree else line, semantics=line if is_tree else None))
+                utterances.append(
+                    kaldi.Utterance(
+                        id=f"{speaker}-{domain}-{number:03d}",
+                        speaker=speaker,
+                        text=tokens(line) if is_tree else line,
+                        semantics=line if is_tree else None,
+                    )
+                )
             kaldi.write(folder / f"{part}_{domain}", utterances)
-            kaldi.write_table(folder / f"{part}_{domain}" / "spk2voice", {
-                f"{part}{number}": voice(12 + number + 3 * (part == "dev")) for number in range(3)
-            })
+            kaldi.write_table(
+                folder / f"{part}_{domain}" / "spk2voice",
+                {
+                    f"{part}{number}": voice(12 + number + 3 * (part == "dev"))
+                    for number in range(3)
+                },
+            )
 
 
 def _cut(path: Path) -> None:
@@ -179,8 +218,12 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the corpora")
-    parser.add_argument("--pretrain", type=Path, required=True,
-                        help="folder for data dirs that a stand-in for pretraining learns from")
+    parser.add_argument(
+        "--pretrain",
+        type=Path,
+        required=True,
+        help="folder for data dirs that a stand-in for pretraining learns from",
+    )
     options = parser.parse_args(argv)
     rng = random.Random(1)
     parts = make_top(options.out / "top", rng)

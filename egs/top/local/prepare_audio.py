@@ -79,17 +79,22 @@ def read_csv(path: Path, folder: Path, sentences: Sentences, findings: Findings)
     header = [name.strip() for name in next(rows, [])]
     unknown = [name for name in header if name not in COLUMNS]
     if "file" not in header or not {"row", "text"} & set(header) or unknown:
-        raise InputError(f"{path}:1: found the columns {', '.join(header) or '(none)'}; expected "
-                         "file, and row (line of test.tsv, from 1) or text (the sentence), and "
-                         "speaker where it is known; separated by commas, no others")
+        raise InputError(
+            f"{path}:1: found the columns {', '.join(header) or '(none)'}; expected "
+            "file, and row (line of test.tsv, from 1) or text (the sentence), and "
+            "speaker where it is known; separated by commas, no others"
+        )
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder (--audio); {path} names files in it")
     recordings = []
     for number, values in enumerate(rows, 1):
         line = rows.line_num
         if len(values) != len(header):
-            findings.add("other number of columns (left out)",
-                         f"{path}:{line}: {len(values)}, the header has {len(header)}", lost=True)
+            findings.add(
+                "other number of columns (left out)",
+                f"{path}:{line}: {len(values)}, the header has {len(header)}",
+                lost=True,
+            )
             continue
         row = dict(zip(header, (value.strip() for value in values)))
         key = _find(row, sentences, findings, path, line)
@@ -108,16 +113,22 @@ def _find(
     if "row" in row:
         key = sentences.by_number(int(row["row"])) if row["row"].isdecimal() else None
         if key is None:
-            findings.add("no such line in the test set (left out)",
-                         f"{path}:{line}: row {row['row']!r} of {row['file']}", lost=True)
+            findings.add(
+                "no such line in the test set (left out)",
+                f"{path}:{line}: row {row['row']!r} of {row['file']}",
+                lost=True,
+            )
             return None
     if row.get("text") or key is None:
         by_text = sentences.by_text(row.get("text", ""))
         if by_text is None or (key and sentences.text(key) != normalize(row["text"])):
             found = f"{row['text']!r} of {row['file']}"
             what = f"; row {row['row']} is {sentences.text(key)!r}" if key else ""
-            findings.add("text is not that of the test set (left out)",
-                         f"{path}:{line}: {found}{what}", lost=True)
+            findings.add(
+                "text is not that of the test set (left out)",
+                f"{path}:{line}: {found}{what}",
+                lost=True,
+            )
             return None
         key = key or by_text
     return key
@@ -169,8 +180,9 @@ def keep_decodable(
     for recording in tqdm(recordings, desc="recordings", unit="file"):
         try:
             info = audio.probe(recording.file)
-            samples = audio.load(recording.file, resample=True,
-                                 channel=0 if info.channels > 1 else None)
+            samples = audio.load(
+                recording.file, resample=True, channel=0 if info.channels > 1 else None
+            )
         except InputError as error:
             missing = not recording.file.exists()
             kind = "no such recording" if missing else "recording that cannot be decoded"
@@ -190,10 +202,14 @@ def _check_folder(recordings: list[Recording], folder: Path, option: str, names:
         return
     for near in (*sorted(path for path in folder.iterdir() if path.is_dir()), folder.parent):
         if (near / names_in[0]).exists():
-            raise InputError(f"{folder}: holds none of the recordings that {names} names; they are "
-                             f"in {near}: {option} {near}")
-    raise InputError(f"{folder}: holds none of the {len(recordings)} recordings that {names} names "
-                     f"(the first is {names_in[0]}); is the audio unpacked?")
+            raise InputError(
+                f"{folder}: holds none of the recordings that {names} names; they are "
+                f"in {near}: {option} {near}"
+            )
+    raise InputError(
+        f"{folder}: holds none of the {len(recordings)} recordings that {names} names "
+        f"(the first is {names_in[0]}); is the audio unpacked?"
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -206,8 +222,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--audio_csv", type=Path, help="csv that says what is said in them")
     parser.add_argument("--stop", type=Path, help="STOP: manifests/*.tsv and audio")
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs are")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of the recordings that may be unusable")
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of the recordings that may be unusable"
+    )
     options = parser.parse_args(argv)
     if (options.audio is None) != (options.audio_csv is None):
         raise InputError("--audio and --audio_csv go together: a folder, and what is said in it")
@@ -224,7 +241,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def prepare(
-    recordings: list[Recording], sentences: Sentences, out: Path, findings: Findings,
+    recordings: list[Recording],
+    sentences: Sentences,
+    out: Path,
+    findings: Findings,
     max_lost: float,
 ) -> None:
     """Write the data dir of the recordings that can be used; counts what cannot."""
@@ -237,10 +257,16 @@ def prepare(
         speaker = recording.speaker or name
         sentence = sentences.of[recording.sentence]
         key = f"{speaker}-{name}"
-        utterances.append(kaldi.Utterance(
-            id=key, speaker=speaker, wav=str(path), duration=seconds, text=sentence.text,
-            semantics=sentence.semantics,
-        ))
+        utterances.append(
+            kaldi.Utterance(
+                id=key,
+                speaker=speaker,
+                wav=str(path),
+                duration=seconds,
+                text=sentence.text,
+                semantics=sentence.semantics,
+            )
+        )
         groups[key] = kinds[recording.sentence]
     usable = len(utterances) + len(recordings) - len(wanted)
     findings.close(out / "findings.txt", kept=usable, max_lost=max_lost, corpus=out)
@@ -250,8 +276,10 @@ def prepare(
     kaldi.write_table(out / "utt2group", groups)
     speakers = len({utterance.speaker for utterance in utterances})
     hours = sum(utterance.duration or 0 for utterance in utterances) / 3600
-    print(f"{out}: {len(utterances)} recordings, {hours:.2f} h, {speakers} speakers; "
-          f"{len(recordings) - len(wanted)} are of sentences left out by intent")
+    print(
+        f"{out}: {len(utterances)} recordings, {hours:.2f} h, {speakers} speakers; "
+        f"{len(recordings) - len(wanted)} are of sentences left out by intent"
+    )
 
 
 if __name__ == "__main__":

@@ -66,8 +66,9 @@ def write_spoken(
     A folder that holds the same from an earlier run stays, with its audio.
     """
     rng = random.Random(f"{folder.name} {seed}")
-    names = {voice: f"{folder.name.replace('_', '')}{number:02d}"
-             for number, voice in enumerate(voices)}
+    names = {
+        voice: f"{folder.name.replace('_', '')}{number:02d}" for number, voice in enumerate(voices)
+    }
     spoken = []
     for sentence in sentences:
         speaker = names[rng.choice(voices)]
@@ -82,19 +83,23 @@ def write_spoken(
     tables["spk2utt"] = kaldi.speakers_to_utterances(tables["utt2spk"])
     if all(utterance.semantics is not None for utterance in spoken):
         tables["semantics"] = {utterance.id: utterance.semantics or "" for utterance in spoken}
-    if not all((folder / name).is_file() and kaldi.read_table(folder / name) == table
-               for name, table in tables.items()):
+    if not all(
+        (folder / name).is_file() and kaldi.read_table(folder / name) == table
+        for name, table in tables.items()
+    ):
         kaldi.write_tables(folder, tables, remove=DERIVED)
     print(f"{folder}: {len(spoken)} sentences for {len(used)} voices")
 
 
 def write_groups(folder: Path, text: Path) -> None:
     """Copy utt2group, flat or nested, from the sentences to those who say them."""
-    groups = {key.rpartition("-")[2]: group
-              for key, group in kaldi.read_table(text / "utt2group").items()}
-    kaldi.write_table(folder / "utt2group", {
-        key: groups[key.rpartition("-")[2]] for key in kaldi.read_table(folder / "utt2spk")
-    })
+    groups = {
+        key.rpartition("-")[2]: group for key, group in kaldi.read_table(text / "utt2group").items()
+    }
+    kaldi.write_table(
+        folder / "utt2group",
+        {key: groups[key.rpartition("-")[2]] for key in kaldi.read_table(folder / "utt2spk")},
+    )
 
 
 def read_sentences(path: Path, shortest: int, longest: int) -> dict[str, list[kaldi.Utterance]]:
@@ -106,8 +111,10 @@ def read_sentences(path: Path, shortest: int, longest: int) -> dict[str, list[ka
             part = "dev" if number % DEV_SHARE == 0 else "train"
             parts[part].append(kaldi.Utterance(id=f"x-{number:06d}", speaker="x", text=text))
     if not all(parts.values()):
-        raise InputError(f"{path}: too few sentences of {shortest} to {longest} words; expected "
-                         "lines `<utt> <WORDS>`, as many as LibriSpeech's dev-clean")
+        raise InputError(
+            f"{path}: too few sentences of {shortest} to {longest} words; expected "
+            "lines `<utt> <WORDS>`, as many as LibriSpeech's dev-clean"
+        )
     return parts
 
 

@@ -28,14 +28,18 @@ LEFT_OUT = "left_out"  # file in text_test: rows that are left out, so that reco
 def write_text(folder: Path, corpus: str, part: str, rows: Sequence[Row]) -> None:
     """Write a data dir of sentences; the corpus is their speaker."""
     ids = [f"{corpus}-{part}-{row.number:06d}" for row in rows]
-    kaldi.write(folder, [
-        kaldi.Utterance(id=key, speaker=corpus, text=row.text, semantics=to_string(row.tree))
-        for key, row in zip(ids, rows)
-    ])
+    kaldi.write(
+        folder,
+        [
+            kaldi.Utterance(id=key, speaker=corpus, text=row.text, semantics=to_string(row.tree))
+            for key, row in zip(ids, rows)
+        ],
+    )
     kaldi.write_table(folder / "text.raw", {key: row.raw for key, row in zip(ids, rows)})
-    kaldi.write_table(folder / "utt2group", {
-        key: "nested" if row.nested else "flat" for key, row in zip(ids, rows)
-    })
+    kaldi.write_table(
+        folder / "utt2group",
+        {key: "nested" if row.nested else "flat" for key, row in zip(ids, rows)},
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,10 +52,16 @@ def main(argv: list[str] | None = None) -> None:
     source.add_argument("--corpus", type=Path, help="TOP: train.tsv, eval.tsv, test.tsv")
     source.add_argument("--stop", type=Path, help="STOP: manifests/*.tsv")
     parser.add_argument("--out", type=Path, default=Path("data"), help="where data dirs go")
-    parser.add_argument("--leave_out", nargs="*", default=[], metavar="WORD",
-                        help="leave out trees with such a word in an intent, e.g. UNSUPPORTED")
-    parser.add_argument("--max_lost", type=float, default=0.01,
-                        help="share of a file's rows that may be unusable")
+    parser.add_argument(
+        "--leave_out",
+        nargs="*",
+        default=[],
+        metavar="WORD",
+        help="leave out trees with such a word in an intent, e.g. UNSUPPORTED",
+    )
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of a file's rows that may be unusable"
+    )
     options = parser.parse_args(argv)
     if options.corpus:
         corpus, folder, read = "top", top_folder(options.corpus), read_top
@@ -66,18 +76,27 @@ def main(argv: list[str] | None = None) -> None:
         left_out = [row for row in rows if has_intent(row, options.leave_out)]
         kept = [row for row in rows if not has_intent(row, options.leave_out)]
         if not kept:
-            raise InputError(f"{folder}: --leave_out {' '.join(options.leave_out)} leaves nothing "
-                             f"of {part}")
+            raise InputError(
+                f"{folder}: --leave_out {' '.join(options.leave_out)} leaves nothing of {part}"
+            )
         write_text(options.out / f"text_{part}", corpus, part, kept)
-        kaldi.write_table(options.out / f"text_{part}" / LEFT_OUT, {
-            f"{corpus}-{part}-{row.number:06d}": row.text for row in left_out
-        })
+        kaldi.write_table(
+            options.out / f"text_{part}" / LEFT_OUT,
+            {f"{corpus}-{part}-{row.number:06d}": row.text for row in left_out},
+        )
         sentences[part] = [row.text for row in kept]
-        print(f"{part}: {len(kept)} of {count} sentences, {sum(row.nested for row in kept)} with "
-              f"nested intents; {len(left_out)} left out by intent, "
-              f"{count - len(rows)} unusable")
-    findings.close(options.out / "text_findings.txt", kept=usable, max_lost=options.max_lost,
-                   corpus=folder, noun="rows")
+        print(
+            f"{part}: {len(kept)} of {count} sentences, {sum(row.nested for row in kept)} with "
+            f"nested intents; {len(left_out)} left out by intent, "
+            f"{count - len(rows)} unusable"
+        )
+    findings.close(
+        options.out / "text_findings.txt",
+        kept=usable,
+        max_lost=options.max_lost,
+        corpus=folder,
+        noun="rows",
+    )
     _print_overlap(sentences)
 
 
@@ -87,8 +106,10 @@ def _print_overlap(sentences: dict[str, list[str]]) -> None:
     for part in ("train", "dev"):
         known = set(sentences[part])
         shared = sum(text in known for text in test)
-        print(f"{shared} of {len(test)} test sentences ({100 * shared / len(test):.1f} %) stand in "
-              f"{part} word for word")
+        print(
+            f"{shared} of {len(test)} test sentences ({100 * shared / len(test):.1f} %) stand in "
+            f"{part} word for word"
+        )
 
 
 if __name__ == "__main__":

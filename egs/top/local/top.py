@@ -71,9 +71,11 @@ def read_top(folder: Path, part: str, findings: Findings) -> tuple[list[Row], in
     for number, line in enumerate(lines, 1):
         columns = line.split("\t")
         if len(columns) != 3:
-            findings.add("other number of columns (left out)",
-                         f"{path}:{number}: {len(columns)}, expected 3: sentence, tokens, tree",
-                         lost=True)
+            findings.add(
+                "other number of columns (left out)",
+                f"{path}:{number}: {len(columns)}, expected 3: sentence, tokens, tree",
+                lost=True,
+            )
             continue
         row = _row(path, number, columns[1], columns[2], findings, raw=columns[0])
         if row is not None:
@@ -88,15 +90,19 @@ def read_stop(folder: Path, part: str, findings: Findings) -> tuple[list[Row], i
     header = lines[0].split("\t") if lines else []
     missing = [name for name in STOP_COLUMNS if name not in header]
     if missing:
-        raise InputError(f"{path}:1: the header has no {' and no '.join(missing)}; "
-                         f"found {', '.join(header) or 'nothing'}")
+        raise InputError(
+            f"{path}:1: the header has no {' and no '.join(missing)}; "
+            f"found {', '.join(header) or 'nothing'}"
+        )
     rows = []
     for number, line in enumerate(lines[1:], 1):
         columns = line.split("\t")
         if len(columns) != len(header):
-            findings.add("other number of columns (left out)",
-                         f"{path}:{number + 1}: {len(columns)}, the header has {len(header)}",
-                         lost=True)
+            findings.add(
+                "other number of columns (left out)",
+                f"{path}:{number + 1}: {len(columns)}, the header has {len(header)}",
+                lost=True,
+            )
             continue
         file, sentence, tree = (columns[header.index(name)] for name in STOP_COLUMNS)
         row = _row(path, number, sentence, tree, findings, file=file, line=number + 1)
@@ -112,8 +118,15 @@ def has_intent(row: Row, names: Iterable[str]) -> bool:
 
 
 def _row(
-    path: Path, number: int, sentence: str, tree: str, findings: Findings, *, raw: str = "",
-    file: str = "", line: int = 0,
+    path: Path,
+    number: int,
+    sentence: str,
+    tree: str,
+    findings: Findings,
+    *,
+    raw: str = "",
+    file: str = "",
+    line: int = 0,
 ) -> Row | None:
     """A row, or None when it holds no tree or no words; what is odd is noted."""
     where = f"{path}:{line or number}"
@@ -129,8 +142,10 @@ def _row(
         return None
     # STOP's sentences are in lower case beside trees that are not.
     if [word.lower() for word in words(parsed)] != sentence.lower().split():
-        findings.add("tokens are not those of the tree (kept)",
-                     f"{where}: {sentence!r}, {' '.join(words(parsed))!r}")
+        findings.add(
+            "tokens are not those of the tree (kept)",
+            f"{where}: {sentence!r}, {' '.join(words(parsed))!r}",
+        )
     elif row.text != said:
         findings.add("a tag parts a spoken word (kept)", f"{where}: {row.text!r}, {said!r}")
     return row
@@ -145,8 +160,12 @@ def _some(path: Path, rows: list[Row]) -> list[Row]:
 def _refuse_header(path: Path, lines: list[str]) -> None:
     """InputError where the first line names columns: it is another corpus'."""
     columns = lines[0].split("\t") if lines else []
-    if columns and not any("[" in column for column in columns) and any(
-        name in columns for name in ("semantic_parse", "utterance", "seqlogical")
+    if (
+        columns
+        and not any("[" in column for column in columns)
+        and any(name in columns for name in ("semantic_parse", "utterance", "seqlogical"))
     ):
-        raise InputError(f"{path}:1: found the columns {', '.join(columns)}; TOP has no header and "
-                         "three columns: sentence, tokens, tree (TOPv2 and STOP have others)")
+        raise InputError(
+            f"{path}:1: found the columns {', '.join(columns)}; TOP has no header and "
+            "three columns: sentence, tokens, tree (TOPv2 and STOP have others)"
+        )
