@@ -21,9 +21,10 @@ from typing import IO
 
 import torch
 
-from atat import checkpoint, cli, config, trainer
-from atat.settings import TrainSettings
-from atat.train import train
+from atat.base import cli, config
+from atat.engine import checkpoint, trainer
+from atat.engine.settings import TrainSettings
+from atat.engine.train import train
 
 KINDS = {
     "RuntimeError": RuntimeError("injected"),

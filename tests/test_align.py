@@ -1,4 +1,4 @@
-"""The command `python -m atat.align`: what it writes, loses, keeps and takes up again."""
+"""The command `python -m atat.prepare.align`: what it writes, loses, keeps and takes up again."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import pytest
 import tiny
 import torch
 
-from atat import audio, kaldi, packed
-from atat.align import main
-from atat.align_model import ModelAligner
-from atat.alignment import Word, read_ctm, write_ctm
-from atat.ctc import WORD_START, CharacterUnits
-from atat.errors import InputError
-from atat.kaldi import Utterance
-from atat.model import build_model
-from atat.settings import AudioEncoderSettings, ModelSettings
-from atat.textgrid import read_textgrid, write_textgrid
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.ctm import Word, read_ctm, write_ctm
+from atat.datadir.tables import Utterance
+from atat.engine import model_folder
+from atat.engine.settings import AudioEncoderSettings, ModelSettings
+from atat.nn.ctc import WORD_START, CharacterUnits
+from atat.prepare.align import main
+from atat.prepare.align_model import ModelAligner
+from atat.prepare.textgrid import read_textgrid, write_textgrid
+from atat.speech import audio
+from atat.systems.joint.model import build_model
 
 TEXT = "stop the music"
 WORDS = [Word("Stop", 0.1, 0.3), Word("the", 0.4, 0.2), Word("music", 0.7, 0.6)]
@@ -37,7 +39,7 @@ def data(tmp_path: Path) -> Path:
         audio.save(wav, noise)
         write_textgrid(tmp_path / "grids" / "anna" / f"{name}.TextGrid", WORDS, 1.5)
         utterances.append(Utterance(id=name, speaker="anna", wav=str(wav), text=TEXT))
-    kaldi.write(tmp_path / "data", utterances)
+    tables.write(tmp_path / "data", utterances)
     return tmp_path / "data"
 
 
@@ -84,7 +86,7 @@ def test_what_does_not_fit_is_listed_and_counted(
     with pytest.raises(InputError, match="1 of 5 utterances have no alignment, more than 1.0%"):
         read_grids(data)
     assert not (data / "ctm").exists()
-    lost = kaldi.read_table(data / "ctm.lost")
+    lost = tables.read_table(data / "ctm.lost")
     assert list(lost) == ["anna-2"] and reason in lost["anna-2"]
     read_grids(data, "--max_lost", "0.2")
     assert list(read_ctm(data / "ctm")) == ["anna-0", "anna-1", "anna-3", "anna-4"]
@@ -169,7 +171,7 @@ def test_gentle_and_librispeech_backends(data: Path) -> None:
 
 def test_pocketsphinx_on_synthetic_speech(tmp_path: Path) -> None:
     """Its word boundaries lie near those which the synthesiser tells; broken audio is counted."""
-    synthesis = pytest.importorskip("atat.synthesis")
+    synthesis = pytest.importorskip("atat.prepare.synthesis")
     if reason := synthesis.available("espeak"):
         pytest.skip(reason)
     texts = ["play some quiet music in the kitchen", "read the next chapter of my book please"]
@@ -183,10 +185,10 @@ def test_pocketsphinx_on_synthetic_speech(tmp_path: Path) -> None:
         else:
             wav.touch()
         utterances.append(Utterance(id=name, speaker="eva", wav=str(wav), text=text))
-    kaldi.write(tmp_path / "data", utterances)
+    tables.write(tmp_path / "data", utterances)
     write_ctm(tmp_path / "truth", truth)
     main(["--backend", "pocketsphinx", "--data", str(tmp_path / "data"), "--max_lost", "0.4"])
-    assert "empty" in kaldi.read_table(tmp_path / "data" / "ctm.lost")["eva-2"]
+    assert "empty" in tables.read_table(tmp_path / "data" / "ctm.lost")["eva-2"]
     report = ["report", "--reference", str(tmp_path / "truth"), "--out", str(tmp_path / "table.md")]
     main([*report, f"sphinx={tmp_path / 'data' / 'ctm'}", f"truth={tmp_path / 'truth'}"])
     errors = json.loads((tmp_path / "table.json").read_text())["alignments"]
@@ -213,7 +215,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save_model(folder: Path, settings: ModelSettings) -> None:
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(settings, tokenizer)
-    packed.save(folder, packed.Packed(built, tokenizer, settings, units, None, set(), ("asr",)))
+    model_folder.save(
+        folder, model_folder.Packed(built, tokenizer, settings, units, None, set(), ("asr",))
+    )
 
 
 def test_ctc_backend(data: Path, model: Path) -> None:

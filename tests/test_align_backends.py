@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from atat import audio
-from atat.align_ctc import align_ctc
-from atat.align_gentle import read_gentle
-from atat.align_librispeech import read_librispeech
-from atat.align_pocketsphinx import Aligner
-from atat.alignment import NotAligned, Word, boundary_errors, check
-from atat.errors import InputError
-from atat.textgrid import read_textgrid
+from atat.base.errors import InputError
+from atat.datadir.ctm import NotAligned, Word, boundary_errors, check
+from atat.nn.forced_alignment import align_ctc
+from atat.prepare.align_gentle import read_gentle
+from atat.prepare.align_librispeech import read_librispeech
+from atat.prepare.align_pocketsphinx import Aligner
+from atat.prepare.textgrid import read_textgrid
+from atat.speech import audio
 
 
 def real_utterance(root: Path, name: str) -> tuple[np.ndarray, list[str]]:
@@ -68,7 +68,7 @@ def test_pocketsphinx_does_not_remember(data_root: Path, aligner: Aligner) -> No
 
 
 def test_pocketsphinx_pronounces_unknown_words(data_root: Path, aligner: Aligner) -> None:
-    pytest.importorskip("atat.synthesis_espeak")
+    pytest.importorskip("atat.prepare.synthesis_espeak")
     samples, text = real_utterance(data_root, "61-70968-0000")
     respelled = ["komplayned" if word == "complaint" else word for word in text]
     known, respelt = aligner.align(samples, text), aligner.align(samples, respelled)
@@ -87,7 +87,7 @@ def test_pocketsphinx_says_when_the_text_does_not_fit(aligner: Aligner, seconds:
 
 @pytest.mark.parametrize("word", ["<s>", "a(2)", "[noise]", "-"])
 def test_pocketsphinx_refuses_what_cannot_be_spoken(aligner: Aligner, word: str) -> None:
-    pytest.importorskip("atat.synthesis_espeak")
+    pytest.importorskip("atat.prepare.synthesis_espeak")
     with pytest.raises(NotAligned, match="no pronunciation"):
         aligner.align(np.zeros(16000, np.float32), ["he", word])
 

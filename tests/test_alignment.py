@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from atat.alignment import Word, boundary_errors, check, match_words, read_ctm, write_ctm
-from atat.errors import InputError
+from atat.base.errors import InputError
+from atat.datadir.ctm import Word, boundary_errors, check, match_words, read_ctm, write_ctm
 
 WORDS = [Word("turn", 0.1, 0.2), Word("it", 0.3, 0.15), Word("up", 0.6, 0.4)]
 

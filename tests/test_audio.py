@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from atat import audio
-from atat.errors import InputError
+from atat.base.errors import InputError
+from atat.speech import audio
 
 RATE = audio.SAMPLE_RATE
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from atat import augment
-from atat.lfb import LOG_FLOOR
+from atat.speech import augment
+from atat.speech.fbank import LOG_FLOOR
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atat import audio, kaldi
-from atat.errors import InputError
-from atat.normalize import normalize
-from atat.semantics import parse
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.speech import audio
+from atat.text.normalize import normalize
+from atat.text.trees import parse
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "barista" / "local"
 
@@ -166,7 +167,7 @@ def test_dirty_labels_are_listed_and_counted(local: Any, tmp_path: Path) -> None
     assert "label without a recording (left out): gone.wav" in report
     assert "recording without a label (left out): c.wav" in report
     assert "label that cannot be read (left out): odd.wav" in report
-    first, second = kaldi.load(tmp_path / "data" / "real")
+    first, second = tables.load(tmp_path / "data" / "real")
     assert (first.id, first.speaker, first.text) == ("a", "a", None)
     assert first.semantics == "[IN:ORDER_DRINK [SL:SIZE eight ounce ] [SL:COFFEE_DRINK latte ] ]"
     assert second.semantics == "[IN:ORDER_DRINK [SL:COFFEE_DRINK tea ] ]"
@@ -177,7 +178,7 @@ def test_noise_is_mixed_at_its_level_once_and_reproducibly(local: Any, tmp_path:
     corpus = small_corpus(tmp_path / "corpus", labels)
     command = ["--corpus", str(corpus), "--out", str(tmp_path / "data"), "--snrs", "6"]
     local("prepare_barista").main(command)
-    noisy = kaldi.load(tmp_path / "data" / "noisy_06")
+    noisy = tables.load(tmp_path / "data" / "noisy_06")
     assert [one.id for one in noisy] == ["a-kitchen", "b-kitchen", "c-kitchen"]
     made = Path(noisy[0].wav or "")
     before = made.stat().st_mtime_ns, made.read_bytes()
@@ -217,20 +218,20 @@ def test_folds_are_disjoint_complete_and_keep_noisy_copies_together(
     local: Any, tmp_path: Path
 ) -> None:
     clean = [
-        kaldi.Utterance(id=f"u{n:03d}", speaker=f"u{n:03d}", semantics="[IN:X ]")
+        tables.Utterance(id=f"u{n:03d}", speaker=f"u{n:03d}", semantics="[IN:X ]")
         for n in range(120)
     ]
-    kaldi.write(tmp_path / "real", clean)
-    kaldi.write(
+    tables.write(tmp_path / "real", clean)
+    tables.write(
         tmp_path / "noisy",
         (
-            kaldi.Utterance(id=f"{one.id}-kitchen", speaker=one.speaker, semantics="[IN:X ]")
+            tables.Utterance(id=f"{one.id}-kitchen", speaker=one.speaker, semantics="[IN:X ]")
             for one in clean
         ),
     )
-    kaldi.write(
+    tables.write(
         tmp_path / "heard",
-        (kaldi.Utterance(id=one.id, speaker=one.speaker, text="a latte") for one in clean[::2]),
+        (tables.Utterance(id=one.id, speaker=one.speaker, text="a latte") for one in clean[::2]),
     )
     local("make_folds").main(
         [
@@ -247,7 +248,7 @@ def test_folds_are_disjoint_complete_and_keep_noisy_copies_together(
     tested: list[str] = []
     for fold in range(5):
         parts = {
-            part: {one.id for one in kaldi.load(tmp_path / "folds" / str(fold) / part)}
+            part: {one.id for one in tables.load(tmp_path / "folds" / str(fold) / part)}
             for part in ("train", "dev", "test", "train_text", "noisy")
         }
         assert len(parts["train"]) + len(parts["dev"]) + len(parts["test"]) == len(clean)
@@ -264,14 +265,16 @@ def test_text_of_train_and_dev_is_disjoint_and_repeatable(
     command = ["--corpus", str(corpus), "--sentences", "150", "--dev", "20", "--spoken", "30"]
     for name in ("one", "two"):
         local("prepare_text").main([*command, "--out", str(tmp_path / name)])
-    train, dev = (kaldi.load(tmp_path / "one" / "text_barista" / part) for part in ("train", "dev"))
+    train, dev = (
+        tables.load(tmp_path / "one" / "text_barista" / part) for part in ("train", "dev")
+    )
     assert len(dev) == 20 and len(train) == 150 + 432
     assert not {one.text for one in train} & {one.text for one in dev}
     for path in sorted((tmp_path / "one").rglob("*/*/*")):
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         assert path.read_bytes() == other.read_bytes()
-    spoken = kaldi.load(tmp_path / "one" / "tts_barista" / "train")
-    voices = kaldi.read_table(tmp_path / "one" / "tts_barista" / "train" / "spk2voice")
+    spoken = tables.load(tmp_path / "one" / "tts_barista" / "train")
+    voices = tables.read_table(tmp_path / "one" / "tts_barista" / "train" / "spk2voice")
     assert {one.speaker for one in spoken} == set(voices)
 
 
@@ -283,8 +286,8 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
 
     wav, rooms = tmp_path / "a-1.wav", tmp_path / "wavs" / "a" / "a-1.wav"
     speak(0.1)
-    one = kaldi.Utterance(id="a-1", speaker="a", wav=str(wav), text="latte")
-    kaldi.write(tmp_path / "clean", [one])
+    one = tables.Utterance(id="a-1", speaker="a", wav=str(wav), text="latte")
+    tables.write(tmp_path / "clean", [one])
     arguments = [
         "--data",
         str(tmp_path / "clean"),
@@ -307,7 +310,7 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
     speak(0.1)
     add_rooms(arguments)
     assert rooms.read_bytes() == first
-    assert [one.text for one in kaldi.load(tmp_path / "rooms")] == ["latte"]
+    assert [one.text for one in tables.load(tmp_path / "rooms")] == ["latte"]
 
 
 def test_human_speech_gets_plain_text_and_speakers_of_its_own(
@@ -323,7 +326,7 @@ def test_human_speech_gets_plain_text_and_speakers_of_its_own(
             "0.4",
         ]
     )
-    train, dev = (kaldi.load(tmp_path / f"human_{part}") for part in ("train", "dev"))
+    train, dev = (tables.load(tmp_path / f"human_{part}") for part in ("train", "dev"))
     assert len(train) + len(dev) == 50
     assert not {one.speaker for one in train} & {one.speaker for one in dev}
     assert all(
@@ -342,7 +345,7 @@ def test_commands_of_other_domains_become_trees(local: Any, tmp_path: Path) -> N
         (folder / name).write_text(json.dumps({"PlayMusic": [{"data": data}]}), encoding="utf-8")
     prepare = local("prepare_outdomain_text").main
     prepare(["--snips_nlu", str(folder.parent), "--out", str(tmp_path)])
-    (one,) = kaldi.load(tmp_path / "nlu_outdomain" / "train")
+    (one,) = tables.load(tmp_path / "nlu_outdomain" / "train")
     assert one.text == "play hey jude please"
     assert one.semantics == "[IN:PLAY_MUSIC play [SL:ALBUM hey jude ] please ]"
     # Said in dev already, the sentence is not spoken a second time.
@@ -352,7 +355,7 @@ def test_commands_of_other_domains_become_trees(local: Any, tmp_path: Path) -> N
 @pytest.fixture(scope="module")
 def sphinx() -> ModuleType:
     pytest.importorskip("pocketsphinx")
-    return importlib.import_module("atat.sphinx")
+    return importlib.import_module("atat.prepare.sphinx")
 
 
 def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
@@ -361,10 +364,10 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
     wavs = sorted((corpus / "data" / "speech" / "clean").glob("*.wav"))[:2]
     full = local("order_grammar").load(corpus / "data" / "rhino" / "coffee_maker.yaml")
     labels = local("picovoice").read_labels(corpus, full, local("picovoice").Findings())
-    kaldi.write(
+    tables.write(
         tmp_path / "real",
         (
-            kaldi.Utterance(
+            tables.Utterance(
                 id=wav.stem,
                 speaker=wav.stem,
                 wav=str(wav),
@@ -382,8 +385,8 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
         str(tmp_path / "decoded"),
     ]
     local("pocketsphinx_grammar").main(command)
-    heard = kaldi.read_table(tmp_path / "decoded" / "hyp")
-    assert heard == kaldi.read_table(tmp_path / "real" / "semantics")
+    heard = tables.read_table(tmp_path / "decoded" / "hyp")
+    assert heard == tables.read_table(tmp_path / "real" / "semantics")
     journal = (tmp_path / "decoded" / "journal.jsonl").read_text(encoding="utf-8")
     cut = journal[: journal.rindex("\n", 0, -1) + 20]  # interrupted in the middle of the last line
     (tmp_path / "decoded" / "journal.jsonl").write_text(cut, encoding="utf-8")
@@ -393,7 +396,7 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
     )
     local("pocketsphinx_grammar").main(command)
     assert len(jobs) == 1
-    assert kaldi.read_table(tmp_path / "decoded" / "hyp") == heard
+    assert tables.read_table(tmp_path / "decoded" / "hyp") == heard
 
 
 def test_words_without_a_pronunciation_are_named(sphinx: ModuleType) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from atat import precision
+from atat.base import precision
 
 LOCAL = Path(__file__).parent.parent / "utils" / "bench"
 CPU = torch.device("cpu")

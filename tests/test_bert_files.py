@@ -16,12 +16,13 @@ import pytest
 import tiny
 import torch
 
-from atat import bert_files, packed, quantize
-from atat.errors import InputError
-from atat.espnet_encoder import load_weights
-from atat.model import build_model
-from atat.settings import ModelSettings, TextEncoderSettings
-from atat.text_encoder import build_source
+from atat.base.errors import InputError
+from atat.engine import model_folder, quantize
+from atat.engine.settings import ModelSettings, TextEncoderSettings
+from atat.nn.espnet_encoder import load_weights
+from atat.nn.text_encoder import build_source
+from atat.systems.joint.model import build_model
+from atat.text import bert_files
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *tiny.WORDS]
 CODE = """
@@ -59,10 +60,10 @@ FOLDERS: dict[str, tuple[dict[str, dict[str, Any]], bool | None]] = {
 READ = """
 import sys
 from pathlib import Path
-from atat import packed
-from atat.errors import InputError
-from atat.settings import TextEncoderSettings
-from atat.text_encoder import build_source, build_text_encoder
+from atat.engine import model_folder as packed
+from atat.base.errors import InputError
+from atat.engine.settings import TextEncoderSettings
+from atat.nn.text_encoder import build_source, build_text_encoder
 
 def attempt(name, read):
     try:
@@ -94,19 +95,19 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(bert: Path) -> packed.Packed:
+def model(bert: Path) -> model_folder.Packed:
     text = TextEncoderSettings(kind="bert", bert=str(bert))
     settings = ModelSettings(
         width=32, audio_encoder=None, text_encoder=text, decoder=tiny.MODEL.decoder
     )
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(settings, tokenizer)
-    return packed.Packed(
+    return model_folder.Packed(
         built.eval(), tokenizer, settings, units, build_source(text, tokenizer), set(), ("nlu",)
     )
 
 
-def states(found: packed.Packed, text: str) -> torch.Tensor:
+def states(found: model_folder.Packed, text: str) -> torch.Tensor:
     assert found.source_text is not None
     ids = torch.tensor([found.source_text(text)])
     with torch.no_grad():
@@ -114,10 +115,10 @@ def states(found: packed.Packed, text: str) -> torch.Tensor:
 
 
 def test_a_packed_bert_reads_and_means_what_it_did(model, bert, tmp_path):
-    packed.save(tmp_path / "one", model)
-    packed.save(tmp_path / "two", packed.load(tmp_path / "one"))
+    model_folder.save(tmp_path / "one", model)
+    model_folder.save(tmp_path / "two", model_folder.load(tmp_path / "one"))
     shutil.rmtree(tmp_path / "one")  # a packed model needs no other
-    again = packed.load(tmp_path / "two")
+    again = model_folder.load(tmp_path / "two")
     from transformers import AutoTokenizer
 
     for text in ("play the song", "", "lamp unheardof " * 400):
@@ -125,14 +126,14 @@ def test_a_packed_bert_reads_and_means_what_it_did(model, bert, tmp_path):
         assert model.source_text(text) == again.source_text(text) == list(theirs["input_ids"])
         assert torch.equal(states(model, text), states(again, text))
     quantize.quantize(tmp_path / "two", tmp_path / "int8")
-    assert packed.load(tmp_path / "int8").source_text("play") == model.source_text("play")
+    assert model_folder.load(tmp_path / "int8").source_text("play") == model.source_text("play")
 
 
-def tampered(folder: Path, model: packed.Packed, bert: Path, marker: Path) -> list[Path]:
+def tampered(folder: Path, model: model_folder.Packed, bert: Path, marker: Path) -> list[Path]:
     """Packed models, each with other files of a stranger's, and the stranger's Python."""
     found = []
     for name, (changes, _) in FOLDERS.items():
-        packed.save(folder / name, model)
+        model_folder.save(folder / name, model)
         # A stranger's digests are right.
         (folder / name / "SHA256SUMS").unlink(missing_ok=True)
         beside = folder / name / "bert"
@@ -186,7 +187,7 @@ def test_a_strangers_python_is_not_run_whoever_would_say_yes(model, bert, tmp_pa
     ],
 )
 def test_odd_files_are_named(model, tmp_path, file, values, message):
-    packed.save(tmp_path / "model", model)
+    model_folder.save(tmp_path / "model", model)
     (tmp_path / "model" / "SHA256SUMS").unlink(missing_ok=True)
     path = tmp_path / "model" / "bert" / file
     if values is None:
@@ -196,11 +197,11 @@ def test_odd_files_are_named(model, tmp_path, file, values, message):
     else:
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     with pytest.raises(InputError, match=message):
-        packed.load(tmp_path / "model")
+        model_folder.load(tmp_path / "model")
 
 
 def test_what_a_configuration_names_is_not_fetched(model, tmp_path):
-    packed.save(tmp_path / "model", model)
+    model_folder.save(tmp_path / "model", model)
     (tmp_path / "model" / "SHA256SUMS").unlink(missing_ok=True)
     path = tmp_path / "model" / "bert" / "config.json"
     names = {
@@ -210,16 +211,16 @@ def test_what_a_configuration_names_is_not_fetched(model, tmp_path):
         "_name_or_path": "/elsewhere",
     }
     path.write_text(json.dumps({**json.loads(path.read_text()), **names}))
-    found = packed.load(tmp_path / "model")
+    found = model_folder.load(tmp_path / "model")
     assert torch.equal(states(found, "play the song"), states(model, "play the song"))
 
 
 def test_a_path_in_the_configuration_of_a_packed_model_is_not_followed(model, bert, tmp_path):
     elsewhere = replace(model.settings.text_encoder, bert=str(tmp_path / "elsewhere"))
     other = replace(model, settings=replace(model.settings, text_encoder=elsewhere))
-    packed.save(tmp_path / "model", other)
+    model_folder.save(tmp_path / "model", other)
     assert str(tmp_path / "elsewhere") in (tmp_path / "model" / "config.yaml").read_text()
-    found = packed.load(tmp_path / "model")
+    found = model_folder.load(tmp_path / "model")
     assert torch.equal(states(found, "play the song"), states(model, "play the song"))
 
 

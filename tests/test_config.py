@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from atat import config
-from atat.errors import InputError
-from atat.settings import TrainSettings
+from atat.base import config
+from atat.base.errors import InputError
+from atat.engine.settings import TrainSettings
 
 GOOD = """
 tokenizer: tok

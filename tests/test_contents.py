@@ -14,13 +14,18 @@ import pytest
 import soundfile
 import tiny
 
-from atat import ark, audio, cmvn, config, contents, decode, features, kaldi, score, sphinx
-from atat import train as train_cli
-from atat.datadir_check import validate
-from atat.dataset import Encoding, TaskData
-from atat.errors import InputError
-from atat.kaldi import Utterance
-from atat.settings import BatchSettings, Source, TrainSettings, ValidSettings
+from atat.base import config
+from atat.base.errors import InputError
+from atat.datadir import ark, cmvn, contents, features, tables
+from atat.datadir.check import validate
+from atat.datadir.tables import Utterance
+from atat.engine import decode
+from atat.engine import train as train_cli
+from atat.engine.settings import BatchSettings, Source, TrainSettings, ValidSettings
+from atat.prepare import sphinx
+from atat.scoring import score
+from atat.speech import audio
+from atat.systems.joint.data import Encoding, TaskData
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.make_data(folder / "dev", 12, seed=5)
     make_recordings(folder / "wavs", 6)
     tiny.make_tokenizer().save(folder / "tokenizer")
-    specs = kaldi.read_table(folder / "train" / "feats.scp").values()
+    specs = tables.read_table(folder / "train" / "feats.scp").values()
     ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
     config.save(folder / "conf.yaml", settings(folder))
     train_cli.main(["--config", str(folder / "conf.yaml"), "--out", str(folder / "exp")])
@@ -75,7 +80,7 @@ def make_recordings(folder: Path, count: int) -> Path:
         utterances.append(
             Utterance(f"a-{number}", "a", wav=str(path), text=" ".join(words), semantics=tree)
         )
-    kaldi.write(folder, utterances)
+    tables.write(folder, utterances)
     return folder
 
 
@@ -135,7 +140,7 @@ def test_training_notices_one_changed_value_and_no_copy(
     move_sound(own / "train", tmp_path / "moved")
     train(own)
     assert "finished before" in capsys.readouterr().out
-    change_one_value(kaldi.read_table(own / "train" / "feats.scp")["spk1-004"])
+    change_one_value(tables.read_table(own / "train" / "feats.scp")["spk1-004"])
     with pytest.raises(InputError, match="train/feats.scp names was another"):
         train(own)
     noted = json.loads((own / "exp" / "inputs.json").read_text())
@@ -157,7 +162,7 @@ def test_decoding_notices_one_changed_value_and_no_copy(
     decode_all(own, own / name, tmp_path / "out")
     assert capsys.readouterr().out.count("finished before") == 1
     if name == "dev":
-        change_one_value(kaldi.read_table(own / "dev" / "feats.scp")["spk1-004"])
+        change_one_value(tables.read_table(own / "dev" / "feats.scp")["spk1-004"])
     else:
         change_one_sample(tmp_path / "moved" / "3.wav")
     decode_all(own, own / name, tmp_path / "out")
@@ -176,8 +181,8 @@ def test_what_has_not_changed_is_not_read_again(
     read = []
     monkeypatch.setattr(contents, "_examine_all", lambda entries, *_: read.extend(entries) or [])
     assert contents.look(own / name, kind) == first and read == []
-    value = next(iter(kaldi.read_table(own / name / contents.TABLES[kind]).values()))
-    os.utime(kaldi.path_of(value), ns=(1, 1))
+    value = next(iter(tables.read_table(own / name / contents.TABLES[kind]).values()))
+    os.utime(tables.path_of(value), ns=(1, 1))
     with pytest.raises(KeyError):
         contents.look(own / name, kind)
     assert read
@@ -209,7 +214,7 @@ VICTIM = "spk1-004"
 
 def spoil(data: Path, how: str) -> None:
     """Put one thing wrong with the features of VICTIM."""
-    table = kaldi.read_table(data / "feats.scp")
+    table = tables.read_table(data / "feats.scp")
     path, offset = table[VICTIM].rsplit(":", 1)
     content = bytearray(Path(path).read_bytes())
     numbers = {"NaN": np.nan, "infinity": np.inf, "1e30": 1e30}
@@ -218,14 +223,14 @@ def spoil(data: Path, how: str) -> None:
     elif how == "claims 2^30 rows":
         struct.pack_into("<i", content, int(offset) + 6, 2**30)
     elif how == "another's":
-        kaldi.write_table(data / "feats.scp", {**table, VICTIM: table["spk2-005"]})
+        tables.write_table(data / "feats.scp", {**table, VICTIM: table["spk2-005"]})
     elif how == "other length":
-        frames = kaldi.read_table(data / "utt2num_frames")
-        kaldi.write_table(data / "utt2num_frames", {**frames, VICTIM: "7"})
+        frames = tables.read_table(data / "utt2num_frames")
+        tables.write_table(data / "utt2num_frames", {**frames, VICTIM: "7"})
     else:  # a copy of half of it
         ark.write_matrix(data / "half", np.ones((20, 16), np.float32))
         os.truncate(data / "half", 500)
-        kaldi.write_table(data / "feats.scp", {**table, VICTIM: str(data / "half")})
+        tables.write_table(data / "feats.scp", {**table, VICTIM: str(data / "half")})
     Path(path).write_bytes(content)
 
 
@@ -244,8 +249,8 @@ def test_one_utterance_at_fault_is_named_and_the_rest_decoded(
     decode_all(own, own / "dev", tmp_path / "out", "--max_lost", "0.1")
     told = capsys.readouterr().err
     assert VICTIM in told and "counts as wrong" in told
-    hypotheses = kaldi.read_table(tmp_path / "out" / "hyp")
-    assert hypotheses == {**kaldi.read_table(tmp_path / "sound" / "hyp"), VICTIM: ""}
+    hypotheses = tables.read_table(tmp_path / "out" / "hyp")
+    assert hypotheses == {**tables.read_table(tmp_path / "sound" / "hyp"), VICTIM: ""}
     about = json.loads((tmp_path / "out" / "decode.json").read_text())
     assert list(about["lost"]) == [VICTIM]
     score.score(own / "dev", tmp_path / "out")
@@ -297,7 +302,7 @@ def test_loud_numbers_in_a_float_file_are_named_everywhere(
     with pytest.raises(InputError, match=f"1 of 6 utterances cannot be read.*\n.*{named}"):
         decode_all(own, own / "wavs", tmp_path / "out")
     decode_all(own, own / "wavs", tmp_path / "out", "--max_lost", "0.2")
-    assert kaldi.read_table(tmp_path / "out" / "hyp")["a-3"] == ""
+    assert tables.read_table(tmp_path / "out" / "hyp")["a-3"] == ""
     heard = Encoding(tiny.make_tokenizer(), features="wav")
     assert list(TaskData(Source(str(own / "wavs"), "slu"), heard, max_lost=0.2).lost) == ["a-3"]
     for extra in ((), ("--max_lost", "0.2")):
@@ -307,7 +312,7 @@ def test_loud_numbers_in_a_float_file_are_named_everywhere(
                 features.main(arguments)
         else:
             features.main(arguments)
-    assert len(kaldi.load(own / "wavs")) == 5
+    assert len(tables.load(own / "wavs")) == 5
     assert "a-3" in capsys.readouterr().err
 
 
@@ -380,8 +385,8 @@ def test_a_torn_description_is_decoded_again(
 def test_segments_of_a_recording_at_fault_or_beyond_its_end_are_named(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recordings = kaldi.read_table(own / "wavs" / "wav.scp")
-    kaldi.write_table(
+    recordings = tables.read_table(own / "wavs" / "wav.scp")
+    tables.write_table(
         own / "wavs" / "segments",
         {key: f"{key} 0.1 {5 if key == 'a-1' else 0.4}" for key in recordings},
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from atat import corpus
-from atat.corpus import Findings
-from atat.errors import InputError
+from atat.base.errors import InputError
+from atat.datadir import corpus
+from atat.datadir.corpus import Findings
 
 MARKS = ["data/train.csv", "wavs"]
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from atat import datadir
-from atat import datadir_tools as tools
-from atat.datadir_audio import AudioOptions
-from atat.datadir_check import validate
-from atat.datadir_repair import apply, plan
-from atat.errors import InputError
-from atat.kaldi import load, read_table, speakers_to_utterances, write_tables
+from atat.base.errors import InputError
+from atat.datadir import commands
+from atat.datadir import edit as tools
+from atat.datadir.check import validate
+from atat.datadir.check_audio import AudioOptions
+from atat.datadir.repair import apply, plan
+from atat.datadir.tables import load, read_table, speakers_to_utterances, write_tables
 
 SPEAKERS = ("ann", "bob", "cyd")
 WORDS = "play a song"
@@ -111,7 +111,7 @@ def test_a_sound_dir_has_no_findings(made, capsys):
     report = validate(made)
     assert not report.errors and not report.warnings
     assert not validate(segmented(made)).errors
-    datadir.main(["validate", str(made)])
+    commands.main(["validate", str(made)])
     assert "no errors" in capsys.readouterr().out
 
 
@@ -310,9 +310,9 @@ def test_all_findings_are_counted_and_three_of_a_kind_shown_in_one_stream(tmp_pa
     )
     if kind == "error":
         with pytest.raises(InputError, match="100 errors of 1 kinds"):
-            datadir.main(["validate", str(tmp_path)])
+            commands.main(["validate", str(tmp_path)])
     else:
-        datadir.main(["validate", str(tmp_path)])
+        commands.main(["validate", str(tmp_path)])
     out, err = capsys.readouterr()
     shown, silent = (err, out) if kind == "error" else (out, err)
     assert silent == ""
@@ -328,7 +328,7 @@ def test_validate_exits_with_2_and_runs_no_pipe(made):
     edit(made / "wav.scp", f"{made.parent}/wavs/ann-0.wav", f"touch {trap} |")
     (made / "feats.scp").unlink()
     (made / "utt2num_frames").unlink()
-    command = [sys.executable, "-m", "atat.datadir", "validate", str(made)]
+    command = [sys.executable, "-m", "atat.datadir.commands", "validate", str(made)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert f"{made}/wav.scp:1: 'ann-0' is a command" in done.stderr
@@ -369,10 +369,10 @@ def test_repair_stops_when_too_much_would_go(made, capsys):
     edit(made / "text", "ann-1 play a song\n", "")
     before = contents(made)
     with pytest.raises(InputError, match=r"1 of 12 utterances \(8.33 %\) would go, more than 1 %"):
-        datadir.main(["repair", str(made)])
+        commands.main(["repair", str(made)])
     assert "missing in text: ann-1" in capsys.readouterr().out
     assert contents(made) == before and not (made / ".backup").exists()
-    datadir.main(["repair", str(made), "--max_lost", "0.1"])
+    commands.main(["repair", str(made), "--max_lost", "0.1"])
     assert len(load(made)) == 11
 
 
@@ -392,7 +392,7 @@ def test_repair_refuses_to_guess_an_encoding_and_reports_what_is_left(made):
     (made / "text").write_bytes(edit_bytes)
     edit(made / "spk2gender", "bob m\n", "")
     with pytest.raises(InputError, match="1 errors are left"):
-        datadir.main(["repair", str(made)])
+        commands.main(["repair", str(made)])
 
 
 def test_repair_leaves_sound_files_as_they_are_even_with_tabs(made):
@@ -444,7 +444,7 @@ def test_a_subset_is_consistent_in_every_file(made, arguments, expected):
     chosen = made.parent / "list"
     chosen.write_text("bob\n" if "--speaker_list" in arguments else "cyd-3\nann-2\n")
     arguments = [str(chosen) if a == "LIST" else a for a in arguments]
-    datadir.main(["subset", *arguments, str(made), str(out)])
+    commands.main(["subset", *arguments, str(made), str(out)])
     assert not validate(out).errors
     assert not validate(out).warnings.keys() - {"one speaker"}
     speakers = sorted({utterance.split("-")[0] for utterance in expected})
@@ -474,7 +474,7 @@ def test_an_impossible_subset_is_refused(made, arguments, message):
     (made.parent / "list").write_text("ann-1\nnobody-1\n")
     arguments = [str(made.parent / "list") if a == "LIST" else a for a in arguments]
     with pytest.raises(InputError, match=message):
-        datadir.main(["subset", *arguments, str(made), str(made.parent / "out")])
+        commands.main(["subset", *arguments, str(made), str(made.parent / "out")])
     assert not (made.parent / "out").exists()
 
 
@@ -507,7 +507,7 @@ def test_combine_says_what_it_leaves_out_and_refuses_conflicts(made, capsys):
     tools.subset(made, two, lambda data: [u for u in data.speakers if u.startswith("bob")])
     for name in ("semantics", "utt2mood", "ctm"):
         (two / name).unlink()
-    datadir.main(["combine", str(out), str(one), str(two)])
+    commands.main(["combine", str(out), str(one), str(two)])
     shown = capsys.readouterr().out
     assert "left out: semantics" in shown and "left out: utt2mood" in shown
     assert "8 utterances, 2 speakers" in shown
@@ -536,7 +536,7 @@ def test_relocate_rewrites_whole_path_parts_only(made):
     edit(made / "wav.scp", f"{old}/ann-1.wav", f"sox {old}/ann-1.wav -t wav - |")
     edit(made / "wav.scp", f"{old}/ann-2.wav", f"{old}2/ann-2.wav")
     old.rename(new)
-    datadir.main(["relocate", str(made), "--old", f"{old}/", "--new", str(new)])
+    commands.main(["relocate", str(made), "--old", f"{old}/", "--new", str(new)])
     table = read_table(made / "wav.scp")
     assert table["ann-0"] == f"{new}/ann-0.wav"
     assert table["ann-1"] == f"sox {new}/ann-1.wav -t wav - |"
@@ -552,13 +552,13 @@ def test_normalize_makes_words_spoken_and_keeps_what_was_published(made):
     edit(made / "semantics", f"ann-0 {TREE}", "ann-0 [IN:PLAY Play [SL:THING song 7 ] ]")
     published = (made / "text").read_bytes()
     assert validate(made).warnings["text not normalised"] == 1
-    datadir.main(["normalize", str(made)])
+    commands.main(["normalize", str(made)])
     assert read_table(made / "text")["ann-0"] == "play song seven"
     assert read_table(made / "semantics")["ann-0"] == "[IN:PLAY play [SL:THING song seven ] ]"
     assert (made / "text.raw").read_bytes() == published
     assert not validate(made).warnings
     before = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
-    datadir.main(["normalize", str(made)])
+    commands.main(["normalize", str(made)])
     assert before == {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
 
 
@@ -576,12 +576,12 @@ def test_normalize_refuses_what_it_would_spoil(made, name, old, new, message):
     edit(made / name, old, new)
     before = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
     with pytest.raises(InputError, match=message):
-        datadir.main(["normalize", str(made)])
+        commands.main(["normalize", str(made)])
     assert before == {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
 
 
 def test_info_counts(made, capsys):
-    datadir.main(["info", str(made)])
+    commands.main(["info", str(made)])
     out = capsys.readouterr().out
     assert "12 utterances, 3 speakers, 0.00 h, 36 words (3 different), 1 intents and 1 slots" in out
 
@@ -593,7 +593,7 @@ def test_real_corpora_validate(data_root, tmp_path):
     assert report.warnings["id without its speaker"] == 1260  # "000030012" of speaker "0003"
     assert report.warnings["not sorted"] == 1  # spk2age, which Kaldi does not know
     arguments = ["--first", "3", "--root", str(root), str(root / "test"), str(tmp_path / "few")]
-    datadir.main(["subset", *arguments])
+    commands.main(["subset", *arguments])
     assert not validate(tmp_path / "few").errors  # reads the Opus files
 
 

@@ -11,12 +11,14 @@ import pytest
 import tiny
 import torch
 
-from atat import decode, kaldi, packed, score
-from atat.errors import InputError
-from atat.model import build_model
-from atat.recognizer import Recognizer
-from atat.search import SearchOptions
-from atat.text_encoder import build_source
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.engine import decode, model_folder
+from atat.nn.beam_search import SearchOptions
+from atat.nn.text_encoder import build_source
+from atat.scoring import score
+from atat.systems.joint.model import build_model
+from atat.systems.joint.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made, units = build_model(tiny.MODEL, tokenizer)
     source = build_source(tiny.MODEL.text_encoder, tokenizer)
     path = tmp_path_factory.mktemp("exp") / "model"
-    everything = packed.Packed(
+    everything = model_folder.Packed(
         made, tokenizer, tiny.MODEL, units, source, {("", "IN:PLAY")}, ("asr", "slu", "nlu")
     )
-    packed.save(path, everything)
+    model_folder.save(path, everything)
     return path
 
 
@@ -60,7 +62,7 @@ def test_a_decoding_whose_description_is_torn_is_made_again(
         run(model, data, out)
         assert "finished before" not in capsys.readouterr().out
         assert json.loads((out / "decode.json").read_text())["utterances"] == 8
-        assert len(kaldi.read_table(out / "hyp")) == 8
+        assert len(tables.read_table(out / "hyp")) == 8
 
 
 def test_an_interrupted_decoding_with_a_torn_note_begins_again(
@@ -74,14 +76,14 @@ def test_an_interrupted_decoding_with_a_torn_note_begins_again(
 
 @pytest.mark.parametrize("torn", ['[["", "IN:PL', "", "{}x", '["", "a"]', "[1]", '{"a": 1}'])
 def test_torn_trees_json_of_a_packed_model_is_named(model: Path, tmp_path: Path, torn: str) -> None:
-    assert packed.load(model).pairs == {("", "IN:PLAY")}
+    assert model_folder.load(model).pairs == {("", "IN:PLAY")}
     copy = shutil.copytree(model, tmp_path / "model")
     (copy / "trees.json").write_text(torn)
     with pytest.raises(InputError, match=r"model/trees\.json: damaged.*copy the whole folder"):
-        packed.load(copy)
+        model_folder.load(copy)
     (copy / "SHA256SUMS").unlink()  # as a model of before has none
     with pytest.raises(InputError, match=r"model/trees\.json.*copy the packed model again"):
-        packed.load(copy)
+        model_folder.load(copy)
 
 
 def test_outputs_that_the_length_limit_ended_are_counted_and_said(
@@ -103,7 +105,7 @@ def test_outputs_that_the_length_limit_ended_are_counted_and_said(
 def test_the_limit_follows_from_the_source_and_what_is_allowed_beyond(
     model: Path, data: Path, task: str
 ) -> None:
-    found = packed.load(model)
+    found = model_folder.load(model)
     never_ends = found.tokenizer.eos_id
 
     def longest(source: np.ndarray, extra: int) -> int:

@@ -15,11 +15,12 @@ import tiny
 import torch
 from safetensors import SafetensorError
 
-from atat import digests, packed
-from atat.errors import InputError
-from atat.model import build_model
-from atat.recognizer import Recognizer
-from atat.text_encoder import build_source
+from atat.base import digests
+from atat.base.errors import InputError
+from atat.engine import model_folder
+from atat.nn.text_encoder import build_source
+from atat.systems.joint.model import build_model
+from atat.systems.joint.recognizer import Recognizer
 
 FILES = (
     "config.yaml",
@@ -33,18 +34,20 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def model() -> packed.Packed:
+def model() -> model_folder.Packed:
     torch.manual_seed(0)
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(tiny.MODEL, tokenizer)
     source = build_source(tiny.MODEL.text_encoder, tokenizer)
     pairs = {("IN:PLAY", "SL:THING")}
-    return packed.Packed(built.eval(), tokenizer, tiny.MODEL, units, source, pairs, ("slu", "nlu"))
+    return model_folder.Packed(
+        built.eval(), tokenizer, tiny.MODEL, units, source, pairs, ("slu", "nlu")
+    )
 
 
 @pytest.fixture()
-def folder(model: packed.Packed, tmp_path: Path) -> Path:
-    packed.save(tmp_path / "model", model)
+def folder(model: model_folder.Packed, tmp_path: Path) -> Path:
+    model_folder.save(tmp_path / "model", model)
     return tmp_path / "model"
 
 
@@ -63,10 +66,10 @@ def test_a_bit_that_flips_anywhere_in_a_packed_model_is_noticed(folder, name):
         flipped[position] ^= 1 << int(rng.integers(8))
         (folder / name).write_bytes(flipped)
         with pytest.raises(InputError, match="SHA256SUMS") as caught:
-            packed.load(folder)
+            model_folder.load(folder)
         assert str(folder) in str(caught.value)
     (folder / name).write_bytes(whole)
-    packed.load(folder)
+    model_folder.load(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -78,10 +81,10 @@ def test_a_packed_model_copied_in_part_is_noticed(folder, name, how):
     else:
         (folder / name).write_bytes(whole[: len(whole) // 2] if how == "cut" else b"")
     if (name, how) == (digests.NAME, "gone"):
-        packed.load(folder)  # as models were before there was a list
+        model_folder.load(folder)  # as models were before there was a list
         return
     with pytest.raises(InputError, match=f"{folder}.*(copy|Training writes)"):
-        packed.load(folder)
+        model_folder.load(folder)
 
 
 def test_the_list_is_one_that_sha256sum_reads_and_names_every_file(folder):
@@ -97,7 +100,7 @@ def test_the_list_is_one_that_sha256sum_reads_and_names_every_file(folder):
 def test_a_file_smuggled_in_is_noticed(folder):
     (folder / "tokenizer" / "more.txt").write_text("x")
     with pytest.raises(InputError, match="tokenizer/more.txt: not one of the files"):
-        packed.load(folder)
+        model_folder.load(folder)
 
 
 @pytest.mark.parametrize("name", FILES[:-1])
@@ -106,13 +109,13 @@ def test_without_a_list_odd_files_give_a_sentence_too(folder, name, content):
     (folder / digests.NAME).unlink()
     (folder / name).write_bytes(content)
     with pytest.raises(InputError, match=name.rsplit("/")[0]):
-        packed.load(folder)
+        model_folder.load(folder)
 
 
 def test_wrong_folders_and_other_versions_are_told_in_a_sentence(folder, tmp_path):
     for wrong in (tmp_path / "nowhere", folder / "config.yaml", folder / "tokenizer", tmp_path):
         with pytest.raises(InputError, match=f"{wrong}: not a packed model"):
-            packed.load(wrong)
+            model_folder.load(wrong)
     (folder / digests.NAME).unlink()
     text = (folder / "config.yaml").read_text()
     newer = text.replace("version: 1", "version: 2\nflavour: new")
@@ -121,11 +124,11 @@ def test_wrong_folders_and_other_versions_are_told_in_a_sentence(folder, tmp_pat
         Recognizer.load(folder)
     (folder / "config.yaml").write_text(text.replace("version: 1", "version: 0"))
     with pytest.raises(InputError, match="version 0, expected 1"):
-        packed.load(folder)
+        model_folder.load(folder)
     (folder / "config.yaml").unlink()
     (folder / "config.yaml").mkdir()
     with pytest.raises(InputError, match="config.yaml: "):
-        packed.load(folder)
+        model_folder.load(folder)
 
 
 def refuse(number: int, *_: Any, **__: Any) -> Any:
@@ -137,15 +140,15 @@ def test_a_folder_that_cannot_be_written_or_read_is_told_in_a_sentence(
 ):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written here"):
-        packed.save(tmp_path / "file" / "model", model)
+        model_folder.save(tmp_path / "file" / "model", model)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", lambda *a, **k: refuse(errno.EROFS))
         with pytest.raises(InputError, match="cannot be written here .*ead-only"):
-            packed.save(tmp_path / "other", model)
+            model_folder.save(tmp_path / "other", model)
     with monkeypatch.context() as patch:
         patch.setattr(digests, "of_file", lambda path: refuse(errno.EACCES))
         with pytest.raises(InputError, match="somewhere: cannot be read .*denied"):
-            packed.load(folder)
+            model_folder.load(folder)
 
 
 def test_a_disk_that_fills_up_while_weights_are_written_is_a_full_disk(
@@ -154,8 +157,8 @@ def test_a_disk_that_fills_up_while_weights_are_written_is_a_full_disk(
     def full(*_: Any) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
 
-    monkeypatch.setattr(packed, "save_file", full)
+    monkeypatch.setattr(model_folder, "save_file", full)
     with pytest.raises(OSError) as caught:
-        packed.save(tmp_path / "model", model)
+        model_folder.save(tmp_path / "model", model)
     assert caught.value.errno == errno.ENOSPC and "model.safetensors" in caught.value.filename
     assert not (tmp_path / "model").exists()

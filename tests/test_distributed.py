@@ -19,14 +19,16 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from atat import ark, cmvn, config, distributed, kaldi, packed
-from atat import train as train_cli
-from atat.batch import Example, collate
-from atat.errors import InputError
-from atat.optim import Optimizer, Partition
-from atat.settings import BatchSettings, OptimSettings, Source, TrainSettings, ValidSettings
-from atat.trainer import Trainer
-from atat.transformer import Positions
+from atat.base import config
+from atat.base.errors import InputError
+from atat.datadir import ark, cmvn, tables
+from atat.engine import distributed, model_folder
+from atat.engine import train as train_cli
+from atat.engine.optim import Optimizer, Partition
+from atat.engine.settings import BatchSettings, OptimSettings, Source, TrainSettings, ValidSettings
+from atat.engine.trainer import Trainer
+from atat.nn.transformer import Positions
+from atat.systems.joint.batch import Example, collate
 
 ROOT = Path(__file__).resolve().parent.parent
 RANKS = 2
@@ -35,7 +37,7 @@ RANKS = 2
 def settings(folder: Path) -> TrainSettings:
     tiny.make_data(folder / "train", 40)
     tiny.make_tokenizer().save(folder / "tokenizer")
-    specs = kaldi.read_table(folder / "train" / "feats.scp").values()
+    specs = tables.read_table(folder / "train" / "feats.scp").values()
     ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
     data = str(folder / "train")
     return TrainSettings(
@@ -57,7 +59,7 @@ def settings(folder: Path) -> TrainSettings:
 # Every rank draws other start weights, as on machines whose generators differ.
 PROGRAM = """
 import os, torch
-from atat import train
+from atat.engine import train
 drawn_alike = torch.manual_seed
 torch.manual_seed = lambda seed: drawn_alike(seed + int(os.environ["RANK"]))
 train.main()
@@ -90,7 +92,7 @@ def test_two_processes_train_as_one_that_makes_the_same_steps_alone(tmp_path: Pa
     wanted = settings(tmp_path)
     config.save(tmp_path / "conf.yaml", wanted)
     launch(tmp_path / "conf.yaml", tmp_path / "two", RANKS)
-    found = packed.load(tmp_path / "two" / "model").model.state_dict()
+    found = model_folder.load(tmp_path / "two" / "model").model.state_dict()
 
     (tmp_path / "one").mkdir()
     trainer, _ = train_cli.build(wanted, tmp_path / "one", torch.device("cpu"))

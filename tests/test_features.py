@@ -13,10 +13,11 @@ import pytest
 import soundfile
 from waiting import until
 
-from atat import ark, audio, cmvn, features, kaldi
-from atat.errors import InputError
-from atat.features import Settings
-from atat.lfb import lfb
+from atat.base.errors import InputError
+from atat.datadir import ark, cmvn, features, tables
+from atat.datadir.features import Settings
+from atat.speech import audio
+from atat.speech.fbank import lfb
 
 # --- arks
 
@@ -71,7 +72,7 @@ def test_our_fast_decompression_is_kaldiios(data_root: Path) -> None:
     kaldiio = pytest.importorskip("kaldiio")
     specifiers = ark.load_scp(data_root / "kaldi_truth/datadir/feats.scp")
     assert len(specifiers) == 3
-    frames = kaldi.read_table(data_root / "kaldi_truth/datadir/utt2num_frames")
+    frames = tables.read_table(data_root / "kaldi_truth/datadir/utt2num_frames")
     for key, specifier in specifiers.items():
         matrix = ark.read(specifier)
         assert len(matrix) == int(frames[key])
@@ -122,8 +123,8 @@ def write_data(folder: Path, seconds: dict[str, float], first_seed: int = 0) -> 
     for seed, (key, length) in enumerate(seconds.items(), first_seed):
         samples = np.random.default_rng(seed).normal(0, 0.1, int(length * 16000))
         audio.save(folder / f"wavs/{key}.wav", samples)
-    kaldi.write_table(data / "wav.scp", {key: str(folder / f"wavs/{key}.wav") for key in seconds})
-    kaldi.write_table(data / "utt2spk", {key: "s" for key in seconds})
+    tables.write_table(data / "wav.scp", {key: str(folder / f"wavs/{key}.wav") for key in seconds})
+    tables.write_table(data / "utt2spk", {key: "s" for key in seconds})
     return data
 
 
@@ -134,14 +135,14 @@ def mtimes(arks: Path) -> dict[str, int]:
 
 def assert_complete(data: Path, num_mels: int = 80, atol: float = 0.0) -> None:
     """The data dir loads, and every utterance's features are those of its audio."""
-    utterances = kaldi.load(data)
+    utterances = tables.load(data)
     for utterance in utterances:
         samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
         found = ark.read(str(utterance.feats))
         np.testing.assert_allclose(found, lfb(samples, num_mels=num_mels), atol=atol)
         assert utterance.num_frames == len(found)
         assert utterance.duration == pytest.approx(len(samples) / 16000, abs=1e-6)
-    assert len(utterances) == len(kaldi.read_table(data / "utt2spk"))
+    assert len(utterances) == len(tables.read_table(data / "utt2spk"))
 
 
 LENGTHS = {f"s-{i:02}": 0.3 + 0.05 * i for i in range(10)}
@@ -163,13 +164,13 @@ def test_a_dir_that_has_grown_or_changed_makes_only_what_is_new(tmp_path: Path) 
     audio.save(tmp_path / "wavs/s-03.wav", np.ones(8000) / 2)
     audio.save(tmp_path / "wavs/s-new.wav", np.ones(9000) / 2)
     for name, value in (("wav.scp", f"{tmp_path}/wavs/s-new.wav"), ("utt2spk", "s")):
-        kaldi.write_table(data / name, kaldi.read_table(data / name) | {"s-new": value})
+        tables.write_table(data / name, tables.read_table(data / name) | {"s-new": value})
     features.make(data, arks, nj=2)
     assert_complete(data)
     after = mtimes(arks)
     assert before.items() <= after.items()
     new = [path for path in arks.glob("*.made") if path.name not in before]
-    assert sorted(key for path in new for key in kaldi.read_table(path)) == ["s-03", "s-new"]
+    assert sorted(key for path in new for key in tables.read_table(path)) == ["s-03", "s-new"]
 
 
 def test_other_options_make_other_features(tmp_path: Path) -> None:
@@ -196,21 +197,21 @@ def test_arks_may_be_moved_or_deleted(tmp_path: Path) -> None:
 def test_segments_are_cut_from_their_recording(tmp_path: Path) -> None:
     data = write_data(tmp_path, {"rec": 3.0})
     segments = {"s-a": "rec 0.5 1.25", "s-b": "rec 1.25 3.2", "s-c": "rec 2.5 -1"}
-    kaldi.write_table(data / "segments", segments)
-    kaldi.write_table(data / "utt2spk", {key: "s" for key in segments})
+    tables.write_table(data / "segments", segments)
+    tables.write_table(data / "utt2spk", {key: "s" for key in segments})
     features.make(data, tmp_path / "lfb")
     assert_complete(data)
-    durations = kaldi.read_table(data / "utt2dur")
+    durations = tables.read_table(data / "utt2dur")
     assert durations == {"s-a": "0.75", "s-b": "1.75", "s-c": "0.5"}
 
 
 def test_shell_commands_in_wav_scp_run_only_when_allowed(tmp_path: Path) -> None:
     data = write_data(tmp_path, {"s-1": 0.5})
-    kaldi.write_table(data / "wav.scp", {"s-1": f"cat {tmp_path}/wavs/s-1.wav |"})
+    tables.write_table(data / "wav.scp", {"s-1": f"cat {tmp_path}/wavs/s-1.wav |"})
     with pytest.raises(InputError, match="wav.scp:1: 's-1' is a shell command"):
         features.make(data, tmp_path / "lfb")
     features.make(data, tmp_path / "lfb", settings=Settings(allow_pipes=True))
-    assert kaldi.read_table(data / "utt2num_frames") == {"s-1": "48"}
+    assert tables.read_table(data / "utt2num_frames") == {"s-1": "48"}
 
 
 def test_too_much_lost_stops_and_says_what(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_too_much_lost_stops_and_says_what(tmp_path: Path) -> None:
     assert "s-2: lasts 0.0200 s, shorter than one frame" in str(caught.value)
     assert "s-3.wav: is no audio" in str(caught.value)
     assert not (data / "feats.scp").exists()
-    assert sorted(kaldi.read_table(arks / "raw_lfb_train.lost")) == ["s-2", "s-3"]
+    assert sorted(tables.read_table(arks / "raw_lfb_train.lost")) == ["s-2", "s-3"]
 
 
 def test_samples_beyond_any_recording_and_endless_segments_are_named(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_samples_beyond_any_recording_and_endless_segments_are_named(tmp_path: P
     with pytest.raises(InputError, match=r"s-2: .*s-2.wav: holds a sample of 1e\+30 at 0.500 s"):
         features.make(data, tmp_path / "lfb")
     for end in ("inf", "1e308", "nan"):
-        kaldi.write_table(data / "segments", {"s-1": "s-1 0 0.5", "s-2": f"s-1 0.5 {end}"})
+        tables.write_table(data / "segments", {"s-1": "s-1 0 0.5", "s-2": f"s-1 0.5 {end}"})
         with pytest.raises(InputError, match="segments:2: found times|s-2: .* cannot be cut"):
             features.make(data, tmp_path / "lfb")
 
@@ -242,18 +243,26 @@ def test_what_is_lost_within_the_limit_is_listed_and_dropped(
 ) -> None:
     data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.02, "s-3": 1.0}), tmp_path / "lfb"
     text = {"s-1": "one", "s-2": "two", "s-3": "three"}
-    kaldi.write_table(data / "text", text)
-    kaldi.write_table(data / "spk2utt", {"s": "s-1 s-2 s-3"})
+    tables.write_table(data / "text", text)
+    tables.write_table(data / "spk2utt", {"s": "s-1 s-2 s-3"})
     features.make(data, arks, max_lost=0.4)
     message = capsys.readouterr().err
     assert "1 of 3 utterances give no features" in message and "s-2: lasts" in message
-    assert [utterance.id for utterance in kaldi.load(data)] == ["s-1", "s-3"]
+    assert [utterance.id for utterance in tables.load(data)] == ["s-1", "s-3"]
     assert_complete(data)
-    assert kaldi.read_table(data / ".backup/text") == text
+    assert tables.read_table(data / ".backup/text") == text
 
 
 def run_stage(data: Path, arks: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "atat.features", "--data", str(data), "--arks", str(arks)]
+    command = [
+        sys.executable,
+        "-m",
+        "atat.datadir.features",
+        "--data",
+        str(data),
+        "--arks",
+        str(arks),
+    ]
     return subprocess.Popen(
         [*command, *options],
         stderr=subprocess.PIPE,
@@ -304,10 +313,10 @@ def test_arks_that_a_killed_run_did_not_finish_go(tmp_path: Path) -> None:
 def test_interrupted_and_continued_is_uninterrupted(tmp_path: Path) -> None:
     data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
     # The last utterance waits until the stage has been interrupted, however slow the machine is.
-    gate, wavs = tmp_path / "gate", kaldi.read_table(data / "wav.scp")
+    gate, wavs = tmp_path / "gate", tables.read_table(data / "wav.scp")
     last = max(wavs)
     wavs[last] = f"while [ ! -e {gate} ]; do sleep 0.05; done; cat {wavs[last]} |"
-    kaldi.write_table(data / "wav.scp", wavs)
+    tables.write_table(data / "wav.scp", wavs)
     stage = run_stage(data, arks, "--allow_pipes")
     until(lambda: list(arks.glob("*.made")) or stage.poll() is not None, "the first shard")
     stage.send_signal(signal.SIGINT)
@@ -320,8 +329,8 @@ def test_interrupted_and_continued_is_uninterrupted(tmp_path: Path) -> None:
     before = mtimes(arks)
     features.make(data, arks, settings=Settings(allow_pipes=True))
     assert before.items() <= mtimes(arks).items()
-    assert sum(len(kaldi.read_table(path)) for path in arks.glob("*.made")) == len(LENGTHS)
-    assert list(kaldi.read_table(data / "feats.scp")) == list(LENGTHS)
+    assert sum(len(tables.read_table(path)) for path in arks.glob("*.made")) == len(LENGTHS)
+    assert list(tables.read_table(data / "feats.scp")) == list(LENGTHS)
 
 
 # --- global CMVN

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import tiny
 
-from atat import kaldi, semantics
-from atat.errors import InputError
-from atat.metrics import tree_counts
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.scoring.metrics import tree_counts
+from atat.text import trees
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "fluentspeech" / "local"
 
@@ -43,7 +44,7 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
 ) -> None:
     data = prepare(local, corpus)
     printed = capsys.readouterr().out
-    sizes = {name: len(kaldi.load(data / name)) for name in ("train", "valid", "test")}
+    sizes = {name: len(tables.load(data / name)) for name in ("train", "valid", "test")}
     assert sizes == {"train": 70, "valid": 24, "test": 24}  # 72 but for the two faults
     assert "1  recording that is not there (left out)" in printed
     assert "1  recording that cannot be read (left out)" in printed
@@ -51,13 +52,13 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
     assert "of 24 utterances, the sentences of 24 and the speakers of 0 are in train" in printed
     listed = (data / "findings.txt").read_text()
     assert "train_data.csv:3: " in listed and "truncated" in listed
-    for one in kaldi.load(data / "train"):
+    for one in tables.load(data / "train"):
         assert one.id.startswith(f"{one.speaker}-") and Path(one.wav or "").is_file()
 
 
 def test_commas_quotes_and_curly_apostrophes_are_read(local: Any, corpus: Path) -> None:
     data = prepare(local, corpus)
-    texts, raw = (kaldi.read_table(data / "train" / name) for name in ("text", "text.raw"))
+    texts, raw = (tables.read_table(data / "train" / name) for name in ("text", "text.raw"))
     assert "that's too loud" in texts.values() and "That’s too loud" in raw.values()
     assert "i couldn't hear anything turn up the volume" in texts.values()
 
@@ -84,7 +85,7 @@ def test_a_command_is_a_tree_with_its_labels_first(
 ) -> None:
     fluent = local("fluent")
     assert fluent.tree(fluent.Row("a.csv:2", "a.wav", "anna", *command)) == tree
-    assert semantics.is_well_formed(semantics.parse(tree))
+    assert trees.is_well_formed(trees.parse(tree))
 
 
 def test_em_hyp_is_the_3_tuple_and_em_full_adds_the_transcript(local: Any) -> None:
@@ -113,7 +114,7 @@ def test_further_splits_have_two_tests(
 ) -> None:
     data = prepare(local, corpus, "--split", split)
     parts = {
-        name: kaldi.load(data / name)
+        name: tables.load(data / name)
         for name in ("train", "valid", "test_speaker", "test_utterance")
     }
     ids = [one.id for part in parts.values() for one in part]
@@ -160,7 +161,7 @@ def test_odd_rows_are_left_out_or_kept_and_listed(
         "recording in two sets (kept in both",
     ):
         assert f"1  {finding}" in printed
-    assert len(kaldi.load(data / "test")) == 23 and len(kaldi.load(data / "valid")) == 25
+    assert len(tables.load(data / "test")) == 23 and len(tables.load(data / "valid")) == 25
 
 
 def test_too_much_lost_stops(local: Any, corpus: Path) -> None:
@@ -217,7 +218,7 @@ def test_subsets_depend_on_their_seed_alone(local: Any, corpus: Path) -> None:
             str(data / "subsets"),
         ]
     )
-    whole = kaldi.read_table(data / "train" / "semantics")
-    parts = [kaldi.read_table(data / "subsets" / seed / "train" / "semantics") for seed in "12"]
+    whole = tables.read_table(data / "train" / "semantics")
+    parts = [tables.read_table(data / "subsets" / seed / "train" / "semantics") for seed in "12"]
     assert [len(part) for part in parts] == [7, 7] and parts[0] != parts[1]
     assert all(part.items() <= whole.items() for part in parts)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from atat import forecast
-from atat.forecast import Share
-from atat.settings import BatchSettings, Source, TrainSettings
+from atat.engine import forecast
+from atat.engine.forecast import Share
+from atat.engine.settings import BatchSettings, Source, TrainSettings
 
 AUDIO = Share("data/a", True, 100, 300.0, 1.0)
 SAME = Share("data/a", True, 100, 300.0, 3.0)

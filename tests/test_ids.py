@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from atat import align, ids, kaldi, synthesis
-from atat.datadir_check import validate
-from atat.datadir_repair import apply, plan
-from atat.errors import InputError
-from atat.files import fields
-from atat.synthesis_voice import Speech
+from atat.base.errors import InputError
+from atat.base.files import fields
+from atat.datadir import ids, tables
+from atat.datadir.check import validate
+from atat.datadir.repair import apply, plan
+from atat.prepare import align, synthesis
+from atat.prepare.synthesis_voice import Speech
 
 UNREADABLE = [
     "a\u0085b",
@@ -57,12 +58,12 @@ def test_an_id_with_a_character_that_parts_lines_or_fields_is_refused_with_its_l
 ) -> None:
     data = data_dir(tmp_path / "data", "zoe-" + name, "zoe")
     with pytest.raises(InputError, match=r"utt2spk:2: the id .* holds U\+"):
-        kaldi.load(data)
+        tables.load(data)
     with pytest.raises(InputError, match=r"the key .* holds U\+"):
-        kaldi.write_table(tmp_path / "table", {name: "x"})
+        tables.write_table(tmp_path / "table", {name: "x"})
     speaker = data_dir(tmp_path / "other", "amy-1", f"a{name}")
     with pytest.raises(InputError, match=r"utt2spk:1: found .*expected one speaker id, which"):
-        kaldi.load(speaker)
+        tables.load(speaker)
 
 
 @pytest.mark.parametrize("name", [*UNREADABLE, *ELSEWHERE])
@@ -77,7 +78,7 @@ def test_validate_lists_the_id_and_repair_drops_its_utterance(
     assert where.path.endswith("utt2spk") and where.line == 1
     assert report.lost == {("amy" if of_speaker else name): "malformed id"}
     apply(plan(data), max_lost=0.5)
-    assert [utterance.id for utterance in kaldi.load(data)] == ["zoe-1"]
+    assert [utterance.id for utterance in tables.load(data)] == ["zoe-1"]
     assert not validate(data).errors
 
 

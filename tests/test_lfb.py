@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atat import audio
-from atat.lfb import LOG_FLOOR, Options, frames_touching, lfb, num_frames
+from atat.speech import audio
+from atat.speech.fbank import LOG_FLOOR, Options, frames_touching, lfb, num_frames
 
 HTK = Options(
     num_mels=23, high_freq=8000.0, preemphasis=0.0, remove_dc=False, window="hamming", htk_mel=True

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from atat import kaldi, synthesis
-from atat.alignment import read_ctm
-from atat.errors import InputError
-from atat.textgrid import write_textgrid
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.ctm import read_ctm
+from atat.prepare import synthesis
+from atat.prepare.textgrid import write_textgrid
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "librispeech" / "local"
 
@@ -55,8 +56,8 @@ def test_the_layout_is_read_back(local: Any, made: Path, tmp_path: Path) -> None
     said = local("make_mini").readings(1)
     found: dict[str, tuple[str, str]] = {}
     for folder in sorted(tmp_path.glob("*_*")):
-        raw = kaldi.read_table(folder / "text.raw")
-        for utterance in kaldi.load(folder):
+        raw = tables.read_table(folder / "text.raw")
+        for utterance in tables.load(folder):
             assert utterance.text == raw[utterance.id].lower()
             assert utterance.speaker == utterance.id.split("-")[0]
             assert utterance.wav is not None and Path(utterance.wav).is_file()
@@ -69,7 +70,7 @@ def test_the_layout_is_read_back(local: Any, made: Path, tmp_path: Path) -> None
     assert lists["train_dirs"] == ["train_clean_100", "train_other_500"]
     assert lists["eval_dirs"] == ["dev_clean", "test_clean"]
     # A reader whose name holds bars is read like any other.
-    assert kaldi.read_table(tmp_path / "train_clean_100" / "spk2gender") == {
+    assert tables.read_table(tmp_path / "train_clean_100" / "spk2gender") == {
         "1034": "m",
         "19": "f",
         "26": "m",
@@ -130,7 +131,7 @@ def test_missing_files_are_listed_and_counted(
     other = first(corpus, "train-clean-100/1034/121119/*.flac")
     shutil.copy(other, other.with_name("1034-5-0001.flac"))
     prepare(local, corpus, tmp_path / "data", "--max_lost", "0.3")
-    kept = [u.id for u in kaldi.load(tmp_path / "data" / "train_clean_100")]
+    kept = [u.id for u in tables.load(tmp_path / "data" / "train_clean_100")]
     assert gone.stem not in kept and broken.stem not in kept and len(kept) == 18
     listed = (tmp_path / "data" / "findings" / "train_clean_100.txt").read_text()
     for name in (gone.name, "26-495-0099.flac", broken.name, "1034-5-0001.flac"):
@@ -145,7 +146,7 @@ def test_half_a_download_is_refused(local: Any, corpus: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match=r"1 of the 3 speakers .* not there \(1034\).*--partial"):
         prepare(local, corpus, tmp_path)
     prepare(local, corpus, tmp_path, "--partial")
-    assert len(kaldi.load(tmp_path / "train_clean_100")) == 15
+    assert len(tables.load(tmp_path / "train_clean_100")) == 15
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_a_transcript_of_another_form(local: Any, corpus: Path, line: str, messa
 
 
 def _findings() -> Any:
-    from atat.corpus import Findings
+    from atat.datadir.corpus import Findings
 
     return Findings()
 
@@ -190,7 +191,7 @@ def test_what_has_no_alignment_stays_in_asr_and_leaves_mlm(
     assert lost == unaligned
     tests = [tmp_path / name for name in ("dev_clean", "test_clean")]
     local("make_sets").make(dirs, tests, tmp_path / "set", 0.02)
-    asr, mlm = ({u.id for u in kaldi.load(tmp_path / "set" / name)} for name in ("asr", "mlm"))
+    asr, mlm = ({u.id for u in tables.load(tmp_path / "set" / name)} for name in ("asr", "mlm"))
     assert unaligned < asr and mlm == asr - unaligned
     assert read_ctm(tmp_path / "set" / "mlm" / "ctm").keys() == mlm
     said = capsys.readouterr().out
@@ -208,7 +209,7 @@ def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path
     align(local, corpus, data, "--alignments", str(made / "LibriSpeech-Alignments"))
     expected = (data / "ctm").read_text()
     times = read_ctm(data / "ctm")
-    lengths = {u.id: u.duration for u in kaldi.load(data)}
+    lengths = {u.id: u.duration for u in tables.load(data)}
     for key, words in times.items():
         path = next(corpus.rglob(f"{key}.flac"))
         write_textgrid(path.with_suffix(".TextGrid"), words, lengths[key] or 0.0)
@@ -248,10 +249,10 @@ def test_without_a_dev_folder_speakers_are_held_out(local: Any, made: Path, tmp_
         "--alignments",
         str(made / "LibriSpeech-Alignments"),
     )
-    everyone = {u.id for u in kaldi.load(data)}
+    everyone = {u.id for u in tables.load(data)}
     for _ in range(2):  # a rerun makes the same sets
         local("make_sets").make([data], [], tmp_path / "set", 0.02)
-        dev, asr = (kaldi.load(tmp_path / "set" / name) for name in ("dev", "asr"))
+        dev, asr = (tables.load(tmp_path / "set" / name) for name in ("dev", "asr"))
         assert {u.id for u in dev} | {u.id for u in asr} == everyone
         assert len({u.speaker for u in dev}) == 1
         assert not {u.speaker for u in dev} & {u.speaker for u in asr}
@@ -271,7 +272,7 @@ def test_a_part_of_the_real_corpus(local: Any, data_root: Path, tmp_path: Path) 
     if not corpus.is_dir():
         pytest.skip(f"{corpus} is not there")
     prepare(local, corpus, tmp_path, "--train", "test-other")
-    utterances = kaldi.load(tmp_path / "test_other")
+    utterances = tables.load(tmp_path / "test_other")
     assert len(utterances) == 50 and len({u.speaker for u in utterances}) == 5
     assert not (tmp_path / "test_other" / "spk2gender").exists()  # no SPEAKERS.TXT there
     assert all(2 < (u.duration or 0) < 36 for u in utterances)

@@ -12,17 +12,20 @@ import pytest
 import tiny
 import torch
 
-from atat import ark, audio, kaldi, semantics, validate
-from atat.batch import Batch
-from atat.budget import target_cost
-from atat.ctc import build_units
-from atat.dataset import Augmenter, Encoding, TaskData
-from atat.errors import InputError
-from atat.lfb import LOG_FLOOR
-from atat.loader import StepBatches, in_order, step_loader
-from atat.sampler import Sampler
-from atat.settings import AugmentSettings, BatchSettings, Source
-from atat.text_encoder import PieceSource
+from atat.base.errors import InputError
+from atat.datadir import ark, tables
+from atat.engine import validate
+from atat.engine.batching import target_cost
+from atat.engine.loader import StepBatches, in_order, step_loader
+from atat.engine.sampler import Sampler
+from atat.engine.settings import AugmentSettings, BatchSettings, Source
+from atat.nn.ctc import build_units
+from atat.nn.text_encoder import PieceSource
+from atat.speech import audio
+from atat.speech.fbank import LOG_FLOOR
+from atat.systems.joint.batch import Batch
+from atat.systems.joint.data import Augmenter, Encoding, TaskData
+from atat.text import trees
 
 SETTINGS = BatchSettings(examples=12, block=3, max_frames=300)
 TASKS = ("slu", "mlm", "asr")
@@ -101,14 +104,14 @@ def test_validation_of_mlm_reads_masked_audio(data: list[TaskData]) -> None:
 
 def sentences(folder: Path, texts: list[str]) -> Path:
     """Texts, which are few words of the vocabulary or none, as a data dir of task nlu."""
-    kaldi.write(
+    tables.write(
         folder,
         [
-            kaldi.Utterance(
+            tables.Utterance(
                 f"s-{number:03d}",
                 "s",
                 text=text,
-                semantics=f"[IN:PLAY {semantics.escape(text)} [SL:THING red ] ]",
+                semantics=f"[IN:PLAY {trees.escape(text)} [SL:THING red ] ]",
             )
             for number, text in enumerate(texts)
         ],
@@ -131,9 +134,9 @@ def random_texts(count: int) -> list[str]:
 def test_lengths_of_targets_are_counted_as_they_are(tmp_path: Path, task: str) -> None:
     folder = sentences(tmp_path / "data", random_texts(60))
     with ark.Writer(folder / "feats.ark", folder / "feats.scp") as write:
-        for utterance in kaldi.load(folder):
+        for utterance in tables.load(folder):
             write(utterance.id, np.zeros((100, 16), np.float32))
-    kaldi.write_table(folder / "utt2num_frames", {u.id: "100" for u in kaldi.load(folder)})
+    tables.write_table(folder / "utt2num_frames", {u.id: "100" for u in tables.load(folder)})
     found = TaskData(Source(str(folder), task), encoding())
     assert len(found) == 60 and len(set(found.target_lengths)) > 10
     for utterance, length in zip(found.utterances, found.target_lengths):

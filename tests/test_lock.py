@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from atat import lock
-from atat.errors import InputError
+from atat.base import lock
+from atat.base.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 HOLD = """
 import os, sys, time
-from atat import lock
+from atat.base import lock
 with lock.hold(sys.argv[1], "a long work"):
     if "fork" in sys.argv and os.fork() == 0:
         os.write(1, b"%d\\n" % os.getpid())  # at once: both write into one pipe

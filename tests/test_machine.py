@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from atat import machine
+from atat.base import machine
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from atat import bootstrap, metrics, semantics
-from atat.semantics import SemanticsError, Tree
+from atat.scoring import bootstrap, metrics
+from atat.text import trees
+from atat.text.trees import SemanticsError, Tree
 
 REFERENCE = "[IN:PLAY_SONG play the song [SL:SONG watermelon sugar ] by [SL:ARTIST harry styles ] ]"
 
@@ -31,19 +32,19 @@ def random_tree(rng: random.Random, depth: int = 0) -> Tree:
 
 
 def with_other_intents(tree: Tree) -> Tree:
-    tokens = semantics.to_tokens(tree)
-    return semantics.parse_tokens(["[IN:OTHER" if t.startswith("[IN:") else t for t in tokens])
+    tokens = trees.to_tokens(tree)
+    return trees.parse_tokens(["[IN:OTHER" if t.startswith("[IN:") else t for t in tokens])
 
 
 def kinds(tree: Tree) -> Counter[str]:
     """How often each tag stands in a tree, all nested intents as one and the root apart."""
-    below = (label for label, _, _ in semantics.brackets(tree)[1:])
+    below = (label for label, _, _ in trees.brackets(tree)[1:])
     return Counter(label if label.startswith("SL:") else "IN" for label in below)
 
 
 def single_edits(tree: Tree) -> Iterator[tuple[str, Tree]]:
     """Every tree that differs from this one by one mistake, with the kind of mistake."""
-    tokens = semantics.to_tokens(tree)
+    tokens = trees.to_tokens(tree)
     closing = {start: end for start, end in spans_of_tokens(tokens)}
     for start, end in closing.items():
         label = tokens[start][1:]
@@ -60,16 +61,16 @@ def single_edits(tree: Tree) -> Iterator[tuple[str, Tree]]:
         for kind, changed in edits.items():
             closed = ["]"] if kind not in ("drop", "drop brackets") else []
             edited = [*tokens[:start], *changed, *closed, *tokens[end + 1 :]]
-            yield kind, semantics.parse_tokens(edited)
+            yield kind, trees.parse_tokens(edited)
 
 
 def spans_of_tokens(tokens: list[str]) -> list[tuple[int, int]]:
     """Position of the opening tag and of its `]`, for each bracket."""
     spans, opened = [], []
     for position, token in enumerate(tokens):
-        if semantics.is_open(token):
+        if trees.is_open(token):
             opened.append(position)
-        elif semantics.is_close(token):
+        elif trees.is_close(token):
             spans.append((opened.pop(), position))
     return spans
 
@@ -82,7 +83,7 @@ def test_every_metric_has_a_description() -> None:
 def test_a_right_hypothesis_is_right_everywhere() -> None:
     rng = random.Random(1)
     for _ in range(50):
-        text = semantics.to_string(random_tree(rng))
+        text = trees.to_string(random_tree(rng))
         found = percent(text, "  " + text.replace(" ", "  "), slu_f1=True)
         assert found.pop("hyp_er") == 0 and found.pop("semer") == 0
         slots = "[SL:" in text
@@ -194,7 +195,7 @@ def test_only_tags_that_the_reference_lacks_are_worse_than_no_tree() -> None:
 def test_a_tree_twice_as_deep_takes_twice_the_memory() -> None:
     peaks = []
     for depth in (1000, 2000):
-        tree = semantics.parse("[IN:A [SL:B " * (depth // 2) + "word" + " ]" * depth)
+        tree = trees.parse("[IN:A [SL:B " * (depth // 2) + "word" + " ]" * depth)
         tracemalloc.start()
         assert metrics.semantic_errors(tree, tree) == (0, depth)
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -258,7 +259,7 @@ def test_tree_validity_asks_for_intents_and_slots_in_turn() -> None:
 def test_counts_are_bounded_for_any_pair_of_trees() -> None:
     rng = random.Random(2)
     for _ in range(200):
-        one, two = (semantics.to_string(random_tree(rng)) for _ in range(2))
+        one, two = (trees.to_string(random_tree(rng)) for _ in range(2))
         counts = metrics.tree_counts(one, two, slu_f1=True)
         for name, (numerator, denominator) in counts.items():
             assert 0 <= numerator, name

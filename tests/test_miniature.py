@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from atat import audio, config, miniature_conf, synthesis
-from atat.errors import InputError
-from atat.miniature_speech import VARIANTS, Line, speak, voice
-from atat.settings import TrainSettings
+from atat.base import config
+from atat.base.errors import InputError
+from atat.engine.settings import TrainSettings
+from atat.prepare import miniature_conf, synthesis
+from atat.prepare.miniature_speech import VARIANTS, Line, speak, voice
+from atat.speech import audio
 
 EGS = Path(__file__).parent.parent / "egs"
 PAPER = EGS / "synthetic_tts" / "conf" / "paper.yaml"

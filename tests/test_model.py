@@ -9,16 +9,17 @@ import tiny
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from atat import attention, generate
-from atat.attention import attend
-from atat.audio_encoder import AudioEncoder
-from atat.batch import IGNORE, Example, collate
-from atat.ctc import CharacterUnits, PieceUnits, frames_needed
-from atat.dropout import Dropout
-from atat.inference import can_reorder, for_inference
-from atat.loss import correct_tokens, cross_entropy_sum
-from atat.model import Atat, build_model
-from atat.settings import AudioEncoderSettings, TextEncoderSettings
+from atat.engine.settings import AudioEncoderSettings, TextEncoderSettings
+from atat.nn import attention
+from atat.nn.attention import attend
+from atat.nn.audio_encoder import AudioEncoder
+from atat.nn.cpu_weights import can_reorder, for_inference
+from atat.nn.ctc import CharacterUnits, PieceUnits, frames_needed
+from atat.nn.dropout import Dropout
+from atat.nn.loss import correct_tokens, cross_entropy_sum
+from atat.systems.joint import generate
+from atat.systems.joint.batch import IGNORE, Example, collate
+from atat.systems.joint.model import Atat, build_model
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +226,7 @@ def test_bf16_is_close_to_fp32(model, tokenizer):
 @pytest.mark.parametrize("reordered", [True, False])
 def test_weights_held_in_bf16_give_what_autocast_gives(model, tokenizer, monkeypatch, reordered):
     if not reordered:  # a processor without the products
-        monkeypatch.setattr("atat.inference.can_reorder", lambda precision: False)
+        monkeypatch.setattr("atat.nn.cpu_weights.can_reorder", lambda precision: False)
     batch = collate(examples(tokenizer, [40, 64, 90]))
     with torch.no_grad():
         exact = float(model.losses(batch)["ce"])
@@ -299,7 +300,7 @@ def test_a_bert_from_a_local_folder_is_the_text_encoder(tmp_path, tokenizer):
     BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
     sizes = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path / "bert")
-    from atat.text_encoder import build_source
+    from atat.nn.text_encoder import build_source
 
     text = TextEncoderSettings(kind="bert", bert=str(tmp_path / "bert"))
     model, _ = build_model(replace(tiny.MODEL, text_encoder=text), tokenizer)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from atat import number_words, semantics
-from atat.normalize import normalize, normalize_tree
-from atat.semantics import Tree, parse, to_string
+from atat.text import number_words, trees
+from atat.text.normalize import normalize, normalize_tree
+from atat.text.trees import Tree, parse, to_string
 
 CASES = {
     "times": {
@@ -181,7 +181,7 @@ def test_raw_and_tokenised_top_meet(data_root: Path) -> None:
     for raw, tokenised, text in rows:
         expected = normalize(tokenised)
         tree = normalize_tree(parse(text))
-        spoken = " ".join(semantics.words(tree))
+        spoken = " ".join(trees.words(tree))
         as_raw += normalize(raw) == expected
         as_tree += spoken == expected
         again += normalize(spoken) == expected
@@ -189,8 +189,8 @@ def test_raw_and_tokenised_top_meet(data_root: Path) -> None:
         assert normalize(expected) == expected
         assert normalize_tree(tree) == tree
         # Spans stay as they were; only words change.
-        assert [path for path, _ in semantics.items(tree)] == [
-            path for path, _ in semantics.items(parse(text))
+        assert [path for path, _ in trees.items(tree)] == [
+            path for path, _ in trees.items(parse(text))
         ]
     assert as_raw / len(rows) > 0.995
     # The rest: a clitic of a slot's last word stands outside the slot.

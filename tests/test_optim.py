@@ -6,9 +6,9 @@ import pytest
 import tiny
 import torch
 
-from atat.model import build_model
-from atat.optim import Optimizer, frozen_steps, learning_rate, multiplier, partition
-from atat.settings import InitSettings, OptimSettings
+from atat.engine.optim import Optimizer, frozen_steps, learning_rate, multiplier, partition
+from atat.engine.settings import InitSettings, OptimSettings
+from atat.systems.joint.model import build_model
 
 PAPER = InitSettings().unfreeze
 

@@ -15,13 +15,14 @@ import tiny
 import torch
 import yaml
 
-from atat import checkpoint, config, lock, pack, packed, run_folder
-from atat import train as train_cli
-from atat.errors import InputError
-from atat.recognizer import Recognizer
-from atat.settings import InitSettings, OptimSettings, Source, TrainSettings, ValidSettings
-from atat.train import train
-from atat.trainer import Trainer
+from atat.base import config, lock
+from atat.base.errors import InputError
+from atat.engine import checkpoint, model_folder, pack, run_folder
+from atat.engine import train as train_cli
+from atat.engine.settings import InitSettings, OptimSettings, Source, TrainSettings, ValidSettings
+from atat.engine.train import train
+from atat.engine.trainer import Trainer
+from atat.systems.joint.recognizer import Recognizer
 
 NOAM = OptimSettings(warmup=4)
 
@@ -53,7 +54,7 @@ def interrupt(monkeypatch, settings: TrainSettings, folder: Path, after: int) ->
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return packed.load(folder).model.state_dict()
+    return model_folder.load(folder).model.state_dict()
 
 
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -166,7 +167,7 @@ def test_a_finished_run_that_gets_more_steps_is_a_longer_run(corpus, tmp_path, c
     assert json.loads((tmp_path / "exp" / "train.json").read_text())["steps"] == 6
     train_cli.main([*command, "--set", "steps=6"])
     assert "finished before" in capsys.readouterr().out
-    with pytest.raises(InputError, match="step 6 is done, so steps cannot be 3.*atat.pack"):
+    with pytest.raises(InputError, match="step 6 is done, so steps cannot be 3.*atat.engine.pack"):
         train_cli.main(command)
     assert config.read_yaml(tmp_path / "exp" / "config.yaml")["steps"] == 6
     for path in checkpoint.found(tmp_path / "exp"):
@@ -223,7 +224,7 @@ def test_a_finetuning_that_ends_too_early_is_a_warning(
     train(short(corpus, steps=1), tmp_path / "base")
     caplog.clear()
     init = InitSettings(model=str(tmp_path / "base" / "model"), unfreeze=((3, 0.0), (2, 0.5)))
-    tokenizer = packed.load(tmp_path / "base" / "model").tokenizer.extend(["[IN:ASK"])
+    tokenizer = model_folder.load(tmp_path / "base" / "model").tokenizer.extend(["[IN:ASK"])
     tokenizer.save(tmp_path / "tokenizer")
     run = short(
         corpus,
@@ -241,7 +242,7 @@ def test_a_finetuning_that_ends_too_early_is_a_warning(
 def test_the_command_line(corpus, tmp_path):
     train(short(corpus, steps=2), tmp_path / "exp")
     done = subprocess.run(
-        [sys.executable, "-m", "atat.pack", str(tmp_path / "exp"), "--best"],
+        [sys.executable, "-m", "atat.engine.pack", str(tmp_path / "exp"), "--best"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from waiting import LIMIT, until
 
-from atat import parallel
-from atat.errors import InputError
+from atat.base import parallel
+from atat.base.errors import InputError
 
 
 def square(number: int) -> int:
@@ -67,7 +67,9 @@ def test_workers_are_limited_to_one_thread_and_we_are_not() -> None:
 
 
 def test_workers_end_when_the_main_process_is_killed(tmp_path: Path) -> None:
-    script = "from pathlib import Path; from atat import parallel; import sys; import test_parallel"
+    script = (
+        "from pathlib import Path; from atat.base import parallel; import sys; import test_parallel"
+    )
     script += "; list(parallel.run(test_parallel.note, [Path(sys.argv[1])], 1))"
     here = Path(__file__).parent
     main = subprocess.Popen(

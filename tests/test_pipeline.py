@@ -11,14 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atat import embeddings, heard, kaldi, pipeline, sphinx_asr, synthesis
-from atat.bio import NotTaggable, Tagged, from_tree, project, to_tree
-from atat.errors import InputError
-from atat.kaldi import Utterance
-from atat.miniature_speech import Line, speak
-from atat.results_runs import find
-from atat.score import score
-from atat.semantics import Tree, parse, to_string
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.tables import Utterance
+from atat.prepare import sphinx_asr, synthesis
+from atat.prepare.miniature_speech import Line, speak
+from atat.scoring import transcribed
+from atat.scoring.results_runs import find
+from atat.scoring.score import score
+from atat.systems.tagger import pipeline
+from atat.text import glove as embeddings
+from atat.text.bio_tags import NotTaggable, Tagged, from_tree, project, to_tree
+from atat.text.trees import Tree, parse, to_string
 
 COLOURS = "red blue green black white".split()
 SONGS = "river window garden engine kingdom".split()
@@ -42,7 +46,7 @@ def sentence(rng: random.Random) -> str:
 def make_data(folder: Path, count: int, seed: int, trees: list[str] | None = None) -> Path:
     rng = random.Random(seed)
     trees = trees or [sentence(rng) for _ in range(count)]
-    kaldi.write(
+    tables.write(
         folder,
         (
             Utterance(
@@ -280,7 +284,7 @@ def run(kind: str, data: Path, out: Path, *options: str) -> Path:
 
 def decode(model: Path, text: Path, out: Path) -> dict[str, str]:
     pipeline.main(["decode", "--model", str(model), "--text", str(text), "--out", str(out)])
-    return kaldi.read_table(out / "hyp")
+    return tables.read_table(out / "hyp")
 
 
 @pytest.mark.parametrize("kind", pipeline.KINDS)
@@ -340,11 +344,11 @@ def test_equal_seeds_give_equal_models(
 def test_words_come_from_a_recogniser_and_silence_is_answered(
     train_dir: Path, test_dir: Path, tmp_path: Path
 ) -> None:
-    texts = kaldi.read_table(test_dir / "text")
+    texts = tables.read_table(test_dir / "text")
     silent = next(iter(texts))
     asr = tmp_path / "decode_asr"
     asr.mkdir()
-    kaldi.write_table(asr / "hyp", {**texts, silent: ""})
+    tables.write_table(asr / "hyp", {**texts, silent: ""})
     (asr / "decode.json").write_text('{"task": "asr"}')
     model = run("crf", train_dir, tmp_path / "crf")
     trees = decode(model, asr, tmp_path / "decoded")
@@ -352,10 +356,12 @@ def test_words_come_from_a_recogniser_and_silence_is_answered(
     assert trees == {**decode(model, test_dir, tmp_path / "true"), silent: trees[silent]}
     assert score(test_dir, tmp_path / "decoded")["n"] == 40
     # The same words as a data dir, for an nlu.
-    kaldi.write_table(test_dir / "utt2group", dict.fromkeys(texts, "seen"))
-    heard.main(["--data", str(test_dir), "--decoded", str(asr), "--out", str(tmp_path / "heard")])
-    one, *others = kaldi.load(tmp_path / "heard")
-    assert one.text == heard.NOTHING and [o.text for o in others] == list(texts.values())[1:]
+    tables.write_table(test_dir / "utt2group", dict.fromkeys(texts, "seen"))
+    transcribed.main(
+        ["--data", str(test_dir), "--decoded", str(asr), "--out", str(tmp_path / "heard")]
+    )
+    one, *others = tables.load(tmp_path / "heard")
+    assert one.text == transcribed.NOTHING and [o.text for o in others] == list(texts.values())[1:]
     assert decode(model, tmp_path / "heard", tmp_path / "again") == trees
     assert score(tmp_path / "heard", tmp_path / "again")["groups"].keys() == {"seen"}
 
@@ -364,21 +370,21 @@ def test_training_on_what_was_heard_learns_the_recognisers_words(
     train_dir: Path, tmp_path: Path
 ) -> None:
     """A recogniser that always mishears a name: with --heard the tagger knows the other name."""
-    texts = kaldi.read_table(train_dir / "text")
+    texts = tables.read_table(train_dir / "text")
     asr = tmp_path / "asr"
     asr.mkdir()
     misheard = {
         utt: text.replace("play", "clay by").replace("sings", "things")
         for utt, text in texts.items()
     }
-    kaldi.write_table(asr / "hyp", dict(list(misheard.items())[:150]))
+    tables.write_table(asr / "hyp", dict(list(misheard.items())[:150]))
     (asr / "decode.json").write_text('{"task": "asr"}')
     later = tmp_path / "later"
     later.mkdir()
-    kaldi.write_table(later / "text", dict(list(misheard.items())[150:]))
+    tables.write_table(later / "text", dict(list(misheard.items())[150:]))
     references = {
         utt: tree.replace("play", "clay by").replace("sings", "things")
-        for utt, tree in kaldi.read_table(train_dir / "semantics").items()
+        for utt, tree in tables.read_table(train_dir / "semantics").items()
     }
     right = {}
     for name, options in (("without", []), ("with", ["--heard", str(asr)])):
@@ -405,8 +411,8 @@ def test_nested_trees_are_learned_and_unfit_ones_stop(
         run("crf", data, tmp_path / "two")
     run("crf", data, tmp_path / "two", "--max_lost", "0.05")
     assert "2 left out" in capsys.readouterr().out
-    texts = kaldi.read_table(data / "text")
-    kaldi.write_table(data / "text", {name: f"{text} please" for name, text in texts.items()})
+    texts = tables.read_table(data / "text")
+    tables.write_table(data / "text", {name: f"{text} please" for name, text in texts.items()})
     with pytest.raises(InputError, match="not those of its text"):
         run("crf", data, tmp_path / "three")
 
@@ -421,10 +427,10 @@ def test_mistakes_are_named(train_dir: Path, test_dir: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match="a crf looks at words themselves"):
         run("crf", train_dir, tmp_path / "x", "--embeddings", "glove.txt")
     other = make_data(tmp_path / "other", 0, 0, [sentence(random.Random(0))] * 500)
-    kaldi.write_table(other / "text", {"elsewhere-1": "play red river"})
+    tables.write_table(other / "text", {"elsewhere-1": "play red river"})
     with pytest.raises(InputError, match="none of its utterances is in"):
         run("crf", train_dir, tmp_path / "x", "--heard", str(other))
-    kaldi.write(tmp_path / "plain", [Utterance(id="s-1", speaker="s", text="play")])
+    tables.write(tmp_path / "plain", [Utterance(id="s-1", speaker="s", text="play")])
     with pytest.raises(InputError, match="semantics: no such file"):
         run("crf", tmp_path / "plain", tmp_path / "x")
 
@@ -442,7 +448,7 @@ def test_pocketsphinx_writes_transcripts_with_words_its_dictionary_lacks(
         line = Line(tmp_path / f"{number}.wav", text, 5)
         speak([line])
         rows.append(Utterance(id=f"s-{number}", speaker="s", wav=str(line.path), text=text))
-    kaldi.write(tmp_path / "data", rows)
+    tables.write(tmp_path / "data", rows)
     out = tmp_path / "decode_asr"
     command = [
         "--data",
@@ -454,7 +460,7 @@ def test_pocketsphinx_writes_transcripts_with_words_its_dictionary_lacks(
     ]
     sphinx_asr.main(command)
     assert "1 words pronounced by espeak-ng, such as lindqvist" in capsys.readouterr().out
-    assert kaldi.read_table(out / "hyp") == {row.id: row.text for row in rows}
+    assert tables.read_table(out / "hyp") == {row.id: row.text for row in rows}
     assert score(tmp_path / "data", out)["metrics"]["wer"]["value"] == 0
     # What it wrote is what the other commands read.
     assert decode(run("crf", train_dir, tmp_path / "crf"), out, tmp_path / "trees").keys() == {
@@ -489,7 +495,7 @@ def test_pretrained_embeddings_are_where_training_starts(
     )
     about = json.loads((model.parent / "train.json").read_text())
     assert about["pretrained_words"] == len(words)
-    from atat.tagger_bilstm import Tagger
+    from atat.systems.tagger.bilstm import Tagger
 
     tagger = Tagger(model)
     known = tagger.network.embedding.weight[tagger.numbers["unheard"]].detach().numpy()

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import tiny
 
-from atat import align, audio, cmvn, datadir, decode, features, kaldi, pipes
-from atat.datadir_audio import AudioOptions
-from atat.datadir_check import validate
-from atat.errors import InputError
-from atat.kaldi import Utterance
-from atat.settings import BatchSettings, Source, TrainSettings
-from atat.train import train
+from atat.base import pipes
+from atat.base.errors import InputError
+from atat.datadir import cmvn, commands, features, tables
+from atat.datadir.check import validate
+from atat.datadir.check_audio import AudioOptions
+from atat.datadir.tables import Utterance
+from atat.engine import decode
+from atat.engine.settings import BatchSettings, Source, TrainSettings
+from atat.engine.train import train
+from atat.prepare import align
+from atat.speech import audio
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def piped(tmp_path: Path) -> Path:
                 semantics=tree,
             )
         )
-    kaldi.write(tmp_path / "data", utterances)
+    tables.write(tmp_path / "data", utterances)
     return tmp_path / "data"
 
 
@@ -84,7 +88,7 @@ def test_features_of_pipes_are_enough_for_cmvn_training_and_decoding(piped: Path
             "1",
         ]
     )
-    assert len(kaldi.read_table(folder / "out/hyp")) == 6
+    assert len(tables.read_table(folder / "out/hyp")) == 6
     assert runs(piped) == 6
     with pytest.raises(InputError, match=r"wav.scp:1: 'ann-0' .*`features: wav` needs the audio"):
         train(replace(settings, features="wav"), folder / "other")
@@ -118,7 +122,7 @@ def test_pipes_are_errors_of_validate_only_where_the_audio_is_needed(
     before = runs(piped)
     report = validate(piped)
     assert not report.errors and report.warnings["shell pipe"] == 6
-    datadir.main(["validate", str(piped)])
+    commands.main(["validate", str(piped)])
     assert "no errors" in capsys.readouterr().out
     assert not validate(piped, AudioOptions(allow_pipes=True)).warnings["shell pipe"]
     assert runs(piped) == before
@@ -139,7 +143,7 @@ def test_a_command_to_write_to_is_never_run(tmp_path: Path) -> None:
 
 
 def test_a_pipe_in_feats_scp_is_refused_with_its_line(piped: Path) -> None:
-    keys = kaldi.read_table(piped / "utt2spk")
-    kaldi.write_table(piped / "feats.scp", dict.fromkeys(keys, "copy-feats ark:a ark:- |"))
+    keys = tables.read_table(piped / "utt2spk")
+    tables.write_table(piped / "feats.scp", dict.fromkeys(keys, "copy-feats ark:a ark:- |"))
     with pytest.raises(InputError, match=r"feats.scp:1: .*copy-feats scp:"):
-        kaldi.load(piped)
+        tables.load(piped)

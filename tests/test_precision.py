@@ -13,11 +13,14 @@ import pytest
 import tiny
 import torch
 
-from atat import ark, checkpoint, cmvn, config, decode, int8, kaldi, packed, precision
-from atat.errors import InputError
-from atat.recognizer import Recognizer
-from atat.settings import BatchSettings, Source, TrainSettings
-from atat.train import main, train
+from atat.base import config, precision
+from atat.base.errors import InputError
+from atat.datadir import ark, cmvn, tables
+from atat.engine import checkpoint, decode, model_folder
+from atat.engine.settings import BatchSettings, Source, TrainSettings
+from atat.engine.train import main, train
+from atat.nn import int8
+from atat.systems.joint.recognizer import Recognizer
 
 AVX2 = {"flags": "sse2 fma avx avx2"}
 AVX512 = {"flags": "sse2 fma avx avx2 avx512f avx512_vnni"}
@@ -99,7 +102,7 @@ def corpus(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("precision")
     tiny.make_data(folder / "train", 16)
     tiny.make_tokenizer().save(folder / "tokenizer")
-    specs = kaldi.read_table(folder / "train" / "feats.scp").values()
+    specs = tables.read_table(folder / "train" / "feats.scp").values()
     ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
     return folder
 
@@ -144,7 +147,7 @@ def test_a_training_says_its_precision_and_goes_on_with_it(corpus, tmp_path, mon
     # On the other machine each goes on as it was begun; where that is slow, it says so.
     capfd.readouterr()
     for facts, name, slow in ((AMX, "fp32", False), (AVX2, "bf16", True)):
-        straight = packed.load(tmp_path / name / "model").model.state_dict()
+        straight = model_folder.load(tmp_path / name / "model").model.state_dict()
         pretend(monkeypatch, facts)
         unfinished(tmp_path / name)
         train(run(corpus), tmp_path / name)
@@ -152,7 +155,7 @@ def test_a_training_says_its_precision_and_goes_on_with_it(corpus, tmp_path, mon
         assert written == [name, name] and "as the run was begun" in said
         assert ("WARNING" in said and "emulated" in said) == slow
         assert ("emulated" in capfd.readouterr().err) == slow
-        resumed = packed.load(tmp_path / name / "model").model.state_dict()
+        resumed = model_folder.load(tmp_path / name / "model").model.state_dict()
         assert all(torch.equal(resumed[k], straight[k]) for k in straight)
     # A finished run is finished on any machine, and no other precision may take its place.
     config.save(tmp_path / "conf.yaml", run(corpus))
@@ -179,7 +182,7 @@ def model(corpus) -> Path:
 
 
 def test_a_recognizer_takes_what_the_processor_has_but_8_bits_stay_with_fp32(model, monkeypatch):
-    found = packed.load(model)
+    found = model_folder.load(model)
     for facts, name in ((AVX2, "fp32"), (WITH_BF16, "bf16")):
         pretend(monkeypatch, facts)
         recognizer = Recognizer(found)

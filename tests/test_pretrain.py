@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atat import ark, audio, kaldi
-from atat.alignment import Word, write_ctm
-from atat.errors import InputError
-from atat.lfb import lfb
+from atat.base.errors import InputError
+from atat.datadir import ark, tables
+from atat.datadir.ctm import Word, write_ctm
+from atat.speech import audio
+from atat.speech.fbank import lfb
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "pretrain" / "local"
 TREE = "[IN:PLAY_MUSIC play [SL:SONG silver river ] ]"
@@ -35,7 +36,7 @@ def write_dir(
             noise = np.random.default_rng(len(key)).normal(0, 0.1, 8000)
             audio.save(wav, noise.astype(np.float32))
         utterances.append(
-            kaldi.Utterance(
+            tables.Utterance(
                 id=key,
                 speaker=key.split("-")[0],
                 wav=str(wav) if speech else None,
@@ -43,7 +44,7 @@ def write_dir(
                 semantics=TREE if trees else None,
             )
         )
-    kaldi.write(folder, utterances)
+    tables.write(folder, utterances)
     if times is not None:
         write_ctm(
             folder / "ctm",
@@ -56,13 +57,13 @@ def write_dir(
 
 
 def add_features(folder: Path) -> None:
-    """feats.scp of a data dir, as `atat.features` would make it."""
+    """feats.scp of a data dir, as `atat.datadir.features` would make it."""
     scp = {}
-    for utterance in kaldi.load(folder):
+    for utterance in tables.load(folder):
         path = folder / f"{utterance.id}.ark"
         ark.write_matrix(path, lfb(audio.load(utterance.wav or "")))
         scp[utterance.id] = str(path)
-    kaldi.write_table(folder / "feats.scp", scp)
+    tables.write_table(folder / "feats.scp", scp)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def gather(local: Any, dirs: dict[str, Path], out: Path, *options: str) -> None:
 
 
 def ids(folder: Path) -> set[str]:
-    return {utterance.id for utterance in kaldi.load(folder)}
+    return {utterance.id for utterance in tables.load(folder)}
 
 
 def test_gathered_and_joined(
@@ -101,8 +102,8 @@ def test_gathered_and_joined(
     assert ids(data / "train_slu") == ids(data / "train_nlu") == {"a-1", "a-2"}
     assert ids(data / "train_asr") == ids(data / "train_mlm") == {"c-1", "c-2", "d-1"}
     assert ids(data / "dev_nlu") == {"b-1"} and ids(data / "dev_asr") == {"e-1"}
-    assert all(u.wav is None and u.feats is None for u in kaldi.load(data / "train_nlu"))
-    assert all(u.feats for u in kaldi.load(data / "train_mlm"))
+    assert all(u.wav is None and u.feats is None for u in tables.load(data / "train_nlu"))
+    assert all(u.feats for u in tables.load(data / "train_mlm"))
     assert before == {
         path: path.stat().st_mtime_ns for folder in dirs.values() for path in folder.rglob("*")
     }
@@ -147,7 +148,11 @@ def test_several_dirs_of_one_option(local: Any, dirs: dict[str, Path], tmp_path:
         ("slu", {"speech": False}, "text only.*this one to --nlu; voices come from"),
         ("dev_asr", {"speech": False}, "text only"),
         ("nlu", {"trees": False, "speech": False}, "no `semantics`, which nlu needs"),
-        ("asr", {"trees": False}, "no `ctm`.*atat.align --backend pocketsphinx --data .*wrong"),
+        (
+            "asr",
+            {"trees": False},
+            "no `ctm`.*atat.prepare.align --backend pocketsphinx --data .*wrong",
+        ),
         ("asr", {"times": 1}, "1 of 2 utterances have no word times.*more than --max_lost 0.01"),
     ],
 )
@@ -197,15 +202,15 @@ def test_features_of_another_kind_are_refused(
     add_features(dirs["slu"])
     gather(local, dirs, tmp_path / "data")
     part = tmp_path / "data" / "parts" / "train_slu_1_music"
-    assert kaldi.load(part)[0].feats == kaldi.load(dirs["slu"])[0].feats
-    scp = kaldi.read_table(dirs["slu"] / "feats.scp")
+    assert tables.load(part)[0].feats == tables.load(dirs["slu"])[0].feats
+    scp = tables.read_table(dirs["slu"] / "feats.scp")
     own = ark.read(scp["a-1"])
     for matrix, message in (
-        (own - own.mean(axis=0), "not those that atat.features makes"),
+        (own - own.mean(axis=0), "not those that atat.datadir.features makes"),
         (own[:, :40], "features of 40 bins, expected 80"),
     ):
         ark.write_matrix(tmp_path / "other.ark", matrix)
-        kaldi.write_table(dirs["slu"] / "feats.scp", {**scp, "a-1": f"{tmp_path}/other.ark"})
+        tables.write_table(dirs["slu"] / "feats.scp", {**scp, "a-1": f"{tmp_path}/other.ark"})
         with pytest.raises(InputError, match=message):
             gather(local, dirs, tmp_path / "data")
 

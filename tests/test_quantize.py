@@ -12,14 +12,14 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from atat import packed, quantize
-from atat.errors import InputError
-from atat.int8 import Int8Linear, convert
-from atat.model import build_model
-from atat.recognizer import Recognizer
-from atat.settings import InitSettings, Source, TrainSettings
-from atat.text_encoder import build_source
-from atat.train import train
+from atat.base.errors import InputError
+from atat.engine import model_folder, quantize
+from atat.engine.settings import InitSettings, Source, TrainSettings
+from atat.engine.train import train
+from atat.nn.int8 import Int8Linear, convert
+from atat.nn.text_encoder import build_source
+from atat.systems.joint.model import build_model
+from atat.systems.joint.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,11 @@ def folder(tmp_path_factory) -> Path:
     model, units = build_model(tiny.MODEL, tokenizer)
     source = build_source(tiny.MODEL.text_encoder, tokenizer)
     path = tmp_path_factory.mktemp("quantize") / "model"
-    packed.save(
+    model_folder.save(
         path,
-        packed.Packed(model, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu")),
+        model_folder.Packed(
+            model, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu")
+        ),
     )
     return path
 
@@ -61,14 +63,14 @@ def test_every_linear_layer_is_converted_and_copies_work():
 def test_quantised_written_read_and_understood_alike(folder, tmp_path):
     out = tmp_path / "int8"
     quantize.main(["--model", str(folder), "--out", str(out)])
-    read = packed.load(out)
+    read = model_folder.load(out)
     assert read.weights == "int8"
-    direct = convert(packed.load(folder).model)
+    direct = convert(model_folder.load(folder).model)
     features, lengths = torch.randn(2, 60, 16), torch.tensor([60, 41])
     with torch.inference_mode():
         found = read.model.encode(True, features, lengths)[0]
         assert torch.equal(found, direct.encode(True, features, lengths)[0])
-        plain = packed.load(folder).model.encode(True, features, lengths)[0]
+        plain = model_folder.load(folder).model.encode(True, features, lengths)[0]
     assert 0 < (found - plain).abs().mean() < 0.05 * plain.abs().mean()
     samples = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
     for precision in ("fp32", "bf16"):
@@ -102,14 +104,14 @@ def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_weights_that_are_no_numbers_are_neither_packed_nor_quantised(folder, tmp_path, value):
-    bad = packed.load(folder)
+    bad = model_folder.load(folder)
     name = "decoder.norm.weight"
     bad.model.state_dict()[name][3] = value
     with pytest.raises(InputError, match=f"`{name}` has 1 of 32"):
-        packed.save(tmp_path / "bad", bad)
-    given = {**packed.load(folder).model.state_dict(), name: torch.full((32,), value)}
+        model_folder.save(tmp_path / "bad", bad)
+    given = {**model_folder.load(folder).model.state_dict(), name: torch.full((32,), value)}
     with pytest.raises(InputError, match=f"`{name}` has 32 of 32"):
-        packed.save(tmp_path / "bad", packed.load(folder), given)
+        model_folder.save(tmp_path / "bad", model_folder.load(folder), given)
     assert not list(tmp_path.iterdir())
     shutil.copytree(folder, tmp_path / "old")  # packed before anybody looked
     (tmp_path / "old" / "SHA256SUMS").unlink()

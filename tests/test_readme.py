@@ -9,9 +9,9 @@ from pathlib import Path
 import tiny
 import yaml
 
-from atat import config
-from atat.model import build_model
-from atat.settings import ModelSettings, TrainSettings
+from atat.base import config
+from atat.engine.settings import ModelSettings, TrainSettings
+from atat.systems.joint.model import build_model
 
 ROOT = Path(__file__).parent.parent
 

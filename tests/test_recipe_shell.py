@@ -272,7 +272,7 @@ parse_options "$@"
 keep_marks "$exp"
 for dir in ${{asr[@]+"${{asr[@]}}"}} ${{nlu[@]+"${{nlu[@]}}"}}; do echo "dir $dir"; done
 fill template.yaml "$exp/filled.yaml" exp "$exp" folds 5
-python -m atat.conf_copy conf.yaml --out "$exp/conf" --move data "$exp/data" --set steps=6
+python -m atat.base.conf_copy conf.yaml --out "$exp/conf" --move data "$exp/data" --set steps=6
 """
 STRANGE = 'it\'s a "#1": {exp} & \\back $x'
 

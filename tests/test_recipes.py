@@ -10,14 +10,14 @@ import pytest
 import tiny
 import torch
 
-from atat import config
-from atat.batch import Example, collate
-from atat.generate import generate
-from atat.model import build_model
-from atat.optim import Optimizer, partition
-from atat.results import Report
-from atat.search import SearchOptions
-from atat.settings import TextEncoderSettings, TrainSettings
+from atat.base import config
+from atat.engine.optim import Optimizer, partition
+from atat.engine.settings import TextEncoderSettings, TrainSettings
+from atat.nn.beam_search import SearchOptions
+from atat.scoring.results import Report
+from atat.systems.joint.batch import Example, collate
+from atat.systems.joint.generate import generate
+from atat.systems.joint.model import build_model
 
 EGS = Path(__file__).parent.parent / "egs"
 CONFS = sorted(path for path in EGS.glob("*/conf/**/*.yaml") if "steps" in config.read_yaml(path))

@@ -12,13 +12,14 @@ import soundfile
 import tiny
 import torch
 
-from atat import audio, packed
-from atat.errors import InputError
-from atat.model import build_model
-from atat.recognizer import Recognizer
-from atat.search import SearchOptions
-from atat.silence import is_silent
-from atat.text_encoder import build_source
+from atat.base.errors import InputError
+from atat.engine import model_folder
+from atat.nn.beam_search import SearchOptions
+from atat.nn.text_encoder import build_source
+from atat.speech import audio
+from atat.speech.silence import is_silent
+from atat.systems.joint.model import build_model
+from atat.systems.joint.recognizer import Recognizer
 
 RATE = 16000
 
@@ -31,7 +32,9 @@ def recognizer() -> Recognizer:
     model, units = build_model(settings, tokenizer)
     source = build_source(settings.text_encoder, tokenizer)
     pairs = {(None, "[IN:PLAY"), ("[IN:PLAY", "[SL:THING")}
-    one = packed.Packed(model.eval(), tokenizer, settings, units, source, pairs, ("slu", "nlu"))
+    one = model_folder.Packed(
+        model.eval(), tokenizer, settings, units, source, pairs, ("slu", "nlu")
+    )
     return Recognizer(one)
 
 
@@ -171,7 +174,7 @@ def test_a_task_it_cannot_do_is_refused_before_anything_is_read() -> None:
     settings = replace(tiny.without_dropout(), text_encoder=None)
     tokenizer = tiny.make_tokenizer()
     model, units = build_model(settings, tokenizer)
-    one = Recognizer(packed.Packed(model, tokenizer, settings, units, None, set(), ("slu",)))
+    one = Recognizer(model_folder.Packed(model, tokenizer, settings, units, None, set(), ("slu",)))
     for text in ("", "play"):
         with pytest.raises(InputError, match="task nlu needs a text encoder"):
             one(text=text)

@@ -8,10 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from atat.budget import batch_slices, target_cost
-from atat.errors import InputError
-from atat.sampler import Item, Plan, Sampler
-from atat.settings import BatchSettings
+from atat.base.errors import InputError
+from atat.engine.batching import batch_slices, target_cost
+from atat.engine.sampler import Item, Plan, Sampler
+from atat.engine.settings import BatchSettings
 
 RNG = np.random.default_rng(0)
 LENGTHS = [RNG.integers(100, 900, 70), RNG.integers(100, 1500, 40), RNG.integers(4, 20, 90)]

@@ -9,26 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from atat import kaldi, score
-from atat.decoded import read_transcripts
-from atat.errors import InputError
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.scoring import score
+from atat.scoring.decoded_dir import read_transcripts
 
 TREE = "[IN:PLAY play [SL:SONG {} ] ]"
 SONGS = {"amy-1": "yellow", "amy-2": "blue monday", "bob-1": "hey jude", "bob-2": "help"}
 
 
 def make_data(folder: Path, groups: dict[str, str] | None = None) -> Path:
-    kaldi.write_table(folder / "text", {utt: f"play {song}" for utt, song in SONGS.items()})
+    tables.write_table(folder / "text", {utt: f"play {song}" for utt, song in SONGS.items()})
     trees = {utt: TREE.format(song) for utt, song in SONGS.items()}
-    kaldi.write_table(folder / "semantics", trees)
-    kaldi.write_table(folder / "utt2spk", {utt: utt.split("-")[0] for utt in SONGS})
+    tables.write_table(folder / "semantics", trees)
+    tables.write_table(folder / "utt2spk", {utt: utt.split("-")[0] for utt in SONGS})
     if groups:
-        kaldi.write_table(folder / "utt2group", groups)
+        tables.write_table(folder / "utt2group", groups)
     return folder
 
 
 def make_decoded(folder: Path, hypotheses: dict[str, str], task: str = "slu") -> Path:
-    kaldi.write_table(folder / "hyp", hypotheses)
+    tables.write_table(folder / "hyp", hypotheses)
     (folder / "decode.json").write_text(json.dumps({"task": task}))
     return folder
 
@@ -103,7 +104,7 @@ def test_faults_of_the_data_dir_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"utt2group: 3 of 4 .*amy-2"):
         score.score(data, decoded)
     (data / "utt2group").unlink()
-    kaldi.write_table(data / "semantics", trees(amy_2="[IN:PLAY play"))
+    tables.write_table(data / "semantics", trees(amy_2="[IN:PLAY play"))
     with pytest.raises(InputError, match=r"semantics: utterance amy-2: .*missing"):
         score.score(data, decoded)
     (data / "semantics").write_text("")
@@ -139,7 +140,7 @@ def test_scores_by_another_definition_are_refused(tmp_path: Path) -> None:
     summary = json.loads((decoded / "score.json").read_text())
     del summary["metrics_version"]  # as scores were written before SemER changed
     (decoded / "score.json").write_text(json.dumps(summary))
-    with pytest.raises(InputError, match="another definition .*atat.score --data"):
+    with pytest.raises(InputError, match="another definition .*atat.scoring.score --data"):
         score.load_scored(decoded)
 
 
@@ -163,7 +164,7 @@ def test_compare_refuses_other_test_sets(tmp_path: Path) -> None:
     score.score(make_data(tmp_path / "data"), one)
     other = {utt: tree for utt, tree in trees().items() if utt != "bob-2"}
     data = make_data(tmp_path / "less")
-    kaldi.write_table(data / "semantics", other)
+    tables.write_table(data / "semantics", other)
     two = make_decoded(tmp_path / "two", other)
     score.score(data, two)
     with pytest.raises(InputError, match="bob-2"):
@@ -181,7 +182,15 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "atat.score", "--data", str(tmp_path), "--decoded", "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "atat.scoring.score",
+        "--data",
+        str(tmp_path),
+        "--decoded",
+        "none",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
@@ -229,7 +238,7 @@ def test_torn_scores_are_named(tmp_path: Path, name: str, how: str) -> None:
     folder = make_decoded(tmp_path / "dec", trees())
     score.score(data, folder)
     tear(folder / name, how)
-    with pytest.raises(InputError, match=rf"dec/{name}.*score first: python -m atat.score"):
+    with pytest.raises(InputError, match=rf"dec/{name}.*score first: python -m atat.scoring.score"):
         score.load_scored(folder)
 
 

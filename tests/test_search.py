@@ -8,11 +8,11 @@ import pytest
 import tiny
 import torch
 
-from atat import semantics
-from atat.constraint import ROOT, TreeConstraint, WordConstraint, pairs_of
-from atat.generate import generate
-from atat.model import build_model
-from atat.search import SearchOptions, beam_search
+from atat.nn.beam_search import SearchOptions, beam_search
+from atat.systems.joint.constraint import ROOT, TreeConstraint, WordConstraint, pairs_of
+from atat.systems.joint.generate import generate
+from atat.systems.joint.model import build_model
+from atat.text import trees
 
 EOS = 1
 
@@ -170,7 +170,7 @@ def test_whatever_the_constraint_allows_is_a_well_formed_tree(limit):
     for seed in range(60):
         tokens = random_tokens(constraint, tokenizer, limit, seed)
         text = tokenizer.decode(tokens)
-        assert semantics.is_well_formed(semantics.parse(text)), text
+        assert trees.is_well_formed(trees.parse(text)), text
 
 
 def test_every_tree_of_the_tokenizer_is_allowed_and_a_blank_is_no_word():
@@ -178,7 +178,7 @@ def test_every_tree_of_the_tokenizer_is_allowed_and_a_blank_is_no_word():
     constraint = TreeConstraint(tokenizer)
     # A word of letters unknown to the pieces begins with a blank alone.
     for text in ("[IN:PLAY play [SL:THING \u00e9t\u00e9 zq ] ]", "[IN:STOP the song ]"):
-        ids, state = tokenizer.encode_tree(semantics.parse(text)), constraint.start()
+        ids, state = tokenizer.encode_tree(trees.parse(text)), constraint.start()
         for place, token in enumerate(ids):
             assert bool(constraint.allowed(state, len(ids) + 1 - place)[token]), (text, place)
             state = constraint.advance(state, token)
@@ -193,13 +193,13 @@ def test_every_tree_of_the_tokenizer_is_allowed_and_a_blank_is_no_word():
 
 def test_only_pairs_seen_in_training_are_allowed():
     tokenizer = tiny.make_tokenizer("[IN:ASK [SL:WHO ] ]")
-    seen = semantics.parse("[IN:PLAY play [SL:THING a [IN:ASK who [SL:WHO me ] ] ] ]")
+    seen = trees.parse("[IN:PLAY play [SL:THING a [IN:ASK who [SL:WHO me ] ] ] ]")
     pairs = pairs_of(seen)
     assert (ROOT, "IN:PLAY") in pairs and (ROOT, "IN:ASK") not in pairs
     constraint = TreeConstraint(tokenizer, pairs)
     for seed in range(40):
         tokens = random_tokens(constraint, tokenizer, 30, seed)
-        assert pairs_of(semantics.parse(tokenizer.decode(tokens))) <= pairs
+        assert pairs_of(trees.parse(tokenizer.decode(tokens))) <= pairs
 
 
 def test_an_untrained_model_lets_only_trees_out_under_the_constraint():
@@ -214,7 +214,7 @@ def test_an_untrained_model_lets_only_trees_out_under_the_constraint():
     for hypotheses in found:
         assert hypotheses
         for hypothesis in hypotheses:
-            assert semantics.is_well_formed(semantics.parse(tokenizer.decode(hypothesis.tokens)))
+            assert trees.is_well_formed(trees.parse(tokenizer.decode(hypothesis.tokens)))
 
 
 @pytest.mark.parametrize("seed", range(4))

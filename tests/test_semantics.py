@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from atat import datadir_check, kaldi, semantics
-from atat.constraint import pairs_of
-from atat.semantics import SemanticsError, Tree, parse, to_string
+from atat.datadir import check, tables
+from atat.systems.joint.constraint import pairs_of
+from atat.text import trees as semantics
+from atat.text.trees import SemanticsError, Tree, parse, to_string
 
 SONG = "[IN:PLAY_SONG play the song [SL:SONG watermelon sugar ] ]"
 NESTED = (
@@ -141,11 +142,11 @@ def test_a_tree_of_any_depth_is_read_checked_and_written(tmp_path: Path) -> None
     assert len(semantics.brackets(tree)) == 20_000
     assert to_string(semantics.drop_words_outside_slots(tree)).count("red") == 20_000 - 1
     assert pairs_of(tree) == {("", "IN:X"), ("IN:X", "SL:X"), ("SL:X", "IN:X")}
-    kaldi.write(
+    tables.write(
         tmp_path / "data",
-        [kaldi.Utterance("a-1", "a", text=" ".join(semantics.words(tree)), semantics=text)],
+        [tables.Utterance("a-1", "a", text=" ".join(semantics.words(tree)), semantics=text)],
     )
-    assert not datadir_check.validate(tmp_path / "data").errors
+    assert not check.validate(tmp_path / "data").errors
 
 
 @pytest.mark.parametrize(

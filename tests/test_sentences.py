@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atat import align, audio, cli, features, kaldi, synthesis
-from atat.alignment import Word, read_ctm
-from atat.errors import InputError
-from atat.synthesis import JOURNAL, Spoken
-from atat.textgrid import write_textgrid
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import features, tables
+from atat.datadir.ctm import Word, read_ctm
+from atat.prepare import align, synthesis
+from atat.prepare.synthesis import JOURNAL, Spoken
+from atat.prepare.textgrid import write_textgrid
+from atat.speech import audio
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +31,7 @@ def data(tmp_path: Path) -> Path:
     for number in range(2):
         wavs[f"a-{number}"] = str(tmp_path / f"{number}.wav")
         audio.save(wavs[f"a-{number}"], np.random.default_rng(number).normal(0, 0.1, 8000))
-    kaldi.write_tables(
+    tables.write_tables(
         tmp_path / "data",
         {
             "utt2spk": dict.fromkeys(wavs, "a"),
@@ -101,7 +104,7 @@ def test_paths_that_cannot_be_written_are_named(data: Path, tmp_path: Path) -> N
         (file / "lfb", "what should be a folder in this path is a file"),
         (tmp_path / ("x" * 300), "this name is too long"),
     ):
-        done = run("atat.features", "--data", data, "--arks", path)
+        done = run("atat.datadir.features", "--data", data, "--arks", path)
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert f"error: {path}" in done.stderr and message in done.stderr
 
@@ -131,7 +134,7 @@ def test_a_table_that_may_not_be_read_is_named(data: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(InputError, match="utt2spk: may not be read; allow it with: chmod u.r"):
-        kaldi.load(data)
+        tables.load(data)
     with pytest.raises(InputError, match="ctm: may not be read"):
         read_ctm(data / "ctm")
 
@@ -150,7 +153,7 @@ def test_a_damaged_list_of_what_was_extracted_is_made_again(
         said = capsys.readouterr()
         assert "1 made now" in said.out.splitlines()[-1]
         assert not damage or f"warning: {made}" in said.err
-        assert all(utterance.num_frames == 48 for utterance in kaldi.load(data))
+        assert all(utterance.num_frames == 48 for utterance in tables.load(data))
         for path in (tmp_path / "lfb").iterdir():
             path.unlink()
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import tiny
 
-from atat import audio, kaldi, semantics
-from atat.errors import InputError
-from atat.metrics import tree_counts
+from atat.base.errors import InputError
+from atat.datadir import tables as kaldi
+from atat.scoring.metrics import tree_counts
+from atat.speech import audio
+from atat.text import trees as semantics
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "snips" / "local"
 

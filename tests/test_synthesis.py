@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atat import audio, kaldi, synthesis
-from atat.alignment import Word, read_ctm
-from atat.datadir_check import validate
-from atat.errors import InputError
-from atat.synthesis_espeak import espeak_phonemes
-from atat.synthesis_voice import (
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.check import validate
+from atat.datadir.ctm import Word, read_ctm
+from atat.prepare import synthesis
+from atat.prepare.synthesis_espeak import espeak_phonemes
+from atat.prepare.synthesis_voice import (
     SAMPLE_RATE,
     Speech,
     SynthesisError,
@@ -23,6 +24,7 @@ from atat.synthesis_voice import (
     spell_letters,
     split_phones,
 )
+from atat.speech import audio
 
 needs_espeak = pytest.mark.skipif(
     synthesis.available("espeak") is not None, reason="espeakng-loader is not installed"
@@ -218,7 +220,7 @@ def polly_speaks(marks: list[dict[str, object]]) -> Speech:
     from botocore.response import StreamingBody
     from botocore.stub import ANY, Stubber
 
-    from atat import synthesis_polly
+    from atat.prepare import synthesis_polly
 
     client = boto3.client(
         "polly", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
@@ -259,7 +261,7 @@ def test_polly_reports_a_refusal() -> None:
     boto3 = pytest.importorskip("boto3")
     from botocore.stub import Stubber
 
-    from atat import synthesis_polly
+    from atat.prepare import synthesis_polly
 
     client = boto3.client(
         "polly", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
@@ -296,7 +298,7 @@ def test_silence_is_no_speech() -> None:
 @pytest.fixture()
 def data(tmp_path: Path) -> Path:
     """A data dir of two speakers, waiting for their voices' sound."""
-    kaldi.write_tables(
+    tables.write_tables(
         tmp_path / "data",
         {
             "text": {
@@ -323,7 +325,7 @@ def test_stage_makes_a_data_dir_with_sound(data: Path, tmp_path: Path) -> None:
     synthesis.main(["--data", str(data), "--wavs", str(tmp_path / "wavs"), "--nj", "2"])
     report = validate(data)
     assert not report.errors and not report.warnings
-    utterances = kaldi.load(data)
+    utterances = tables.load(data)
     words = read_ctm(data / "ctm")
     for utterance in utterances:
         assert utterance.wav is not None and utterance.text is not None
@@ -346,14 +348,14 @@ def test_rerun_speaks_only_what_is_missing(data: Path, tmp_path: Path) -> None:
     journal = wavs / synthesis.JOURNAL
     journal.write_bytes(journal.read_bytes() + b'{"utterance": "a-')
     (wavs / "b" / "b-1.wav").unlink()
-    text = kaldi.read_table(data / "text")
-    kaldi.write_table(data / "text", {**text, "a-1": "play the river"})
+    text = tables.read_table(data / "text")
+    tables.write_table(data / "text", {**text, "a-1": "play the river"})
     synthesis.synthesise(data, wavs)
     after = spoken_files(wavs)
     assert after["a-2.wav"] == before["a-2.wav"] and after["b-2.wav"] == before["b-2.wav"]
     assert after["b-1.wav"][0] == before["b-1.wav"][0]
     assert after["a-1.wav"][0] != before["a-1.wav"][0]
-    kaldi.write_table(data / "text", text)
+    tables.write_table(data / "text", text)
     synthesis.synthesise(data, wavs)
     assert (data / "ctm").read_bytes() == ctm
 
@@ -362,24 +364,24 @@ def test_rerun_speaks_only_what_is_missing(data: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_spoken_is_counted(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kaldi.write_table(data / "text", {**kaldi.read_table(data / "text"), "b-1": "?"})
+    tables.write_table(data / "text", {**tables.read_table(data / "text"), "b-1": "?"})
     wavs = tmp_path / "wavs"
     with pytest.raises(InputError, match="1 of 4 utterances.*\n.*b-1"):
         synthesis.synthesise(data, wavs)
     assert not (data / "wav.scp").exists()
     assert len(spoken_files(wavs)) == 3
     synthesis.synthesise(data, wavs, max_lost=0.5)
-    assert list(kaldi.read_table(data / "wav.scp")) == ["a-1", "a-2", "b-2"]
+    assert list(tables.read_table(data / "wav.scp")) == ["a-1", "a-2", "b-2"]
     assert "datadir repair" in capsys.readouterr().err
-    assert list(kaldi.read_table(wavs / "synthesis.lost")) == ["b-1"]
+    assert list(tables.read_table(wavs / "synthesis.lost")) == ["b-1"]
 
 
 def test_wrong_orders_name_file_and_line(data: Path, tmp_path: Path) -> None:
-    voices = kaldi.read_table(data / "spk2voice")
-    kaldi.write_table(data / "spk2voice", {**voices, "b": "festival:kal"})
+    voices = tables.read_table(data / "spk2voice")
+    tables.write_table(data / "spk2voice", {**voices, "b": "festival:kal"})
     with pytest.raises(InputError, match="spk2voice:2: unknown synthesiser 'festival'"):
         synthesis.synthesise(data, tmp_path / "wavs")
-    kaldi.write_table(data / "spk2voice", {"a": voices["a"]})
+    tables.write_table(data / "spk2voice", {"a": voices["a"]})
     with pytest.raises(InputError, match="utt2spk:3: speaker 'b' has no voice"):
         synthesis.synthesise(data, tmp_path / "wavs")
     with pytest.raises(InputError, match="nj 0"):

@@ -11,12 +11,13 @@ from types import ModuleType
 
 import pytest
 
-from atat import kaldi, synthesis
-from atat.datadir_check import validate
-from atat.errors import InputError
-from atat.normalize import normalize
-from atat.semantics import Tree, parse, tags, words
-from atat.synthesis_voice import parse_voice
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.check import validate
+from atat.prepare import synthesis
+from atat.prepare.synthesis_voice import parse_voice
+from atat.text.normalize import normalize
+from atat.text.trees import Tree, parse, tags, words
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "synthetic_tts" / "local"
 SETS = ("train_music", "dev_music", "test_music", "train_books", "dev_books", "test_books")
@@ -44,12 +45,12 @@ def corpus(make_corpus: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def table(corpus: Path, name: str) -> dict[str, str]:
-    return kaldi.read_table(corpus / name)
+    return tables.read_table(corpus / name)
 
 
 def everywhere(corpus: Path, name: str) -> dict[str, dict[str, str]]:
     """The table of this name of each data dir that has it."""
-    return {path.parent.name: kaldi.read_table(path) for path in sorted(corpus.glob(f"*/{name}"))}
+    return {path.parent.name: tables.read_table(path) for path in sorted(corpus.glob(f"*/{name}"))}
 
 
 def slot_values(tree: Tree) -> set[tuple[str, str]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from atat import config
-from atat.results import Report
+from atat.base import config
+from atat.scoring.results import Report
 
 RECIPE = Path(__file__).parent.parent / "egs" / "synthetic_tts"
 EXPERIMENTS = ("main", "low_resource", "full_music", "real_audio", "ablations")

@@ -7,9 +7,9 @@ from typing import Literal
 
 import pytest
 
-from atat.alignment import Word
-from atat.errors import InputError
-from atat.textgrid import read_textgrid, write_textgrid
+from atat.base.errors import InputError
+from atat.datadir.ctm import Word
+from atat.prepare.textgrid import read_textgrid, write_textgrid
 
 WORDS = [Word("i'd", 0.1234, 0.2), Word("like", 0.3234, 1 / 3), Word("café", 0.9, 0.0041)]
 SHORT = """File type = "ooTextFile"

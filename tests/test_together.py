@@ -16,9 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atat import align, audio, features, files, kaldi, lock, synthesis, together
-from atat.errors import InputError
-from atat.files import atomic_write, remove_leftovers, scratch_folder
+from atat.base import files, lock, together
+from atat.base.errors import InputError
+from atat.base.files import atomic_write, remove_leftovers, scratch_folder
+from atat.datadir import features, tables
+from atat.prepare import align, synthesis
+from atat.speech import audio
 
 KILLED = 77
 OLD = {"utt2spk": {"a-1": "a"}, "text": {"a-1": "old words"}, "utt2dur": {"a-1": "1"}}
@@ -60,25 +63,25 @@ def run_killed_at(number: int, work: Callable[[], None]) -> bool:
 
 def tables_of(folder: Path) -> dict[str, dict[str, str]]:
     """The tables as `load` sees them."""
-    kaldi.load(folder)
+    tables.load(folder)
     names = (*OLD, *NEW)
-    return {name: kaldi.read_table(folder / name) for name in names if (folder / name).exists()}
+    return {name: tables.read_table(folder / name) for name in names if (folder / name).exists()}
 
 
 def test_tables_are_all_new_or_all_old_wherever_their_writer_is_killed(tmp_path: Path) -> None:
     seen, number = [], 0
     while True:
         folder = tmp_path / str(number)
-        kaldi.write_tables(folder, OLD)
+        tables.write_tables(folder, OLD)
         (folder / "README").write_text("mine")
         killed = run_killed_at(
-            number, lambda: kaldi.write_tables(folder, NEW, remove=["utt2dur", "gone"])
+            number, lambda: tables.write_tables(folder, NEW, remove=["utt2dur", "gone"])
         )
         found = tables_of(folder)
         assert found in (OLD, NEW), f"a mixture after {number} steps: {found}"
         seen.append(found == NEW)
         # The next writer finds nothing in its way and leaves nothing behind.
-        kaldi.write_tables(folder, OLD, remove=["semantics"])
+        tables.write_tables(folder, OLD, remove=["semantics"])
         assert sorted(path.name for path in folder.iterdir()) == ["README", *sorted(OLD)]
         assert tables_of(folder) == OLD
         if not killed:
@@ -91,9 +94,9 @@ def test_nothing_is_renamed_before_the_moment_that_counts(tmp_path: Path) -> Non
     """Programs that know nothing of us see the old files until the step that commits."""
     for number in range(100):
         folder = tmp_path / str(number)
-        kaldi.write_tables(folder, OLD)
+        tables.write_tables(folder, OLD)
         before = {name: (folder / name).read_bytes() for name in OLD}
-        run_killed_at(number, lambda: kaldi.write_tables(folder, NEW, remove=["utt2dur"]))
+        run_killed_at(number, lambda: tables.write_tables(folder, NEW, remove=["utt2dur"]))
         if (folder / together.COMMITTED).exists() or not (folder / "utt2dur").exists():
             break
         assert {name: (folder / name).read_bytes() for name in OLD} == before
@@ -103,19 +106,19 @@ def test_nothing_is_renamed_before_the_moment_that_counts(tmp_path: Path) -> Non
 
 def test_readers_never_see_a_mixture_while_a_living_process_writes(tmp_path: Path) -> None:
     folder, done = tmp_path / "data", threading.Event()
-    kaldi.write_tables(folder, OLD)
+    tables.write_tables(folder, OLD)
     found = []
 
     def read() -> None:
         while not done.is_set():
-            utterances = kaldi.load(folder)
+            utterances = tables.load(folder)
             found.append([(u.id, u.text, u.semantics, u.duration) for u in utterances])
 
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(15):
-        kaldi.write_tables(folder, NEW, remove=["utt2dur"])
-        kaldi.write_tables(folder, OLD, remove=["semantics"])
+        tables.write_tables(folder, NEW, remove=["utt2dur"])
+        tables.write_tables(folder, OLD, remove=["semantics"])
     done.set()
     reader.join(60)
     old, new = (
@@ -128,9 +131,9 @@ def test_readers_never_see_a_mixture_while_a_living_process_writes(tmp_path: Pat
 def test_a_reader_that_may_not_finish_a_change_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kaldi.write_tables(tmp_path, OLD)
+    tables.write_tables(tmp_path, OLD)
     (tmp_path / together.COMMITTED).mkdir()
-    kaldi.write_table(tmp_path / together.COMMITTED / "text", NEW["text"])
+    tables.write_table(tmp_path / together.COMMITTED / "text", NEW["text"])
 
     def read_only(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -138,8 +141,8 @@ def test_a_reader_that_may_not_finish_a_change_says_so(
     with monkeypatch.context() as patch:
         patch.setattr(together.os, "replace", read_only)
         with pytest.raises(InputError, match=r"was killed, .*Read-only file system.*allow writing"):
-            kaldi.load(tmp_path)
-    assert kaldi.read_table(tmp_path / "text") == NEW["text"]
+            tables.load(tmp_path)
+    assert tables.read_table(tmp_path / "text") == NEW["text"]
 
 
 # --- single files
@@ -236,7 +239,7 @@ def test_scratch_folders_of_killed_processes_go(
 
 def test_a_second_run_in_the_same_folder_is_told_who_is_at_work_there(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    kaldi.write_tables(
+    tables.write_tables(
         data,
         {
             "utt2spk": {"a-1": "a"},
@@ -269,11 +272,11 @@ def test_two_extractions_at_once_end_in_one_result_and_one_sentence(tmp_path: Pa
         path = tmp_path / f"{number}.wav"
         audio.save(path, np.random.default_rng(number).normal(0, 0.1, 8000))
         wavs[f"a-{number}"] = f"while [ ! -e {gate} ]; do sleep 0.05; done; cat {path} |"
-    kaldi.write_tables(data, {"utt2spk": dict.fromkeys(wavs, "a"), "wav.scp": wavs})
+    tables.write_tables(data, {"utt2spk": dict.fromkeys(wavs, "a"), "wav.scp": wavs})
     command = [
         sys.executable,
         "-m",
-        "atat.features",
+        "atat.datadir.features",
         "--data",
         str(data),
         "--arks",
@@ -297,4 +300,4 @@ def test_two_extractions_at_once_end_in_one_result_and_one_sentence(tmp_path: Pa
     again = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
     assert not list((tmp_path / "lfb").glob("*.tmp"))
-    assert len(kaldi.load(data)) == 4
+    assert len(tables.load(data)) == 4

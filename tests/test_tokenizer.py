@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import tiny
 
-from atat import semantics, tokenizer
-from atat.errors import InputError
-from atat.normalize import normalize_tree
-from atat.semantics import Tree
-from atat.tokenizer import Tokenizer, main
+from atat.base.errors import InputError
+from atat.text import tokenizer
+from atat.text import trees as semantics
+from atat.text.normalize import normalize_tree
+from atat.text.tokenizer import Tokenizer, main
+from atat.text.trees import Tree
 
 TEXTS = [
     "play the song watermelon sugar",
@@ -298,5 +299,5 @@ def test_every_tree_of_top(data_root: Path) -> None:
 
 
 def test_help_needs_no_torch() -> None:
-    code = "import sys, atat.tokenizer; sys.exit('torch' in sys.modules)"
+    code = "import sys, atat.text.tokenizer; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

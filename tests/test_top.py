@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from atat import audio, kaldi, synthesis
-from atat.errors import InputError
-from atat.semantics import parse, words
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.prepare import synthesis
+from atat.speech import audio
+from atat.text.trees import parse, words
 
 RECIPE = Path(__file__).resolve().parent.parent / "egs" / "top"
 LOCAL = RECIPE / "local"
@@ -48,9 +50,9 @@ def prepare(local: Any, data: Path, *arguments: object) -> None:
     local("prepare_text").main(["--out", str(data), *map(str, arguments)])
 
 
-def record(local: Any, data: Path, *arguments: object) -> dict[str, kaldi.Utterance]:
+def record(local: Any, data: Path, *arguments: object) -> dict[str, tables.Utterance]:
     local("prepare_audio").main(["--out", str(data), *map(str, arguments)])
-    return {utterance.id: utterance for utterance in kaldi.load(data / "real_test")}
+    return {utterance.id: utterance for utterance in tables.load(data / "real_test")}
 
 
 def write_csv(folder: Path, *rows: str) -> tuple[Path, Path]:
@@ -66,7 +68,7 @@ def write_csv(folder: Path, *rows: str) -> tuple[Path, Path]:
 
 def test_text_and_tree_agree_and_ids_are_lines(local: Any, corpus: Path, tmp_path: Path) -> None:
     prepare(local, tmp_path, "--corpus", corpus)
-    utterances = kaldi.load(tmp_path / "text_test")
+    utterances = tables.load(tmp_path / "text_test")
     assert [u.id for u in utterances] == [f"top-test-{n:06d}" for n in (1, 2, 3, 4)]
     assert [u.text for u in utterances] == [
         "stop in boston",
@@ -76,13 +78,13 @@ def test_text_and_tree_agree_and_ids_are_lines(local: Any, corpus: Path, tmp_pat
     ]
     for utterance in utterances:
         assert " ".join(words(parse(utterance.semantics or ""))) == utterance.text
-    assert list(kaldi.read_table(tmp_path / "text_test" / "utt2group").values()) == [
+    assert list(tables.read_table(tmp_path / "text_test" / "utt2group").values()) == [
         "flat",
         "flat",
         "nested",
         "flat",
     ]
-    raw = kaldi.read_table(tmp_path / "text_test" / "text.raw")
+    raw = tables.read_table(tmp_path / "text_test" / "text.raw")
     assert raw["top-test-000002"] == "Leave at 9 : 30 am"
 
 
@@ -90,8 +92,8 @@ def test_sentences_are_left_out_by_a_word_of_an_intent(
     local: Any, corpus: Path, tmp_path: Path, capsys: Any
 ) -> None:
     prepare(local, tmp_path, "--corpus", corpus, "--leave_out", "UNSUPPORTED", "EVENT")
-    assert [u.text for u in kaldi.load(tmp_path / "text_dev")] == ["leave at nine thirty a m"]
-    assert len(kaldi.read_table(tmp_path / "text_dev" / "left_out")) == 3
+    assert [u.text for u in tables.load(tmp_path / "text_dev")] == ["leave at nine thirty a m"]
+    assert len(tables.read_table(tmp_path / "text_dev" / "left_out")) == 3
     assert "1 of 1 test sentences (100.0 %) stand in train" in capsys.readouterr().out
     with pytest.raises(InputError, match="leaves nothing of train"):
         prepare(local, tmp_path, "--corpus", corpus, "--leave_out", "UNSUPPORTED", "GET")
@@ -113,7 +115,7 @@ def test_a_row_that_is_no_sentence_is_lost(
     with pytest.raises(InputError, match="1 of 13 rows must be left out"):
         prepare(local, tmp_path, "--corpus", corpus)
     prepare(local, tmp_path, "--corpus", corpus, "--max_lost", 0.1)
-    assert len(kaldi.load(tmp_path / "text_dev")) == 4
+    assert len(tables.load(tmp_path / "text_dev")) == 4
     findings = (tmp_path / "text_findings.txt").read_text(encoding="utf-8")
     assert f"{kind} (left out): {corpus.resolve()}/eval.tsv:5: " in findings
 
@@ -196,7 +198,7 @@ def test_the_miniature_is_read_and_its_faults_are_counted(
 ) -> None:
     top, stop = mini / "corpus" / "top", mini / "corpus" / "stop"
     prepare(local, tmp_path, "--corpus", top, "--max_lost", 0.1)
-    sizes = {part: len(kaldi.load(tmp_path / f"text_{part}")) for part in ("train", "dev", "test")}
+    sizes = {part: len(tables.load(tmp_path / f"text_{part}")) for part in ("train", "dev", "test")}
     assert sizes == {"train": 42, "dev": 6, "test": 14}
     told = capsys.readouterr().out
     for fault in (
@@ -229,11 +231,11 @@ def test_the_miniature_is_read_and_its_faults_are_counted(
     ):
         assert fault in told
     assert len(found) == 12 and {"anna", "ben"} < {u.speaker for u in found.values()}
-    pretraining = kaldi.load(mini / "old" / "train_music")
+    pretraining = tables.load(mini / "old" / "train_music")
     assert all(parse(u.semantics or "") for u in pretraining)
     new = {
         tag
-        for u in kaldi.load(tmp_path / "text_train")
+        for u in tables.load(tmp_path / "text_train")
         for tag in (u.semantics or "").split()
         if tag.startswith("[")
     }
@@ -279,12 +281,15 @@ def test_voices_of_the_test_are_not_those_of_training(
     texts, voices = {}, {}
     for part in ("train", "test"):
         folder = tmp_path / f"tts_{part}"
-        texts[part] = list(kaldi.read_table(folder / "text").values())
-        voices[part] = set(kaldi.read_table(folder / "spk2voice").values())
-        assert len(kaldi.read_table(folder / "semantics")) == len(texts[part])
+        texts[part] = list(tables.read_table(folder / "text").values())
+        voices[part] = set(tables.read_table(folder / "spk2voice").values())
+        assert len(tables.read_table(folder / "semantics")) == len(texts[part])
     assert len(texts["train"]) == 3 and len(texts["test"]) == 2
     assert not voices["train"] & voices["test"]
-    assert set(kaldi.read_table(tmp_path / "tts_test" / "utt2group").values()) == {"flat", "nested"}
+    assert set(tables.read_table(tmp_path / "tts_test" / "utt2group").values()) == {
+        "flat",
+        "nested",
+    }
     before = (tmp_path / "tts_train" / "utt2spk").stat().st_mtime_ns
     speech.main(["--data", str(tmp_path), "--spoken", "3", "--tested", "2"])
     assert (tmp_path / "tts_train" / "utt2spk").stat().st_mtime_ns == before

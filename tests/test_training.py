@@ -18,21 +18,23 @@ import tiny
 import torch
 from waiting import LIMIT, until
 
-from atat import ark, checkpoint, config, decode, kaldi, lock, packed
-from atat import train as train_cli
-from atat.dataset import Encoding, TaskData
-from atat.errors import InputError
-from atat.lfb import LOG_FLOOR, frames_touching
-from atat.recognizer import Recognizer
-from atat.settings import (
+from atat.base import config, lock
+from atat.base.errors import InputError
+from atat.datadir import ark, tables
+from atat.engine import checkpoint, decode, model_folder
+from atat.engine import train as train_cli
+from atat.engine.settings import (
     BatchSettings,
     InitSettings,
     OptimSettings,
     Source,
     ValidSettings,
 )
-from atat.train import train
-from atat.validate import validate
+from atat.engine.train import train
+from atat.engine.validate import validate
+from atat.speech.fbank import LOG_FLOOR, frames_touching
+from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.recognizer import Recognizer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,7 +56,7 @@ def trained(corpus) -> Path:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return packed.load(folder / "model").model.state_dict()
+    return model_folder.load(folder / "model").model.state_dict()
 
 
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -67,7 +69,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers, sent):
     valid = replace(settings(corpus).valid, average=2)
     train(settings(corpus, workers=workers, valid=valid), tmp_path / "straight")
-    from atat.trainer import Trainer
+    from atat.engine.trainer import Trainer
 
     whole = Trainer._step
 
@@ -91,7 +93,7 @@ def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers, se
 def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_path):
     """A scheduler sends SIGTERM to every process, the workers that prepare batches included."""
     config.save(tmp_path / "conf.yaml", settings(corpus, steps=5000, workers=2))
-    command = [sys.executable, "-m", "atat.train", "--config", str(tmp_path / "conf.yaml")]
+    command = [sys.executable, "-m", "atat.engine.train", "--config", str(tmp_path / "conf.yaml")]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "exp")],
         start_new_session=True,
@@ -182,8 +184,8 @@ def test_decoded_from_the_command_line_as_by_the_recognizer(corpus, trained, tmp
     arguments += ["--precision", "fp32"]
     arguments += ["--out", str(tmp_path / "out"), "--max_frames", "400"]
     decode.main(arguments)
-    hypotheses = kaldi.read_table(tmp_path / "out" / "hyp")
-    utterances = kaldi.load(corpus / "dev")
+    hypotheses = tables.read_table(tmp_path / "out" / "hyp")
+    utterances = tables.load(corpus / "dev")
     assert list(hypotheses) == [utterance.id for utterance in utterances]
     recognizer = Recognizer.load(trained, precision="fp32")
     right = 0
@@ -255,8 +257,8 @@ def test_processes_decode_as_one_does_and_hand_errors_over(
 
 
 def test_batches_hold_every_utterance_once_within_the_budget():
-    from atat.decode_batches import Item, _under, cut
-    from atat.kaldi import Utterance
+    from atat.datadir.tables import Utterance
+    from atat.engine.decode_workers import Item, _under, cut
 
     rng = np.random.default_rng(0)
     for count in (0, 1, 7, 40, 300):
@@ -283,15 +285,15 @@ def test_a_second_recognizer_can_be_made_of_the_first_ones_model(trained):
 
 
 def test_recordings_of_unknown_length_are_measured_before_they_are_batched(tmp_path, trained):
-    from atat import audio
-    from atat.decode_batches import DecodeBatches
+    from atat.engine.decode_workers import DecodeBatches
+    from atat.speech import audio
 
     rng = np.random.default_rng(0)
     utterances = []
     for number, seconds in enumerate((0.9, 0.3, 0.6)):
         path = tmp_path / f"{number}.wav"
         audio.save(path, 0.1 * rng.standard_normal(int(16000 * seconds)).astype(np.float32))
-        utterances.append(kaldi.Utterance(f"u{number}", "s", wav=str(path)))
+        utterances.append(tables.Utterance(f"u{number}", "s", wav=str(path)))
     recognizer = Recognizer.load(trained, precision="fp32")
     batches = DecodeBatches(recognizer, "slu", utterances, 120).batches
     assert [[item.utterance.id for item in batch] for batch in batches] == [["u1", "u2"], ["u0"]]
@@ -299,7 +301,7 @@ def test_recordings_of_unknown_length_are_measured_before_they_are_batched(tmp_p
 
 
 def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
-    from atat.tokenizer import Tokenizer
+    from atat.text.tokenizer import Tokenizer
 
     Tokenizer.load(corpus / "tokenizer").save(tmp_path / "tokenizer")
     run = settings(corpus, tokenizer=str(tmp_path / "tokenizer"), steps=4, valid=ValidSettings())
@@ -314,7 +316,7 @@ def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
 
 
 def test_of_equal_exact_matches_the_lower_loss_is_better():
-    from atat.validate import Validation, score
+    from atat.engine.validate import Validation, score
 
     early, late = (Validation("slu/dev", loss, 0.5, 0.0) for loss in (3.0, 2.0))
     assert score([late], "exact_match") > score([early], "exact_match")
@@ -350,7 +352,7 @@ def test_text_and_audio_of_one_object(corpus, trained):
     found = recognizer(text="Play the red LAMP!")
     assert found.text == "[IN:PLAY play the [SL:THING red lamp ] ]"
     assert found.tree is not None and found.score < 0
-    utterance = kaldi.load(corpus / "train")[0]
+    utterance = tables.load(corpus / "train")[0]
     transcript = recognizer.recognize([ark.read(utterance.feats)], "asr")[0]
     assert transcript.text == utterance.text
     for wrong in ({}, {"text": "a", "task": "slu"}, {"text": "a", "task": "sing"}):
@@ -359,7 +361,7 @@ def test_text_and_audio_of_one_object(corpus, trained):
 
 
 def test_a_new_domain_extends_the_vocabulary_and_freezes_what_is_known(corpus, trained, tmp_path):
-    tokenizer = packed.load(trained).tokenizer.extend(["[IN:ASK", "[SL:WHO"])
+    tokenizer = model_folder.load(trained).tokenizer.extend(["[IN:ASK", "[SL:WHO"])
     tokenizer.save(tmp_path / "tokenizer")
     init = InitSettings(model=str(trained), unfreeze=((4, 0.0), (2, 0.5)))
     nlu = (Source(str(corpus / "train"), "nlu"),)
@@ -367,7 +369,7 @@ def test_a_new_domain_extends_the_vocabulary_and_freezes_what_is_known(corpus, t
     valid = ValidSettings()
     train(replace(run, steps=4, valid=valid), tmp_path / "frozen")
     train(replace(run, steps=8, valid=valid), tmp_path / "thawed")
-    before = packed.load(trained).model.state_dict()
+    before = model_folder.load(trained).model.state_dict()
     frozen, thawed = weights(tmp_path / "frozen"), weights(tmp_path / "thawed")
     rows = "decoder.embedding.base"
     assert len(frozen[rows]) == len(before[rows]) + 2
@@ -383,7 +385,7 @@ def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
     init = InitSettings(model=str(trained), part="audio_encoder", unfreeze=((2, 0.0),))
     slu = (Source(str(corpus / "train"), "slu"),)
     train(settings(corpus, init=init, train=slu, steps=2, valid=ValidSettings()), tmp_path / "exp")
-    before, after = packed.load(trained).model.state_dict(), weights(tmp_path / "exp")
+    before, after = model_folder.load(trained).model.state_dict(), weights(tmp_path / "exp")
     assert not any(name.startswith("text_encoder.") for name in after)
     for name, value in after.items():
         same = torch.equal(value, before[name])
@@ -418,7 +420,7 @@ def test_zero_shot_needs_pretraining_on_audio_and_text(corpus, tmp_path):
 def test_a_tokenizer_of_other_pieces_or_a_run_of_other_settings_is_refused(
     corpus, trained, tmp_path
 ):
-    from atat.tokenizer import Tokenizer
+    from atat.text.tokenizer import Tokenizer
 
     Tokenizer.train(["other words altogether"] * 9, ["[IN:PLAY"], 300).save(tmp_path / "other")
     init = InitSettings(model=str(trained))
@@ -513,8 +515,10 @@ def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, caps
     run = settings(corpus, steps=6, valid=ValidSettings())
     train(run, tmp_path / "exp")
     said, log = capsys.readouterr().err, (tmp_path / "exp" / "train.log").read_text()
-    parameters = sum(p.numel() for p in packed.load(tmp_path / "exp" / "model").model.parameters())
-    hours = kaldi.load(corpus / "train")
+    parameters = sum(
+        p.numel() for p in model_folder.load(tmp_path / "exp" / "model").model.parameters()
+    )
+    hours = tables.load(corpus / "train")
     hours = sum(utterance.num_frames for utterance in hours) / 360000
     for sentence in (
         f"{parameters:,} parameters, on the CPU (1 thread) in fp32; 6 steps of 12 examples; "
@@ -545,7 +549,7 @@ def test_a_validation_shows_how_far_it_is_the_last_one_too(corpus, tmp_path, cap
 def test_a_model_too_large_for_a_cpu_is_a_warning_before_its_first_step(
     corpus, tmp_path, monkeypatch, caplog
 ):
-    from atat.trainer import Trainer
+    from atat.engine.trainer import Trainer
 
     def stopped(self, step, batches):
         raise KeyboardInterrupt
@@ -606,7 +610,7 @@ def test_a_torn_file_of_a_run_is_named_and_removed_it_is_made_again(
 
 def test_what_is_damaged_is_named(corpus, trained, tmp_path):
     with pytest.raises(InputError, match="not a packed model.*did you mean"):
-        packed.load(trained.parent)
+        model_folder.load(trained.parent)
     broken = tmp_path / "checkpoint-00000001.pt"
     for content in (b"", b"half", b"PK\x05\x06" + bytes(18)):
         broken.write_bytes(content)
@@ -697,9 +701,9 @@ def test_no_decoding_begins_with_options_that_cannot_work(trained, tmp_path, opt
 )
 def test_features_the_model_cannot_read_are_named(trained, tmp_path, shape, message):
     ark.write_matrix(tmp_path / "odd.ark", np.zeros(shape, np.float32))
-    kaldi.write(
+    tables.write(
         tmp_path / "odd",
-        [kaldi.Utterance(id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30)],
+        [tables.Utterance(id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30)],
     )
     arguments = ["--model", str(trained), "--data", str(tmp_path / "odd"), "--task", "slu"]
     with pytest.raises(InputError, match=f"utterance a-1.*{message}"):
@@ -736,13 +740,13 @@ def test_a_changed_data_dir_is_decoded_anew(own_corpus, trained, tmp_path, capsy
     arguments = ["--model", str(trained), "--data", str(own_corpus / "dev"), "--task", "nlu"]
     arguments += ["--out", str(tmp_path / "out")]
     decode.main(arguments)
-    text = kaldi.read_table(own_corpus / "dev" / "text")
+    text = tables.read_table(own_corpus / "dev" / "text")
     first, second = list(text)[:2]
     text[first], text[second] = text[second], text[first]
-    kaldi.write_table(own_corpus / "dev" / "text", text)
-    before = kaldi.read_table(tmp_path / "out" / "hyp")
+    tables.write_table(own_corpus / "dev" / "text", text)
+    before = tables.read_table(tmp_path / "out" / "hyp")
     decode.main(arguments)
-    after = kaldi.read_table(tmp_path / "out" / "hyp")
+    after = tables.read_table(tmp_path / "out" / "hyp")
     assert "finished before" not in capsys.readouterr().out
     assert (after[first], after[second]) == (before[second], before[first])
     assert before[first] != before[second]

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from atat import ark, audio, cmvn, kaldi
-from atat.alignment import Word, write_ctm
-from atat.kaldi import Utterance
-from atat.miniature_speech import Line
-from atat.settings import (
+from atat.datadir import ark, cmvn, tables
+from atat.datadir.ctm import Word, write_ctm
+from atat.datadir.tables import Utterance
+from atat.engine.settings import (
     AudioEncoderSettings,
     BatchSettings,
     CtcSettings,
@@ -25,7 +24,9 @@ from atat.settings import (
     TrainSettings,
     ValidSettings,
 )
-from atat.tokenizer import Tokenizer
+from atat.prepare.miniature_speech import Line
+from atat.speech import audio
+from atat.text.tokenizer import Tokenizer
 
 WORDS = "play stop the song lamp radio red blue tango waltz".split()
 FRAMES_PER_WORD = 24
@@ -93,7 +94,7 @@ def make_data(folder: Path, count: int = 24, seed: int = 0, mel_bins: int = 16) 
             ]
             text = " ".join(words)
             utterances.append((name, len(features), text, tree))
-    kaldi.write(
+    tables.write(
         folder,
         [
             Utterance(
@@ -117,7 +118,7 @@ def make_corpus(folder: Path) -> Path:
     make_data(folder / "train", 40)
     make_data(folder / "dev", 12, seed=5)
     make_tokenizer().save(folder / "tokenizer")
-    specs = kaldi.read_table(folder / "train" / "feats.scp").values()
+    specs = tables.read_table(folder / "train" / "feats.scp").values()
     ark.write_matrix(folder / "cmvn.ark", cmvn.accumulate(map(ark.read, specs)))
     return folder
 

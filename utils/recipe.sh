@@ -236,10 +236,10 @@ number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
 path_option exp "exp" "folder of trained models and what they decode"
 
 # queue MODULE ARGUMENTS: remember to run a Python module, on the GPUs of --ngpu or on the CPU. Only
-# trainings of atat.train share themselves out over several GPUs.
+# trainings of atat.engine.train share themselves out over several GPUs.
 queue() {
   local launcher=(python -m) line
-  if ((ngpu > 1)) && [ "$1" = atat.train ]; then
+  if ((ngpu > 1)) && [ "$1" = atat.engine.train ]; then
     launcher=(python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module)
   fi
   printf -v line '%q ' "${launcher[@]}" "$@"

@@ -15,18 +15,19 @@ from pathlib import Path
 
 from table import Table, seconds_text
 
-from atat import kaldi
-from atat.bootstrap import Interval
-from atat.heard import write_heard
-from atat.provenance import outside_shortened
-from atat.score import format_interval
+from atat.base.provenance import outside_shortened
+from atat.datadir import tables
+from atat.scoring.bootstrap import Interval
+from atat.scoring.score import format_interval
+from atat.scoring.transcribed import write_heard
 
 SYSTEMS = ("fp32", "bf16", "int8", "two stages, fp32")
 
 
 def devices(model: Path, data: Path, rounds: int) -> Table:
     """Decode the whole data dir with each system, in turns, on one core; bf16 where it has it."""
-    from atat import precision, quantize
+    from atat.base import precision
+    from atat.engine import quantize
 
     found, reason = precision.has_bf16("cpu")
     systems = [name for name in SYSTEMS if found or name != "bf16"]
@@ -45,7 +46,7 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
                 seconds[system].append(_decode(system, model, folder / "int8", data, out))
                 if number == 0:
                     figures[system] = _score(data, out)
-    audio = sum(u.duration or (u.num_frames or 0) / 100 for u in kaldi.load(data))
+    audio = sum(u.duration or (u.num_frames or 0) / 100 for u in tables.load(data))
     rows = []
     for system in systems:
         median = statistics.median(seconds[system])
@@ -60,7 +61,7 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
 
 
 def _decode(system: str, model: Path, int8: Path, data: Path, out: Path) -> float:
-    """Seconds spent in decoding, as `atat.decode` tells them."""
+    """Seconds spent in decoding, as `atat.engine.decode` tells them."""
     if system.startswith("two stages"):
         heard = out.with_name("heard")
         first = _run(model, data, heard, "asr")
@@ -75,7 +76,7 @@ def _run(model: Path, data: Path, out: Path, task: str, precision: str = "fp32")
     program = [
         sys.executable,
         "-m",
-        "atat.decode",
+        "atat.engine.decode",
         "--model",
         str(model),
         "--data",
@@ -94,7 +95,15 @@ def _run(model: Path, data: Path, out: Path, task: str, precision: str = "fp32")
 
 
 def _score(data: Path, out: Path) -> str:
-    program = [sys.executable, "-m", "atat.score", "--data", str(data), "--decoded", str(out)]
+    program = [
+        sys.executable,
+        "-m",
+        "atat.scoring.score",
+        "--data",
+        str(data),
+        "--decoded",
+        str(out),
+    ]
     subprocess.run([*program, "--task", "slu"], check=True, capture_output=True)
     found = json.loads((out / "score.json").read_text())["metrics"]["em_hyp"]
     return format_interval(Interval(found["value"], found["low"], found["high"]))

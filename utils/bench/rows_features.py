@@ -12,8 +12,8 @@ import torch
 from clock import Rounds, interleave, rounds_text
 from table import Table, seconds_text
 
-from atat import ark
-from atat.lfb import lfb
+from atat.datadir import ark
+from atat.speech.fbank import lfb
 
 SAMPLE_RATE = 16000
 UTTERANCES = 40

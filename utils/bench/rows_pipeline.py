@@ -19,9 +19,9 @@ from clock import Rounds, interleave, rounds_text
 from remote import once
 from table import Table, seconds_text
 
-from atat import kaldi
-from atat.kaldi import Utterance
-from atat.precision import has_bf16
+from atat.base.precision import has_bf16
+from atat.datadir import tables
+from atat.datadir.tables import Utterance
 
 COMMANDS = ("train", "decode", "score", "datadir", "features", "synthesis", "tokenizer", "align")
 LOADED_UTTERANCES = 2000
@@ -88,7 +88,7 @@ def measure_loading(
     """
     from system_atat import Atat
 
-    from atat.loader import step_loader
+    from atat.engine.loader import step_loader
 
     on_gpu, began = device.type == "cuda", time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -125,12 +125,12 @@ def measure_loading(
 
 def _step_batches(folder: Path) -> Any:
     """A corpus of made-up arks, read as asr with SpecAugment."""
-    from atat import ark
-    from atat.dataset import Augmenter, Encoding, TaskData
-    from atat.loader import StepBatches
-    from atat.sampler import Sampler
-    from atat.settings import AugmentSettings, BatchSettings, Source
-    from atat.tokenizer import Tokenizer
+    from atat.datadir import ark
+    from atat.engine.loader import StepBatches
+    from atat.engine.sampler import Sampler
+    from atat.engine.settings import AugmentSettings, BatchSettings, Source
+    from atat.systems.joint.data import Augmenter, Encoding, TaskData
+    from atat.text.tokenizer import Tokenizer
 
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice(list("abcdefghijklmnop"), 5)) for _ in range(300)]
@@ -148,7 +148,7 @@ def _step_batches(folder: Path) -> Any:
                     text=" ".join(rng.choice(words, 8)),
                 )
             )
-    kaldi.write(folder / "data", utterances)
+    tables.write(folder / "data", utterances)
     texts = [utterance.text or "" for utterance in utterances]
     encoding = Encoding(Tokenizer.train(texts, [], 400))
     augment = Augmenter(AugmentSettings(time_masks=2, freq_masks=2))
@@ -207,28 +207,28 @@ def write_datadir(folder: Path, count: int) -> None:
                 semantics=tree,
             )
         )
-    kaldi.write(folder, utterances)
+    tables.write(folder, utterances)
 
 
 def _one(task: str, folder: str) -> None:
     """Do one thing with a data dir and print what it took; runs in a process of its own."""
     start = time.perf_counter()
     if task == "load":
-        kaldi.load(folder)
+        tables.load(folder)
     elif task == "validate":
-        from atat.datadir_audio import AudioOptions
-        from atat.datadir_check import validate
+        from atat.datadir.check import validate
+        from atat.datadir.check_audio import AudioOptions
 
         validate(folder, AudioOptions(check_audio=False))
     elif task == "split":
-        from atat.datadir_tools import split
+        from atat.datadir.edit import split
 
         split(folder, 8)
     else:
-        from atat.sampler import Sampler
-        from atat.settings import BatchSettings
+        from atat.engine.sampler import Sampler
+        from atat.engine.settings import BatchSettings
 
-        lengths = np.array([utterance.num_frames for utterance in kaldi.load(folder)])
+        lengths = np.array([utterance.num_frames for utterance in tables.load(folder)])
         sampler = Sampler([lengths], [1.0], [True], BatchSettings(), seed=1)
         for step in range(1000):
             sampler.plan(step)

@@ -21,8 +21,8 @@ import torch
 from clock import Rounds
 from table import Table, write_page
 
-from atat import cli
-from atat.errors import InputError
+from atat.base import cli
+from atat.base.errors import InputError
 
 ROWS = {
     "training": rows_models.training,

@@ -8,14 +8,14 @@ import inputs
 import torch
 from torch import Tensor
 
-from atat.audio_encoder import AudioEncoder
-from atat.decoder import Decoder
-from atat.decoder_state import DecoderState
-from atat.generate import encode_by_length
-from atat.inference import for_inference
-from atat.loss import cross_entropy_sum
-from atat.search import SearchOptions, beam_search
-from atat.settings import AudioEncoderSettings, DecoderSettings
+from atat.engine.settings import AudioEncoderSettings, DecoderSettings
+from atat.nn.audio_encoder import AudioEncoder
+from atat.nn.beam_search import SearchOptions, beam_search
+from atat.nn.cpu_weights import for_inference
+from atat.nn.decoder import Decoder
+from atat.nn.decoder_cache import DecoderState
+from atat.nn.loss import cross_entropy_sum
+from atat.systems.joint.generate import encode_by_length
 
 EOS = 1
 START = 2
@@ -66,7 +66,7 @@ class Atat:
         self.parameters = parameters
 
     def eval(self) -> "Atat":
-        """Ready for decoding, as atat.recognizer does it."""
+        """Ready for decoding, as atat.systems.joint.recognizer does it."""
         self.encoder = for_inference(self.encoder, self.precision)
         self.decoder = for_inference(self.decoder, self.precision)
         return self

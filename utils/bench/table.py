@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from atat import provenance
-from atat.files import atomic_write
-from atat.results_text import table_text
+from atat.base import provenance
+from atat.base.files import atomic_write
+from atat.scoring.markdown import table_text
 
 PEERS = ("torch", "torchaudio", "espnet", "transformers", "kaldiio", "kaldi-native-fbank")
 INTRO = """# Benchmarks

@@ -4,7 +4,7 @@
         --wavs wavs/rooms
 
 Every utterance is played somewhat faster or slower or as it is, then goes through a random filter,
-a made-up room and stationary noise of random colour (atat.augment), drawn by its id; the noise of
+a made-up room and stationary noise of random colour (atat.speech.augment), drawn by its id; the noise of
 the benchmark's test is not used. Some get stretches without speech before and behind, as recordings
 have whose endpoints the noise hides. What the utterances mean stays as it is; the times of their
 words (for mlm) stay with the clean audio.
@@ -22,10 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import audio, augment, cli, ids, kaldi, lock, parallel
-from atat.errors import InputError
-from atat.files import read_lines, remove_leftovers
-from atat.kaldi import Utterance
+from atat.base import cli, lock, parallel
+from atat.base.errors import InputError
+from atat.base.files import read_lines, remove_leftovers
+from atat.datadir import ids, tables
+from atat.datadir.tables import Utterance
+from atat.speech import audio, augment
 
 VERSION = 1  # counts up whenever the same draw sounds different
 SPEEDS = (0.9, 1.0, 1.1)  # of Ko et al., 2015
@@ -127,17 +129,17 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.out.resolve() == options.data.resolve():
         raise InputError(f"--out {options.out} is the data dir itself; name another one")
-    utterances = kaldi.load(options.data)
+    utterances = tables.load(options.data)
     if any(utterance.wav is None for utterance in utterances):
         raise InputError(f"{options.data}: no wav.scp; rooms are added to audio")
-    kaldi.refuse_pipes(options.data, utterances, "adding rooms")
+    tables.refuse_pipes(options.data, utterances, "adding rooms")
     wavs = options.wavs.resolve()
     paths = [ids.path_in(wavs, u.speaker, u.id, suffix=".wav") for u in utterances]
     jobs = list(zip(utterances, paths))
     with lock.hold(wavs, f"adding rooms to {options.data}"):
         remove_leftovers(wavs)
         write_missing(jobs, options)
-    kaldi.write(
+    tables.write(
         options.out,
         [
             replace(

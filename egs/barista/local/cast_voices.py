@@ -1,7 +1,7 @@
 """Speakers for synthetic speech: voices of every engine at hand, and the data dirs they speak.
 
 Which voices there are, how fast and how high, stands in `conf/voices.yaml`. Knows nothing of
-what is said, and makes no audio: that is `atat.synthesis`.
+what is said, and makes no audio: that is `atat.prepare.synthesis`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atat import kaldi, synthesis
-from atat.errors import InputError
-from atat.files import read_lines
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir import tables
+from atat.prepare import synthesis
 
 VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
 RANGES = {"rate": 2, "pitch": 0, "range": 0}  # option of a voice -> its decimals
@@ -73,22 +74,22 @@ def cast(path: Path, part: str, generator: random.Random) -> list[Cast]:
 def write_spoken(
     folder: Path, sentences: Sequence[Sentence], casts: Sequence[Cast], generator: random.Random
 ) -> None:
-    """Write a data dir for `atat.synthesis`: each sentence by a speaker drawn by the shares."""
+    """Write a data dir for `atat.prepare.synthesis`: each sentence by a speaker drawn by the shares."""
     utterances, used = [], {}
     for number, sentence in enumerate(sentences):
         chosen = generator.choices(casts, [one.share for one in casts])[0]
         speaker = generator.choice(sorted(chosen.voices))
         used[speaker] = chosen.voices[speaker]
         utterances.append(
-            kaldi.Utterance(
+            tables.Utterance(
                 id=f"{speaker}-{number:06d}",
                 speaker=speaker,
                 text=sentence.text,
                 semantics=sentence.semantics,
             )
         )
-    kaldi.write(folder, utterances)
-    kaldi.write_table(folder / "spk2voice", used)
+    tables.write(folder, utterances)
+    tables.write_table(folder / "spk2voice", used)
     print(f"{folder}: {len(utterances)} sentences to be spoken by {len(used)} voices")
 
 

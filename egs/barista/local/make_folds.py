@@ -20,24 +20,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from atat import cli, kaldi
-from atat.errors import InputError
-from atat.folds import part_of
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.folds import part_of
 
-Keep = Callable[[kaldi.Utterance], bool]
+Keep = Callable[[tables.Utterance], bool]
 
 
 def write_part(
-    folder: Path, utterances: Sequence[kaldi.Utterance], keep: Keep, source: Path
+    folder: Path, utterances: Sequence[tables.Utterance], keep: Keep, source: Path
 ) -> int:
     """Write those utterances of a data dir, with their groups; returns how many they are."""
     chosen = [utterance for utterance in utterances if keep(utterance)]
     if not chosen:
         raise InputError(f"{folder}: no utterances for it in {source}; use fewer folds")
-    kaldi.write(folder, chosen)
+    tables.write(folder, chosen)
     if (source / "utt2group").exists():
-        groups = kaldi.read_table(source / "utt2group")
-        kaldi.write_table(folder / "utt2group", {one.id: groups[one.id] for one in chosen})
+        groups = tables.read_table(source / "utt2group")
+        tables.write_table(folder / "utt2group", {one.id: groups[one.id] for one in chosen})
     return len(chosen)
 
 
@@ -64,11 +65,11 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.folds < 2:
         raise InputError(f"--folds {options.folds}: expected 2 or more")
-    utterances = kaldi.load(options.data)
-    texts = kaldi.read_table(options.text / "text") if options.text else {}
+    utterances = tables.load(options.data)
+    texts = tables.read_table(options.text / "text") if options.text else {}
     silent = [replace(utterance, text=None) for utterance in utterances]
     spoken = [replace(one, text=texts[one.id]) for one in utterances if one.id in texts]
-    others = {folder: kaldi.load(folder) for folder in options.also}
+    others = {folder: tables.load(folder) for folder in options.also}
     for fold in range(options.folds):
         out = options.out / str(fold)
 

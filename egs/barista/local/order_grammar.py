@@ -5,7 +5,7 @@ A grammar is a YAML file of Picovoice's Rhino: for each intent a list of express
     [get me, I'd like] [a, an] $size:size $coffeeDrink:coffeeDrink (please)
 
 where `[a, b]` is a choice, `(a, b)` a choice that may be left out, and `$type:name` any value
-of the slot type. Words count in the form of `atat.normalize`.
+of the slot type. Words count in the form of `atat.text.normalize`.
 
 Knows nothing of recordings, labels, data dirs or recognisers.
 """
@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from atat.errors import InputError
-from atat.files import read_lines
-from atat.normalize import normalize
-from atat.semantics import Tree, to_string
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.text.normalize import normalize
+from atat.text.trees import Tree, to_string
 
 _TOKEN = re.compile(r"[\[\](),]|\$[^\s\[\](),]+|[^\s\[\](),$]+")
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from order_grammar import Grammar, Order
 
-from atat import audio
-from atat.corpus import Findings, root
-from atat.errors import InputError
-from atat.files import read_lines
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir.corpus import Findings, root
+from atat.speech import audio
 
 REPOSITORY = "https://github.com/Picovoice/speech-to-intent-benchmark"
 LABELS = Path("data/label/label.json")

@@ -3,7 +3,7 @@
     python local/pocketsphinx_grammar.py --data data/real --corpus ~/speech-to-intent-benchmark \\
         --out exp/pocketsphinx_grammar/decode_real
 
-writes a decoded dir that `python -m atat.score` takes: what was heard, as a canonical tree (a
+writes a decoded dir that `python -m atat.scoring.score` takes: what was heard, as a canonical tree (a
 recording in which no whole sentence was found gets an empty one). It knows the grammar in
 advance, as the published engines did, and learns nothing.
 """
@@ -17,9 +17,11 @@ from order_grammar import load, vocabulary
 from picovoice import GRAMMAR, corpus_folder
 from word_network import network
 
-from atat import cli, decoded, kaldi
-from atat.provenance import provenance
-from atat.sphinx import check_words, decode, jobs_for, totals, version
+from atat.base import cli
+from atat.base.provenance import provenance
+from atat.datadir import tables
+from atat.prepare.sphinx import check_words, decode, jobs_for, totals, version
+from atat.scoring import decoded_dir
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -36,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     grammar = load(corpus_folder(options.corpus) / GRAMMAR)
     check_words(vocabulary(grammar))
-    utterances = kaldi.load(options.data)
+    utterances = tables.load(options.data)
     jobs = jobs_for(utterances, network=network(grammar))
     heard = decode(jobs, options.out / "journal.jsonl", options.nj)
     hypotheses = {}
@@ -48,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         key: [{"text": tree, "score": heard[key].score, "length": len(tree.split())}]
         for key, tree in hypotheses.items()
     }
-    decoded.write(
+    decoded_dir.write(
         options.out,
         nbest,
         {

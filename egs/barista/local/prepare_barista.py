@@ -26,17 +26,19 @@ import numpy as np
 from order_grammar import load as load_grammar
 from picovoice import GRAMMAR, NOISE, corpus_folder, read_labels, recordings
 
-from atat import audio, cli, kaldi
-from atat.corpus import Findings
-from atat.errors import InputError
-from atat.files import atomic_write
-from atat.semantics import parse
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.speech import audio
+from atat.text.trees import parse
 
 FRAME = 2048  # samples; the benchmark measures loudness in frames of 128 ms at 16 kHz
 SNRS = (6, 9, 12, 15, 18, 21, 24)  # dB, as published
 
 
-def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi.Utterance]:
+def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[tables.Utterance]:
     """Write `out`, the data dir of the clean recordings; returns its utterances.
 
     Raises InputError when more than the share `max_lost` of the recordings must be left out.
@@ -47,7 +49,7 @@ def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi.Utteran
     paths = recordings(corpus, labels, findings)
     findings.close(out / "label_findings.txt", kept=len(paths), max_lost=max_lost, corpus=corpus)
     utterances = [
-        kaldi.Utterance(
+        tables.Utterance(
             id=utterance,
             speaker=utterance,
             wav=str(path),
@@ -58,7 +60,7 @@ def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi.Utteran
     ]
     for utterance in utterances:
         parse(utterance.semantics or "")  # a label with a bracket must not reach training
-    kaldi.write(out, utterances)
+    tables.write(out, utterances)
     print(f"{out}: {len(utterances)} recordings; oddities in {out / 'label_findings.txt'}")
     return utterances
 
@@ -78,7 +80,7 @@ def excerpt(noise: np.ndarray, length: int, key: str) -> np.ndarray:
 
 
 def prepare_noisy(
-    clean: list[kaldi.Utterance], noises: dict[str, np.ndarray], snr_db: int, seed: int, out: Path
+    clean: list[tables.Utterance], noises: dict[str, np.ndarray], snr_db: int, seed: int, out: Path
 ) -> None:
     """Write `out`: each recording with each noise; utt2group names the noise.
 
@@ -106,7 +108,7 @@ def prepare_noisy(
                 audio.save(path, mix(speech, part, snr_db))
             groups[key] = name
             utterances.append(
-                kaldi.Utterance(
+                tables.Utterance(
                     id=key,
                     speaker=utterance.speaker,
                     wav=str(path),
@@ -114,8 +116,8 @@ def prepare_noisy(
                     semantics=utterance.semantics,
                 )
             )
-    kaldi.write(out, utterances)
-    kaldi.write_table(out / "utt2group", groups)
+    tables.write(out, utterances)
+    tables.write_table(out / "utt2group", groups)
 
 
 def _loudest(samples: np.ndarray) -> float:

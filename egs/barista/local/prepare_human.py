@@ -16,11 +16,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import audio, cli, kaldi
-from atat.errors import InputError
-from atat.files import read_lines
-from atat.folds import is_dev
-from atat.normalize import normalize
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir import tables as kaldi
+from atat.datadir.folds import is_dev
+from atat.speech import audio
+from atat.text.normalize import normalize
 
 SPEECHOCEAN = "https://www.openslr.org/101"
 LIBRISPEECH = "https://www.openslr.org/12"

@@ -4,7 +4,7 @@
         --top ~/top-dataset-semantic-parsing --out data
 
 writes `nlu_outdomain/{train,dev}` (text, semantics) from SNIPS NLU and TOP, and
-`tts_commands/{train,dev}`: some of these, with voices, to be spoken by `python -m atat.synthesis`.
+`tts_commands/{train,dev}`: some of these, with voices, to be spoken by `python -m atat.prepare.synthesis`.
 Each corpus is optional. A sentence of SNIPS NLU becomes a tree by bracketing its slots inside its
 intent; trees of TOP are as published. Words are normalised within each span, so that text and
 tree agree. What cannot be used is counted.
@@ -22,11 +22,12 @@ from pathlib import Path
 
 from cast_voices import VOICES, Sentence, cast, write_spoken
 
-from atat import cli, kaldi
-from atat.errors import InputError
-from atat.files import read_lines
-from atat.normalize import normalize, normalize_tree
-from atat.semantics import SemanticsError, Tree, parse, to_string, words
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir import tables
+from atat.text.normalize import normalize, normalize_tree
+from atat.text.trees import SemanticsError, Tree, parse, to_string, words
 
 PARTS = {"train": ("train_{}_full.json", "train.tsv"), "dev": ("validate_{}.json", "eval.tsv")}
 
@@ -86,7 +87,7 @@ def to_speak(texts: Iterable[str], shortest: int, longest: int) -> list[str]:
 def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
     """Write a data dir of text and semantics; the corpus is the speaker."""
     utterances = [
-        kaldi.Utterance(
+        tables.Utterance(
             id=f"{corpus}-{number:06d}",
             speaker=corpus,
             text=" ".join(words(tree)),
@@ -95,7 +96,7 @@ def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
         for corpus, listed in trees.items()
         for number, tree in enumerate(dict.fromkeys(listed))
     ]
-    kaldi.write(folder, utterances)
+    tables.write(folder, utterances)
     print(f"{folder}: {len(utterances)} sentences")
 
 

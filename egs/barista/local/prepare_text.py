@@ -3,7 +3,7 @@
     python local/prepare_text.py --corpus ~/speech-to-intent-benchmark --out data
 
 writes `text_barista/{train,dev}` (text, text.raw, semantics; no audio) and
-`tts_barista/{train,dev}`, a part of the same sentences with voices for `python -m atat.synthesis`.
+`tts_barista/{train,dev}`, a part of the same sentences with voices for `python -m atat.prepare.synthesis`.
 No sentence is in both train and dev. The published sentences (data/watson/corpus.txt), which are
 no transcripts of the recordings, are parsed by the grammar and all stand in train.
 
@@ -21,10 +21,11 @@ from cast_voices import VOICES, Sentence, cast, write_spoken
 from order_grammar import Grammar, load
 from picovoice import GRAMMAR, SENTENCES, corpus_folder
 
-from atat import cli, kaldi
-from atat.errors import InputError
-from atat.files import read_lines
-from atat.normalize import normalize
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir import tables
+from atat.text.normalize import normalize
 
 
 def draw(grammar: Grammar, count: int, generator: random.Random) -> list[str]:
@@ -66,12 +67,12 @@ def write_text(folder: Path, grammar: Grammar, sources: Mapping[str, list[str]])
             sentence = understood(grammar, raw)
             raws[key] = raw
             utterances.append(
-                kaldi.Utterance(
+                tables.Utterance(
                     id=key, speaker=source, text=sentence.text, semantics=sentence.semantics
                 )
             )
-    kaldi.write(folder, utterances)
-    kaldi.write_table(folder / "text.raw", raws)
+    tables.write(folder, utterances)
+    tables.write_table(folder / "text.raw", raws)
     print(f"{folder}: {len(utterances)} sentences")
 
 

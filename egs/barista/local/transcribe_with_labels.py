@@ -19,10 +19,11 @@ from order_grammar import load, slots_of
 from picovoice import GRAMMAR, corpus_folder
 from word_network import network
 
-from atat import cli, kaldi
-from atat.errors import InputError
-from atat.semantics import parse
-from atat.sphinx import Job, check_words, decode, jobs_for
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.prepare.sphinx import Job, check_words, decode, jobs_for
+from atat.text.trees import parse
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--nj", type=int, default=1, help="processes")
     options = parser.parse_args(argv)
     grammar = load(corpus_folder(options.corpus) / GRAMMAR)
-    utterances = kaldi.load(options.data)
+    utterances = tables.load(options.data)
     jobs: list[Job] = []
     skipped = 0
     for utterance in utterances:
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         found = grammar.understand(text)
         if found is not None and grammar.canonical(found) == utterance.semantics:
             transcribed.append(replace(utterance, text=text))
-    kaldi.write(options.out, transcribed)
+    tables.write(options.out, transcribed)
     print(
         f"{options.out}: {len(transcribed)} of {len(utterances)} recordings transcribed; "
         f"{skipped} have labels outside the grammar"

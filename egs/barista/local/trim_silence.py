@@ -19,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import audio, cli, kaldi
-from atat.errors import InputError
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.speech import audio
 
 BLOCK = 0.02  # s
 ABOVE_BACKGROUND = 6.0  # dB over the quiet tenth of the recording
@@ -64,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--out {options.out} is the data dir itself; name another one")
     trimmed = []
     before = after = 0.0
-    utterances = kaldi.load(options.data)
-    kaldi.refuse_pipes(options.data, utterances, "finding endpoints")
+    utterances = tables.load(options.data)
+    tables.refuse_pipes(options.data, utterances, "finding endpoints")
     for utterance in utterances:
         if utterance.wav is None or utterance.start is not None:
             raise InputError(f"{options.data}: expected whole recordings (wav.scp, no segments)")
@@ -84,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
                 num_frames=None,
             )
         )
-    kaldi.write(options.out, trimmed)
+    tables.write(options.out, trimmed)
     for name in KEPT:
         if (options.data / name).exists():
             shutil.copyfile(options.data / name, options.out / name)

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from order_grammar import Grammar, Item, Order, Slot, Words
 
-from atat.errors import InputError
-from atat.normalize import normalize
-from atat.sphinx import Network
+from atat.base.errors import InputError
+from atat.prepare.sphinx import Network
+from atat.text.normalize import normalize
 
 State = frozenset[tuple[Item, ...]]  # all that may still be said
 _END: State = frozenset()  # the state behind the last word

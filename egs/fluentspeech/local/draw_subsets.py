@@ -14,9 +14,10 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from atat import cli, datadir_tools
-from atat.datadir_files import DataDir
-from atat.errors import InputError
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import edit
+from atat.datadir.files import DataDir
 
 
 def chosen(utterances: list[str], percent: float, seed: int) -> list[str]:
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         def choose(data: DataDir, seed: int = seed) -> list[str]:
             return chosen(list(data.speakers), options.percent, seed)
 
-        size = datadir_tools.subset(options.data, options.out / str(seed) / "train", choose)
+        size = edit.subset(options.data, options.out / str(seed) / "train", choose)
         print(f"{options.out / str(seed) / 'train'}: {size} utterances")
 
 

@@ -17,10 +17,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import corpus, semantics
-from atat.errors import InputError
-from atat.normalize import normalize
-from atat.semantics import Tree
+from atat.base.errors import InputError
+from atat.datadir import corpus
+from atat.text import trees
+from atat.text.normalize import normalize
+from atat.text.trees import Tree
 
 SOURCE = (
     "https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/"
@@ -158,7 +159,7 @@ def tree(row: Row) -> str:
         for name, value in (("object", row.object), ("location", row.location))
         if value.lower() != NONE
     ]
-    return semantics.to_string(
+    return trees.to_string(
         Tree(f"IN:{atom(row.action).upper()}", (*slots, *normalize(row.text).split()))
     )
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from fluent import COLUMNS, ORIGINAL, RESPLIT
 
-from atat import cli
-from atat.files import atomic_write
-from atat.miniature_speech import Line, speak
+from atat.base import cli
+from atat.base.files import atomic_write
+from atat.prepare.miniature_speech import Line, speak
 
 SPEAKERS, COMMANDS_EACH = 10, 12
 FIRST_VALID, FIRST_TEST = 6, 8  # speakers of the original split: train, valid, test

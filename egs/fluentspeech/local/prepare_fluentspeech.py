@@ -18,17 +18,19 @@ from pathlib import Path
 import fluent
 from fluent import Row
 
-from atat import audio, cli, kaldi
-from atat.corpus import Findings
-from atat.errors import InputError
-from atat.normalize import normalize
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.speech import audio
+from atat.text.normalize import normalize
 
 
 def usable(
     folder: Path, rows: Sequence[Row], findings: Findings
-) -> list[tuple[Row, kaldi.Utterance]]:
+) -> list[tuple[Row, tables.Utterance]]:
     """The rows of a set whose recordings can be read, as utterances; others go to `findings`."""
-    good: dict[str, tuple[Row, kaldi.Utterance]] = {}
+    good: dict[str, tuple[Row, tables.Utterance]] = {}
     for row in rows:
         utterance = _utterance(folder, row, findings)
         if utterance is None:
@@ -43,7 +45,7 @@ def usable(
     return list(good.values())
 
 
-def _utterance(folder: Path, row: Row, findings: Findings) -> kaldi.Utterance | None:
+def _utterance(folder: Path, row: Row, findings: Findings) -> tables.Utterance | None:
     """A row as an utterance; None where it must be left out."""
     for name, value in row.labels.items():
         if not fluent.atom(value):
@@ -67,7 +69,7 @@ def _utterance(folder: Path, row: Row, findings: Findings) -> kaldi.Utterance | 
     except InputError as error:
         findings.add("recording that cannot be read (left out)", f"{row.where}: {error}", lost=True)
         return None
-    return kaldi.Utterance(
+    return tables.Utterance(
         id=f"{row.speaker}-{path.stem}",
         speaker=row.speaker,
         wav=str(path),
@@ -78,7 +80,7 @@ def _utterance(folder: Path, row: Row, findings: Findings) -> kaldi.Utterance | 
 
 
 def note_shared(
-    parts: Mapping[str, Sequence[tuple[Row, kaldi.Utterance]]], findings: Findings
+    parts: Mapping[str, Sequence[tuple[Row, tables.Utterance]]], findings: Findings
 ) -> None:
     """Recordings that two sets of the split have are kept in both, as published, and listed."""
     first: dict[str, str] = {}
@@ -92,10 +94,10 @@ def note_shared(
             first.setdefault(utterance.id, row.where)
 
 
-def write(folder: Path, part: Sequence[tuple[Row, kaldi.Utterance]]) -> None:
+def write(folder: Path, part: Sequence[tuple[Row, tables.Utterance]]) -> None:
     """Write a data dir with the original wording beside it."""
-    kaldi.write(folder, (utterance for _, utterance in part))
-    kaldi.write_table(folder / "text.raw", {utterance.id: row.text for row, utterance in part})
+    tables.write(folder, (utterance for _, utterance in part))
+    tables.write_table(folder / "text.raw", {utterance.id: row.text for row, utterance in part})
     hours = sum(utterance.duration or 0.0 for _, utterance in part) / 3600
     print(
         f"{folder}: {len(part)} utterances, {len({u.speaker for _, u in part})} speakers, "
@@ -104,7 +106,7 @@ def write(folder: Path, part: Sequence[tuple[Row, kaldi.Utterance]]) -> None:
 
 
 def print_overlap(
-    name: str, test: Sequence[kaldi.Utterance], train: Sequence[kaldi.Utterance]
+    name: str, test: Sequence[tables.Utterance], train: Sequence[tables.Utterance]
 ) -> None:
     """How much of a test set training has heard: sentences, and speakers."""
     sentences, speakers = {one.text for one in train}, {one.speaker for one in train}

@@ -14,9 +14,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat.corpus import Findings, contents
-from atat.errors import InputError
-from atat.files import read_lines
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir.corpus import Findings, contents
 
 SOURCE = "https://www.openslr.org/12"
 SPEAKERS = "SPEAKERS.TXT"

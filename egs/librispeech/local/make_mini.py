@@ -4,7 +4,7 @@
 
 writes `OUT/LibriSpeech` (flac, upper-case `*.trans.txt`, SPEAKERS.TXT) and
 `OUT/LibriSpeech-Alignments` (condensed). Sentences come from a few patterns, voices from
-`atat.miniature_speech`. As in a partial download there is no dev-other and no test-other. Two
+`atat.prepare.miniature_speech`. As in a partial download there is no dev-other and no test-other. Two
 oddities of the published corpus are planted: some utterances have no alignment, and a reader's name
 holds bars. One sentence of training is read in a test, too.
 """
@@ -17,10 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import audio, cli
-from atat.alignment import Word
-from atat.files import atomic_write
-from atat.miniature_speech import Line, speak
+from atat.base import cli
+from atat.base.files import atomic_write
+from atat.datadir.ctm import Word
+from atat.prepare.miniature_speech import Line, speak
+from atat.speech import audio
 
 # Folder, then reader, sex and the chapters read; numbers as the corpus has them: of many lengths.
 READERS = (

@@ -16,11 +16,12 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from atat import cli, kaldi
-from atat.alignment import read_ctm
-from atat.datadir_files import DataDir
-from atat.datadir_tools import combine, subset
-from atat.errors import InputError
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.ctm import read_ctm
+from atat.datadir.edit import combine, subset
+from atat.datadir.files import DataDir
 
 
 def held_out(speakers: Collection[str], share: float) -> set[str]:
@@ -47,7 +48,7 @@ def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: floa
     else:
         # Both are cut from a dir of their own: a rerun finds the dev speakers in it again.
         combine(out / "everyone", list(train))
-        chosen = held_out({u.speaker for u in kaldi.load(out / "everyone")}, share)
+        chosen = held_out({u.speaker for u in tables.load(out / "everyone")}, share)
         subset(out / "everyone", out / "dev", _of(chosen, True))
         subset(out / "everyone", out / "asr", _of(chosen, False))
         print(
@@ -74,7 +75,7 @@ def _write_aligned(source: Path, target: Path) -> None:
         return aligned & data.speakers.keys()
 
     count = subset(source, target, has_times)
-    total = len(kaldi.read_table(source / "utt2spk"))
+    total = len(tables.read_table(source / "utt2spk"))
     print(
         f"{source}: {total} utterances; {target}: {count} of them, the words of "
         f"{total - count} have no times"
@@ -82,10 +83,10 @@ def _write_aligned(source: Path, target: Path) -> None:
 
 
 def _report_overlap(train: Path, evaluate: Sequence[Path]) -> None:
-    heard = kaldi.read_table(train / "text")
+    heard = tables.read_table(train / "text")
     sentences = set(heard.values())
     for folder in evaluate:
-        texts = kaldi.read_table(folder / "text")
+        texts = tables.read_table(folder / "text")
         known = sum(text in sentences for text in texts.values())
         same = sum(key in heard for key in texts)
         print(

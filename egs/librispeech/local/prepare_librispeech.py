@@ -25,11 +25,13 @@ from librispeech import (
     read_speakers,
 )
 
-from atat import audio, cli, kaldi
-from atat.corpus import Findings
-from atat.errors import InputError
-from atat.files import atomic_write
-from atat.normalize import normalize
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.speech import audio
+from atat.text.normalize import normalize
 
 SHOWN = 5  # speakers in a message
 
@@ -85,9 +87,9 @@ def prepare(
     )
     if speakers is not None and not partial:
         _check_whole(corpus, name, recordings, speakers, max_lost)
-    kaldi.write(out, utterances)
+    tables.write(out, utterances)
     texts = {recording.id: recording.text for recording in recordings}
-    kaldi.write_table(out / "text.raw", {u.id: texts[u.id] for u in utterances})
+    tables.write_table(out / "text.raw", {u.id: texts[u.id] for u in utterances})
     _write_genders(out, {u.speaker for u in utterances}, speakers)
     hours = sum(u.duration or 0.0 for u in utterances) / 3600
     listed = sum(s.minutes for s in (speakers or {}).values() if s.folder == name) / 60
@@ -99,7 +101,7 @@ def prepare(
     )
 
 
-def _utterance(recording: Recording, findings: Findings) -> kaldi.Utterance | None:
+def _utterance(recording: Recording, findings: Findings) -> tables.Utterance | None:
     text = normalize(recording.text)
     if not text:
         findings.add(
@@ -111,7 +113,7 @@ def _utterance(recording: Recording, findings: Findings) -> kaldi.Utterance | No
     except InputError as error:
         findings.add("recording that cannot be read (left out)", str(error), lost=True)
         return None
-    return kaldi.Utterance(
+    return tables.Utterance(
         id=recording.id,
         speaker=recording.speaker,
         wav=str(recording.flac.resolve()),
@@ -145,7 +147,7 @@ def _write_genders(out: Path, names: set[str], speakers: dict[str, Speaker] | No
     unknown = sorted(names - (speakers or {}).keys(), key=int)
     if not unknown:
         assert speakers is not None
-        kaldi.write_table(path, {name: speakers[name].sex.lower() for name in names})
+        tables.write_table(path, {name: speakers[name].sex.lower() for name in names})
         return
     path.unlink(missing_ok=True)
     print(

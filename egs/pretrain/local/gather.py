@@ -5,7 +5,7 @@
 
 writes `OUT/parts/<role>_<n>_<name>`, a copy of the tables of each data dir (no audio is copied,
 and nothing is written where they come from), and `OUT/sources`, what was gathered. LFB that are
-there are taken over when they are those of `atat.features`. Utterances without word times are
+there are taken over when they are those of `atat.datadir.features`. Utterances without word times are
 counted; more than --max_lost of them stops, where a model learns mlm. join.py joins the parts.
 """
 
@@ -19,12 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from atat import ark, audio, cli, kaldi, pipes
-from atat.alignment import read_ctm
-from atat.datadir_tools import subset
-from atat.errors import InputError
-from atat.files import atomic_write
-from atat.lfb import lfb
+from atat.base import cli, pipes
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import ark, tables
+from atat.datadir.ctm import read_ctm
+from atat.datadir.edit import subset
+from atat.speech import audio
+from atat.speech.fbank import lfb
 
 MEL_BINS = 80
 # Mean difference to our own LFB: 0.02 after compression; whitened or others are whole units away.
@@ -45,7 +47,7 @@ ROLES = {
     "nlu": Role(("text", "semantics"), hears=False),
 }
 MENDS = {
-    "text": "transcripts, normalised as atat.normalize writes them",
+    "text": "transcripts, normalised as atat.text.normalize writes them",
     "semantics": "trees; a dir without them can be given to --asr",
 }
 MODELS = {
@@ -63,7 +65,7 @@ def tasks_of(models: Sequence[str]) -> set[str]:
     return {task for model in models for task in MODELS[model]}
 
 
-def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kaldi.Utterance]:
+def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[tables.Utterance]:
     """The utterances of a data dir that can be what `option` (slu, dev_asr, ...) is for.
 
     Raises InputError that names the dir and the mend. `masked`: its words need times, too.
@@ -74,7 +76,7 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kald
             f"--{option} {folder}: no data dir (it has no utt2spk); give dirs that "
             "another recipe has made, such as ../librispeech/data/train/asr"
         )
-    utterances = kaldi.load(folder)
+    utterances = tables.load(folder)
     if not utterances:
         raise InputError(f"--{option} {folder}: no utterances; make it anew or leave it out")
     for name in role.needs:
@@ -90,20 +92,20 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kald
     return utterances
 
 
-def _check_audio(folder: Path, option: str, utterances: Sequence[kaldi.Utterance]) -> None:
+def _check_audio(folder: Path, option: str, utterances: Sequence[tables.Utterance]) -> None:
     first = utterances[0]
     without = [utterance for utterance in utterances if utterance.feats is None]
-    kaldi.refuse_pipes(folder, without, f"--{option} without feats.scp")
+    tables.refuse_pipes(folder, without, f"--{option} without feats.scp")
     if first.feats is None:
         if first.wav is None:
             raise InputError(
                 f"--{option} {folder}: text only, neither wav.scp nor feats.scp; give dirs with "
-                "speech, or this one to --nlu; voices come from: python -m atat.synthesis"
+                "speech, or this one to --nlu; voices come from: python -m atat.prepare.synthesis"
             )
         return
     features = ark.read(first.feats)
     mend = (
-        f"; compute them anew: python -m atat.features --data {folder} --arks DIR, or remove "
+        f"; compute them anew: python -m atat.datadir.features --data {folder} --arks DIR, or remove "
         "its feats.scp"
     )
     if features.shape[1] != MEL_BINS:
@@ -115,15 +117,15 @@ def _check_audio(folder: Path, option: str, utterances: Sequence[kaldi.Utterance
         if own.shape != features.shape or np.abs(own - features).mean() > SAME_LFB:
             raise InputError(
                 f"--{option} {folder}: the features of {first.id} are not those that "
-                f"atat.features makes of its audio (other options, CMVN?){mend}"
+                f"atat.datadir.features makes of its audio (other options, CMVN?){mend}"
             )
 
 
 def _check_times(
-    folder: Path, option: str, utterances: Sequence[kaldi.Utterance], max_lost: float
+    folder: Path, option: str, utterances: Sequence[tables.Utterance], max_lost: float
 ) -> None:
     make = (
-        f"make them: python -m atat.align --backend pocketsphinx --data {folder}; or train "
+        f"make them: python -m atat.prepare.align --backend pocketsphinx --data {folder}; or train "
         "without mlm: --models two_tasks"
     )
     if not (folder / "ctm").is_file():
@@ -144,7 +146,7 @@ def _check_times(
         )
 
 
-def refuse_repeats(option: str, found: Mapping[Path, Sequence[kaldi.Utterance]]) -> None:
+def refuse_repeats(option: str, found: Mapping[Path, Sequence[tables.Utterance]]) -> None:
     """Raise InputError for an utterance id that stands in two of the dirs of one option."""
     places: dict[str, Path] = {}
     for folder, utterances in found.items():

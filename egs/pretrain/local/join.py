@@ -14,11 +14,12 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
-from atat import cli, kaldi
-from atat.alignment import read_ctm
-from atat.datadir_files import DataDir
-from atat.datadir_tools import combine, subset
-from atat.errors import InputError
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.ctm import read_ctm
+from atat.datadir.edit import combine, subset
+from atat.datadir.files import DataDir
 
 ROLES = ("train_slu", "dev_slu", "train_asr", "dev_asr", "train_nlu", "dev_nlu")
 
@@ -44,12 +45,12 @@ def join(data: Path) -> list[Path]:
 
 
 def _join_text(target: Path, parts: list[Path]) -> None:
-    kaldi.write(
+    tables.write(
         target,
         (
-            kaldi.Utterance(id=u.id, speaker=u.speaker, text=u.text, semantics=u.semantics)
+            tables.Utterance(id=u.id, speaker=u.speaker, text=u.text, semantics=u.semantics)
             for part in parts
-            for u in kaldi.load(part)
+            for u in tables.load(part)
         ),
     )
 
@@ -70,7 +71,7 @@ def report(data: Path) -> None:
         train, dev = data / f"train_{role}", data / f"dev_{role}"
         if not train.is_dir():
             continue
-        heard, asked = kaldi.load(train), kaldi.load(dev)
+        heard, asked = tables.load(train), tables.load(dev)
         sentences, voices = {u.text for u in heard}, {u.speaker for u in heard}
         known = sum(u.text in sentences for u in asked)
         line = f"{dev}: {known} of {len(asked)} sentences also stand in {train}"
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with `parts`")
     options = parser.parse_args(argv)
     for folder in join(options.data):
-        print(f"{folder}: {len(kaldi.read_table(folder / 'utt2spk'))} utterances")
+        print(f"{folder}: {len(tables.read_table(folder / 'utt2spk'))} utterances")
     report(options.data)
 
 

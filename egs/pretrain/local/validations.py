@@ -12,10 +12,10 @@ import argparse
 import json
 from pathlib import Path
 
-from atat import cli
-from atat.errors import InputError
-from atat.files import atomic_write
-from atat.results_text import join, table_text
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.scoring.markdown import join, table_text
 
 
 def rows_of(folder: Path) -> list[list[str]]:

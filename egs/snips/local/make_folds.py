@@ -15,10 +15,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from atat import cli, datadir_tools
-from atat.datadir_files import DataDir
-from atat.errors import InputError
-from atat.folds import part_of
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import edit
+from atat.datadir.files import DataDir
+from atat.datadir.folds import part_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
                 ]
 
             out = options.out / str(fold) / part
-            counts.append(f"{part} {datadir_tools.subset(options.data, out, choose)}")
+            counts.append(f"{part} {edit.subset(options.data, out, choose)}")
         print(f"{options.out / str(fold)}: {', '.join(counts)}")
     print("no sentence is in two of train, dev and test; speakers are")
 

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from smart_lights import AUDIO, DATASET, FIELDS, METADATA
 
-from atat import audio, cli
-from atat.files import atomic_write
-from atat.miniature_speech import Line, speak
+from atat.base import cli
+from atat.base.files import atomic_write
+from atat.prepare.miniature_speech import Line, speak
+from atat.speech import audio
 
 SPEAKERS = 6
 ROOMS = ("kitchen", "bedroom", "living room", "garage")

@@ -18,9 +18,12 @@ from pathlib import Path
 import smart_lights
 from smart_lights import Recording, Sentence
 
-from atat import audio, cli, kaldi, semantics
-from atat.corpus import Findings
-from atat.errors import InputError
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.speech import audio
+from atat.text import trees
 
 
 def by_key(sentences: list[Sentence], findings: Findings) -> dict[str, Sentence]:
@@ -47,9 +50,9 @@ def by_key(sentences: list[Sentence], findings: Findings) -> dict[str, Sentence]
 
 def utterances(
     folder: Path, field: str, sentences: Mapping[str, Sentence], out: Path, findings: Findings
-) -> dict[str, tuple[Recording, kaldi.Utterance]]:
+) -> dict[str, tuple[Recording, tables.Utterance]]:
     """The recordings that have a sentence and can be read, by utterance id."""
-    made: dict[str, tuple[Recording, kaldi.Utterance]] = {}
+    made: dict[str, tuple[Recording, tables.Utterance]] = {}
     used = set()
     for recording in smart_lights.recordings(folder):
         sentence = sentences.get(recording.key)
@@ -86,14 +89,14 @@ def utterances(
         except InputError as error:
             findings.add("recording that cannot be read (left out)", str(error), lost=True)
             continue
-        if semantics.words(sentence.tree) != recording.key.split():
+        if trees.words(sentence.tree) != recording.key.split():
             findings.add(
                 "words of the tree unlike the text (both kept)",
                 f"{recording.key} / {smart_lights.tree_text(sentence)}",
             )
         made[key] = (
             recording,
-            kaldi.Utterance(
+            tables.Utterance(
                 id=key,
                 speaker=speaker,
                 wav=str(wav),
@@ -130,8 +133,8 @@ def prepare(corpus: Path, field: str, out: Path, max_lost: float) -> None:
     made = utterances(folder, field, sentences, out, findings)
     print(f"{folder}:")
     findings.close(out / "findings.txt", kept=len(made), max_lost=max_lost, corpus=folder)
-    kaldi.write(out, (utterance for _, utterance in made.values()))
-    kaldi.write_table(
+    tables.write(out, (utterance for _, utterance in made.values()))
+    tables.write_table(
         out / "text.raw",
         {key: " ".join(recording.text.split()) for key, (recording, _) in made.items()},
     )

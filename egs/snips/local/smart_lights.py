@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atat import corpus, semantics
-from atat.errors import InputError
-from atat.normalize import normalize, normalize_tree
-from atat.semantics import Tree
+from atat.base.errors import InputError
+from atat.datadir import corpus
+from atat.text import trees
+from atat.text.normalize import normalize, normalize_tree
+from atat.text.trees import Tree
 
 SOURCE = (
     "https://github.com/sonos/spoken-language-understanding-research-datasets "
@@ -138,7 +139,7 @@ def label(name: str) -> str:
 
 def tree_text(sentence: Sentence) -> str:
     """The meaning of a sentence as data dirs hold it."""
-    return semantics.to_string(sentence.tree)
+    return trees.to_string(sentence.tree)
 
 
 def _read(path: Path) -> Any:

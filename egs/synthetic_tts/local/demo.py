@@ -4,7 +4,7 @@
 
 For each it prints what was said, what the model understood of the recording, of the sentence as
 text, and (where the model has learned it) the transcript. It shows the public interface,
-`atat.recognizer.Recognizer`, in the few lines a program needs.
+`atat.systems.joint.recognizer.Recognizer`, in the few lines a program needs.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atat import cli, kaldi
+from atat.base import cli
+from atat.datadir import tables
 
 if TYPE_CHECKING:
-    from atat.kaldi import Utterance
-    from atat.recognizer import Recognizer
+    from atat.datadir.tables import Utterance
+    from atat.systems.joint.recognizer import Recognizer
 
 
 def show(recognizer: Recognizer, utterance: Utterance, tasks: tuple[str, ...]) -> None:
@@ -45,11 +46,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data dirs")
     parser.add_argument("--utterances", type=int, default=2, help="recordings of each data dir")
     options = parser.parse_args(argv)
-    from atat.recognizer import Recognizer
+    from atat.systems.joint.recognizer import Recognizer
 
     recognizer = Recognizer.load(options.model)
     for folder in options.data:
-        utterances = kaldi.load(folder)
+        utterances = tables.load(folder)
         step = max(len(utterances) // options.utterances, 1)
         for utterance in utterances[::step][: options.utterances]:
             show(recognizer, utterance, recognizer.packed.tasks)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from atat.errors import InputError
-from atat.semantics import Tree
+from atat.base.errors import InputError
+from atat.text.trees import Tree
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _NAME = re.compile(r"\{([a-z]+)\}")

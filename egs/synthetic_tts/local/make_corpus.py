@@ -1,4 +1,4 @@
-"""The text of the corpus and who speaks it: data dirs without audio, ready for `atat.synthesis`.
+"""The text of the corpus and who speaks it: data dirs without audio, ready for `atat.prepare.synthesis`.
 
     python local/make_corpus.py --size tiny --out data --seed 1
 
@@ -25,10 +25,12 @@ from typing import Any
 from grammar import Grammar, load_grammar
 from speakers import Voices, has_flite, make_voices, without_voices_of
 
-from atat import cli, kaldi, semantics
-from atat.errors import InputError
-from atat.files import atomic_write
-from atat.semantics import Tree
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import tables as kaldi
+from atat.text import trees
+from atat.text.trees import Tree
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DOMAINS = ("music", "books")
@@ -125,7 +127,7 @@ def draw(
             sentence = Sentence(" ".join(grammar.draw_everyday(rng).split()), None)
         else:
             tree = grammar.draw(domain, values, rng)
-            sentence = Sentence(" ".join(semantics.words(tree)), tree)
+            sentence = Sentence(" ".join(trees.words(tree)), tree)
         words = sentence.text.split()
         if len(words) > grammar.longest or not (vocabulary is None or vocabulary.issuperset(words)):
             continue
@@ -143,7 +145,7 @@ def open_values(sentence: Sentence, open_slots: frozenset[str]) -> set[tuple[str
         inner = [child for child in tree.children if isinstance(child, Tree)]
         slot = tree.label.removeprefix("SL:")
         if slot in open_slots and not inner:
-            found.add((slot, " ".join(semantics.words(tree))))
+            found.add((slot, " ".join(trees.words(tree))))
         for child in inner:
             visit(child)
 
@@ -208,7 +210,7 @@ def write_dir(
     }
     if all(sentence.meaning is not None for sentence in sentences):
         tables["semantics"] = {
-            utterance: semantics.to_string(sentence.meaning)
+            utterance: trees.to_string(sentence.meaning)
             for utterance, sentence in zip(ids, sentences)
             if sentence.meaning is not None
         }

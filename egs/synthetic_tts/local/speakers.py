@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from atat import synthesis
-from atat.errors import InputError
+from atat.base.errors import InputError
+from atat.prepare import synthesis
 
-Voices = Mapping[str, str]  # speaker -> voice specification of `atat.synthesis`
+Voices = Mapping[str, str]  # speaker -> voice specification of `atat.prepare.synthesis`
 
 
 def has_flite() -> bool:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from atat import cli, kaldi
-from atat.semantics import is_open, parse, tags
-from atat.tokenizer import Tokenizer
+from atat.base import cli
+from atat.datadir import tables
+from atat.text.tokenizer import Tokenizer
+from atat.text.trees import is_open, parse, tags
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="data dir with trees")
     options = parser.parse_args(argv)
     known = set(Tokenizer.load(options.tokenizer).symbols)
-    trees = [tags(parse(tree)) for tree in kaldi.read_table(options.data / "semantics").values()]
+    trees = [tags(parse(tree)) for tree in tables.read_table(options.data / "semantics").values()]
     wanted = {tag for tree in trees for tag in tree if is_open(tag)}
     shared = wanted & known
     print(f"{len(shared)} of the {len(wanted)} tags are known to the model to start from")

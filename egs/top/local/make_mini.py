@@ -21,11 +21,12 @@ from pathlib import Path
 
 from top import MANIFESTS, PARTS
 
-from atat import cli, kaldi
-from atat.files import atomic_write
-from atat.miniature_speech import Line, speak, voice
-from atat.normalize import normalize, normalize_tree
-from atat.semantics import parse, to_string, words
+from atat.base import cli
+from atat.base.files import atomic_write
+from atat.datadir import tables
+from atat.prepare.miniature_speech import Line, speak, voice
+from atat.text.normalize import normalize, normalize_tree
+from atat.text.trees import parse, to_string, words
 
 TEMPLATES = (
     "[IN:GET_DIRECTIONS Directions to [SL:DESTINATION {place} ] ]",
@@ -189,15 +190,15 @@ def make_pretrain(folder: Path, rng: random.Random) -> None:
                 speaker = f"{part}{number % 3}"
                 is_tree = domain == "music"
                 utterances.append(
-                    kaldi.Utterance(
+                    tables.Utterance(
                         id=f"{speaker}-{domain}-{number:03d}",
                         speaker=speaker,
                         text=tokens(line) if is_tree else line,
                         semantics=line if is_tree else None,
                     )
                 )
-            kaldi.write(folder / f"{part}_{domain}", utterances)
-            kaldi.write_table(
+            tables.write(folder / f"{part}_{domain}", utterances)
+            tables.write_table(
                 folder / f"{part}_{domain}" / "spk2voice",
                 {
                     f"{part}{number}": voice(12 + number + 3 * (part == "dev"))

@@ -27,11 +27,13 @@ from pathlib import Path
 from prepare_text import LEFT_OUT
 from top import MANIFESTS, PARTS, read_stop, stop_folder
 
-from atat import audio, cli, kaldi
-from atat.corpus import Findings
-from atat.errors import InputError
-from atat.files import read_lines
-from atat.normalize import normalize
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.speech import audio
+from atat.text.normalize import normalize
 
 COLUMNS = ("file", "row", "text", "speaker")
 
@@ -51,8 +53,8 @@ class Sentences:
     """The test sentences, found by line or by what is said."""
 
     def __init__(self, folder: Path):
-        self.of = {utterance.id: utterance for utterance in kaldi.load(folder)}
-        self.left_out = kaldi.read_table(folder / LEFT_OUT)
+        self.of = {utterance.id: utterance for utterance in tables.load(folder)}
+        self.left_out = tables.read_table(folder / LEFT_OUT)
         self._by_number = {int(key.rpartition("-")[2]): key for key in (*self.of, *self.left_out)}
         # Of repeated sentences the first counts, and one that is used before one that is left out.
         self._by_text = {text: key for key, text in self.left_out.items()}
@@ -250,7 +252,7 @@ def prepare(
     """Write the data dir of the recordings that can be used; counts what cannot."""
     wanted = [recording for recording in recordings if recording.sentence in sentences.of]
     groups: dict[str, str] = {}
-    kinds = kaldi.read_table(out.parent / "text_test" / "utt2group")
+    kinds = tables.read_table(out.parent / "text_test" / "utt2group")
     utterances = []
     for recording, path, seconds in keep_decodable(wanted, out / "wavs", findings):
         name = f"{recording.source}{recording.number:06d}"
@@ -258,7 +260,7 @@ def prepare(
         sentence = sentences.of[recording.sentence]
         key = f"{speaker}-{name}"
         utterances.append(
-            kaldi.Utterance(
+            tables.Utterance(
                 id=key,
                 speaker=speaker,
                 wav=str(path),
@@ -272,8 +274,8 @@ def prepare(
     findings.close(out / "findings.txt", kept=usable, max_lost=max_lost, corpus=out)
     if not utterances:
         raise InputError(f"{out}: not one recording can be used; see {out / 'findings.txt'}")
-    kaldi.write(out, utterances)
-    kaldi.write_table(out / "utt2group", groups)
+    tables.write(out, utterances)
+    tables.write_table(out / "utt2group", groups)
     speakers = len({utterance.speaker for utterance in utterances})
     hours = sum(utterance.duration or 0 for utterance in utterances) / 3600
     print(

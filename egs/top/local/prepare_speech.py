@@ -1,4 +1,4 @@
-"""Who says what in synthetic speech: data dirs with voices, ready for `python -m atat.synthesis`.
+"""Who says what in synthetic speech: data dirs with voices, ready for `python -m atat.prepare.synthesis`.
 
     python local/prepare_speech.py --data data --spoken 0 --tested 1915
 
@@ -17,10 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atat import cli, config, kaldi, synthesis
-from atat.errors import InputError
-from atat.files import atomic_write
-from atat.normalize import normalize
+from atat.base import cli, config
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import tables as kaldi
+from atat.prepare import synthesis
+from atat.text.normalize import normalize
 
 VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
 ENGINE = "engine"  # file in tts_test: who speaks it, for the table
@@ -32,7 +34,7 @@ DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
 def choose_voices(path: Path, part: str) -> list[str]:
     """The voices of the first cast of `part` whose engine is installed.
 
-    A cast is a list of voices of one engine, as `atat.synthesis` names them.
+    A cast is a list of voices of one engine, as `atat.prepare.synthesis` names them.
     """
     content: Any = config.read_yaml(path)
     casts = content.get(part) if isinstance(content, dict) else None

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from top import Row, has_intent, read_stop, read_top, stop_folder, top_folder
 
-from atat import cli, kaldi
-from atat.corpus import Findings
-from atat.errors import InputError
-from atat.semantics import to_string
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.text.trees import to_string
 
 LEFT_OUT = "left_out"  # file in text_test: rows that are left out, so that recordings know
 
@@ -28,15 +29,15 @@ LEFT_OUT = "left_out"  # file in text_test: rows that are left out, so that reco
 def write_text(folder: Path, corpus: str, part: str, rows: Sequence[Row]) -> None:
     """Write a data dir of sentences; the corpus is their speaker."""
     ids = [f"{corpus}-{part}-{row.number:06d}" for row in rows]
-    kaldi.write(
+    tables.write(
         folder,
         [
-            kaldi.Utterance(id=key, speaker=corpus, text=row.text, semantics=to_string(row.tree))
+            tables.Utterance(id=key, speaker=corpus, text=row.text, semantics=to_string(row.tree))
             for key, row in zip(ids, rows)
         ],
     )
-    kaldi.write_table(folder / "text.raw", {key: row.raw for key, row in zip(ids, rows)})
-    kaldi.write_table(
+    tables.write_table(folder / "text.raw", {key: row.raw for key, row in zip(ids, rows)})
+    tables.write_table(
         folder / "utt2group",
         {key: "nested" if row.nested else "flat" for key, row in zip(ids, rows)},
     )
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
                 f"{folder}: --leave_out {' '.join(options.leave_out)} leaves nothing of {part}"
             )
         write_text(options.out / f"text_{part}", corpus, part, kept)
-        kaldi.write_table(
+        tables.write_table(
             options.out / f"text_{part}" / LEFT_OUT,
             {f"{corpus}-{part}-{row.number:06d}": row.text for row in left_out},
         )

@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat import corpus
-from atat.corpus import Findings
-from atat.errors import InputError
-from atat.files import read_lines
-from atat.normalize import normalize, normalize_tree
-from atat.semantics import SemanticsError, Tree, brackets, parse, words
+from atat.base.errors import InputError
+from atat.base.files import read_lines
+from atat.datadir import corpus
+from atat.datadir.corpus import Findings
+from atat.text.normalize import normalize, normalize_tree
+from atat.text.trees import SemanticsError, Tree, brackets, parse, words
 
 PARTS = {"train": "train.tsv", "dev": "eval.tsv", "test": "test.tsv"}
 TOP_URL = "http://fb.me/semanticparsingdialog"

@@ -1,0 +1,71 @@
+"""How every command line of the package starts, fails and is interrupted."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from atat.base.errors import InputError
+
+_DENIED = "permission denied; ask for the right to read or write it (chmod), or give another path"
+# What can be wrong with a path that a user has given, and how to fix it.
+_SENTENCES: dict[int | None, str] = {
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: "is on a read-only file system; give a path that can be written to",
+    errno.EISDIR: "is a folder, a file was expected; give the path of a file",
+    errno.ENOTDIR: "what should be a folder in this path is a file; correct the path",
+    errno.EEXIST: "is a file, a folder was expected; remove it or give another path",
+    errno.ENAMETOOLONG: "this name is too long for the file system; give a shorter one",
+    errno.ELOOP: "its symbolic links lead in a circle; remove the link",
+}
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command: a user's mistake is one line and exit code 2, never a traceback."""
+    _announce_other_checkout()
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: nothing is left to say to it.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        if error.errno in _SENTENCES and error.filename is not None:
+            print(f"error: {error.filename}: {_SENTENCES[error.errno]}", file=sys.stderr)
+            sys.exit(2)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        print(
+            f"error: the disk is full{where}; what was finished before is kept. "
+            "Make room and run the same command again to continue.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+def _announce_other_checkout() -> None:
+    """Warn when the user stands in one checkout of atat and the environment runs another's code."""
+    running = Path(__file__).resolve().parents[2]
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # the folder was removed under us
+        return
+    for folder in (here, *here.parents):
+        if (folder / "atat" / "__init__.py").is_file() and (folder / "tools/install.sh").is_file():
+            if not folder.samefile(running):
+                print(
+                    f"warning: this runs {running}/atat, not the code of {folder}; "
+                    f"to run the latter, set PYTHONPATH={folder}",
+                    file=sys.stderr,
+                )
+            return

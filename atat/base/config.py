@@ -1,0 +1,219 @@
+"""YAML files of values, read into typed dataclasses.
+
+The loader knows no key by itself: the dataclass it is given says which keys exist, which types
+they have and which may be left out. A misspelt key, a wrong type or a missing key is an
+`InputError` that names the file and the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+
+T = TypeVar("T")
+MAX = sys.float_info.max
+# YAML 1.1 (PyYAML) takes 1e-3 for text: a float needs a dot and a signed exponent.
+_FLOAT_TEXT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def load(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
+    """Read the YAML file `path` into the dataclass `cls`.
+
+    `overrides` are "key.sub=value" texts that take the place of what the file says; the value
+    is read as YAML. Raises InputError naming file and key.
+    """
+    path = Path(path)
+    return from_dict(read_yaml(path, overrides), cls, str(path))
+
+
+def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The mapping a YAML file holds, with `overrides` as in `load`; InputError with the line
+    where it is no YAML."""
+    path = Path(path)
+    try:
+        values = _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; expected a YAML file, perhaps one in it") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: byte {error.object[error.start]:#04x} is not UTF-8; if this is a YAML "
+            "file, convert it with: iconv -t utf-8"
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `key: value` lines, found a {type(values).__name__}")
+    for override in overrides:
+        _override(values, override)
+    return values
+
+
+def from_dict(values: Mapping[str, Any], cls: type[T], where: str, prefix: str = "") -> T:
+    """Build the dataclass `cls` from plain values; `where` names the source in errors."""
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            close = difflib.get_close_matches(str(key), fields, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(fields)}"
+            raise InputError(f"{where}: unknown key `{prefix}{key}`; {hint}")
+    hints = typing.get_type_hints(cls)
+    found = {}
+    for name, field in fields.items():
+        if name in values:
+            found[name] = _convert(values[name], hints[name], where, prefix + name)
+        elif _required(field):
+            raise InputError(
+                f"{where}: key `{prefix}{name}` is missing ({_type_name(hints[name])})"
+            )
+    try:
+        return cls(**found)
+    except InputError as error:
+        # A dataclass checks its own values in __post_init__ and knows neither file nor prefix.
+        raise InputError(
+            f"{where}: {'in `' + prefix[:-1] + '`: ' if prefix else ''}{error}"
+        ) from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain values of a configuration dataclass, ready for YAML or JSON."""
+    return _plain(dataclasses.asdict(config))
+
+
+def save(path: str | Path, config: Any) -> None:
+    """Write a configuration so that `load` gives it back."""
+    with atomic_write(path) as stream:
+        yaml.safe_dump(to_dict(config), stream, sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _parse(text: str) -> Any:
+    """What YAML text stands for. Raises YAMLError, for all that it cannot mean."""
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, RecursionError) as error:  # a thirteenth month, a number of 5000 digits
+        raise yaml.YAMLError(str(error)) from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise InputError(f"--set {override}: expected key=value, such as optim.factor=0.5")
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {override}: `{parent}` holds a value, not further keys")
+    try:
+        values[last] = _parse(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override}: `{text}` is not valid YAML") from None
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
+    """`value` as the type `hint`, or InputError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_optional(value, arguments, where, key)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "further keys", where, key)
+        return from_dict(value, hint, where, key + ".")  # type: ignore[arg-type]
+    if origin in (tuple, list):
+        if not isinstance(value, (list, tuple)):
+            raise _wrong(value, "a list", where, key)
+        items = [_convert(v, arguments[0], where, f"{key}[{i}]") for i, v in enumerate(value)]
+        return origin(items)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "further keys", where, key)
+        return {k: _convert(v, arguments[1], where, f"{key}.{k}") for k, v in value.items()}
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise _wrong(value, "one of " + ", ".join(map(str, arguments)), where, key)
+        return value
+    return _convert_plain(value, hint, where, key)
+
+
+def _convert_optional(value: Any, arguments: tuple[Any, ...], where: str, key: str) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    kinds = [argument for argument in arguments if argument is not type(None)]
+    assert len(kinds) == 1, "configuration fields are one type, optionally with None"
+    return _convert(value, kinds[0], where, key)
+
+
+def _convert_plain(value: Any, hint: Any, where: str, key: str) -> Any:
+    if hint is Any:
+        _check_finite(value, where, key)
+        return value
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_finite(value, where, key)
+        return float(value)
+    if hint is float and isinstance(value, str) and _FLOAT_TEXT.fullmatch(value):
+        raise InputError(
+            f"{where}: key `{key}`: YAML reads {value} as text, not as a number; "
+            f"write {_yaml_float(value)}"
+        )
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise _wrong(value, _type_name(hint), where, key)
+    return value
+
+
+def _check_finite(value: Any, where: str, key: str) -> None:
+    """No setting means anything as .nan or .inf, or as a whole number beyond all floats."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_finite(item, where, f"{key}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            _check_finite(item, where, f"{key}[{number}]")
+    elif isinstance(value, (int, float)) and not -MAX <= value <= MAX:
+        raise _wrong(value, "a finite number", where, key)
+
+
+def _yaml_float(text: str) -> str:
+    mantissa, _, exponent = text.lower().partition("e")
+    mantissa = mantissa if "." in mantissa else mantissa + ".0"
+    sign = "" if not exponent or exponent[0] in "+-" else "+"
+    return f"{mantissa}e{sign}{exponent}" if exponent else mantissa
+
+
+def _wrong(value: Any, expected: str, where: str, key: str) -> InputError:
+    found = f"{value!r} ({type(value).__name__})"
+    return InputError(f"{where}: key `{key}` is {found}; expected {expected}")
+
+
+def _type_name(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, str(hint).replace("typing.", ""))

@@ -1,0 +1,205 @@
+"""Reading and writing text files so that nothing half-written is ever found.
+
+A file is written beside its place, as `NAME.tmp`, and moved there when it is whole. While a process
+writes it, it holds the system's lock (flock) on it: what nobody holds is a leftover of a process
+that was killed, and whoever comes next may write over it or remove it.
+
+Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from atat.base.errors import InputError
+
+TEMPORARY = ".tmp"
+_JUST_MADE = 60  # s: a scratch folder of this age may not be held yet by the process that made it
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "w", *, durable: bool = True) -> Iterator[IO[Any]]:
+    """Open a file that appears under `path` only when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part; on an error (a full disk, an
+    interrupt) the old file stays as it was, and what a killed process has left of this file is
+    written over. Missing parent folders are made. `durable` makes that hold when the power fails,
+    too: the disk has written the file before it takes its place (some 10 ms a file, too much for
+    thousands of files that are made again when one is damaged). An OSError names the file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = _open_temporary(path, mode)
+    try:
+        yield stream
+        if not stream.closed:
+            stream.flush()
+        if durable:
+            sync(stream.name)
+        # Still open, and so still held: nobody takes it for a leftover.
+        os.replace(stream.name, path)
+    except BaseException as error:
+        Path(stream.name).unlink(missing_ok=True)
+        with suppress(OSError):  # it fails again after a failed write
+            stream.close()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        raise
+    stream.close()
+    if durable:
+        sync(path.parent)
+
+
+def sync(path: str | Path) -> None:
+    """Have the disk write a file, or the names in a folder, before going on."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # no disk behind it
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: str | Path, pattern: str = "*") -> None:
+    """Remove what killed processes have left of files under a folder whose names match a pattern.
+
+    Files that a living process is writing stay.
+    """
+    for path in Path(folder).rglob(pattern + TEMPORARY):
+        if path.is_symlink() or not path.is_file():
+            continue
+        with open(path, "rb") as stream:
+            if _hold(stream.fileno()):
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(purpose: str) -> Iterator[Path]:
+    """A folder for temporary files, gone when the block ends; leftovers of its kind go first."""
+    prefix = f"atat-{purpose}-"
+    _remove_scratch(prefix)
+    with tempfile.TemporaryDirectory(prefix=prefix) as name:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _hold(descriptor)
+            yield Path(name)
+        finally:
+            os.close(descriptor)
+
+
+@cache
+def _remove_scratch(prefix: str) -> None:
+    """Once in a process is enough."""
+    for path in Path(tempfile.gettempdir()).glob(prefix + "*"):
+        try:
+            if time.time() - path.stat().st_mtime < _JUST_MADE:
+                continue
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # another user's, or just removed
+            continue
+        try:
+            if _hold(descriptor):
+                shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _open_temporary(path: Path, mode: str) -> IO[Any]:
+    """The file beside `path`, held and empty; of another name where a living process has it."""
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+
+    def untouched(name: str, flags: int) -> int:
+        return os.open(name, flags & ~os.O_TRUNC, 0o666)
+
+    for name in (path.name + TEMPORARY, f"{path.name}.{os.getpid()}{TEMPORARY}"):
+        temporary = path.with_name(name)
+        while True:
+            stream = open(temporary, mode, opener=untouched, **text)
+            held = _hold(stream.fileno())
+            if held and not _is_same(stream.fileno(), temporary):
+                # Its writer has moved it to its place between our opening and our holding it.
+                stream.close()
+                continue
+            break
+        if held or name != path.name + TEMPORARY:
+            break
+        stream.close()
+    if os.fstat(stream.fileno()).st_size:
+        os.ftruncate(stream.fileno(), 0)
+    return stream
+
+
+def _hold(descriptor: int) -> bool:
+    """Take the lock on an open file; False when another has it, or there are no locks here."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def fields(line: str) -> list[str]:
+    """The fields of a line, parted by blanks and tabs as in Kaldi.
+
+    `str.split` would part at every white space of Unicode, inside an id or a word.
+    """
+    return [field for field in line.replace("\t", " ").split(" ") if field]
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Lines of a UTF-8 text file without their newlines.
+
+    Raises InputError, naming file and line, for a missing file, a byte order mark, Windows
+    line ends and bytes that are not UTF-8.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, a file was expected") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; allow it with: chmod u+r {path}") from None
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise InputError(
+            f"{path}:1: starts with a byte order mark; save as plain UTF-8, with: "
+            f"sed -i '1s/^\\xef\\xbb\\xbf//' {path}"
+        )
+    carriage_return = data.find(b"\r\n")
+    if carriage_return >= 0:
+        line = data.count(b"\n", 0, carriage_return) + 1
+        raise InputError(
+            f"{path}:{line}: Windows line end (CRLF); convert with: sed -i 's/\\r$//' {path}"
+        )
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8; "
+            "convert with: iconv -t utf-8"
+        ) from None
+    lines = text.split("\n")
+    if lines and lines[-1] == "":
+        lines.pop()
+    return lines

@@ -1,0 +1,110 @@
+"""One process at a time works in a folder; a second is told who holds it.
+
+The lock is the system's (flock) on an open file of the folder, so it ends with the process that
+holds it, however that ends: what a killed process leaves behind never blocks. The file stays,
+with the holder's name in it while there is one. Knows nothing of what is done in the folder.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from atat.base.errors import InputError
+
+logger = logging.getLogger(__name__)
+NAME = ".lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # some network file systems
+_held: set[int] = set()  # file descriptors
+_watches_forks = False
+
+
+@contextmanager
+def hold(folder: str | Path, what: str, *, file: str = NAME, wait: bool = False) -> Iterator[None]:
+    """Keep `folder` for this process while the block runs; the folder is made if missing.
+
+    what: what is done there, as others are told: "a training", "feature extraction". file: another
+    name for work that may be done beside it. wait: until the other is done, instead of an error.
+    Raises InputError, naming the holder, while another process (or this one) holds it. Where the
+    file system knows no locks, a warning takes the lock's place.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        _take(descriptor, folder, wait)
+        _held.add(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    try:
+        _let_go_in_forks()
+        _write_holder(descriptor, what)
+        yield
+    finally:
+        if descriptor in _held:  # otherwise this is a fork of the process that holds the lock
+            # The name goes, the file stays: were it removed, a process that has just opened it
+            # and one that makes it again would both hold a lock.
+            _held.discard(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+
+
+def _take(descriptor: int, folder: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise InputError(
+            f"{folder}: {_holder(descriptor)} is at work in this folder. Wait until it is done, or "
+            "stop it and run this command again to go on from there, or give another folder"
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        logger.warning(
+            "%s: its file system has no locks (%s); take care that only one process works there",
+            folder,
+            error.strerror,
+        )
+
+
+def _write_holder(descriptor: int, what: str) -> None:
+    about = {
+        "what": what,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(about).encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds the lock, in words; the file may be read just before its name is written."""
+    try:
+        about = json.loads(os.pread(descriptor, 4096, 0))
+        return "{what} (process {pid} on {host}, since {since})".format(**about)
+    except (ValueError, LookupError, TypeError):
+        return "another process"
+
+
+def _let_go_in_forks() -> None:
+    """A forked worker inherits open files; the lock would live as long as the last of them."""
+    global _watches_forks
+    if not _watches_forks:
+        os.register_at_fork(after_in_child=_let_go)
+        _watches_forks = True
+
+
+def _let_go() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()

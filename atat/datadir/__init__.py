@@ -1,0 +1,1 @@
+"""Kaldi data dirs and what lies in them."""

@@ -1,0 +1,235 @@
+"""Checks of a data dir's words: text, trees, word alignments, and that they agree.
+
+Knows nothing of audio; how long an utterance lasts it is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from atat.base.errors import InputError
+from atat.base.files import fields
+from atat.base.report import Finding, Report
+from atat.datadir.ctm import Word, check
+from atat.datadir.files import DataDir
+from atat.datadir.tables import Scan
+from atat.text import trees
+from atat.text.normalize import normalize
+
+# What Kaldi's recipes keep for themselves in a transcript.
+RESERVED = frozenset(("<s>", "</s>", "#0"))
+# What the normaliser leaves, but for letters of other scripts.
+PLAIN = re.compile("[a-z' ]*")
+# White space that Unicode has beside blank and tab, and control characters: invisible, and
+# programs do not agree on whether they part words.
+ODD_BLANKS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
+)
+
+
+def check_texts(data: DataDir, report: Report) -> None:
+    """No text is empty, holds odd white space, a reserved symbol or what nobody would say so."""
+    for name in ("text", "semantics"):
+        scan = data.scans.get(name)
+        if scan is None:
+            continue
+        for utterance, text in scan.table.items():
+            if not text:
+                _find(
+                    report,
+                    scan,
+                    utterance,
+                    f"empty {name}",
+                    "nothing after the id; expected words; add them or drop the utterance (repair)",
+                )
+            elif not text.isascii() or not text.isprintable():
+                _check_characters(report, scan, utterance, text)
+            if name == "text" and not PLAIN.fullmatch(text) and normalize(text) != text:
+                _warn(
+                    report,
+                    scan,
+                    utterance,
+                    "text not normalised",
+                    f"{text!r} is spoken "
+                    f"{normalize(text)!r}, and so models of other data dirs know it; "
+                    "python -m atat.datadir.commands normalize writes it so",
+                )
+            if name == "text" and ("<" in text or "#" in text):
+                for word in RESERVED.intersection(text.split()):
+                    _find(
+                        report,
+                        scan,
+                        utterance,
+                        "reserved symbol",
+                        f"{word!r} in {utterance!r} means something else to Kaldi; take it out",
+                    )
+
+
+def _check_characters(report: Report, scan: Scan, utterance: str, text: str) -> None:
+    if odd := ODD_BLANKS.search(text):
+        # About nothing: repair puts a blank in its place, no utterance is lost.
+        report.add(
+            Finding(
+                str(scan.path),
+                scan.line(utterance),
+                "odd white space",
+                f"character U+{ord(odd[0]):04X} in {utterance!r}; expected blanks "
+                "only; repair puts a blank there",
+            )
+        )
+
+
+def check_trees(data: DataDir, report: Report) -> None:
+    """Every tree parses; warn where intents and slots don't alternate or words are not text's.
+
+    Trees with values in canonical form need not have the words of the text.
+    """
+    scan = data.scans.get("semantics")
+    if scan is None:
+        return
+    texts = data.table("text")
+    # Trees by the million have few shapes; each shape is parsed once: does it alternate?
+    alternates: dict[str, bool] = {}
+    for utterance, text in scan.table.items():
+        if not text:
+            continue
+        shape, words = _shape_and_words(text)
+        if shape not in alternates:
+            try:
+                alternates[shape] = trees.is_well_formed(trees.parse(text))
+            except trees.SemanticsError as error:
+                _find(
+                    report,
+                    scan,
+                    utterance,
+                    "not a tree",
+                    f"the tree of {utterance!r}: {error}; mend it or drop the utterance (repair)",
+                )
+                continue
+        if not alternates[shape]:
+            _warn(
+                report,
+                scan,
+                utterance,
+                "intents and slots do not alternate",
+                f"the tree of {utterance!r}: expected an intent at the root, slots directly "
+                "below intents and intents below slots; well-formed decoding can't produce it",
+            )
+        expected = texts.get(utterance)
+        if expected is not None and words != expected.split() and not _is_canonical(text, expected):
+            _warn(
+                report,
+                scan,
+                utterance,
+                "tree words unlike text",
+                f"{utterance!r}: "
+                f"{_difference(words, expected.split())}; normalise both alike (python -m "
+                "atat.datadir.commands normalize)",
+            )
+
+
+def _is_canonical(text: str, expected: str) -> bool:
+    """Whether a tree gives the values of its slots in canonical form, not as they are said.
+
+    Then the words outside its slots are all of the sentence (labels first, as FluentSpeech has
+    them) or none of it (intent and slots alone).
+    """
+    slots: list[bool] = []  # of each bracket that is open: is it a slot?
+    outside = []
+    for token in text.split():
+        if trees.is_open(token):
+            slots.append(token.startswith("[SL:"))
+        elif trees.is_close(token):
+            slots.pop()
+        elif not any(slots):
+            outside.append(trees.unescape(token))
+    return not outside or outside == expected.split()
+
+
+def _shape_and_words(text: str) -> tuple[str, list[str]]:
+    """The tokens of a tree with `_` for plain words, whose spelling can't break it; its words."""
+    shape, words = [], []
+    for token in text.split():
+        if token == trees.CLOSE or token[0] == "[":
+            shape.append(token)
+        elif "[" in token or "]" in token or "\\" in token:
+            shape.append(token)
+            words.append(trees.unescape(token))
+        else:
+            shape.append("_")
+            words.append(token)
+    return " ".join(shape), words
+
+
+def _difference(found: list[str], expected: list[str]) -> str:
+    at = next(
+        (i for i, pair in enumerate(zip(found, expected)) if pair[0] != pair[1]),
+        min(len(found), len(expected)),
+    )
+    here = repr(found[at]) if at < len(found) else "its end"
+    there = repr(expected[at]) if at < len(expected) else "its end"
+    return f"word {at + 1} is {here} in the tree, {there} in text"
+
+
+def check_alignments(data: DataDir, report: Report, durations: Mapping[str, float]) -> None:
+    """Every line of ctm is one, its words are the text's and its times within the utterance."""
+    scan = data.scans.get("ctm")
+    if scan is None:
+        return
+    texts = data.table("text")
+    for utterance, rows in scan.table.items():
+        words = []
+        for offset, row in enumerate(rows.split("\n")):
+            try:
+                words.append(_parse_row(row))
+            except InputError as error:
+                report.add(
+                    Finding(
+                        str(scan.path),
+                        scan.line(utterance) + offset,
+                        "malformed ctm",
+                        f"{error}; correct the line or drop the alignment (repair)",
+                    ),
+                    ("ctm", utterance),
+                )
+                break
+        else:
+            spoken = [word for word in words if word.text != "<eps>"]
+            for problem in check(spoken, texts.get(utterance), durations.get(utterance)):
+                report.add(
+                    Finding(
+                        str(scan.path),
+                        scan.line(utterance),
+                        _kind(problem),
+                        f"{utterance!r}: {problem}; align it again or drop the alignment (repair)",
+                    ),
+                    ("ctm", utterance),
+                )
+
+
+def _parse_row(row: str) -> Word:
+    """`<channel> <start> <duration> <word> [<confidence>]`."""
+    found = fields(row)
+    expected = "expected `<utterance> <channel> <start s> <duration s> <word>`"
+    if len(found) not in (4, 5):
+        raise InputError(f"found {len(found) + 1} fields, {expected}")
+    try:
+        return Word(found[3], float(found[1]), float(found[2]))
+    except ValueError:
+        raise InputError(f"found times {found[1]!r} and {found[2]!r}, {expected}") from None
+
+
+def _kind(problem: str) -> str:
+    """What a sentence of `alignment.check` is about."""
+    if "its audio" in problem:
+        return "alignment unlike audio"
+    return "alignment unlike text" if "text" in problem else "malformed ctm"
+
+
+def _find(report: Report, scan: Scan, utterance: str, kind: str, message: str) -> None:
+    report.add(Finding(str(scan.path), scan.line(utterance), kind, message), utterance)
+
+
+def _warn(report: Report, scan: Scan, utterance: str, kind: str, message: str) -> None:
+    report.add(Finding(str(scan.path), scan.line(utterance), kind, message, is_error=False))

@@ -1,0 +1,268 @@
+"""The command line of Kaldi data dirs: `python -m atat.datadir.commands COMMAND DIR …`.
+
+    validate   list everything that is wrong, with file, line and how to mend it
+    repair     sort, drop what has no partner or is broken, rebuild spk2utt; keeps a backup
+    normalize  text and trees as they are spoken: lower case, numbers in words, no signs
+    subset     some of the utterances      combine    several dirs as one
+    split      one dir in several          relocate   paths after files have moved
+    info       what is in it
+
+Only the command line: the library is `kaldi` (read, write), `datadir_check`, `datadir_repair`,
+`datadir_normalize` and `datadir_tools`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atat.base import cli
+from atat.base.errors import InputError
+
+if TYPE_CHECKING:
+    from atat.datadir.check_audio import AudioOptions
+
+EXAMPLE = "example: python -m atat.datadir.commands validate data/train"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one of the commands; a data dir with errors is an InputError (exit code 2)."""
+    options = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], None] = options.command
+    command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.datadir.commands",
+        description="Kaldi data dirs.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        command: Callable[[argparse.Namespace], None],
+        name: str,
+        text: str,
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=text,
+            description=text + ".",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        added.set_defaults(command=command)
+        return added
+
+    _add_check_options(add(_validate, "validate", "List everything that is wrong in a data dir"))
+    repair = add(_repair, "repair", "Sort, drop what is broken, rebuild spk2utt; keep a backup")
+    _add_check_options(repair)
+    repair.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of the utterances that may go; more stops, nothing changed",
+    )
+    add(
+        _normalize, "normalize", "Write text and trees as they are spoken; keep text.raw"
+    ).add_argument("folders", metavar="DIR", nargs="+", help="data dirs")
+    _add_subset_options(add(_subset, "subset", "Write some utterances of a data dir as another"))
+    combine = add(_combine, "combine", "Join data dirs of different utterances")
+    combine.add_argument("target", metavar="OUT", help="data dir to write")
+    combine.add_argument("sources", metavar="IN", nargs="+", help="data dirs to join")
+    split = add(_split, "split", "Cut a data dir into parts, written to IN/splitK/1 … K")
+    split.add_argument("folder", metavar="IN", help="data dir")
+    split.add_argument("--parts", type=int, required=True, help="number of parts, K")
+    split.add_argument(
+        "--per_utterance",
+        action="store_true",
+        help="cut inside speakers too; the parts are IN/splitKutt/1 … K",
+    )
+    relocate = add(_relocate, "relocate", "Rewrite the beginning of paths in all scp files")
+    relocate.add_argument("folder", metavar="DIR", help="data dir")
+    relocate.add_argument("--old", required=True, help="how the paths begin now")
+    relocate.add_argument("--new", required=True, help="how they shall begin")
+    add(_info, "info", "Count what is in data dirs").add_argument(
+        "folders", metavar="DIR", nargs="+", help="data dirs"
+    )
+    return parser
+
+
+def _add_check_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="data dir")
+    parser.add_argument("--no_audio", action="store_true", help="do not read the recordings")
+    parser.add_argument(
+        "--allow_pipes",
+        action="store_true",
+        help="shell commands in wav.scp are no finding (they are never run here)",
+    )
+    _add_root(parser)
+    parser.add_argument("--sample_rate", type=int, default=16000, help="expected rate in Hz")
+    parser.add_argument("--nj", type=int, default=0, help="files read at a time; 0 = one a core")
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root",
+        type=Path,
+        help="folder where relative paths start; without: the data dir, else here",
+    )
+
+
+def _add_subset_options(parser: argparse.ArgumentParser) -> None:
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--utterances", type=int, metavar="N", help="N, evenly spread")
+    choice.add_argument("--first", type=int, metavar="N", help="the first N utterances")
+    choice.add_argument("--shortest", type=int, metavar="N", help="the N shortest utterances")
+    choice.add_argument(
+        "--speakers", type=int, metavar="N", help="all utterances of N speakers, evenly spread"
+    )
+    choice.add_argument("--list", metavar="FILE", help="the utterances in FILE, an id a line")
+    choice.add_argument(
+        "--speaker_list",
+        metavar="FILE",
+        help="all utterances of the speakers in FILE, an id a line",
+    )
+    _add_root(parser)
+    parser.add_argument("source", metavar="IN", help="data dir")
+    parser.add_argument("target", metavar="OUT", help="data dir to write")
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from atat.datadir.check import validate
+
+    report = validate(options.folder, _audio_options(options))
+    if report.errors or report.warnings:
+        # One stream: beside the error that ends it, or beside the sentence that all is well.
+        print(report, file=sys.stderr if report.errors else sys.stdout)
+    if report.errors:
+        raise InputError(
+            f"{options.folder}: {report.errors.total()} errors of {len(report.errors)} kinds; mend "
+            f"them, or drop what is broken with: python -m atat.datadir.commands repair {options.folder}"
+        )
+    print(f"{options.folder}: no errors, {report.warnings.total()} warnings")
+
+
+def _repair(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from atat.datadir import repair as datadir_repair
+    from atat.datadir.check import validate
+
+    audio_options = _audio_options(options)
+    plan = datadir_repair.plan(options.folder, audio_options)
+    print(plan)
+    changed = datadir_repair.apply(plan, max_lost=options.max_lost)
+    print(
+        f"changed: {' '.join(changed) or 'nothing'}"
+        f"{' (the old files are in .backup)' if changed else ''}"
+    )
+    # What is broken in the audio went with its utterance; reading it all again shows no more.
+    left = validate(options.folder, replace(audio_options, check_audio=False))
+    if left.errors:
+        print(left)
+        raise InputError(
+            f"{options.folder}: {left.errors.total()} errors are left that only you "
+            "can mend; see above"
+        )
+
+
+def _normalize(options: argparse.Namespace) -> None:
+    from atat.datadir.normalize import normalize_dir
+
+    for folder in options.folders:
+        changed = normalize_dir(folder)
+        print(
+            f"{folder}: changed {changed['text']} lines of text, {changed['semantics']} of "
+            "semantics"
+        )
+
+
+def _subset(options: argparse.Namespace) -> None:
+    from atat.datadir import edit as tools
+
+    choices = {
+        "utterances": tools.evenly,
+        "first": tools.first,
+        "shortest": tools.shortest,
+        "speakers": tools.whole_speakers,
+        "list": tools.listed,
+        "speaker_list": tools.of_listed_speakers,
+    }
+    name, value = next(
+        (name, value) for name in choices if (value := getattr(options, name)) is not None
+    )
+    count = tools.subset(options.source, options.target, choices[name](value), root=options.root)
+    print(f"{options.target}: {count} utterances")
+
+
+def _combine(options: argparse.Namespace) -> None:
+    from atat.datadir.edit import combine
+
+    left_out = combine(options.target, options.sources)
+    for name in left_out:
+        print(f"left out: {name}, which some of the dirs do not have")
+    _print_info(options.target)
+
+
+def _split(options: argparse.Namespace) -> None:
+    from atat.datadir.edit import split
+
+    for part in split(options.folder, options.parts, per_utterance=options.per_utterance):
+        print(part)
+
+
+def _relocate(options: argparse.Namespace) -> None:
+    from atat.datadir.edit import relocate
+
+    count = relocate(options.folder, options.old, options.new)
+    print(
+        f"{options.folder}: {count} paths changed; check with: "
+        f"python -m atat.datadir.commands validate {options.folder}"
+    )
+
+
+def _info(options: argparse.Namespace) -> None:
+    for folder in options.folders:
+        _print_info(folder)
+
+
+def _print_info(folder: str) -> None:
+    from atat.datadir.tables import load
+    from atat.text import trees
+
+    utterances = load(folder)
+    facts = [f"{len(utterances)} utterances", f"{len({u.speaker for u in utterances})} speakers"]
+    lengths = [u.duration for u in utterances if u.duration is not None]
+    if lengths:
+        facts.append(f"{sum(lengths) / 3600:.2f} h")
+    words = [word for u in utterances for word in (u.text or "").split()]
+    if words:
+        facts.append(f"{len(words)} words ({len(set(words))} different)")
+    tags = {
+        token for u in utterances for token in (u.semantics or "").split() if trees.is_open(token)
+    }
+    if tags:
+        intents = sum(tag.startswith("[IN:") for tag in tags)
+        facts.append(f"{intents} intents and {len(tags) - intents} slots")
+    print(f"{folder}: {', '.join(facts)}")
+
+
+def _audio_options(options: argparse.Namespace) -> AudioOptions:
+    from atat.datadir.check_audio import AudioOptions
+
+    return AudioOptions(
+        check_audio=not options.no_audio,
+        allow_pipes=options.allow_pipes,
+        root=options.root,
+        sample_rate=options.sample_rate,
+        num_jobs=options.nj,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,261 @@
+"""What the features and recordings of a data dir hold: a digest of each, and what is wrong with it.
+
+Everything is read once, on all cores, and what was found is remembered beside the data
+(`.contents.feats.scp.json`, `.contents.wav.scp.json`): a file is read again only when its size,
+times or inode are others. So a sample or frame that changes is noticed whatever its file's length
+and name, and the same data touched or copied is the same. A dir that cannot be written is read
+each time. Knows nothing of what is done with the utterances.
+
+    for name, why in contents.faults("data/train", kaldi.load("data/train"), "feats").items(): ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from atat.base import pipes
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import ark, tables
+from atat.datadir.tables import Utterance
+from atat.speech import audio
+
+VERSION = 1  # goes up when other things are found wrong, or digests are others
+# No logarithm of an energy, in nepers or decibels, is as large; normalised features are smaller.
+LARGEST = 1e4
+# A file as young as this may change once more without another time of change.
+YOUNG = 2.0  # s
+PENDING = 2000  # files handed to the readers at a time, so that an interrupt is quick
+BLOCK = 2**20  # bytes read at a time
+TABLES = {"feats": "feats.scp", "wav": "wav.scp"}
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one entry of an scp file holds."""
+
+    digest: str  # empty where it cannot be read
+    frames: int  # of features; 0 for recordings
+    fault: str | None  # why it cannot be used, with its file
+    is_there: bool = True
+
+
+def look(folder: str | Path, kind: str) -> dict[str, Content]:
+    """What each line of feats.scp (kind "feats") or wav.scp ("wav") holds, by the id of the line.
+
+    Shell pipes are left out. Raises InputError for a malformed table, none for what it names.
+    """
+    table = Path(folder) / TABLES[kind]
+    if not table.is_file():
+        return {}
+    resolve = tables.path_resolver(folder)
+    entries = {
+        key: resolve(value)
+        for key, value in tables.read_table(table).items()
+        if value and not pipes.is_pipe(value)
+    }
+    return look_at(folder, kind, entries)
+
+
+def look_at(folder: str | Path, kind: str, entries: Mapping[str, str]) -> dict[str, Content]:
+    """What entries of an scp file of a data dir hold; their paths are those to open."""
+    path_of = tables.path_of if kind == "feats" else str
+    states = {path: _state(path) for path in set(map(path_of, entries.values()))}
+    memory = Path(folder) / f".contents.{TABLES[kind]}.json"
+    found = _remembered(memory, entries, states, path_of)
+    missing = [(key, value) for key, value in entries.items() if key not in found]
+    if missing:
+        examine = _examine_features if kind == "feats" else _examine_recording
+        found.update(_examine_all(missing, examine, f"{folder}/{TABLES[kind]}"))
+        _remember(memory, entries, states, found, path_of)
+    return {key: found[key] for key in entries}
+
+
+def digest(folder: str | Path, kind: str) -> str | None:
+    """One digest of all that feats.scp or wav.scp names; None where one of it is not there."""
+    found = look(folder, kind)
+    if not found or not all(content.is_there for content in found.values()):
+        return None
+    facts = [(key, content.digest) for key, content in sorted(found.items())]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def faults(folder: str | Path, utterances: Sequence[Utterance], kind: str) -> dict[str, str]:
+    """Why utterances cannot be used, by id: those whose features or recording are at fault."""
+    found = look(folder, kind)
+    lost = {}
+    for utterance in utterances:
+        key = utterance.id if kind == "feats" else utterance.recording or utterance.id
+        why = found[key].fault if key in found else None
+        if why is None and kind == "feats" and key in found:
+            why = _unlike(found[key].frames, utterance)
+        if why is not None:
+            lost[utterance.id] = why
+    return lost
+
+
+def read_features(utterance: Utterance) -> np.ndarray:
+    """The features (T, F) of an utterance that has some.
+
+    Raises InputError, naming the utterance, where they cannot be read, are another utterance's,
+    hold what is no log energy, or are not as long as utt2num_frames says.
+    """
+    assert utterance.feats is not None
+    try:
+        matrix = ark.read(utterance.feats, utterance.id)
+    except InputError as error:
+        raise InputError(f"utterance {utterance.id}: {error}") from None
+    why = None
+    if matrix.size:
+        why = _out_of_bounds(utterance.feats, float(matrix.min()), float(matrix.max()))
+        why = why or _unlike(len(matrix), utterance)
+    if why is not None:
+        raise InputError(f"utterance {utterance.id}: {why}")
+    return matrix
+
+
+def read_recording(utterance: Utterance) -> np.ndarray:
+    """The samples (T,) of an utterance that has audio; InputError, naming the utterance."""
+    try:
+        return audio.load(str(utterance.wav), utterance.start, utterance.end)
+    except InputError as error:
+        raise InputError(f"utterance {utterance.id}: {error}") from None
+
+
+def _unlike(frames: int, utterance: Utterance) -> str | None:
+    if not utterance.num_frames or utterance.num_frames == frames or not frames:
+        return None  # what is too short is so for its readers, whatever the table says
+    return (
+        f"{utterance.feats}: has {frames} frames, utt2num_frames says {utterance.num_frames}; "
+        "make the features again"
+    )
+
+
+def _out_of_bounds(name: str, lowest: float, highest: float) -> str | None:
+    if -LARGEST <= lowest and highest <= LARGEST:  # false where one is NaN
+        return None
+    wrong = highest if not highest <= LARGEST else lowest
+    what = f"a value of {wrong:g}" if np.isfinite(wrong) else "a value that is no number"
+    return (
+        f"{name}: holds {what} (NaN, infinity or beyond any log energy); "
+        "make the features again or leave the utterance out"
+    )
+
+
+def _examine_features(key: str, specifier: str) -> Content:
+    try:
+        summary = ark.summarize(specifier, key)
+    except InputError as error:
+        return Content("", 0, str(error), os.path.isfile(tables.path_of(specifier)))
+    fault = _out_of_bounds(specifier, summary.lowest, summary.highest)
+    if summary.rows == 0:
+        fault = f"{specifier}: no frame, it is shorter than one frame (25 ms)"
+    return Content(summary.digest, summary.rows, fault)
+
+
+def digest_of_file(path: str | Path) -> str:
+    """Digest of the bytes of a recording, wherever it lies; raises OSError."""
+    sha = hashlib.sha1(usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while block := stream.read(BLOCK):
+            sha.update(block)
+    return sha.hexdigest()[:16]
+
+
+def _examine_recording(_: str, path: str) -> Content:
+    try:
+        found = digest_of_file(path)
+    except OSError as error:
+        return Content("", 0, f"{path}: {error.strerror}", os.path.isfile(path))
+    try:
+        audio.check(path)
+    except InputError as error:
+        return Content(found, 0, str(error))
+    return Content(found, 0, None)
+
+
+def _examine_all(
+    entries: Sequence[tuple[str, str]], examine: Callable[[str, str], Content], name: str
+) -> Iterator[tuple[str, Content]]:
+    from tqdm import tqdm
+
+    with (
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+        tqdm(total=len(entries), desc=f"reading {name}", unit="utt", disable=None) as progress,
+    ):
+        for first in range(0, len(entries), PENDING):
+            part = entries[first : first + PENDING]
+            keys, values = zip(*part)
+            yield from zip(keys, pool.map(examine, keys, values))
+            progress.update(len(part))
+
+
+State = tuple[int, int, int, int]  # size, times of change of content and inode (ns), inode
+
+
+def _state(path: str) -> State | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _remembered(
+    memory: Path,
+    entries: Mapping[str, str],
+    states: Mapping[str, State | None],
+    path_of: Callable[[str], str],
+) -> dict[str, Content]:
+    """What was found before of entries whose files have not changed since."""
+    try:
+        about = json.loads(memory.read_text(encoding="utf-8"))
+        if about["version"] != VERSION:
+            return {}
+        before = {path: tuple(state) for path, state in about["files"].items()}
+        return {
+            key: Content(*about["found"][key][1:])
+            for key, value in entries.items()
+            if key in about["found"]
+            and about["found"][key][0] == value
+            and before.get(path_of(value)) == states[path_of(value)]
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # not there, torn, or of another program: everything is read again
+
+
+def _remember(
+    memory: Path,
+    entries: Mapping[str, str],
+    states: Mapping[str, State | None],
+    found: Mapping[str, Content],
+    path_of: Callable[[str], str],
+) -> None:
+    """Note what was found of files that are there and have settled."""
+    limit = (time.time() - YOUNG) * 1e9
+    settled = {
+        path: state
+        for path, state in states.items()
+        if state is not None and max(state[1:3]) < limit
+    }
+    rows = {
+        key: [entries[key], *astuple(content)]
+        for key, content in found.items()
+        if path_of(entries[key]) in settled
+    }
+    if not rows:
+        return
+    try:
+        with atomic_write(memory) as stream:
+            json.dump({"version": VERSION, "files": settled, "found": rows}, stream)
+    except OSError:  # a dir of somebody else, a full disk: it is read again next time
+        pass

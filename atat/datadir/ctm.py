@@ -1,0 +1,293 @@
+"""Word alignments: when each word of an utterance is spoken; the ctm file, checks, boundary errors.
+
+A ctm line is `<utt> 1 <start> <duration> <word>`, in seconds from the start of the utterance.
+Knows nothing of audio, of models or of who made an alignment: the readers of other formats
+(`textgrid`, `align_gentle`, `align_librispeech`) and the aligners (`align_pocketsphinx`,
+`align_ctc`) all end in lists of `Word`, and `python -m atat.prepare.align` runs them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atat.base.errors import InputError
+from atat.base.files import atomic_write, fields, read_lines
+from atat.text.normalize import normalize
+
+TOLERANCE = 0.05  # s: two frames of rounding between an aligner's clock and the audio's
+WITHIN = (0.020, 0.050, 0.100)  # s: limits at which boundary errors are counted
+
+
+class NotAligned(InputError):
+    """One utterance has no alignment; the message says why. Whoever aligns many counts these."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """One spoken word, in seconds from the start of its utterance."""
+
+    text: str
+    start: float
+    duration: float
+
+    @property
+    def end(self) -> float:
+        return self.start + self.duration
+
+
+def read_ctm(path: str | Path) -> dict[str, list[Word]]:
+    """Utterance id to its words in the order of the file; `<eps>` (Kaldi's silence) is left out.
+
+    Raises InputError with file:line for a line that is not `<utt> <channel> <start> <duration>
+    <word> [<confidence>]`, for times that are negative or no numbers, and for an utterance
+    whose lines stand in two places.
+    """
+    alignments: dict[str, list[Word]] = {}
+    previous = None
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip() or line.startswith(";;"):
+            continue
+        utt, word = _parse_ctm_line(line, f"{path}:{number}")
+        if utt != previous and utt in alignments:
+            raise InputError(
+                f"{path}:{number}: {utt} appeared before, further up; the lines of one utterance "
+                f"stand together: remove one place, or sort with: LC_ALL=C sort -s -k1,1 {path}"
+            )
+        previous = utt
+        words = alignments.setdefault(utt, [])
+        if word.text != "<eps>":
+            words.append(word)
+    return alignments
+
+
+def write_ctm(path: str | Path, alignments: Mapping[str, Sequence[Word]]) -> None:
+    """Write a ctm, utterances in C-locale order, times to 0.1 ms; the file appears whole."""
+    with atomic_write(path) as stream:
+        for utt in sorted(alignments, key=lambda key: key.encode()):
+            stream.writelines(f"{utt} {row}\n" for row in ctm_rows(alignments[utt]))
+
+
+def ctm_rows(words: Sequence[Word]) -> list[str]:
+    """The lines of an utterance in a ctm, without its id."""
+    rows = []
+    for word in words:
+        start, end = round(word.start, 4), round(word.end, 4)
+        # From the rounded end, so that words that touch still touch when read back.
+        rows.append(f"1 {start:.4f} {end - start:.4f} {word.text}")
+    return rows
+
+
+def normalize_words(words: Sequence[Word]) -> list[Word]:
+    """Bring each word to the form of the data dir's `text`.
+
+    A word that becomes several ("2nd" is one, "9:30" two) shares its time among them by their
+    letters; one of which nothing is left (a lone dash) goes.
+    """
+    result = []
+    for word in words:
+        parts = normalize(word.text).split()
+        letters = sum(map(len, parts))
+        start = word.start
+        for part in parts:
+            duration = word.duration * len(part) / letters
+            result.append(Word(part, start, duration))
+            start += duration
+    return result
+
+
+def check(
+    words: Sequence[Word],
+    text: str | None,
+    duration: float | None,
+    utt: str = "",
+    *,
+    length: float | None = None,
+) -> list[str]:
+    """What is wrong with the alignment of one utterance, a sentence each; empty when all is well.
+
+    `text` is the normalised transcript, `duration` the length of the audio in seconds, `length`
+    that of the alignment where its format tells it (silence at the end included); what is None is
+    not looked at. Without `length` an alignment counts as shorter than its audio when more than
+    half of the audio (but more than 1 s, and at most 2 s) follows its last word.
+    """
+    findings = _check_times(words)
+    if text is not None:
+        findings += _check_text([word.text for word in words], text.split())
+    if duration is not None and words:
+        findings += _check_duration(words[-1].end, duration, length)
+    prefix = f"{utt}: " if utt else ""
+    return [prefix + finding for finding in findings]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Absolute errors of one kind of boundary, in seconds; `within` maps a limit to a share."""
+
+    mean: float
+    median: float
+    within: dict[float, float]
+
+
+@dataclass(frozen=True)
+class BoundaryErrors:
+    """How far word boundaries lie from the reference; counts of words and utterances."""
+
+    starts: Spread
+    ends: Spread
+    matched: int
+    missing: int
+    extra: int
+    utterances: int
+    utterances_missing: int
+
+
+def boundary_errors(
+    reference: Mapping[str, Sequence[Word]], hypothesis: Mapping[str, Sequence[Word]]
+) -> BoundaryErrors:
+    """Compare two alignments of the same speech, joined on utterance id and on the words.
+
+    An utterance that the hypothesis does not have counts its words as missing. Utterances that
+    only the hypothesis has are not looked at. Without any matched word the errors are NaN.
+    """
+    starts: list[float] = []
+    ends: list[float] = []
+    missing = extra = utterances_missing = 0
+    for utt, reference_words in reference.items():
+        words = hypothesis.get(utt, ())
+        utterances_missing += utt not in hypothesis
+        pairs = match_words(reference_words, words)
+        starts += [abs(a.start - b.start) for a, b in pairs]
+        ends += [abs(a.end - b.end) for a, b in pairs]
+        missing += len(reference_words) - len(pairs)
+        extra += len(words) - len(pairs)
+    return BoundaryErrors(
+        starts=_spread(starts),
+        ends=_spread(ends),
+        matched=len(starts),
+        missing=missing,
+        extra=extra,
+        utterances=len(reference),
+        utterances_missing=utterances_missing,
+    )
+
+
+def match_words(reference: Sequence[Word], hypothesis: Sequence[Word]) -> list[tuple[Word, Word]]:
+    """Pair equal words in order: as many as possible, and of those pairings the closest in time.
+
+    The second rule matters where a word repeats and one of its places is missing.
+    """
+    # best[i][j]: (pairs, minus their distance in seconds) for reference[i:] and hypothesis[j:].
+    rows, columns = len(reference), len(hypothesis)
+    best = [[(0, 0.0)] * (columns + 1) for _ in range(rows + 1)]
+    for i in range(rows - 1, -1, -1):
+        for j in range(columns - 1, -1, -1):
+            best[i][j] = max(best[i + 1][j], best[i][j + 1])
+            if reference[i].text == hypothesis[j].text:
+                best[i][j] = max(
+                    best[i][j], _paired(reference[i], hypothesis[j], best[i + 1][j + 1])
+                )
+    pairs = []
+    i = j = 0
+    while i < rows and j < columns:
+        if best[i][j] == best[i + 1][j]:
+            i += 1
+        elif best[i][j] == best[i][j + 1]:
+            j += 1
+        else:
+            pairs.append((reference[i], hypothesis[j]))
+            i, j = i + 1, j + 1
+    return pairs
+
+
+def _paired(one: Word, other: Word, rest: tuple[int, float]) -> tuple[int, float]:
+    distance = abs(one.start - other.start) + abs(one.end - other.end)
+    return rest[0] + 1, rest[1] - distance
+
+
+def _parse_ctm_line(line: str, where: str) -> tuple[str, Word]:
+    found = fields(line)
+    if len(found) not in (5, 6):
+        raise InputError(
+            f"{where}: {len(found)} fields, expected 5: <utt> <channel> <start> <duration> <word>"
+        )
+    utt, _, start, duration, text = found[:5]
+    return utt, Word(text, _seconds(start, "start", where), _seconds(duration, "duration", where))
+
+
+def _seconds(value: str, name: str, where: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < 0:
+        raise InputError(f"{where}: {name} is {value!r}, expected seconds, a number of 0 or more")
+    return seconds
+
+
+def _check_times(words: Sequence[Word]) -> list[str]:
+    findings = []
+    previous_end = 0.0
+    for position, word in enumerate(words, start=1):
+        named = f"word {position} ({word.text!r})"
+        if not (math.isfinite(word.start) and math.isfinite(word.duration)):
+            findings.append(f"{named} has times that are no numbers")
+            continue
+        if word.start < 0 or word.duration < 0:
+            findings.append(
+                f"{named} has a negative time (start {word.start:.3f} s, "
+                f"duration {word.duration:.3f} s)"
+            )
+        elif word.start < previous_end - 1e-3:
+            findings.append(
+                f"{named} starts at {word.start:.3f} s, before the previous word has ended "
+                f"({previous_end:.3f} s)"
+            )
+        previous_end = max(previous_end, word.end)
+    return findings
+
+
+def _check_text(found: list[str], expected: list[str]) -> list[str]:
+    if found == expected:
+        return []
+    if not found:
+        return [f"no word is aligned, the text has {len(expected)}"]
+    at = next(
+        (i for i, (a, b) in enumerate(zip(found, expected)) if a != b),
+        min(len(found), len(expected)),
+    )
+    here = repr(found[at]) if at < len(found) else "its end"
+    there = repr(expected[at]) if at < len(expected) else "its end"
+    return [
+        f"other words than the text: at word {at + 1} the alignment has {here}, the text {there} "
+        f"({len(found)} words against {len(expected)})"
+    ]
+
+
+def _check_duration(last_end: float, duration: float, length: float | None) -> list[str]:
+    end, what = (last_end, "its last word") if length is None else (length, "it")
+    # Silence may follow the last word; how much, only the format's own length would tell.
+    silence = min(2.0, max(1.0, duration / 2)) if length is None else TOLERANCE
+    if max(end, last_end) > duration + TOLERANCE:
+        than = "longer"
+    elif end < duration - silence:
+        than = "shorter"
+    else:
+        return []
+    return [
+        f"the alignment is {than} than its audio: {what} ends at {max(end, last_end):.2f} s, "
+        f"the audio at {duration:.2f} s"
+    ]
+
+
+def _spread(errors: Sequence[float]) -> Spread:
+    if not errors:
+        return Spread(math.nan, math.nan, dict.fromkeys(WITHIN, math.nan))
+    ordered = sorted(errors)
+    middle = len(ordered) // 2
+    median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    # The small slack lets an error of exactly 20 ms count as within 20 ms, floats or not.
+    within = {limit: sum(e <= limit + 1e-9 for e in errors) / len(errors) for limit in WITHIN}
+    return Spread(sum(errors) / len(errors), median, within)

@@ -1,0 +1,355 @@
+"""New data dirs from old: subset, combine, split, relocate. No file of a dir is forgotten.
+
+Every table goes along, known or not, by what it is keyed by (`datadir_files`): a subset has the
+lines of its utterances, their speakers and recordings. Values are copied as they are, except
+that relative paths become absolute where the dir moves. The inputs have to be sound
+(`python -m atat.datadir.commands validate`); the outputs appear whole or not at all.
+Command line: `python -m atat.datadir.commands {subset,combine,split,relocate}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from atat.base.errors import InputError
+from atat.base.files import fields, read_lines
+from atat.base.pipes import is_pipe
+from atat.datadir.files import (
+    KNOWN,
+    RECORDING,
+    SPEAKER,
+    UTTERANCE,
+    DataDir,
+    require_sound,
+    scan_dir,
+)
+from atat.datadir.tables import (
+    Table,
+    parse_segment,
+    path_resolver,
+    seconds,
+    speakers_to_utterances,
+    write_tables,
+)
+from atat.speech import audio
+
+SETTINGS = ("frame_shift",)  # files that hold one value for the whole dir
+
+
+def open_dir(folder: str | Path) -> DataDir:
+    """Read a data dir that has to be sound; raises InputError naming the first fault."""
+    data = scan_dir(folder)
+    require_sound(data)
+    return data
+
+
+def select(
+    data: DataDir, keep: Collection[str], resolve: Callable[[str], str] | None = None
+) -> dict[str, Table]:
+    """All tables of a data dir, only with what belongs to the utterances in `keep`.
+
+    `resolve` makes the paths of scp files absolute. spk2utt is made anew.
+    """
+    speakers = {key: value for key, value in data.speakers.items() if key in keep}
+    wanted = {
+        UTTERANCE: speakers.keys(),
+        SPEAKER: set(speakers.values()),
+        RECORDING: {data.recording(utterance) for utterance in speakers},
+    }
+    tables: dict[str, Table] = {}
+    for name, scan in data.scans.items():
+        keys = wanted[data.keyed_by[name]]
+        table = {key: value for key, value in scan.table.items() if key in keys}
+        if resolve is not None and name.endswith(".scp"):
+            table = {key: resolve(value) for key, value in table.items()}
+        tables[name] = {
+            key: value.split("\n") if "\n" in value else value for key, value in table.items()
+        }
+    tables["utt2spk"] = speakers
+    tables["spk2utt"] = speakers_to_utterances(speakers)
+    return tables
+
+
+def subset(
+    source: str | Path,
+    target: str | Path,
+    choose: Callable[[DataDir], Collection[str]],
+    *,
+    root: str | Path | None = None,
+) -> int:
+    """Write the utterances that `choose` picks of a data dir; their number.
+
+    Relative paths become absolute; they start at `root`, as in `kaldi.load`.
+    `evenly`, `first`, `shortest`, `whole_speakers`, `listed` and `of_listed_speakers` make a
+    `choose`. Raises InputError when the target is the source, or nothing is chosen.
+    """
+    if Path(source).resolve() == Path(target).resolve():
+        raise InputError(f"{target}: is the dir the subset comes from; choose another name")
+    data = open_dir(source)
+    kept = set(choose(data))
+    if not kept:
+        raise InputError(f"{source}: the subset would be empty")
+    _write(target, select(data, kept, path_resolver(source, root)), [data])
+    return len(kept)
+
+
+def evenly(number: int) -> Callable[[DataDir], list[str]]:
+    """`number` utterances, evenly spread over the sorted ids."""
+    return lambda data: _spread(list(data.speakers), number, data, "utterances")
+
+
+def first(number: int) -> Callable[[DataDir], list[str]]:
+    """The first `number` utterances."""
+    return lambda data: _enough(list(data.speakers), number, data, "utterances")[:number]
+
+
+def shortest(number: int) -> Callable[[DataDir], list[str]]:
+    """The `number` utterances that last shortest."""
+
+    def choose(data: DataDir) -> list[str]:
+        lengths = durations(data)
+        utterances = sorted(data.speakers, key=lambda utterance: (lengths[utterance], utterance))
+        return _enough(utterances, number, data, "utterances")[:number]
+
+    return choose
+
+
+def whole_speakers(number: int) -> Callable[[DataDir], list[str]]:
+    """All utterances of `number` speakers, evenly spread over the sorted ids."""
+
+    def choose(data: DataDir) -> list[str]:
+        chosen = set(_spread(sorted(set(data.speakers.values())), number, data, "speakers"))
+        return [key for key, speaker in data.speakers.items() if speaker in chosen]
+
+    return choose
+
+
+def listed(path: str | Path) -> Callable[[DataDir], list[str]]:
+    """The utterances that stand in a file, one a line."""
+    return lambda data: list(_read_list(path, data.speakers, data.folder, "utterance"))
+
+
+def of_listed_speakers(path: str | Path) -> Callable[[DataDir], list[str]]:
+    """All utterances of the speakers that stand in a file, one a line."""
+
+    def choose(data: DataDir) -> list[str]:
+        chosen = _read_list(path, set(data.speakers.values()), data.folder, "speaker")
+        return [key for key, speaker in data.speakers.items() if speaker in chosen]
+
+    return choose
+
+
+def durations(data: DataDir) -> dict[str, float]:
+    """Length of every utterance: seconds from utt2dur, segments or the audio, else frames.
+
+    Raises InputError where none of these is there.
+    """
+    if "utt2dur" in data.scans:
+        return {key: _number(data, "utt2dur", key) for key in data.speakers}
+    if "wav.scp" in data.scans:
+        resolve = path_resolver(data.folder)
+        spans = {key: _span(data, key) for key in data.speakers}
+        open_ended = {recording for recording, _, end in spans.values() if end is None}
+        wavs = data.table("wav.scp")
+        ends = {key: audio.duration(resolve(wavs[key])) for key in open_ended}
+        return {
+            key: (ends[recording] if end is None else end) - start
+            for key, (recording, start, end) in spans.items()
+        }
+    if "utt2num_frames" in data.scans:
+        return {key: _number(data, "utt2num_frames", key) for key in data.speakers}
+    raise InputError(
+        f"{data.folder}: how long utterances are is not known; expected utt2dur, "
+        "wav.scp or utt2num_frames"
+    )
+
+
+def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
+    """Join data dirs of different utterances; the names of the files that had to be left out.
+
+    A table that one of them lacks is left out (except ctm, which need not be complete). Where
+    only some have segments, the others get some that span their whole recordings.
+    Raises InputError for an utterance that stands in two dirs, a speaker or recording of which
+    two dirs say different things, and for dirs with audio beside dirs without.
+    """
+    opened = [open_dir(source) for source in sources]
+    has_segments = any("segments" in data.scans for data in opened)
+    parts = []
+    for data in opened:
+        tables = select(data, data.speakers, path_resolver(data.folder))
+        if has_segments and "wav.scp" in tables:
+            tables.setdefault(
+                "segments",
+                {key: f"{key} 0 {seconds(length)}" for key, length in durations(data).items()},
+            )
+        parts.append(tables)
+    names = sorted({name for tables in parts for name in tables})
+    left_out = [
+        name for name in names if name != "ctm" and any(name not in tables for tables in parts)
+    ]
+    sound = {"wav.scp", "feats.scp"}
+    if sound & set(left_out) and not sound & (set(names) - set(left_out)):
+        without = next(data for data in opened if not sound & data.scans.keys())
+        raise InputError(
+            f"{without.folder}: has neither wav.scp nor feats.scp, but others have; "
+            "combine text-only dirs apart from those with audio"
+        )
+    merged = {name: _merge(name, opened, parts) for name in names if name not in left_out}
+    merged["spk2utt"] = speakers_to_utterances(merged["utt2spk"])
+    _write(target, merged, opened)
+    return left_out
+
+
+def split(folder: str | Path, num_parts: int, *, per_utterance: bool = False) -> list[Path]:
+    """Cut a data dir into parts of about equal size, `splitK/1` … `splitK/K` inside it.
+
+    Speakers stay whole, unless `per_utterance` (then `splitKutt/…`, as Kaldi calls them).
+    Raises InputError when there are fewer speakers (utterances) than parts.
+    """
+    data = open_dir(folder)
+    available = len(data.speakers) if per_utterance else len(set(data.speakers.values()))
+    if not 1 <= num_parts <= available:
+        noun = "utterances" if per_utterance else "speakers, which stay whole (or: --per_utterance)"
+        raise InputError(
+            f"{folder}: {num_parts} parts of {available} {noun}; expected 1 to {available}"
+        )
+    if per_utterance:
+        ids = list(data.speakers)
+        groups = [
+            ids[i * len(ids) // num_parts : (i + 1) * len(ids) // num_parts]
+            for i in range(num_parts)
+        ]
+    else:
+        groups = _speaker_groups(data, num_parts)
+    parent = Path(folder) / f"split{num_parts}{'utt' if per_utterance else ''}"
+    parts = [parent / str(number) for number in range(1, num_parts + 1)]
+    for part, utterances in zip(parts, groups, strict=True):
+        _write(part, select(data, set(utterances), path_resolver(folder)), [data])
+    return parts
+
+
+def relocate(folder: str | Path, old: str, new: str) -> int:
+    """Replace the beginning `old` of paths in all scp files by `new`; how many paths changed.
+
+    Whole parts of a path only (`/data` does not match `/data2`); inside shell pipes each path.
+    Raises InputError when no path begins so.
+    """
+    data = open_dir(folder)
+    old, new = old.rstrip("/"), new.rstrip("/")
+    in_command = re.compile(rf"(?<![^\s'\"=<]){re.escape(old)}(?=[/\s'\"]|$)")
+    changed: dict[str, Table] = {}
+    count, seen = 0, ""
+    for name, scan in data.scans.items():
+        if not name.endswith(".scp"):
+            continue
+        table = {}
+        for key, value in scan.table.items():
+            seen = seen or value
+            if is_pipe(value):
+                table[key] = in_command.sub(lambda _: new, value)
+            elif value == old or value.startswith(old + "/"):
+                table[key] = new + value[len(old) :]
+            else:
+                table[key] = value
+            count += table[key] != value
+        if table != scan.table:
+            changed[name] = table
+    if not changed:
+        raise InputError(
+            f"{folder}: no path in its scp files begins with {old!r}; the first is {seen!r}"
+        )
+    write_tables(folder, changed)
+    return count
+
+
+def _write(target: str | Path, tables: dict[str, Table], sources: list[DataDir]) -> None:
+    """Write a data dir; tables of an older one in its place go, so that none is left behind."""
+    target = Path(target)
+    stale = [name for name in KNOWN if name not in tables and (target / name).exists()]
+    settings = {}
+    for name in SETTINGS:
+        values = {_read_setting(data.folder / name) for data in sources}
+        if len(values) == 1 and (value := values.pop()) is not None:
+            settings[name] = {value: ""}  # a line of its own, without a key
+    write_tables(target, {**{k: v for k, v in tables.items() if v}, **settings}, remove=stale)
+
+
+def _read_setting(path: Path) -> str | None:
+    return (" ".join(read_lines(path)).strip() or None) if path.exists() else None
+
+
+def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    origin: dict[str, DataDir] = {}
+    for data, tables in zip(opened, parts, strict=True):
+        for key, value in tables.get(name, {}).items():
+            is_utterance = data.keyed_by.get(name, UTTERANCE) == UTTERANCE
+            if key in merged and name != "spk2utt" and (is_utterance or merged[key] != value):
+                raise InputError(
+                    f"{data.folder / name}:{data.line(name, key)}: {key!r} is also in "
+                    f"{origin[key].folder / name}:{origin[key].line(name, key)}"
+                    f"{'' if is_utterance else ', with another value'}; rename or drop one"
+                )
+            merged[key] = value
+            origin[key] = data
+    return merged
+
+
+def _speaker_groups(data: DataDir, num_parts: int) -> list[list[str]]:
+    """Speakers, the largest first, each to the part that has least so far."""
+    groups: list[list[str]] = [[] for _ in range(num_parts)]
+    by_speaker = {
+        speaker: fields(utterances)
+        for speaker, utterances in speakers_to_utterances(data.speakers).items()
+    }
+    for speaker in sorted(by_speaker, key=lambda name: (-len(by_speaker[name]), name)):
+        min(groups, key=len).extend(by_speaker[speaker])
+    return groups
+
+
+def _spread(ids: list[str], number: int, data: DataDir, noun: str) -> list[str]:
+    _enough(ids, number, data, noun)
+    return [ids[i * len(ids) // number] for i in range(number)]
+
+
+def _enough(ids: list[str], number: int, data: DataDir, noun: str) -> list[str]:
+    if not 1 <= number <= len(ids):
+        raise InputError(f"{data.folder}: {number} {noun} asked for; expected 1 to {len(ids)}")
+    return ids
+
+
+def _read_list(path: str | Path, known: Iterable[str], folder: Path, noun: str) -> set[str]:
+    chosen = {}
+    for number, line in enumerate(read_lines(path), 1):
+        if found := fields(line):
+            chosen.setdefault(found[0], number)
+    for name in sorted(chosen.keys() - set(known)):
+        raise InputError(
+            f"{path}:{chosen[name]}: there is no {noun} {name!r} in {folder}; take it off the list"
+        )
+    return set(chosen)
+
+
+def _number(data: DataDir, name: str, key: str) -> float:
+    value = data.table(name)[key]
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(
+            f"{data.folder / name}:{data.line(name, key)}: found {value!r} for "
+            f"{key!r}, expected a number"
+        ) from None
+
+
+def _span(data: DataDir, utterance: str) -> tuple[str, float, float | None]:
+    """Recording, start and end (s; None = its end) of an utterance."""
+    if "segments" not in data.scans:
+        return utterance, 0.0, None
+    try:
+        return parse_segment(data.table("segments")[utterance])
+    except ValueError as error:
+        raise InputError(
+            f"{data.folder / 'segments'}:{data.line('segments', utterance)}: {error}"
+        ) from None

@@ -1,0 +1,176 @@
+"""Which files a data dir has and what each is keyed by: utterance, speaker or recording.
+
+Kaldi's names are known, and ours; `utt2…`, `spk2…`, `reco2…` say it themselves; any other
+file is looked into: where most of its keys are utterances (or speakers, or recordings) of the
+dir it is such a table, else it is not ours to touch. Knows nothing of what values should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atat.base import together
+from atat.base.errors import InputError
+from atat.base.files import fields
+from atat.datadir.tables import Scan, check_ids, scan_table
+
+UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
+
+# Tables in which every utterance must stand; losing one of them from CORE is losing data.
+CORE = ("utt2spk", "text", "semantics", "segments", "wav.scp", "feats.scp")
+COMPLETE = CORE + (
+    "text.raw",
+    "utt2group",
+    "utt2dur",
+    "utt2num_frames",
+    "utt2lang",
+    "utt2uniq",
+    "utt2warp",
+    "vad.scp",
+)
+SPEAKERS = ("spk2utt", "spk2gender", "spk2warp", "spk2voice", "cmvn.scp")
+RECORDINGS = ("reco2dur", "reco2file_and_channel")
+KNOWN = frozenset((*COMPLETE, "ctm", *SPEAKERS, *RECORDINGS))
+_PREFIXES = {"utt2": UTTERANCE, "spk2": SPEAKER, "reco2": RECORDING}
+# Files of these names are never Kaldi tables, whatever their first columns hold.
+_FOREIGN = (".ark", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".md", ".log")
+_SNIFFED = 65536  # bytes looked at to tell a text file from a binary one
+
+
+@dataclass
+class DataDir:
+    """The tables of a data dir with their faults, and the names of its other files."""
+
+    folder: Path
+    scans: dict[str, Scan] = field(default_factory=dict)
+    keyed_by: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+
+    def table(self, name: str) -> dict[str, str]:
+        """The table of this name; an empty one when the dir does not have it."""
+        return self.scans[name].table if name in self.scans else {}
+
+    def line(self, name: str, key: str) -> int:
+        return self.scans[name].line(key) if name in self.scans else 0
+
+    def names(self, keyed_by: str) -> list[str]:
+        """The names of the tables with this kind of key."""
+        return [name for name, key in self.keyed_by.items() if key == keyed_by]
+
+    @property
+    def speakers(self) -> dict[str, str]:
+        """utterance -> speaker; from spk2utt where there is no utt2spk."""
+        if "utt2spk" in self.scans:
+            return self.table("utt2spk")
+        return {
+            utterance: speaker
+            for speaker, utterances in self.table("spk2utt").items()
+            for utterance in fields(utterances)
+        }
+
+    def recording(self, utterance: str) -> str:
+        """The key of an utterance in wav.scp."""
+        found = fields(self.table("segments").get(utterance, ""))
+        return found[0] if found else utterance
+
+    def users(self) -> dict[str, list[str]]:
+        """recording -> the utterances cut from it."""
+        users: dict[str, list[str]] = {}
+        for utterance in self.speakers:
+            users.setdefault(self.recording(utterance), []).append(utterance)
+        return users
+
+
+def scan_dir(folder: str | Path) -> DataDir:
+    """Read all tables of a data dir, faults collected; raises InputError for no such folder."""
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such data dir (a folder with at least `utt2spk`)")
+    return together.steadily(folder, KNOWN, lambda: _scan_dir(Path(folder)))
+
+
+def _scan_dir(folder: Path) -> DataDir:
+    data = DataDir(folder)
+    names = sorted(
+        path.name
+        for path in data.folder.iterdir()
+        if path.is_file() and not path.name.startswith(".") and not path.name.endswith(".tmp")
+    )
+    unknown = []
+    for name in names:
+        key = _key_by_name(name, has_segments="segments" in names)
+        if key is None:
+            unknown.append(name)
+            continue
+        data.scans[name] = scan_table(
+            data.folder / name, repeated=name not in KNOWN or name == "ctm"
+        )
+        data.keyed_by[name] = key
+    for name in unknown:
+        _sort_in(data, name)
+    return data
+
+
+def require_sound(data: DataDir) -> None:
+    """Raise InputError, naming the first fault, when a table of a data dir is malformed."""
+    if "utt2spk" not in data.scans:
+        raise InputError(f"{data.folder}: has no utt2spk; a data dir needs one")
+    for name, scan in data.scans.items():
+        for finding in scan.findings:
+            if finding.is_error and name in KNOWN:
+                raise InputError(
+                    f"{finding} (or: python -m atat.datadir.commands repair {data.folder})"
+                )
+    for name in data.names(UTTERANCE):
+        if name in COMPLETE:
+            check_ids(data.folder / name, data.table(name), data.speakers)
+    for utterance in data.table("segments"):
+        if "wav.scp" in data.scans and data.recording(utterance) not in data.table("wav.scp"):
+            raise InputError(
+                f"{data.folder / 'segments'}:{data.line('segments', utterance)}: the "
+                f"recording of {utterance!r} is not in wav.scp; add it, or drop the "
+                f"segment with: python -m atat.datadir.commands repair {data.folder}"
+            )
+
+
+def _key_by_name(name: str, *, has_segments: bool) -> str | None:
+    if name == "wav.scp":
+        return RECORDING if has_segments else UTTERANCE
+    if name in SPEAKERS:
+        return SPEAKER
+    if name in RECORDINGS:
+        return RECORDING
+    if name in COMPLETE or name == "ctm":
+        return UTTERANCE
+    return next((key for prefix, key in _PREFIXES.items() if name.startswith(prefix)), None)
+
+
+def _sort_in(data: DataDir, name: str) -> None:
+    """Put a file of unknown name among the tables or among the others."""
+    path = data.folder / name
+    try:
+        with open(path, "rb") as stream:
+            is_table = not name.endswith(_FOREIGN) and b"\0" not in stream.read(_SNIFFED)
+    except PermissionError:  # somebody else's notes
+        is_table = False
+    scan = scan_table(path, repeated=True) if is_table else None
+    key = _key_by_content(data, scan.table) if scan else None
+    if scan is None or key is None:
+        data.others.append(name)
+    else:
+        data.scans[name] = scan
+        data.keyed_by[name] = key
+
+
+def _key_by_content(data: DataDir, keys: Iterable[str]) -> str | None:
+    keys = set(keys)
+    candidates = (
+        (UTTERANCE, data.speakers.keys()),
+        (SPEAKER, set(data.speakers.values())),
+        (RECORDING, data.table("wav.scp").keys()),
+    )
+    for kind, known in candidates:
+        if 2 * len(keys & known) > len(keys):
+            return kind
+    return None

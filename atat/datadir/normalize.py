@@ -1,0 +1,69 @@
+"""Words of a data dir as they are spoken: text and trees through the one normaliser.
+
+What was published stays beside it, in `text.raw` and `semantics.raw`. Command line:
+`python -m atat.datadir.commands normalize DIR`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atat.base.errors import InputError
+from atat.datadir.edit import open_dir
+from atat.datadir.files import DataDir
+from atat.datadir.tables import Table, write_tables
+from atat.text.normalize import normalize, normalize_tree
+from atat.text.trees import SemanticsError, parse, to_string
+
+RAW = ".raw"
+
+
+def normalize_dir(folder: str | Path) -> dict[str, int]:
+    """Normalise `text` and `semantics` where they lie; how many lines of each changed.
+
+    The tables as they were are kept as `text.raw` and `semantics.raw`, unless these are there
+    from before. Raises InputError, and changes nothing, for a dir that is not sound, for one with
+    a ctm (its words would no longer be the text's), for what is no tree and for an utterance of
+    which no words are left.
+    """
+    data = open_dir(folder)
+    if "ctm" in data.scans:
+        raise InputError(
+            f"{folder}: has a ctm, whose words would no longer be those of the text; "
+            "move it away, normalise, and align again (python -m atat.prepare.align)"
+        )
+    changed: dict[str, int] = {}
+    tables: dict[str, Table] = {}
+    for name, spoken in (("text", _texts), ("semantics", _trees)):
+        before = data.table(name)
+        after = spoken(data)
+        changed[name] = sum(after[key] != before[key] for key in after)
+        if changed[name]:
+            tables[name] = after
+            if name + RAW not in data.scans:
+                tables[name + RAW] = before
+    write_tables(folder, tables)
+    return changed
+
+
+def _texts(data: DataDir) -> dict[str, str]:
+    texts = {key: normalize(text) for key, text in data.table("text").items()}
+    for key, text in texts.items():
+        if not text:
+            raise InputError(
+                f"{data.folder / 'text'}:{data.line('text', key)}: no words are left of "
+                f"{data.table('text')[key]!r} ({key}); write what is said or drop the utterance"
+            )
+    return texts
+
+
+def _trees(data: DataDir) -> dict[str, str]:
+    trees = {}
+    for key, tree in data.table("semantics").items():
+        try:
+            trees[key] = to_string(normalize_tree(parse(tree)))
+        except SemanticsError as error:
+            raise InputError(
+                f"{data.folder / 'semantics'}:{data.line('semantics', key)}: {key}: {error}"
+            ) from None
+    return trees

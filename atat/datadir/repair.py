@@ -1,0 +1,154 @@
+"""Mend a data dir: sort, drop what has no partner or is broken, make spk2utt anew.
+
+What `datadir_check` finds decides what goes: an utterance with an error of its own is dropped
+from all files, a faulty alignment from ctm only; Windows line ends, byte order marks, blanks and
+the order of lines are put right. Nothing goes silently: a `Plan` lists it all before anything is
+changed, more than a share of the utterances is refused, and the old files are kept in
+`DIR/.backup`. What only a person can mend (pipes, an unknown encoding) stays and is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from atat.base.errors import InputError
+from atat.base.files import sync
+from atat.base.report import Report
+from atat.base.together import alone
+from atat.datadir.check import examine
+from atat.datadir.check_audio import AudioOptions
+from atat.datadir.check_words import ODD_BLANKS
+from atat.datadir.edit import select
+from atat.datadir.files import CORE, RECORDING, UTTERANCE, DataDir, scan_dir
+from atat.datadir.ids import visible
+from atat.datadir.tables import Table, write_table, write_tables
+
+SHOWN = 20  # utterances named of those that go for one reason
+MAX_LOST = 0.01  # share of the utterances that may go without being asked for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What repairing a data dir would do; nothing is changed yet."""
+
+    data: DataDir
+    report: Report
+    total: int  # utterances, over all files
+    lost: dict[str, str]  # utterance -> why it goes
+    lost_alignments: dict[str, str]
+    tables: dict[str, Table]  # as they will be
+
+    def __str__(self) -> str:
+        """Everything that goes, by reason, counted; the utterances by name."""
+        lines = [
+            f"{self.data.folder}: {len(self.lost)} of {self.total} utterances go "
+            f"({share(len(self.lost), self.total)}), {len(self.lost_alignments)} alignments"
+        ]
+        for noun, lost in (("utterances", self.lost), ("alignments", self.lost_alignments)):
+            for reason, count in Counter(lost.values()).items():
+                names = sorted(visible(name) for name, why in lost.items() if why == reason)
+                more = f" and {count - SHOWN} more" if count > SHOWN else ""
+                lines.append(f"  {count} {noun}: {reason}: {' '.join(names[:SHOWN])}{more}")
+        for name in self.data.names(RECORDING):
+            gone = len(self.data.table(name)) - len(self.tables[name])
+            if gone:
+                lines.append(f"  {gone} lines of {name}: recordings of which nothing is left")
+        return "\n".join(lines)
+
+
+def share(part: int, whole: int) -> str:
+    return f"{100 * part / max(whole, 1):.2f} %"
+
+
+def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
+    """Find out what repairing would change and drop.
+
+    Raises InputError for no such folder, and for bytes that are not UTF-8 (guessing an encoding
+    would write wrong words).
+    """
+    data = scan_dir(folder)
+    for scan in data.scans.values():
+        for finding in scan.findings:
+            if finding.kind == "not UTF-8":
+                raise InputError(f"{finding}; repair can't know the encoding")
+    report = examine(data, options or AudioOptions())
+    everyone = set(data.speakers).union(
+        *(data.table(name) for name in CORE if data.keyed_by.get(name) == UTTERANCE)
+    )
+    lost = {key: report.lost[key] for key in sorted(everyone) if key in report.lost}
+    kept = everyone - lost.keys()
+    tables = select(data, kept)
+    alignments = {
+        key[1]: why for key, why in report.lost.items() if isinstance(key, tuple) and key[1] in kept
+    }
+    if "ctm" in tables:
+        tables["ctm"] = {k: v for k, v in tables["ctm"].items() if k not in alignments}
+    for name in ("text", "semantics"):
+        if name in tables:
+            tables[name] = {key: ODD_BLANKS.sub(" ", value) for key, value in tables[name].items()}
+    return Plan(data, report, len(everyone), lost, alignments, tables)
+
+
+def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
+    """Carry out a plan; the names of the files that changed. Old ones go to `DIR/.backup`.
+
+    Raises InputError, and changes nothing, when more than the share `max_lost` of the utterances
+    would go, or all of them.
+    """
+    folder = todo.data.folder
+    if len(todo.lost) == todo.total:
+        raise InputError(f"{folder}: no utterance is without an error; nothing was changed")
+    if len(todo.lost) > max_lost * todo.total:
+        raise InputError(
+            f"{folder}: {len(todo.lost)} of {todo.total} utterances "
+            f"({share(len(todo.lost), todo.total)}) would go, more than {100 * max_lost:g} %; "
+            "nothing was changed. Mend the cause, or allow it with --max_lost"
+        )
+    changed = {
+        name: table
+        for name, table in todo.tables.items()
+        if table and _differs(todo.data, name, table)
+    }
+    emptied = [name for name, table in todo.tables.items() if not table]
+    names = [name for name in (*changed, *emptied) if (folder / name).exists()]
+    _back_up(folder, names, {**todo.lost_alignments, **todo.lost})
+    write_tables(folder, changed, remove=emptied)
+    return sorted((*changed, *emptied))
+
+
+def _differs(data: DataDir, name: str, table: Table) -> bool:
+    """Whether a file has to be written again; one that only parts its columns by tabs has not."""
+    scan = data.scans.get(name)
+    if scan is None or scan.findings:
+        return True
+    return scan.table != {
+        key: value if isinstance(value, str) else "\n".join(value) for key, value in table.items()
+    }
+
+
+def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:
+    """Copy files to `.backup` (`.backup.2` … where an earlier repair left its own).
+
+    The table `dropped` beside them says why each utterance, or its alignment, went.
+    """
+    if not names:
+        return
+    number = 1
+    while (target := folder / (".backup" if number == 1 else f".backup.{number}")).exists():
+        number += 1
+    staging = folder / ".backup.tmp"
+    with alone(folder):
+        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+        try:
+            staging.mkdir()
+            for name in names:
+                shutil.copy2(folder / name, staging / name)
+                sync(staging / name)
+            write_table(staging / "dropped", {visible(name): why for name, why in dropped.items()})
+            os.replace(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)

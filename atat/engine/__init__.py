@@ -1,0 +1,1 @@
+"""Trains, validates, stores and decodes any system."""

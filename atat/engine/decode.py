@@ -1,0 +1,348 @@
+"""Decode a data dir with a packed model: hypotheses and n-best lists, batched, on all cores.
+
+    python -m atat.engine.decode --model exp/pretrain/model --data data/test --task slu \\
+        --out exp/pretrain/decode_test
+
+Interrupted, it goes on where it stopped; finished, it returns at once.
+
+An utterance whose features or audio are at fault (not there, damaged, NaN, another utterance's)
+gets an empty hypothesis, which scoring counts as wrong; those are named, counted and listed in
+decode.json (`lost`). More than --max_lost of them are an error: the figure would not be of the
+model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atat.base import cli, machine, precision
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.base.json_file import read_object_or_none
+from atat.base.provenance import provenance
+from atat.datadir import contents, fingerprint, tables
+from atat.datadir.tables import Utterance
+from atat.scoring import decoded_dir
+from atat.systems.joint.tasks import TASKS
+
+if TYPE_CHECKING:
+    from atat.systems.joint.recognizer import Recognizer
+
+PARTIAL, ABOUT_PARTIAL = "nbest.partial.jsonl", "decode.partial.json"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.engine.decode",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, type=Path, help="packed model, exp/<name>/model")
+    parser.add_argument("--data", required=True, type=Path, help="data dir to decode")
+    parser.add_argument("--task", default="slu", choices=list(TASKS), help="what to do (slu)")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the hypotheses")
+    parser.add_argument("--beam", type=int, default=4, help="width of the search (4, as the paper)")
+    parser.add_argument(
+        "--nbest", type=int, default=4, help="hypotheses kept of each utterance (4)"
+    )
+    parser.add_argument(
+        "--max_length", type=int, default=200, help="most tokens of an output (200)"
+    )
+    parser.add_argument(
+        "--extra_length",
+        type=int,
+        default=30,
+        help="tokens an output may have beyond one for each state of the audio, or four for each "
+        "token of the text (30); --max_length holds all the same",
+    )
+    parser.add_argument(
+        "--length_exponent",
+        type=float,
+        default=1.0,
+        help="a score is the log probability / length ** this (1.0)",
+    )
+    parser.add_argument(
+        "--well_formed",
+        action="store_true",
+        help="let only well-formed trees out, with parent-child pairs seen in training",
+    )
+    parser.add_argument(
+        "--any_pair", action="store_true", help="with --well_formed: also pairs never seen"
+    )
+    parser.add_argument("--max_frames", type=int, default=16000, help="padded frames of a batch")
+    parser.add_argument("--max_tokens", type=int, default=2000, help="padded tokens of a batch")
+    parser.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of utterances that may be unreadable; each counts as wrong (0.01)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=precision.CHOICES,
+        help="of products; auto: bf16 where the hardware has it, fp32 elsewhere",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, or auto: cuda where there is one"
+    )
+    parser.add_argument(
+        "--nj",
+        type=int,
+        help="processes on a CPU, each on one core (as many as OMP_NUM_THREADS says, or cores); "
+        "they change which utterances are a batch, and so the last digits of scores; a GPU has one",
+    )
+    options = parser.parse_args(argv)
+    if options.max_length < (3 if options.well_formed else 1):
+        raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
+    if options.extra_length < 3:
+        raise InputError(f"--extra_length is {options.extra_length}; expected 3 or more")
+    for name in ("beam", "nbest", "max_frames", "max_tokens", "nj"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise InputError(f"--{name} is {getattr(options, name)}; expected 1 or more")
+    if is_finished(options):
+        print(f"{options.out}: finished before; remove the folder to decode anew")
+        return
+    machine.tune()
+    decode(options)
+
+
+def is_finished(options: argparse.Namespace) -> bool:
+    """Whether this very decoding is there, of a model and a data dir not changed since."""
+    about = read_object_or_none(options.out / "decode.json")  # torn: decoded again
+    if about is None or "inputs" not in about:
+        return False
+    same = not fingerprint.changed(about["inputs"], _inputs(options))
+    return same and _same_options(about.get("options"), options)
+
+
+def _same_options(before: Any, options: argparse.Namespace) -> bool:
+    """Whether a decoding was made with these options; auto is whatever precision it has."""
+    now = _named(options)
+    if options.precision == "auto" and isinstance(before, dict):
+        now["precision"] = before.get("precision")
+    return bool(before == now)
+
+
+def _inputs(options: argparse.Namespace) -> dict[str, str]:
+    """Digests of what a decoding reads."""
+    found = fingerprint.of_data([options.data]) | fingerprint.of_model(options.model)
+    return found | (fingerprint.of_sound(options.data) if _is_audio(options) else {})
+
+
+def _is_audio(options: argparse.Namespace) -> bool:
+    return TASKS[options.task].source == "audio"
+
+
+def decode(options: argparse.Namespace) -> None:
+    """Decode and write `hyp`, `nbest.jsonl` and `decode.json`."""
+    import torch
+
+    from atat.nn.beam_search import SearchOptions
+    from atat.systems.joint.recognizer import Recognizer
+
+    made_from = _inputs(options)  # before they are read
+    utterances = tables.load(options.data)
+    if not utterances:
+        raise InputError(f"{options.data}/utt2spk: is empty, there is nothing to decode")
+    lost = _find_faults(utterances, options) if _is_audio(options) else {}
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    # As torch would use threads, which is what OMP_NUM_THREADS limits.
+    nj = 1 if device != "cpu" else options.nj or torch.get_num_threads()
+    recognizer = Recognizer.load(
+        options.model,
+        device=device,
+        options=SearchOptions(
+            beam=options.beam,
+            max_length=options.max_length,
+            extra_length=options.extra_length,
+            length_exponent=options.length_exponent,
+            nbest=min(options.nbest, options.beam),
+        ),
+        well_formed=options.well_formed,
+        any_pair=options.any_pair,
+        precision=_begun_with(options, made_from),
+    )
+    print(f"{options.out}: precision {recognizer.resolved}")
+    options = argparse.Namespace(**{**vars(options), "precision": recognizer.precision})
+    recognizer.check_task(options.task)
+    options.out.mkdir(parents=True, exist_ok=True)
+    done, seconds = _read_partial(options, made_from)
+    for name in lost.keys() - done.keys():
+        done[name] = {"utt": name, "nbest": decoded_dir.unread(lost[name])}
+    seconds += _decode_rest(recognizer, utterances, done, seconds, options, nj)
+    lost = decoded_dir.lost({name: entry["nbest"] for name, entry in done.items()})
+    _refuse_too_many(lost, utterances, options)
+    if lost:
+        print(
+            f"warning: {_told(lost, utterances, options)}each has an empty hypothesis, which "
+            "counts as wrong",
+            file=sys.stderr,
+        )
+    _write(done, utterances, seconds, options, made_from)
+
+
+def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> dict[str, str]:
+    """Utterances that can be seen not to be readable, and why, before anything is decoded."""
+    from atat.engine.decode_workers import check_has_sound
+
+    check_has_sound(utterances)
+    without = [utterance for utterance in utterances if utterance.feats is None]
+    tables.refuse_pipes(options.data, without, "decoding without feats.scp")
+    kind = "wav" if without else "feats"
+    lost = {
+        name: f"utterance {name}: {why}"
+        for name, why in contents.faults(options.data, utterances, kind).items()
+    }
+    _refuse_too_many(lost, utterances, options)
+    return lost
+
+
+def _refuse_too_many(
+    lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace
+) -> None:
+    if len(lost) > options.max_lost * len(utterances):
+        raise InputError(
+            f"{_told(lost, utterances, options)}fix or drop them (python -m atat.datadir.commands repair), "
+            f"or allow more with --max_lost (now {options.max_lost:g})"
+        )
+
+
+def _told(lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace) -> str:
+    shown = "".join(f"\n  {why}" for why in list(lost.values())[:5])
+    more = "\n  ..." if len(lost) > 5 else ""
+    return (
+        f"{options.data}: {len(lost)} of {len(utterances)} utterances cannot be read:"
+        f"{shown}{more}\n"
+    )
+
+
+def _decode_rest(
+    recognizer: "Recognizer",
+    utterances: list[Utterance],
+    done: dict[str, Any],
+    before: float,
+    options: argparse.Namespace,
+    nj: int,
+) -> float:
+    """Decode what is not done yet, appending to the partial file; the seconds it took."""
+    from tqdm import tqdm
+
+    from atat.engine.decode_workers import DecodeBatches
+    from atat.engine.decode_workers import decoded as decoded_entries
+
+    audio = TASKS[options.task].source == "audio"
+    budget = options.max_frames if audio else options.max_tokens
+    left = [utterance for utterance in utterances if utterance.id not in done]
+    without = [] if audio else [utterance.id for utterance in left if utterance.text is None]
+    if without:
+        raise InputError(
+            f"{options.data}/text: no line for {without[0]} ({len(without)} utterances in all)"
+        )
+    start = time.monotonic()
+    batches = DecodeBatches(recognizer, options.task, left, budget, nj)
+    with (
+        open(options.out / PARTIAL, "a", encoding="utf-8") as stream,
+        tqdm(
+            total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
+        ) as bar,
+    ):
+        for entries in decoded_entries(batches, nj):
+            for entry in entries:
+                entry["seconds"] = before + time.monotonic() - start
+                done[entry["utt"]] = entry
+                if "lost" not in entry["nbest"][0]:  # that is tried again
+                    stream.write(json.dumps(entry) + "\n")
+            stream.flush()
+            bar.update(len(entries))
+    return time.monotonic() - start
+
+
+def _named(options: argparse.Namespace) -> dict[str, Any]:
+    """The options as JSON values, without those that change no more than the last digits."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(options).items()
+        if name not in ("device", "nj", "max_lost")
+    }
+
+
+def _begun_with(options: argparse.Namespace, made_from: dict[str, str]) -> str:
+    """The precision asked for; instead of auto, that of an interrupted run that now goes on."""
+    before = read_object_or_none(options.out / ABOUT_PARTIAL) or {}
+    same = before.get("inputs") == made_from and _same_options(before.get("options"), options)
+    if options.precision == "auto" and same:
+        return str(before["options"]["precision"])
+    return str(options.precision)
+
+
+def _read_partial(
+    options: argparse.Namespace, made_from: dict[str, str]
+) -> tuple[dict[str, Any], float]:
+    """What an interrupted run had decoded, if it was this very decoding; and its seconds."""
+    about, partial = options.out / ABOUT_PARTIAL, options.out / PARTIAL
+    key = {"options": _named(options), "inputs": made_from}
+    if not (partial.is_file() and read_object_or_none(about) == key):
+        partial.unlink(missing_ok=True)
+        with atomic_write(about) as stream:
+            json.dump(key, stream)
+        return {}, 0.0
+    done = {}
+    for line in partial.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:  # the line that was being written when it was interrupted
+            continue
+        done[entry["utt"]] = entry
+    # A cut-off last line must not run into the next one.
+    with atomic_write(partial) as stream:
+        stream.writelines(json.dumps(entry) + "\n" for entry in done.values())
+    return done, max((entry["seconds"] for entry in done.values()), default=0.0)
+
+
+def _write(
+    done: dict[str, Any],
+    utterances: list[Utterance],
+    seconds: float,
+    options: argparse.Namespace,
+    made_from: dict[str, str],
+) -> None:
+    out = options.out
+    at_limit = sum(bool(entry["nbest"][0].get("at_limit")) for entry in done.values())
+    if at_limit:
+        print(
+            f"{out}: {at_limit} of {len(done)} outputs ended at the length limit and may be cut; "
+            "a larger --max_length or --extra_length lets them go on"
+        )
+    about = {
+        "task": options.task,
+        "data": str(options.data),
+        "model": str(options.model),
+        "beam": options.beam,
+        "well_formed": options.well_formed,
+        "precision": options.precision,
+        "utterances": len(utterances),
+        "at_limit": at_limit,  # outputs that the length limit ended
+        "audio_seconds": sum((u.num_frames or 0) / 100 or u.duration or 0 for u in utterances),
+        "wall_seconds": seconds,
+        "lost": decoded_dir.lost({name: entry["nbest"] for name, entry in done.items()}),
+        "options": _named(options),
+        "inputs": made_from,
+        "provenance": provenance(),
+    }
+    decoded_dir.write(out, {name: entry["nbest"] for name, entry in done.items()}, about)
+    (out / PARTIAL).unlink(missing_ok=True)
+    (out / ABOUT_PARTIAL).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

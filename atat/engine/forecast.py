@@ -1,0 +1,128 @@
+"""What a training is and what it will take, in words, before it takes it.
+
+Knows sizes and times only, nothing of how a model is trained.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atat.engine.settings import TrainSettings
+
+FRAMES_PER_HOUR = 360000
+# Of a training step's products: forward, and twice as many backward; two operations each.
+OPERATIONS = 6
+# Processor time of a step over that of its products alone, were every weight used once a state:
+# 1.0 to 1.7 for models of 2.6 to 29 million parameters on one core.
+OVERHEAD = 1.3
+DAY = 86400.0
+LIMIT = DAY  # seconds that a training on a CPU may take without a warning
+
+
+@dataclass(frozen=True)
+class Share:
+    """One source of the mix: what it brings to a mean step."""
+
+    data: str
+    is_audio: bool
+    utterances: int
+    length: float  # mean frames, or tokens of source text, of an utterance
+    weight: float
+
+
+def states_of_a_step(shares: Sequence[Share], examples: int, subsampling: int) -> float:
+    """Encoder states of a mean optimizer step, those of all its examples together."""
+    total = sum(share.weight for share in shares)
+    return sum(
+        examples * share.weight / total * share.length / (subsampling if share.is_audio else 1)
+        for share in shares
+    )
+
+
+def hours(shares: Sequence[Share]) -> float:
+    """Hours of recordings, those of several tasks counted once."""
+    frames = {share.data: share.utterances * share.length for share in shares if share.is_audio}
+    return sum(frames.values()) / FRAMES_PER_HOUR
+
+
+def opening(
+    settings: TrainSettings,
+    shares: Sequence[Share],
+    parameters: tuple[int, int],
+    device: str,
+    precision: str,
+    done: int,
+) -> str:
+    """The sentences at the start. parameters: of the model, and how many of them train; done: steps
+    of the run that are behind it."""
+    whole, training = parameters
+    learning = "" if whole == training else f" ({millions(training)} of them train)"
+    steps = f"{settings.steps:,} steps of {settings.batch.examples} examples"
+    if done:
+        steps += f", going on after step {done:,}"
+    texts = sum({share.data: share.utterances for share in shares if not share.is_audio}.values())
+    data = [f"{hours(shares):.2f} hours of recordings"] if hours(shares) else []
+    data += [f"{texts:,} sentences of text"] if texts else []
+    return (
+        f"{millions(whole)} parameters{learning}, on {device} in {precision}; {steps}; "
+        + " and ".join(data)
+    )
+
+
+def millions(parameters: int) -> str:
+    """25.9 million; 41,000."""
+    return f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters:,}"
+
+
+def cpu_seconds(parameters: int, states: float, steps: int, speed: float) -> float:
+    """About what `steps` steps take on a processor that makes `speed` operations a second."""
+    return OVERHEAD * OPERATIONS * parameters * states * steps / speed
+
+
+def product_speed() -> float:
+    """Operations a second of a matrix product of training's sizes, measured now (50 ms or so)."""
+    import torch
+
+    a, b = torch.ones(1024, 256), torch.ones(256, 1024)
+    best = float("inf")
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024 * 256 * 1024 / best
+
+
+def cpu_warning(parameters: int, states: float, steps: int, speed: float) -> str | None:
+    """What to say of a training that is too large for a CPU; None for one that is not."""
+    seconds = cpu_seconds(parameters, states, steps, speed)
+    if seconds <= LIMIT:
+        return None
+    return (
+        f"this will take about {duration(seconds)} on this CPU: {millions(parameters)} parameters "
+        f"x {states:,.0f} encoder states in a step x {steps:,} steps. The default sizes are the "
+        "paper's, for a GPU; smaller ones (model.width, layers and feed_forward of its encoders "
+        "and decoder), batch.examples and steps bring it down"
+    )
+
+
+def duration(seconds: float) -> str:
+    """In the units one would use: 40 s, 12 min, 3 h 20 min, 9 days."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    if seconds < 2 * DAY:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{seconds / DAY:.0f} days"
+
+
+def remaining(mean: float, left: int) -> str:
+    """What is left, judged by steps of `mean` seconds."""
+    shown = f"{mean:.1f} s" if mean >= 0.1 else f"{1000 * mean:.0f} ms"
+    return (
+        f"{shown} a step so far: about {duration(mean * left)} for the {left:,} steps to come, "
+        "validation not counted"
+    )

@@ -1,0 +1,104 @@
+"""Batches of the steps to come, prepared by worker processes ahead of the trainer.
+
+A step's batches are a pure function of its number: resuming means starting at another number. Which
+examples they hold, augmented and masked how, does not depend on how many ranks share a step.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from atat.base import parallel
+from atat.engine.batching import batch_slices
+from atat.engine.sampler import Sampler
+from atat.systems.joint.batch import Batch, Example, collate
+from atat.systems.joint.data import TaskData
+
+
+class StepBatches(Dataset[list[Batch]]):
+    """Item number `step` is the list of batches of that optimizer step on one rank."""
+
+    def __init__(self, data: Sequence[TaskData], sampler: Sampler, *, seed: int, rank: int) -> None:
+        self.data = list(data)
+        self.sampler = sampler
+        self.seed = seed
+        self.rank = rank
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        return [
+            collate([self._example(step, source, index) for source, index in items])
+            for items in self.sampler.plan(step, self.rank)
+        ]
+
+    def _example(self, step: int, source: int, index: int) -> Example:
+        data = self.data[source]
+        name = f"{data.task.name} {data.utterances[index].id}"
+        # Not of the rank: an example is the same whichever process makes it.
+        rng = np.random.default_rng([self.seed, step, zlib.crc32(name.encode())])
+        return data.example(index, rng)
+
+
+def step_loader(
+    batches: StepBatches,
+    first: int,
+    last: int,
+    *,
+    workers: int,
+    pin: bool,
+    start_method: str = "fork",
+) -> DataLoader[list[Batch]]:
+    """Iterates over the batches of steps first .. last - 1, in order.
+
+    start_method: of the workers, whatever Python's default; forked ones need no copy of the data.
+    """
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_start_worker if workers else None,
+        multiprocessing_context=start_method if workers else None,
+    )
+
+
+@contextmanager
+def closing(loader: DataLoader[list[Batch]]) -> Iterator[Iterator[list[Batch]]]:
+    """The loader's items in order; however the block is left, its workers are gone afterwards."""
+    items = iter(loader)
+    try:
+        yield items
+    finally:
+        # Nobody else would end them in time: after an exception its traceback still holds `items`.
+        end = getattr(items, "_shutdown_workers", None)  # none without workers
+        if end is not None:
+            end()
+
+
+def _start_worker(_: int) -> None:
+    """What a worker process does first: one thread, and its end is the main process' to decide."""
+    torch.set_num_threads(1)
+    parallel.start_worker(spared=True)
+
+
+def in_order(
+    data: TaskData, budget: int, max_targets: int, limit: int | None = None
+) -> list[list[int]]:
+    """Numbers of the utterances of a data set in batches of similar length, shortest first.
+
+    budget, max_targets: what a batch may hold, padded (`atat.engine.batching`); limit: only the first so
+    many utterances.
+    """
+    numbers = range(len(data) if limit is None else min(limit, len(data)))
+    ordered = sorted(numbers, key=lambda i: int(data.lengths[i]))
+    parts = batch_slices(
+        data.lengths[ordered].tolist(), budget, data.target_lengths[ordered].tolist(), max_targets
+    )
+    return [ordered[part] for part in parts]

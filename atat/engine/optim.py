@@ -1,0 +1,186 @@
+"""Learning rates over time, parameter groups, and the paper's gradual unfreezing.
+
+AT-AT, "Finetuning Phase" and "Experimental Details": noam with Adam; when finetuning, what was
+pretrained first stands still while new parameters settle, then moves at a growing rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from atat.engine.settings import OptimSettings
+
+Unfreeze = Sequence[Sequence[float]]  # [steps, multiplier] phases; 1 after the last
+
+
+def learning_rate(settings: OptimSettings, step: int, *, width: int, total: int) -> float:
+    """The rate of optimizer step `step` (counted from 1) of `total`.
+
+    noam: factor * width^-0.5 * min(step^-0.5, step * warmup^-1.5) (Vaswani et al. 2017, 5.3).
+    """
+    warmup = max(settings.warmup, 1)
+    if settings.schedule == "noam":
+        return settings.factor * width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+    if step < warmup or settings.schedule == "constant":
+        return settings.peak * min(step / warmup, 1.0)
+    left = max(total - step, 0) / max(total - warmup, 1)
+    if settings.schedule == "linear":
+        return settings.peak * left
+    return settings.peak * 0.5 * (1 - math.cos(math.pi * left))
+
+
+def change_of_steps(settings: OptimSettings, before: int, now: int, done: int, width: int) -> str:
+    """What another number of steps does to the rates after `done` steps, in words."""
+    text = f"steps: {now:,} instead of {before:,}"
+    if settings.schedule in ("noam", "constant"):
+        return f"{text}; the schedule ({settings.schedule}) does not depend on it"
+    old, new = (
+        learning_rate(settings, done + 1, width=width, total=total) for total in (before, now)
+    )
+    return (
+        f"{text}; from here on the rate falls to 0 at step {now:,} ({settings.schedule}): at step "
+        f"{done + 1:,} it is {new:.3g} where it would have been {old:.3g}. The result is another "
+        f"than that of a run which had {now:,} steps from the start"
+    )
+
+
+def multiplier(unfreeze: Unfreeze, step: int) -> float:
+    """What the rate of pretrained parameters is multiplied by at `step` (counted from 1)."""
+    end = 0.0
+    for steps, factor in unfreeze:
+        end += steps
+        if step <= end:
+            return factor
+    return 1.0
+
+
+def frozen_steps(unfreeze: Unfreeze) -> int:
+    """How many steps nothing pretrained moves."""
+    count = 0
+    for steps, factor in unfreeze:
+        if factor > 0:
+            break
+        count += int(steps)
+    return count
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Names of the parameters that train, by where they come from. What is in none stands still."""
+
+    new: tuple[str, ...]
+    pretrained: tuple[str, ...] = ()
+
+
+def partition(
+    model: nn.Module, loaded: Iterable[str], tasks_audio: bool, tasks_text: bool
+) -> Partition:
+    """Which parameters train follows from the task mix: an encoder no task reads with does not.
+
+    loaded: names of the parameters that came from a packed model.
+    """
+    loaded = set(loaded)
+    unused = ([] if tasks_audio else ["audio_encoder.", "ctc."]) + (
+        [] if tasks_text else ["text_encoder."]
+    )
+    names = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.numel() and not name.startswith(tuple(unused))
+    ]
+    return Partition(
+        new=tuple(name for name in names if name not in loaded),
+        pretrained=tuple(name for name in names if name in loaded),
+    )
+
+
+class Optimizer:
+    """Adam whose groups follow the schedule; frozen parameters get no gradient at all."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parts: Partition,
+        settings: OptimSettings,
+        *,
+        width: int,
+        total: int,
+        unfreeze: Unfreeze = (),
+    ) -> None:
+        self.settings, self.width, self.total = settings, width, total
+        self.unfreeze = tuple(unfreeze) if parts.pretrained else ()
+        parameters = dict(model.named_parameters())
+        training = {*parts.new, *parts.pretrained}
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in training)
+        groups = []
+        for kind, names in (("new", parts.new), ("pretrained", parts.pretrained)):
+            for bert in (False, True):
+                chosen = [
+                    parameters[n] for n in names if n.startswith("text_encoder.bert.") == bert
+                ]
+                if chosen:
+                    groups.append({"params": chosen, "kind": kind, "bert": bert, "lr": 0.0})
+        self.adam = torch.optim.AdamW(
+            groups,
+            betas=(settings.betas[0], settings.betas[1]),
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters of all groups, frozen or not."""
+        return [parameter for group in self.adam.param_groups for parameter in group["params"]]
+
+    def prepare(self, step: int) -> float:
+        """Set rates and freezing for `step` (counted from 1); returns the rate of what is new.
+
+        What is pretrained follows the same schedule, times the multiplier of the phase.
+        """
+        new_rate = learning_rate(self.settings, step, width=self.width, total=self.total)
+        for group in self.adam.param_groups:
+            rate = new_rate
+            if group["kind"] == "pretrained":
+                factor = multiplier(self.unfreeze, step)
+                rate *= factor
+                for parameter in group["params"]:
+                    parameter.requires_grad_(factor > 0)
+            group["lr"] = rate * (self.settings.bert_multiplier if group["bert"] else 1.0)
+        return new_rate
+
+    def warnings(self) -> list[str]:
+        """What is odd about a run that ends after `total` steps, in words."""
+        found, warmup = [], self.settings.warmup
+        phases, frozen = sum(int(steps) for steps, _ in self.unfreeze), frozen_steps(self.unfreeze)
+        if self.total <= frozen:
+            found.append(
+                f"steps is {self.total}, and for {frozen} steps what is pretrained stands still "
+                "(init.unfreeze): only what is new learns; raise steps or shorten the phases"
+            )
+        elif self.total < phases:
+            found.append(
+                f"steps is {self.total}, and only after {phases} steps what is pretrained learns "
+                "at the full rate (init.unfreeze): raise steps or shorten the phases"
+            )
+        if self.total < warmup:
+            found.append(
+                f"steps is {self.total}, and the rate grows for {warmup} steps (optim.warmup): it "
+                f"ends at {100 * self.total / warmup:.0f} % of its peak; raise steps or lower "
+                "optim.warmup"
+            )
+        return found
+
+    def step(self) -> float:
+        """Clip gradients, update; returns their norm before clipping."""
+        parameters = [p for p in self.parameters() if p.grad is not None]
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip))
+        if math.isfinite(norm):
+            self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        return norm

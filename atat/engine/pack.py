@@ -1,0 +1,201 @@
+"""Make a model of a training's checkpoints, at any time: while it runs, when it was interrupted,
+when it has ended.
+
+    python -m atat.engine.pack exp/joint                    # as the training itself would at its end
+    python -m atat.engine.pack exp/joint --average 3 --out exp/joint/mean3
+
+Nothing of the training is changed: it goes on as if nobody had looked. Data and start model are not
+needed. Knows nothing of how a model is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atat.base import cli, config, lock
+from atat.base.errors import InputError
+from atat.base.provenance import provenance
+from atat.engine import run_folder
+from atat.engine.run_folder import MODEL, START
+from atat.engine.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from atat.engine.model_folder import Packed
+
+LOCK = ".pack.lock"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.engine.pack",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="folder of a training (--out of atat.engine.train)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--best", action="store_true", help="the best checkpoint by validation")
+    which.add_argument("--average", type=int, metavar="N", help="mean of the last N checkpoints")
+    which.add_argument("--checkpoint", type=Path, metavar="FILE", help="this checkpoint")
+    parser.add_argument("--out", type=Path, help="folder of the new model; default: RUN/model")
+    options = parser.parse_args(argv)
+    settings = _settings(options.run)
+    out = options.out or options.run / MODEL
+    _check_out(out, options.run)
+    paths = asked(options.run, settings, options.best, options.average, options.checkpoint)
+    with lock.hold(options.run, "packing", file=LOCK):
+        chosen = pack(options.run, paths, out)
+    print(f"{out}: made of {chosen}")
+
+
+def asked(
+    run: Path, settings: TrainSettings, best: bool, average: int | None, file: Path | None
+) -> list[Path]:
+    """The checkpoints that the options name. Raises InputError where there are not as many."""
+    from atat.engine import checkpoint
+
+    if average is not None:
+        found = checkpoint.scheduled(run, settings.checkpoint_every) if any_in(run) else []
+        if not 1 <= average <= len(found):
+            raise InputError(
+                f"--average {average}: {run} has {len(found)} checkpoints of every "
+                f"{settings.checkpoint_every} steps (valid.keep_last and valid.average keep more)"
+            )
+        return found[-average:]
+    if best and not (run / checkpoint.BEST).is_file():
+        raise InputError(
+            f"{run}: no {checkpoint.BEST}; it is written at a validation, every "
+            f"{settings.valid.every} steps where valid.sources are given"
+        )
+    if file is not None or best:
+        return [file or run / checkpoint.BEST]
+    return chosen_by(settings, run)
+
+
+def chosen_by(settings: TrainSettings, run: Path) -> list[Path]:
+    """The checkpoints of which a run with these settings makes its model.
+
+    The last ones (their mean), the best one or, without validation, the newest. Raises
+    InputError where there is none yet.
+    """
+    from atat.engine import checkpoint
+
+    if not any_in(run):
+        raise InputError(
+            f"{run}: no checkpoint yet; the first is written after {settings.checkpoint_every} "
+            "steps (checkpoint_every), or when the training is interrupted"
+        )
+    if settings.valid.average > 0:
+        return checkpoint.scheduled(run, settings.checkpoint_every)[-settings.valid.average :]
+    best = run / checkpoint.BEST
+    return [best if best.is_file() else checkpoint.found(run)[-1]]
+
+
+def any_in(run: Path) -> bool:
+    """Whether a run has checkpoints."""
+    from atat.engine import checkpoint
+
+    return bool(checkpoint.found(run))
+
+
+def pack(run: Path, paths: Sequence[Path], out: Path) -> str:
+    """Write the mean of the checkpoints as a packed model; what it was made of, in words.
+
+    As the run's own model, it brings train.json with it.
+    """
+    from atat.engine import model_folder
+
+    known = [run / name for name in (MODEL, START) if (run / name).is_dir()]
+    if not known:
+        raise InputError(
+            f"{run}: no {START}/, which a training writes before its first step: call the training "
+            "again until it has begun, with the same command"
+        )
+    packed = model_folder.load(known[0])
+    weights, chosen = weights_of(paths)
+    try:
+        packed.model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{paths[-1]}: not a checkpoint of this run: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    model_folder.save(out, packed)
+    if is_own(out, run):
+        run_folder.write_facts(run, _facts_now(run, packed, chosen))
+    return chosen
+
+
+def save_start(run: Path, packed: "Packed") -> None:
+    """Keep what a model of this run is made of, until it has a model."""
+    from atat.engine import model_folder
+
+    if not (run / MODEL).is_dir() and not (run / START).is_dir():
+        model_folder.save(run / START, packed)
+
+
+def facts_of(
+    packed: "Packed", progress: Mapping[str, Any], settings: TrainSettings, chosen: str
+) -> dict[str, Any]:
+    """What train.json says of a run with this progress, and of its model."""
+    return {
+        "finished": progress["step"] >= settings.steps,
+        "steps": progress["step"],
+        "wall_seconds": progress["wall_seconds"],
+        "audio_seconds": progress["audio_seconds"],
+        "parameters": sum(p.numel() for p in packed.model.parameters()),
+        "seed": settings.seed,
+        "precision": settings.precision,
+        "chosen": chosen,
+        "validations": progress["validations"],
+        "provenance": provenance(),
+    }
+
+
+def _facts_now(run: Path, packed: "Packed", chosen: str) -> dict[str, Any]:
+    """train.json after the run's model was made again by hand."""
+    from atat.engine import checkpoint
+
+    settings = _settings(run)
+    before = run_folder.facts(run)
+    if before is not None and before.get("finished") and before["steps"] >= settings.steps:
+        return before | {"chosen": chosen}  # how it was trained stays true
+    state, _ = checkpoint.newest(run)
+    assert state is not None
+    return facts_of(packed, state["progress"], settings, chosen)
+
+
+def weights_of(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
+    """The mean of the models' weights in checkpoints, and what it is, in words."""
+    from atat.engine import checkpoint
+
+    if len(paths) > 1:
+        return checkpoint.average(paths), f"mean of {len(paths)} checkpoints"
+    state = checkpoint.load(paths[0])
+    step = state["step"] if "step" in state else state["progress"]["step"]
+    return state["model"], f"step {step}"
+
+
+def is_own(out: Path, run: Path) -> bool:
+    """Whether this is where the run's own model stands."""
+    return out.resolve() == (run / MODEL).resolve()
+
+
+def _check_out(out: Path, run: Path) -> None:
+    if out.exists() and not is_own(out, run):
+        raise InputError(f"{out}: is there already; give another --out, or remove it")
+
+
+def _settings(run: Path) -> TrainSettings:
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise InputError(
+            f"{run}: no config.yaml, so no folder of a training (--out of atat.engine.train)"
+        )
+    return config.load(path, TrainSettings)
+
+
+if __name__ == "__main__":
+    cli.run(main)

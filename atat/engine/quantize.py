@@ -1,0 +1,58 @@
+"""A packed model with weights of 8 bits, for small devices: a quarter of the size, faster on a CPU.
+
+    python -m atat.engine.quantize --model exp/atat/model --out exp/atat/model_int8
+
+What comes out is a packed model like any other for `atat.engine.decode` and the Recognizer; it can't be
+trained further. What it costs in accuracy is for `atat.engine.decode` and `atat.scoring.score` to say.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from atat.base import cli
+from atat.base.errors import InputError
+
+
+def quantize(model: Path, out: Path) -> None:
+    """Write the model at `out`.
+
+    Raises InputError when it is quantised already, and for weights that are not finite.
+    """
+    from atat.engine import model_folder
+    from atat.nn import int8
+
+    packed = model_folder.load(model)
+    if packed.weights == "int8":
+        raise InputError(f"{model}: its weights have 8 bits already")
+    # Before: as whole numbers of 8 bits, NaN would look like any other weight.
+    model_folder.check_finite(packed.model.state_dict(), str(model))
+    int8.convert(packed.model)
+    packed.weights = "int8"
+    model_folder.save(out, packed)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.engine.quantize",
+        description="Bring a packed model's weights to 8 bits, for decoding on a CPU. Example: "
+        "python -m atat.engine.quantize --model exp/atat/model --out exp/atat/model_int8",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--model", type=Path, required=True, help="packed model folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    options = parser.parse_args(argv)
+    if options.out.resolve() == options.model.resolve():
+        raise InputError(f"--out {options.out} is the model itself; name another folder")
+    if options.out.exists():
+        from atat.engine.model_folder import check_replaceable
+
+        check_replaceable(options.out)  # before the work, not after it
+    quantize(options.model, options.out)
+    sizes = [(f / "model.safetensors").stat().st_size / 2**20 for f in (options.model, options.out)]
+    print(f"{options.out}: {sizes[1]:.1f} MiB, before {sizes[0]:.1f} MiB")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,180 @@
+"""The folder of a training: whose it is, what it was begun with, how far it has come.
+
+config.yaml     the settings it was begun with; inputs.json: digests of what it reads
+train.log       what happened
+train.json      what the run that made model/ was and took
+model, start    see MODEL and START
+
+Knows nothing of models and data.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from atat.base import config
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import fingerprint
+from atat.engine.settings import ModelSettings, TrainSettings
+from atat.systems.joint.tasks import TASKS
+
+# A run may be continued with other values of these: but for steps, they don't change what is
+# learned, and what steps change is told.
+FREE_SETTINGS = ("workers", "log_every", "steps")
+TRAIN = "train.json"
+INPUTS = "inputs.json"  # digests of the data and the start, as they were when a run began
+
+MODEL = "model"  # what the run has learned
+START = "start"  # the model before step 1; it says what a model is made of until there is MODEL
+
+# What to do without a readable one.
+WAY_OUT = {
+    TRAIN: "remove it, and the training's command writes it again from the last checkpoint",
+    INPUTS: "remove it to go on; a change of the data is then not noticed any more",
+}
+
+
+def finished_steps(folder: Path) -> int | None:
+    """How many steps the finished run in this folder has; None where none came to its end."""
+    found = facts(folder)
+    return found["steps"] if found is not None and found.get("finished") else None
+
+
+def facts(folder: Path) -> dict[str, Any] | None:
+    """train.json; None where there is none. Raises InputError for one that is damaged."""
+    path = folder / TRAIN
+    if not path.is_file():
+        return None
+    found = _read_json(path)
+    if not isinstance(found.get("steps"), int):
+        raise InputError(f"{path}: damaged, no number of steps in it; {WAY_OUT[TRAIN]}")
+    return found
+
+
+def write_facts(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write train.json."""
+    with atomic_write(folder / TRAIN) as stream:
+        json.dump(values, stream, indent=1)
+
+
+def open_for(folder: Path, settings: TrainSettings) -> None:
+    """Put the configuration into the folder of a run; refuse that of another run."""
+    if (folder / "config.yaml").is_file():
+        check_same(folder, settings)
+    else:
+        with atomic_write(folder / INPUTS) as stream:
+            json.dump(_inputs(settings), stream, indent=1)
+        config.save(folder / "config.yaml", settings)
+
+
+@contextmanager
+def logging_to(folder: Path) -> Iterator[None]:
+    """Inside, all goes into the log of the run, and warnings to the terminal, too."""
+    log = logging.FileHandler(folder / "train.log", encoding="utf-8")
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING)
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.INFO)
+    for handler in (log, console):
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in (log, console):
+            root.removeHandler(handler)
+        log.close()
+
+
+def check_same(folder: Path, settings: TrainSettings) -> None:
+    """Raise InputError unless the run in `folder` was begun with these settings, and this data."""
+    begun = config.load(folder / "config.yaml", TrainSettings)
+    if settings.precision == "auto":  # goes on with whatever the run was begun with
+        settings = replace(settings, precision=begun.precision)
+    before, now = _compared(begun), _compared(settings)
+    for key in sorted(now):
+        if before[key] != now[key]:
+            raise InputError(
+                f"{folder}: begun with `{key}` = {before[key]}, now {now[key]}. To go on, use the "
+                "old value; to begin again, remove the folder or give another --out"
+            )
+    path = folder / INPUTS
+    if not path.is_file():  # of a version that did not note them
+        return
+    for changed in fingerprint.changed(_read_json(path), _inputs(settings)):
+        raise InputError(
+            f"{folder}: {changed} was another when this training began. To train on the new one, "
+            "remove the folder or give another --out; to keep the model, bring the old one back"
+        )
+
+
+def settle_steps(folder: Path, settings: TrainSettings, *, done: int, width: int) -> str | None:
+    """Take a changed number of steps into the run's configuration; what it does, in words.
+
+    done: steps that are behind the run. Raises InputError where the run is past its new end
+    already, or is to go on and has lost its checkpoints.
+    """
+    from atat.engine.optim import change_of_steps
+
+    now, before = settings.steps, config.load(folder / "config.yaml", TrainSettings).steps
+    if done > now:
+        raise InputError(
+            f"{folder}: step {done} is done, so steps cannot be {now}. To go on, give {done} or "
+            f"more; to make a model of what is there: python -m atat.engine.pack {folder}"
+        )
+    finished = finished_steps(folder)
+    if finished is not None and not done:
+        raise InputError(
+            f"{folder}: finished with {finished} steps, and its checkpoints are gone, so it cannot "
+            f"go on. Start another run from its model: --init {folder / MODEL}, with another --out"
+        )
+    if before == now:
+        return None
+    config.save(folder / "config.yaml", settings)
+    return f"{folder}: " + change_of_steps(settings.optim, before, now, done, width)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object that a file of a run holds; InputError where it was torn or is another's."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged, not JSON ({error}); {WAY_OUT[path.name]}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: damaged, no object in it; {WAY_OUT[path.name]}")
+    return found
+
+
+def _compared(settings: TrainSettings) -> dict[str, Any]:
+    """What must not change within a run; of the model's settings, those that are used."""
+    if settings.init.model is not None and settings.init.part == "all":
+        model = ModelSettings()  # it is the start's
+    else:
+        model = settings.model_of_mix()
+    values = config.to_dict(replace(settings, model=model))
+    return {key: value for key, value in values.items() if key not in FREE_SETTINGS}
+
+
+def _inputs(settings: TrainSettings) -> dict[str, str]:
+    """Digests of what a training reads."""
+    sources = (*settings.train, *settings.valid.sources)
+    found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
+    kind = "wav" if settings.features == "wav" else "feats"
+    heard = (source.data for source in sources if TASKS[source.task].source == "audio")
+    for folder in dict.fromkeys(heard):
+        found |= fingerprint.of_sound(folder, kind)
+    found |= fingerprint.of_file(
+        Path(settings.tokenizer) / "tokenizer.json"
+    )  # with its fingerprint
+    if settings.init.model is not None:
+        return found | fingerprint.of_model(settings.init.model)
+    return found | (fingerprint.of_file(settings.cmvn) if settings.cmvn else {})

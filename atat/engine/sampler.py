@@ -1,0 +1,189 @@
+"""Which examples make an optimizer step: of every source by its weight, of similar lengths.
+
+Each source is cut by itself. The examples of `block` steps are drawn together, sorted by length and
+cut into as many groups, of equal numbers but for one; shuffled, group i of every source makes
+step i, so that every step mixes the sources and the length of one says nothing about that of
+another. A batch holds examples of one source, under the budgets of `atat.engine.batching`.
+
+So every example drawn is used, the shares of a step are the weights to within one example and those
+of a run exactly, and a plan is a pure function of (seed, step): resuming anywhere needs no state,
+and several ranks share out the very steps that one would make alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+
+from atat.base.errors import InputError
+from atat.engine.batching import batch_slices
+from atat.engine.settings import BatchSettings
+
+logger = logging.getLogger(__name__)
+Item = tuple[int, int]  # number of the source, number of the utterance in it
+Plan = list[list[Item]]  # the batches of one step on one rank
+FRAMES_PER_SECOND = 100
+BLOCKS_KEPT = 2  # the loader's workers are that little apart
+
+
+class Sampler:
+    """Plans steps over sources with known lengths."""
+
+    def __init__(
+        self,
+        lengths: Sequence[np.ndarray],
+        weights: Sequence[float],
+        is_audio: Sequence[bool],
+        settings: BatchSettings,
+        *,
+        seed: int,
+        ranks: int = 1,
+        targets: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        """lengths: for each source the length of each utterance, in frames or words.
+
+        targets: the same of their targets, in tokens; None: these take no room.
+
+        Raises InputError where steps would go without audio or without text that is in the mix.
+        """
+        self.lengths = [np.asarray(length) for length in lengths]
+        self.targets = [np.zeros_like(length) for length in self.lengths]
+        if targets is not None:
+            self.targets = [np.asarray(target) for target in targets]
+        self.is_audio = list(is_audio)
+        self.settings = settings
+        self.seed = seed
+        self.ranks = ranks
+        # As they are written: 0.1 is a tenth, and counts come out whole where they should.
+        exact = [Fraction(str(float(weight))) for weight in weights]
+        self._expected = [settings.examples * weight / sum(exact) for weight in exact]
+        # Each source begins where those before it left off, so that they do not all round up in
+        # the same step: the total of a step hardly varies.
+        self._phases = [sum(self._expected[:source]) % 1 for source in range(len(exact))]
+        self._check_mix()
+        self._blocks: dict[int, list[list[Plan]]] = {}
+
+    def plan(self, step: int, rank: int = 0) -> Plan:
+        """The batches of optimizer step `step` (counted from 0) on one rank."""
+        block, position = divmod(step, self.settings.block)
+        if block not in self._blocks:
+            while len(self._blocks) >= BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[block] = self._draw_block(block)
+        return self._blocks[block][position][rank]
+
+    def _check_mix(self) -> None:
+        """Refuse steps without audio or text of the mix; name the sources that are not in each."""
+        totals: dict[str, Fraction] = {}
+        for expected, is_audio in zip(self._expected, self.is_audio):
+            part = "audio" if is_audio else "text"
+            totals[part] = totals.get(part, Fraction()) + expected
+        part = min(totals, key=lambda part: totals[part])
+        if totals[part] < 1:
+            raise InputError(
+                f"batch.examples ({self.settings.examples}) is too small: some steps would have no "
+                f"{part} example, of which the weights ask for {float(totals[part]):.2g} a step; "
+                f"raise it to {ceil(self.settings.examples / totals[part])} or more, or the "
+                f"weights of the {part} sources"
+            )
+        for source, expected in enumerate(self._expected):
+            if expected < 1:
+                logger.warning(
+                    "train[%d] is in about %d of 100 steps: its weight and batch.examples (%d) "
+                    "give it %.2g examples a step",
+                    source,
+                    round(100 * expected),
+                    self.settings.examples,
+                    float(expected),
+                )
+
+    def _draw_block(self, block: int) -> list[list[Plan]]:
+        """The plans of all steps of a block: [step][rank]."""
+        groups = [self._groups(source, block) for source in range(len(self.lengths))]
+        return [
+            self._deal([parts[position] for parts in groups], position)
+            for position in range(self.settings.block)
+        ]
+
+    def _groups(self, source: int, block: int) -> list[np.ndarray]:
+        """The utterances of a source in each step of a block, shortest first."""
+        rng = np.random.default_rng([self.seed, 1, block, source])
+        steps, first_step = self.settings.block, block * self.settings.block
+        counts = [self._count(source, first_step + position) for position in range(steps + 1)]
+        drawn = self._draw(source, counts[0], counts[-1], self._length_limit(block), rng)
+        ordered = drawn[np.argsort(self.lengths[source][drawn], kind="stable")]
+        # Which step gets the shortest group, which the next: each as many as it is to have.
+        order = rng.permutation(steps)
+        sizes = np.diff(counts)[order]
+        groups: list[np.ndarray] = [ordered] * steps
+        for position, end, size in zip(order, np.cumsum(sizes), sizes):
+            groups[position] = ordered[end - size : end]
+        return groups
+
+    def _count(self, source: int, steps: int) -> int:
+        """How many examples of a source the first so many steps have together."""
+        return floor(self._expected[source] * steps + self._phases[source])
+
+    def _draw(
+        self, source: int, first: int, last: int, limit: float | None, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Utterances first .. last - 1 of a source; while `limit` lasts, any not longer than it."""
+        if limit is None or not self.is_audio[source]:
+            return self._stream(source, first, last)
+        eligible = np.flatnonzero(self.lengths[source] <= limit)
+        if not len(eligible):
+            eligible = np.argsort(self.lengths[source], kind="stable")[:1]
+        return rng.choice(eligible, size=last - first)
+
+    def _length_limit(self, block: int) -> float | None:
+        """Longest utterance (frames) while short ones come first; None once all may come."""
+        settings = self.settings
+        step = block * settings.block
+        if step >= settings.short_first_steps:
+            return None
+        start = settings.short_first_seconds * FRAMES_PER_SECOND
+        longest = max(
+            float(length.max()) for length, audio in zip(self.lengths, self.is_audio) if audio
+        )
+        return start + (longest - start) * step / settings.short_first_steps
+
+    def _stream(self, source: int, first: int, last: int) -> np.ndarray:
+        """Positions first .. last - 1 of the endless stream of a source: a permutation an epoch."""
+        size = len(self.lengths[source])
+        epochs = range(first // size, (last - 1) // size + 1 if last > first else first // size)
+        pieces = [
+            np.random.default_rng([self.seed, 2, source, epoch]).permutation(size)
+            for epoch in epochs
+        ]
+        if not pieces:
+            return np.zeros(0, dtype=np.int64)
+        start = first - epochs[0] * size
+        return np.concatenate(pieces)[start : start + last - first]
+
+    def _deal(self, groups: Sequence[np.ndarray], position: int) -> list[Plan]:
+        """The batches of each rank, from the utterances of each source in a step.
+
+        Dealt like cards, one after the other, so that ranks get as many and as long ones.
+        """
+        plans: list[Plan] = [[] for _ in range(self.ranks)]
+        dealt = position  # not always the same rank gets one more
+        for source in sorted(range(len(groups)), key=lambda source: not self.is_audio[source]):
+            for rank, plan in enumerate(plans):
+                mine = groups[source][(rank - dealt) % self.ranks :: self.ranks]
+                plan.extend(self._batches(source, mine))
+            dealt += len(groups[source])
+        return plans
+
+    def _batches(self, source: int, numbers: np.ndarray) -> Plan:
+        """Cut utterances of a source, sorted by length, into batches under the budgets."""
+        settings = self.settings
+        budget = settings.max_frames if self.is_audio[source] else settings.max_tokens
+        lengths = self.lengths[source][numbers].tolist()
+        targets = self.targets[source][numbers].tolist()
+        items = [(source, number) for number in numbers.tolist()]
+        parts = batch_slices(lengths, budget, targets, settings.max_targets)
+        return [items[part] for part in parts]

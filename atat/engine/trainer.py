@@ -1,0 +1,367 @@
+"""The training loop. It does not know which model it trains: a model gives the loss of a batch.
+
+One optimizer step: all batches of the step on all ranks, their losses summed, divided by the
+number of targets of the whole step, clipped, applied. Ctrl-C or SIGTERM (a scheduler's) ends the
+run between two steps, with a checkpoint, and the next run goes on as if there had been none.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.engine import checkpoint, distributed, forecast, model_folder
+from atat.engine.loader import StepBatches, closing, step_loader
+from atat.engine.optim import Optimizer
+from atat.engine.settings import TrainSettings
+from atat.engine.validate import Validation, score, summary, validate
+from atat.systems.joint.batch import Batch
+from atat.systems.joint.data import TaskData
+from atat.systems.joint.model import Atat
+
+logger = logging.getLogger(__name__)
+FRAME_SECONDS = 0.01
+TARGETS = {"ce": "tokens", "ctc": "units"}  # what the sum of each loss term is divided by
+TERMS = (*TARGETS, "correct")
+SHOWN_EVERY = 1.0  # seconds between two words of a validation
+JUDGED = 3  # steps after which the time of the rest is told; the first of them costs more
+
+
+@dataclass
+class Progress:
+    """What goes into a checkpoint besides weights: where the run stands."""
+
+    step: int = 0
+    best_score: tuple[float, ...] = (-math.inf,)
+    best_step: int = 0
+    wall_seconds: float = 0.0
+    audio_seconds: float = 0.0
+    validated: int = 0  # the last step that was validated
+    validations: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a model on planned batches; `run` returns when all steps are done."""
+
+    def __init__(
+        self,
+        model: Atat,
+        optimizer: Optimizer,
+        batches: StepBatches,
+        valid: Sequence[TaskData],
+        settings: TrainSettings,
+        folder: Path,
+        device: torch.device,
+        vocabulary: str = "",
+    ) -> None:
+        """vocabulary: the tokenizer's fingerprint; a checkpoint of another one is refused."""
+        self.model, self.optimizer, self.batches = model, optimizer, batches
+        self.valid, self.settings, self.folder, self.device = valid, settings, folder, device
+        self.progress = Progress()
+        self.is_main = distributed.rank() == 0
+        self.vocabulary = vocabulary
+        self._board: Any = None
+        self._bar: Any = None
+        self._stop = False
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint in the folder that can be read, if there is one."""
+        state, damaged = checkpoint.newest(self.folder)
+        distributed.barrier()  # every rank has looked at the same files
+        if state is None:
+            return
+        path = checkpoint.path_of(self.folder, state["progress"]["step"])
+        if state["vocabulary"] != self.vocabulary:
+            raise InputError(
+                f"{path}: made with another vocabulary than that of {self.settings.tokenizer} "
+                f"now; bring that tokenizer back, or remove {self.folder} to begin anew"
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise InputError(f"{path}: does not fit the model of this run: {error}") from None
+        self.optimizer.adam.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+        logger.info("continuing %s from step %d", self.folder, self.progress.step)
+        for path, reason in damaged.items() if self.is_main else ():
+            kept = checkpoint.set_aside(path)
+            logger.warning("%s: damaged (%s), kept as %s", path, reason, kept.name)
+            logger.warning("going on from step %d instead", self.progress.step)
+
+    def run(self) -> None:
+        """Train up to settings.steps. KeyboardInterrupt after a checkpoint, when told to stop."""
+        distributed.share_state(self.model)
+        self.model.train()
+        settings, first = self.settings, self.progress.step
+        loader = step_loader(
+            self.batches,
+            first,
+            settings.steps,
+            workers=settings.workers,
+            pin=self.device.type == "cuda",
+        )
+        bar = tqdm(
+            total=settings.steps,
+            initial=first,
+            unit="step",
+            desc="/".join(self.folder.parts[-2:]),
+            disable=not self.is_main,
+            mininterval=1.0,
+            dynamic_ncols=True,
+        )
+        self._bar = bar
+        with bar, self._listening(), closing(loader) as batches:
+            try:
+                self._validate_if_due()  # of a run that was shortened to the steps it had
+                self._loop(batches)
+            finally:
+                if self._board is not None:
+                    self._board.close()
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Signals only ask to stop: in the midst of an update there is no state worth saving."""
+
+        def ask(number: int, frame: Any) -> None:
+            if self._stop:
+                raise KeyboardInterrupt  # asked twice: at once, going on from the last checkpoint
+            self._stop = True
+
+        before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _loop(self, loader: Iterator[list[Batch]]) -> None:
+        totals = dict.fromkeys((*TERMS, "tokens", "units", "frames"), 0.0)
+        self._show("preparing the first batches")
+        mark = time.monotonic()
+        ends = []  # of the first steps of this process
+        for step in range(self.progress.step + 1, self.settings.steps + 1):
+            figures = self._step(step, _next(loader))
+            for name in totals:
+                totals[name] += figures[name]
+            now = time.monotonic()
+            self.progress.wall_seconds += now - mark
+            mark, self.progress.step = now, step
+            self.progress.audio_seconds += figures["frames"] * FRAME_SECONDS
+            self._bar.update()
+            if len(ends) < JUDGED:
+                ends.append(now)
+                self._judge(ends)
+            if step % self.settings.log_every == 0 or step == self.settings.steps:
+                self._log(step, totals, figures)
+                totals = dict.fromkeys(totals, 0.0)
+            self._validate_if_due()
+            stopping = figures["stop"] > 0  # the same on every rank, whichever was told
+            if (
+                step % self.settings.checkpoint_every == 0
+                or step == self.settings.steps
+                or stopping
+            ):
+                self._save_checkpoint()
+            if stopping and step < self.settings.steps:
+                raise KeyboardInterrupt
+            mark = time.monotonic()
+
+    def _step(self, step: int, batches: list[Batch]) -> dict[str, float]:
+        """One optimizer step; sums and counts over all ranks."""
+        rate = self.optimizer.prepare(step)
+        # Dropout is a function of (seed, step, rank): a resumed run draws what it would have drawn.
+        torch.manual_seed(hash((self.settings.seed, step, distributed.rank())) & 0x7FFFFFFF)
+        counts = [batch.counts() for batch in batches]
+        local = [sum(count[term] for count in counts) for term in TARGETS]
+        frames = sum(float(batch.source_lengths.sum()) for batch in batches if batch.audio)
+        *targets, frames, stop = distributed.sum_(
+            torch.tensor([*local, frames, self._stop], dtype=torch.float64, device=self.device)
+        ).tolist()
+        divisors = dict(zip(TARGETS, targets))
+        sums = torch.zeros(len(TERMS), dtype=torch.float64, device=self.device)
+        for number, batch in enumerate(batches, 1):
+            if step == 1:  # which may take minutes
+                self._show(f"first step, batch {number} of {len(batches)}")
+            found = self._backward(batch.to(self.device), divisors)
+            sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in TERMS])
+        distributed.sum_gradients(self.optimizer.parameters())
+        norm = self.optimizer.step()
+        distributed.average_buffers(self.model)
+        figures = dict(zip(TERMS, distributed.sum_(sums).tolist()))
+        self._check_finite(figures, norm, batches)
+        return {
+            **figures,
+            **{TARGETS[term]: count for term, count in divisors.items()},
+            "frames": frames,
+            "rate": rate,
+            "norm": norm,
+            "stop": stop,
+        }
+
+    def _backward(self, batch: Batch, divisors: dict[str, float]) -> dict[str, torch.Tensor]:
+        """Forward and backward of one batch; divisors: targets of each term in the whole step."""
+        autocast = (
+            torch.autocast(self.device.type, torch.bfloat16)
+            if self.settings.precision == "bf16"
+            else nullcontext()
+        )
+        with autocast:
+            sums = self.model.losses(batch, self.settings.optim.label_smoothing)
+        loss = sum(
+            weight * sums[term] / divisors[term]
+            for term, weight in self.model.term_weights.items()
+            if term in sums and divisors[term] > 0
+        )
+        assert isinstance(loss, torch.Tensor)
+        loss.backward()
+        return {name: value.detach() for name, value in sums.items()}
+
+    def _check_finite(self, figures: dict[str, float], norm: float, batches: list[Batch]) -> None:
+        if math.isfinite(norm) and math.isfinite(figures["ce"] + figures["ctc"]):
+            return
+        mine = [utterance for batch in batches for utterance in batch.utterances]
+        utterances = distributed.gather(mine)
+        path = self.folder / "nonfinite.json"
+        if self.is_main:
+            found = {"step": self.progress.step + 1, **figures, "utterances": utterances}
+            with atomic_write(path) as stream:
+                json.dump(found, stream)
+        raise InputError(
+            f"step {self.progress.step + 1}: the loss or its gradient is not finite (norm {norm}); "
+            f"its utterances are listed in {path}. Look at them, or lower optim.factor or "
+            "optim.peak. Checkpoints written before are good."
+        )
+
+    def _show(self, text: str) -> None:
+        """Put words at the end of the bar, at once."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+    def _judge(self, ends: list[float]) -> None:
+        """Show the first steps as they end, on a slow machine too, and tell what the rest takes."""
+        self._show("")
+        left = self.settings.steps - self.progress.step
+        if len(ends) == JUDGED and left > 0 and self.is_main:
+            tell(forecast.remaining((ends[-1] - ends[0]) / (JUDGED - 1), left))
+
+    def _log(self, step: int, totals: dict[str, float], figures: dict[str, float]) -> None:
+        if not self.is_main:
+            return
+        progress = self.progress
+        shown = self._shown(totals) | {"rate": figures["rate"], "gradient_norm": figures["norm"]}
+        speed = progress.audio_seconds / max(progress.wall_seconds, 1e-9)
+        for name, value in shown.items():
+            self._writer().add_scalar(f"train/{name}", value, step)
+        self._writer().add_scalar("train/audio_seconds_per_second", speed, step)
+        line = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        logger.info("step %d %s audio s/s %.0f", step, line, speed)
+        self._show(
+            f"loss {shown['loss']:.3f} acc {100 * shown['accuracy']:.0f}% {speed:.0f} s audio/s"
+        )
+
+    def _shown(self, totals: dict[str, float]) -> dict[str, float]:
+        """The loss that is minimised, its terms without their weights, the share of right tokens.
+
+        All per target, as means over the steps that `totals` sums up.
+        """
+        terms = {
+            term: totals[term] / max(totals[count], 1)
+            for term, count in TARGETS.items()
+            if totals[term] or term == "ce"
+        }
+        weights = self.model.term_weights
+        return {
+            "loss": sum(weights[term] * value for term, value in terms.items()),
+            **terms,
+            "accuracy": totals["correct"] / max(totals["tokens"], 1),
+        }
+
+    def _validate_if_due(self) -> None:
+        step, settings = self.progress.step, self.settings
+        due = step > 0 and (step % settings.valid.every == 0 or step == settings.steps)
+        if self.valid and due and self.progress.validated < step:
+            self._validate(step)
+
+    def _validate(self, step: int) -> None:
+        if self.is_main:
+            start = time.monotonic()
+            found = self._validated()
+            logger.info("step %d valid %s", step, summary(found))
+            for v in found:
+                self._writer().add_scalar(f"valid_ce/{v.name}", v.loss, step)
+                if v.exact_match is not None:
+                    self._writer().add_scalar(f"valid_exact_match/{v.name}", v.exact_match, step)
+            self.progress.validations.append({"step": step, "sources": [vars(v) for v in found]})
+            value = score(found, self.settings.valid.select)
+            if value > tuple(self.progress.best_score):
+                self.progress.best_score, self.progress.best_step = value, step
+                state = {"model": self.model.state_dict(), "step": step}
+                checkpoint.save(self.folder / checkpoint.BEST, state)
+            self.progress.wall_seconds += time.monotonic() - start
+        self.progress.validated = step
+        distributed.barrier()
+
+    def _validated(self) -> list[Validation]:
+        """The figures of a validation, which shows at the end of the bar how far it is."""
+        before, shown = getattr(self._bar, "postfix", None), -math.inf
+
+        def show(text: str) -> None:
+            nonlocal shown
+            if time.monotonic() - shown > SHOWN_EVERY:
+                shown = time.monotonic()
+                self._show(f"validating {text}")
+
+        found = validate(self.model, self.valid, self.device, self.settings.valid.decode, show)
+        self._show(before or "")
+        return found
+
+    def _save_checkpoint(self) -> None:
+        if self.is_main:
+            # A finite gradient may still lead to infinite weights. From those nothing goes on.
+            model_folder.check_finite(self.model.state_dict(), f"step {self.progress.step}")
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.adam.state_dict(),
+                "progress": vars(self.progress),
+                "vocabulary": self.vocabulary,
+            }
+            checkpoint.save(checkpoint.path_of(self.folder, self.progress.step), state)
+            keep = max(self.settings.valid.keep_last, self.settings.valid.average)
+            checkpoint.keep_last(self.folder, keep, self.settings.checkpoint_every)
+        distributed.barrier()
+
+    def _writer(self) -> Any:
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"))
+        return self._board
+
+
+def tell(text: str) -> None:
+    """Say something to the user and to the log, without breaking a bar."""
+    logger.info("%s", text)
+    tqdm.write(text, file=sys.stderr)
+
+
+def _next(loader: Iterator[list[Batch]]) -> list[Batch]:
+    """The next step's batches; a user's mistake found in a worker is told as one."""
+    try:
+        return next(loader)
+    except InputError as error:
+        # The data loader wraps the message in the worker's traceback.
+        raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from None

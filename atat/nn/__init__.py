@@ -1,0 +1,1 @@
+"""Layers and search: tensors only, no files and no tasks."""

@@ -1,0 +1,242 @@
+"""Beam search, batched over utterances. Knows only token ids.
+
+It asks a scorer for the next token's logits of every hypothesis and, optionally, a constraint
+which tokens may follow. Finished utterances leave the batch. With beam 1 it is greedy search.
+
+Shapes: B utterances, K beam, N = B x K hypotheses, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+NEVER = float("-inf")
+# Dropping finished utterances copies the caches: it pays once this share of the batch is done.
+DROP_SHARE = 0.25
+
+
+class Scorer(Protocol):
+    """Gives the next token's logits and keeps its own caches in step with the search."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Last tokens (N,) -> logits (N, V)."""
+
+    def reorder(self, hypotheses: Tensor) -> None:
+        """Row i continues what was row hypotheses[i]; (N,)."""
+
+    def keep(self, utterances: Tensor) -> None:
+        """Drop all utterances but these; (B',)."""
+
+
+class Constraint(Protocol):
+    """Which tokens may follow a prefix; the prefix is summed up in a state."""
+
+    def start(self) -> Hashable:
+        """The state before the first token."""
+
+    def allowed(self, state: Hashable, remaining: int) -> Tensor:
+        """(V,) bool; `remaining` tokens may still come, the end symbol counted."""
+
+    def advance(self, state: Hashable, token: int) -> Hashable:
+        """The state after one more token."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search."""
+
+    beam: int = 4
+    max_length: int = 200  # tokens at most, the end symbol counted
+    # An output may have so many tokens more than its source suggests (atat/systems/joint/generate.py), for the
+    # tags of a long tree over a short sentence.
+    extra_length: int = 30
+    length_exponent: float = 1.0  # a hypothesis' score is log probability / length ** this
+    nbest: int = 1
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished output."""
+
+    tokens: tuple[int, ...]  # without start and end symbol
+    score: float  # normalised by length; hypotheses are ranked by it
+    log_prob: float  # of all its tokens and the end symbol
+    at_limit: bool = False  # it was ended by the length limit, at the latest
+
+
+@dataclass
+class _Beams:
+    """The state of a search over the utterances still in the batch."""
+
+    utterances: list[int]  # which rows of the caller's batch are left
+    tokens: Tensor  # (B, K, t): so far, start symbol first
+    scores: Tensor  # (B, K): log probability so far
+    limits: list[int]  # per utterance: tokens at most
+    states: list[list[Hashable]] = field(default_factory=list)  # (B, K), with a constraint
+
+
+@torch.inference_mode()
+def beam_search(
+    scorer: Scorer,
+    start: Tensor,
+    eos: int,
+    options: SearchOptions = SearchOptions(),
+    *,
+    limits: Sequence[int] | None = None,
+    constraint: Constraint | None = None,
+) -> list[list[Hypothesis]]:
+    """The best hypotheses of each utterance, best first, `options.nbest` at most.
+
+    start (B,): first token of each utterance, here its task's label; limits: most tokens of each
+    utterance, the end symbol counted (default: options.max_length for all). A search ends for an
+    utterance once `beam` hypotheses have ended. At its limit every hypothesis is ended.
+    """
+    batch, beam = len(start), options.beam
+    limits = [min(limit, options.max_length) for limit in limits or [options.max_length] * batch]
+    beams = _Beams(
+        utterances=list(range(batch)),
+        tokens=start[:, None, None].expand(batch, beam, 1),
+        scores=torch.full((batch, beam), NEVER, device=start.device),
+        limits=limits,
+    )
+    # All hypotheses of an utterance start alike: only the first one may grow at first.
+    beams.scores[:, 0] = 0.0
+    if constraint is not None:
+        beams.states = [[constraint.start()] * beam for _ in range(batch)]
+    finished: list[list[Hypothesis]] = [[] for _ in range(batch)]
+    for length in range(1, max(limits) + 1):
+        logits = scorer.step(beams.tokens[:, :, -1].reshape(-1))
+        log_probs = _masked(logits.float().log_softmax(-1), beams, eos, length, constraint)
+        source, token, scores = _candidates(log_probs, beams.scores)
+        rows = _select(beams, finished, source, token, scores, eos, length, options, constraint)
+        if rows is None:
+            break
+        scorer.reorder(rows)
+        _drop_finished(scorer, beams, finished, beam)
+    return [_ranked(hypotheses, options.nbest) for hypotheses in finished]
+
+
+def _masked(
+    log_probs: Tensor, beams: _Beams, eos: int, length: int, constraint: Constraint | None
+) -> Tensor:
+    """(N, V) with the tokens that may not follow at -inf; at the limit only the end may."""
+    beam = beams.tokens.shape[1]
+    if constraint is not None:
+        allowed = [
+            constraint.allowed(state, limit - length + 1)
+            for states, limit in zip(beams.states, beams.limits)
+            for state in states
+        ]
+        log_probs = log_probs.masked_fill(~torch.stack(allowed).to(log_probs.device), NEVER)
+    at_limit = [limit <= length for limit in beams.limits]
+    if any(at_limit):
+        rows = torch.tensor(at_limit, device=log_probs.device).repeat_interleave(beam)
+        only_end = torch.full_like(log_probs, NEVER)
+        only_end[:, eos] = log_probs[:, eos]
+        log_probs = torch.where(rows[:, None], only_end, log_probs)
+    return log_probs
+
+
+def _candidates(log_probs: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best 2K continuations of each utterance: from which beam, which token, its score.
+
+    Twice the beam, because up to K of them may be ends. Each (B, 2K), best first.
+    """
+    batch, beam = scores.shape
+    wide = min(2 * beam, log_probs.shape[-1])
+    # The best of each hypothesis first: far cheaper than sorting K x V at once.
+    best, token = log_probs.view(batch, beam, -1).topk(wide, dim=-1)
+    total = (scores[:, :, None] + best).view(batch, -1)
+    top, place = total.topk(wide, dim=-1)
+    return place // wide, token.view(batch, -1).gather(1, place), top
+
+
+def _select(
+    beams: _Beams,
+    finished: list[list[Hypothesis]],
+    source: Tensor,
+    token: Tensor,
+    scores: Tensor,
+    eos: int,
+    length: int,
+    options: SearchOptions,
+    constraint: Constraint | None,
+) -> Tensor | None:
+    """Move ends to `finished`, keep the best K others; the rows they continue, None when done."""
+    beam = options.beam
+    is_end = token == eos
+    _collect(beams, finished, source, scores, is_end, length, options)
+    if all(
+        _is_done(finished[u], limit, length, beam)
+        for u, limit in zip(beams.utterances, beams.limits)
+    ):
+        return None
+    # Stable sort: candidates that go on keep their order, ends move behind them.
+    order = is_end.int().sort(dim=1, stable=True).indices[:, :beam]
+    chosen_source, chosen = source.gather(1, order), token.gather(1, order)
+    ended = is_end.gather(1, order)
+    beams.scores = scores.gather(1, order).masked_fill(ended, NEVER)
+    index = chosen_source[:, :, None].expand(-1, -1, beams.tokens.shape[2])
+    beams.tokens = torch.cat([beams.tokens.gather(1, index), chosen[:, :, None]], dim=2)
+    if constraint is not None:
+        alive = (beams.scores > NEVER).tolist()
+        beams.states = [
+            [constraint.advance(states[s], t) if lives else states[s] for s, t, lives in zip(*row)]
+            for states, *row in zip(beams.states, chosen_source.tolist(), chosen.tolist(), alive)
+        ]
+    first = torch.arange(len(beams.utterances), device=source.device)[:, None] * beam
+    return (first + chosen_source).view(-1)
+
+
+def _collect(
+    beams: _Beams,
+    finished: list[list[Hypothesis]],
+    source: Tensor,
+    scores: Tensor,
+    is_end: Tensor,
+    length: int,
+    options: SearchOptions,
+) -> None:
+    """Ends among the K best candidates become finished hypotheses."""
+    ends = is_end[:, : options.beam] & (scores[:, : options.beam] > NEVER)
+    for row, rank in ends.nonzero().tolist():
+        log_prob = float(scores[row, rank])
+        tokens = tuple(beams.tokens[row, source[row, rank], 1:].tolist())
+        found = finished[beams.utterances[row]]
+        if len(found) < options.beam:
+            score = log_prob / length**options.length_exponent
+            found.append(Hypothesis(tokens, score, log_prob, length >= beams.limits[row]))
+
+
+def _is_done(hypotheses: list[Hypothesis], limit: int, length: int, beam: int) -> bool:
+    return len(hypotheses) >= beam or length >= limit
+
+
+def _drop_finished(
+    scorer: Scorer, beams: _Beams, finished: list[list[Hypothesis]], beam: int
+) -> None:
+    """Let finished utterances leave the batch, once it is worth copying the rest."""
+    length = beams.tokens.shape[2] - 1
+    left = [
+        row
+        for row, (utterance, limit) in enumerate(zip(beams.utterances, beams.limits))
+        if not _is_done(finished[utterance], limit, length, beam)
+    ]
+    if len(beams.utterances) - len(left) < max(1, DROP_SHARE * len(beams.utterances)):
+        return
+    rows = torch.tensor(left, device=beams.tokens.device)
+    scorer.keep(rows)
+    beams.tokens, beams.scores = beams.tokens[rows], beams.scores[rows]
+    beams.utterances = [beams.utterances[row] for row in left]
+    beams.limits = [beams.limits[row] for row in left]
+    if beams.states:
+        beams.states = [beams.states[row] for row in left]
+
+
+def _ranked(hypotheses: list[Hypothesis], nbest: int) -> list[Hypothesis]:
+    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:nbest]

@@ -1,0 +1,68 @@
+"""Linear layers with weights of 8 bits, for inference on a CPU.
+
+Weights are whole numbers -127 to 127 with one scale for each output, activations are brought to 8
+bits at every call by their own range (dynamic quantisation); the products are torch's. What is no
+linear layer (convolutions, norms, the embedding, which is also the generator) stays as it is.
+
+The range is that of the whole batch, so what stands beside an utterance changes its scores, in the
+fourth digit or so: the one law of padding that 8 bits break.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from atat.base import machine
+
+LARGEST = 127
+
+
+class Int8Linear(nn.Module):
+    """Takes the place of an nn.Linear; (..., I) -> (..., O) float32."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(outputs, inputs, dtype=torch.int8))
+        self.register_buffer("scale", torch.ones(outputs))
+        self.register_buffer("bias", torch.zeros(outputs))
+        self._product: Any = None  # the weights in the order that torch's kernel wants
+        self._reduced = False  # activations in 7 bits
+
+    @classmethod
+    def of(cls, linear: nn.Linear) -> "Int8Linear":
+        """The nearest layer with weights of 8 bits."""
+        weight = linear.weight.detach().float()
+        scale = weight.abs().amax(dim=1).clamp(min=1e-12) / LARGEST
+        layer = cls(linear.in_features, linear.out_features)
+        layer.weight.copy_((weight / scale[:, None]).round())
+        layer.scale.copy_(scale)
+        if linear.bias is not None:
+            layer.bias.copy_(linear.bias.detach())
+        return layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._product is None:
+            zeros = torch.zeros(len(self.scale), dtype=torch.long)
+            weight = torch._make_per_channel_quantized_tensor(
+                self.weight, self.scale.double(), zeros, 0
+            )
+            self._product = torch.ops.quantized.linear_prepack(weight, self.bias)
+            self._reduced = machine.sums_of_int8_overflow()
+        return torch.ops.quantized.linear_dynamic(x.float(), self._product, self._reduced)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the reordered weights, which can't be copied; they are made again."""
+        return {**self.__dict__, "_product": None}
+
+
+def convert(module: nn.Module) -> nn.Module:
+    """Put an Int8Linear in the place of every linear layer, in place."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, Int8Linear.of(child))
+        else:
+            convert(child)
+    return module

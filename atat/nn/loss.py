@@ -1,0 +1,34 @@
+"""Cross entropy with label smoothing, as sums: the trainer divides them by counts of its own.
+
+A step may be spread over several batches and machines; only then is a mean over all its
+tokens the same whichever way it was spread.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from atat.systems.joint.batch import IGNORE
+
+
+def cross_entropy_sum(logits: Tensor, outputs: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+    """Sum over tokens of the smoothed cross entropy, each example times its weight.
+
+    logits (B, U, V), outputs (B, U) with IGNORE where padded, weights (B,) -> scalar, float32.
+    Smoothing as in Szegedy et al. 2016: the target is mixed with the uniform distribution.
+    """
+    losses = F.cross_entropy(
+        logits.float().flatten(0, 1),
+        outputs.flatten(),
+        ignore_index=IGNORE,
+        label_smoothing=smoothing,
+        reduction="none",
+    )
+    return (losses.view_as(outputs).sum(1) * weights).sum()
+
+
+def correct_tokens(logits: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
+    """Number of tokens predicted right under teacher forcing, each times its example's weight."""
+    right = (logits.argmax(-1) == outputs) & (outputs != IGNORE)
+    return (right.sum(1) * weights).sum()

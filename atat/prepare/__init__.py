@@ -1,0 +1,1 @@
+"""Word times and synthetic speech, made before training."""

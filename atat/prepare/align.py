@@ -1,0 +1,305 @@
+"""Word alignments of a data dir: DIR/ctm from a backend, and the table of boundary errors.
+
+    python -m atat.prepare.align --backend pocketsphinx --data data/train --nj 4
+    python -m atat.prepare.align --backend textgrid --data data/train --textgrids LibriSpeech-TextGrids
+    python -m atat.prepare.align report --reference data/test/ctm pocketsphinx=ps.ctm --out table.md
+
+Utterances without an alignment are listed in CTM.lost and counted; more than --max_lost of them
+stops before the ctm is written. What was aligned is kept beside it, in CTM.parts, until the ctm
+stands, so that a rerun aligns only what is missing; CTM.json says how the ctm was made. Knows
+nothing of how the backends align.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atat.base import cli, lock, parallel
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.base.json_file import read_object, read_object_or_none
+from atat.base.provenance import provenance
+from atat.datadir import ids, tables
+from atat.datadir.ctm import Word, write_ctm
+from atat.datadir.tables import Utterance
+from atat.prepare import align_report
+from atat.prepare.align_backends import (
+    IN_PROCESS,
+    SOURCES,
+    Aligned,
+    Outcome,
+    Settings,
+    align,
+    listens,
+    origin,
+    prepare,
+)
+
+CHUNK = 100  # utterances: what an interrupted run may have to do again
+SHOWN = 5  # lost utterances that are printed; the others are in CTM.lost
+
+
+@dataclass(frozen=True)
+class Job:
+    """Utterances that one process aligns and writes as one part."""
+
+    utterances: Sequence[Utterance]
+    settings: Settings
+    part: Path
+    fingerprints: Mapping[str, str]
+
+
+def make(
+    data: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    nj: int = 1,
+    max_lost: float = 0.01,
+    textgrids: Path | None = None,
+) -> None:
+    """Write the ctm of a data dir, and a TextGrid of each utterance where a folder is given.
+
+    Raises InputError when more than `max_lost` (a share) of the utterances have no alignment, and
+    while another process makes the same ctm.
+    """
+    utterances = _load(data, settings)
+    grids = (
+        {u.id: ids.path_in(textgrids, u.id, suffix=".TextGrid") for u in utterances}
+        if textgrids is not None
+        else {}
+    )
+    prepare(settings)
+    fingerprints = {u.id: _fingerprint(u, settings) for u in utterances}
+    made = hashlib.sha1("".join(fingerprints.values()).encode()).hexdigest()
+    if _is_made(out, made) and textgrids is None:
+        print(
+            f"{out}: already made from the same data with {settings.backend}, nothing to do; "
+            "remove it to make it again"
+        )
+        return
+    parts = out.with_name(out.name + ".parts")
+    with lock.hold(parts, f"alignment of {data}"):
+        aligned, lost = _align_missing(utterances, settings, parts, fingerprints, nj)
+        _report_lost(out, lost, len(utterances), max_lost)
+        if textgrids is not None:
+            _write_textgrids(grids, aligned)
+        write_ctm(out, {utt: found.words for utt, found in aligned.items()})
+        counts = {"utterances": len(utterances), "aligned": len(aligned), "lost": len(lost)}
+        with atomic_write(_about(out)) as stream:
+            about = {"backend": settings.backend, **counts, "made_from": made}
+            json.dump({**about, "provenance": provenance()}, stream, indent=2)
+        shutil.rmtree(parts, ignore_errors=True)
+    print(f"{out}: {len(aligned)} of {len(utterances)} utterances aligned with {settings.backend}")
+
+
+def _align_missing(
+    utterances: Sequence[Utterance],
+    settings: Settings,
+    parts: Path,
+    fingerprints: Mapping[str, str],
+    nj: int,
+) -> tuple[dict[str, Aligned], dict[str, str]]:
+    """What is aligned, by this run or an earlier one, and why the rest is not."""
+    aligned = _read_parts(parts, fingerprints)
+    missing = [u for u in utterances if u.id not in aligned]
+    lost: dict[str, str] = {}
+    for outcome in _run(missing, settings, parts, fingerprints, nj):
+        aligned |= {utt: found for utt, found in outcome.items() if isinstance(found, Aligned)}
+        lost |= {utt: reason for utt, reason in outcome.items() if isinstance(reason, str)}
+    return aligned, lost
+
+
+def _load(data: Path, settings: Settings) -> list[Utterance]:
+    utterances = tables.load(data)
+    if not utterances:
+        raise InputError(f"{data}: no utterances")
+    if not settings.allow_pipes:
+        # The others only ask how long the audio is, where no table says it.
+        heard = [u for u in utterances if listens(settings) or u.duration is None]
+        tables.refuse_pipes(data, heard, f"{settings.backend} (without --allow_pipes)")
+    for name, field in (("text", "text"), ("wav.scp", "wav")):
+        if getattr(utterances[0], field) is None and (name == "text" or listens(settings)):
+            raise InputError(f"{data}/{name}: no such file; {settings.backend} needs it")
+    return utterances
+
+
+def _fingerprint(utterance: Utterance, settings: Settings) -> str:
+    parts = (settings, utterance.wav, utterance.start, utterance.end, utterance.text)
+    return hashlib.sha1(repr((*parts, origin(utterance, settings))).encode()).hexdigest()
+
+
+def _about(out: Path) -> Path:
+    return out.with_name(out.name + ".json")
+
+
+def _is_made(out: Path, made: str) -> bool:
+    about = read_object_or_none(_about(out))
+    return out.exists() and about is not None and about.get("made_from") == made
+
+
+def _run(
+    utterances: Sequence[Utterance],
+    settings: Settings,
+    parts: Path,
+    fingerprints: Mapping[str, str],
+    nj: int,
+) -> Iterator[Outcome]:
+    """Outcomes of all utterances, part by part, with a progress bar."""
+    from tqdm import tqdm
+
+    jobs = []
+    size = max(1, min(CHUNK, -(-len(utterances) // nj)))
+    for first in range(0, len(utterances), size):
+        chunk = utterances[first : first + size]
+        # Named after what is inside: no run overwrites a part that another has left.
+        name = hashlib.sha1("".join(fingerprints[u.id] for u in chunk).encode()).hexdigest()[:16]
+        part = parts / f"{name}.json"
+        jobs.append(Job(chunk, settings, part, {u.id: fingerprints[u.id] for u in chunk}))
+    here = nj == 1 or len(jobs) < 2 or settings.backend in IN_PROCESS
+    outcomes = map(_work, jobs) if here else parallel.run(_work, jobs, nj)
+    with tqdm(total=len(utterances), unit=" utterances", desc=settings.backend) as bar:
+        for outcome in outcomes:
+            bar.update(len(outcome))
+            yield outcome
+
+
+def _work(job: Job) -> Outcome:
+    """Align one part and keep what came of it; in a process of its own or not."""
+    outcome = align(job.utterances, job.settings)
+    content = {
+        utt: {
+            "fingerprint": job.fingerprints[utt],
+            "duration": found.duration,
+            "words": [(word.text, word.start, word.duration) for word in found.words],
+        }
+        for utt, found in outcome.items()
+        if isinstance(found, Aligned)
+    }
+    with atomic_write(job.part) as stream:
+        json.dump(content, stream, ensure_ascii=False)
+    return outcome
+
+
+def _read_parts(parts: Path, fingerprints: Mapping[str, str]) -> dict[str, Aligned]:
+    """What earlier runs have aligned from the same audio, text and settings."""
+    aligned = {}
+    for path in sorted(parts.glob("*.json")):
+        try:
+            for utt, entry in read_object(path, "its utterances are aligned again").items():
+                if fingerprints.get(utt) == entry["fingerprint"]:
+                    words = [Word(*word) for word in entry["words"]]
+                    aligned[utt] = Aligned(words, entry["duration"])
+        except (ValueError, TypeError, LookupError) as error:
+            print(f"warning: {path} is damaged and not used: {error}", file=sys.stderr)
+    return aligned
+
+
+def _report_lost(out: Path, lost: Mapping[str, str], total: int, max_lost: float) -> None:
+    """List what has no alignment; raise InputError when it is too much."""
+    path = out.with_name(out.name + ".lost")
+    if not lost:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_write(path) as stream:
+        stream.writelines(f"{utt} {' '.join(lost[utt].split())}\n" for utt in sorted(lost))
+    shown = [f"  {utt}: {lost[utt]}" for utt in sorted(lost)[:SHOWN]]
+    shown += [f"  and {len(lost) - SHOWN} more"] if len(lost) > SHOWN else []
+    listing = "\n".join([f"all in {path}:", *shown])
+    count = f"{len(lost)} of {total} utterances have no alignment"
+    if len(lost) > max_lost * total:
+        raise InputError(
+            f"{count}, more than {max_lost:.1%}; what was aligned is kept: mend these and run "
+            f"again, or go on without them with --max_lost {len(lost) / total + 0.001:.3f}; "
+            f"{listing}"
+        )
+    print(f"{count}, {listing}")
+
+
+def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) -> None:
+    from atat.prepare.textgrid import write_textgrid
+
+    for utt, found in aligned.items():
+        end = found.words[-1].end if found.words else 0.0
+        write_textgrid(paths[utt], found.words, max(found.duration or end, end))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.prepare.align",
+        description=__doc__,
+        formatter_class=_HelpFormatter,
+    )
+    add = parser.add_argument
+    add("--backend", choices=SOURCES, required=True, help="who aligns, or what is read")
+    add("--data", type=Path, required=True, help="data dir with text, and wav.scp to listen to")
+    add("--out", type=Path, help="ctm to write; DATA/ctm unless given")
+    add("--textgrids", help="textgrid: folder of <utterance>.TextGrid, at any depth")
+    add("--tier", default="words", help="textgrid: tier that holds the words")
+    add("--json", help="gentle: folder of <utterance>.json, at any depth")
+    add("--alignments", help="librispeech: folder of *.alignment.txt, at any depth")
+    add("--model", help="ctc: folder of a packed model with a CTC head")
+    add("--device", default="cpu", help="ctc: cpu or cuda")
+    add("--nj", type=int, default=1, help="processes (pocketsphinx, textgrid, gentle)")
+    add("--max_lost", type=float, default=0.01, help="share of utterances that may go unaligned")
+    add("--write_textgrids", type=Path, help="folder to write a TextGrid of each utterance to")
+    add("--resample", action="store_true", help="convert audio of another rate than 16 kHz")
+    add("--channel", type=int, help="channel to take of audio with several, from 0")
+    add("--allow_pipes", action="store_true", help="run shell commands in wav.scp")
+    return parser
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults beside the options, the description as it is laid out."""
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    option = SOURCES[options.backend]
+    source = getattr(options, option) if option else None
+    if option and source is None:
+        raise InputError(f"--backend {options.backend} needs --{option}")
+    if options.nj < 1:
+        raise InputError(f"--nj {options.nj}: expected 1 or more")
+    return Settings(
+        backend=options.backend,
+        source=source,
+        tier=options.tier,
+        device=options.device,
+        resample=options.resample,
+        channel=options.channel,
+        allow_pipes=options.allow_pipes,
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Align a data dir, or with `report` compare ctms."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["report"]:
+        parser = argparse.ArgumentParser(
+            prog="python -m atat.prepare.align report",
+            description=align_report.__doc__,
+            formatter_class=_HelpFormatter,
+        )
+        align_report.add_options(parser)
+        align_report.main(parser.parse_args(argv[1:]))
+        return
+    options = _parser().parse_args(argv)
+    make(
+        options.data,
+        options.out or options.data / "ctm",
+        _settings(options),
+        nj=options.nj,
+        max_lost=options.max_lost,
+        textgrids=options.write_textgrids,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

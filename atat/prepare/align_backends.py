@@ -1,0 +1,265 @@
+"""The backends of `atat.prepare.align` behind one function: utterances in, words with times out.
+
+Three read what another aligner has written (`textgrid`, `gentle`, `librispeech`) and hold it
+against text and audio; two align by themselves (`pocketsphinx`, `ctc`). Knows nothing of output
+files, processes or limits. Decoders, models and file lists are kept for the life of a process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atat.base import pipes
+from atat.base.errors import InputError
+from atat.datadir.ctm import NotAligned, Word, check
+from atat.datadir.tables import Utterance
+from atat.speech import audio
+from atat.text.normalize import normalize
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from atat.prepare.align_model import ModelAligner
+    from atat.prepare.align_pocketsphinx import Aligner
+
+# Each backend and where it reads from, apart from the data dir: an option of the command line.
+SOURCES = {
+    "textgrid": "textgrids",
+    "gentle": "json",
+    "librispeech": "alignments",
+    "pocketsphinx": None,
+    "ctc": "model",
+}
+# These need memory or a GPU once, not once a process.
+IN_PROCESS = frozenset({"librispeech", "ctc"})
+BATCH = 16  # utterances that the model encodes at once
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to align with; `source` is the folder that the backend reads from."""
+
+    backend: str
+    source: str | None = None
+    tier: str = "words"
+    device: str = "cpu"
+    resample: bool = False
+    channel: int | None = None
+    allow_pipes: bool = False
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """An alignment and the seconds of audio it belongs to, where they are known."""
+
+    words: list[Word]
+    duration: float | None
+
+
+Outcome = dict[str, Aligned | str]  # by utterance; a string says why there is no alignment
+
+
+def align(utterances: Sequence[Utterance], settings: Settings) -> Outcome:
+    """Align some utterances, each with `text`, and `wav` for the backends that listen.
+
+    What is wrong with one utterance (its audio, its file, no alignment found) is its outcome.
+    """
+    if settings.backend == "ctc":
+        return _align_ctc(utterances, settings)
+    one = _ONE[settings.backend]
+    outcome: Outcome = {}
+    for utterance in utterances:
+        try:
+            outcome[utterance.id] = one(utterance, settings)
+        except InputError as error:
+            outcome[utterance.id] = str(error)
+    return outcome
+
+
+def listens(settings: Settings) -> bool:
+    """Whether the backend needs the audio itself."""
+    return settings.backend in ("pocketsphinx", "ctc")
+
+
+def prepare(settings: Settings) -> None:
+    """Raise InputError now for what would otherwise fail the same way for every utterance."""
+    # What an earlier call in this process has found in these folders may have changed.
+    for cached in (_files, _condensed, _model):
+        cached.cache_clear()
+    if settings.backend == "pocketsphinx":
+        _pocketsphinx()
+    elif settings.backend == "ctc":
+        _model(settings)
+    elif settings.backend == "librispeech":
+        _condensed(settings)
+    else:
+        _files(str(settings.source), _SUFFIX[settings.backend])
+
+
+def origin(utterance: Utterance, settings: Settings) -> str:
+    """State of the file that an alignment is made from: changed file, changed string."""
+    if settings.backend in _SUFFIX:
+        path = _files(str(settings.source), _SUFFIX[settings.backend]).get(utterance.id)
+    else:
+        path = Path(utterance.wav) if utterance.wav else None
+    parts = [_stamp(path)]
+    if settings.backend == "ctc":
+        parts.append(_stamp(Path(str(settings.source)) / "model.safetensors"))
+    return " ".join(parts)
+
+
+def _stamp(path: Path | None) -> str:
+    try:
+        stat = os.stat(path) if path is not None else None
+    except OSError:
+        stat = None
+    return f"{path}:{stat.st_size}:{stat.st_mtime_ns}" if stat else f"{path}"
+
+
+def _read_textgrid(utterance: Utterance, settings: Settings) -> Aligned:
+    from atat.prepare.textgrid import read_textgrid
+
+    words, length = read_textgrid(_file(utterance, settings), settings.tier)
+    return _checked(utterance, words, settings, length)
+
+
+def _read_gentle(utterance: Utterance, settings: Settings) -> Aligned:
+    from atat.prepare.align_gentle import read_gentle
+
+    words = read_gentle(_file(utterance, settings), _duration(utterance, settings))
+    return _checked(utterance, words, settings, None)
+
+
+def _read_librispeech(utterance: Utterance, settings: Settings) -> Aligned:
+    found = _condensed(settings).get(utterance.id)
+    if found is None:
+        raise NotAligned(f"no line for it in the *.alignment.txt files under {settings.source}")
+    return _checked(utterance, found[0], settings, found[1])
+
+
+def _align_pocketsphinx(utterance: Utterance, settings: Settings) -> Aligned:
+    samples = _load(utterance, settings)
+    words = _pocketsphinx().align(samples, normalize(str(utterance.text)).split())
+    return Aligned(words, len(samples) / audio.SAMPLE_RATE)
+
+
+_ONE: Mapping[str, Callable[[Utterance, Settings], Aligned]] = {
+    "textgrid": _read_textgrid,
+    "gentle": _read_gentle,
+    "librispeech": _read_librispeech,
+    "pocketsphinx": _align_pocketsphinx,
+}
+_SUFFIX = {"textgrid": ".textgrid", "gentle": ".json"}
+
+
+def _checked(
+    utterance: Utterance, words: list[Word], settings: Settings, length: float | None
+) -> Aligned:
+    """The words, when they are those of the text and fit the audio; NotAligned when not."""
+    duration = _duration(utterance, settings)
+    findings = check(words, normalize(str(utterance.text)), duration, length=length)
+    if findings:
+        raise NotAligned("; ".join(findings))
+    return Aligned(words, length if duration is None else duration)
+
+
+def _duration(utterance: Utterance, settings: Settings) -> float | None:
+    """Seconds of audio by the tables, else by the header of the file."""
+    if utterance.duration is not None or not utterance.wav:
+        return utterance.duration
+    if utterance.start is None and not pipes.is_pipe(utterance.wav):
+        return audio.duration(utterance.wav)
+    return len(_load(utterance, settings)) / audio.SAMPLE_RATE
+
+
+def _load(utterance: Utterance, settings: Settings) -> np.ndarray:
+    return audio.load(
+        str(utterance.wav),
+        utterance.start,
+        utterance.end,
+        resample=settings.resample,
+        channel=settings.channel,
+        allow_pipes=settings.allow_pipes,
+    )
+
+
+def _file(utterance: Utterance, settings: Settings) -> Path:
+    suffix = _SUFFIX[settings.backend]
+    path = _files(str(settings.source), suffix).get(utterance.id)
+    if path is None:
+        raise NotAligned(f"no file {utterance.id}{suffix} under {settings.source}")
+    return path
+
+
+@lru_cache(maxsize=1)
+def _files(folder: str, suffix: str) -> dict[str, Path]:
+    """Name without suffix to path of all such files in a folder and those inside it."""
+    found: dict[str, Path] = {}
+    for path in _walk(folder):
+        if path.suffix.lower() != suffix:
+            continue
+        if path.stem in found:
+            raise InputError(f"{path}: {found[path.stem]} has the same name; keep one of the two")
+        found[path.stem] = path
+    if not found:
+        raise InputError(f"{folder}: no file *{suffix} here or in its folders")
+    return found
+
+
+@lru_cache(maxsize=1)
+def _condensed(settings: Settings) -> dict[str, tuple[list[Word], float]]:
+    from atat.prepare.align_librispeech import read_librispeech
+
+    found: dict[str, tuple[list[Word], float]] = {}
+    for path in _walk(str(settings.source)):
+        if path.name.endswith(".alignment.txt"):
+            found.update(read_librispeech(path))
+    if not found:
+        raise InputError(f"{settings.source}: no file *.alignment.txt here or in its folders")
+    return found
+
+
+def _walk(folder: str) -> Iterator[Path]:
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder")
+    return (path for path in sorted(Path(folder).rglob("*")) if path.is_file())
+
+
+@lru_cache(maxsize=1)
+def _pocketsphinx() -> Aligner:
+    from atat.prepare.align_pocketsphinx import Aligner
+
+    return Aligner()
+
+
+@lru_cache(maxsize=1)
+def _model(settings: Settings) -> ModelAligner:
+    from atat.prepare.align_model import ModelAligner
+
+    return ModelAligner(str(settings.source), settings.device)
+
+
+def _align_ctc(utterances: Sequence[Utterance], settings: Settings) -> Outcome:
+    outcome: Outcome = {}
+    loaded: list[tuple[Utterance, np.ndarray]] = []
+    for utterance in utterances:
+        try:
+            loaded.append((utterance, _load(utterance, settings)))
+        except InputError as error:
+            outcome[utterance.id] = str(error)
+    # Utterances of like length share a batch, so that little of it is padding.
+    loaded.sort(key=lambda pair: len(pair[1]))
+    for first in range(0, len(loaded), BATCH):
+        batch = loaded[first : first + BATCH]
+        found = _model(settings).align(
+            [samples for _, samples in batch], [normalize(str(u.text)) for u, _ in batch]
+        )
+        for (utterance, samples), words in zip(batch, found):
+            duration = len(samples) / audio.SAMPLE_RATE
+            outcome[utterance.id] = words if isinstance(words, str) else Aligned(words, duration)
+    return outcome

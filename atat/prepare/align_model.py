@@ -1,0 +1,90 @@
+"""Forced alignment with a packed model of ours: audio and text in, words with times out.
+
+Loads the model, makes its features, runs its CTC head and leaves the path to `align_ctc`. Knows
+nothing of data dirs; `python -m atat.prepare.align --backend ctc` brings the utterances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from atat.base.errors import InputError
+from atat.datadir.ctm import NotAligned, Word
+from atat.engine import model_folder
+from atat.nn.forced_alignment import align_ctc
+from atat.speech.fbank import Options, lfb
+
+# Frames that any of ESPnet's encoders takes; below, some of them raise an error of their own.
+ESPNET_SHORTEST = 16
+
+
+class ModelAligner:
+    """A packed model that has a CTC head."""
+
+    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+        """Raises InputError for a folder that is no packed model, and for one without the head."""
+        found = model_folder.load(folder, device)
+        if found.units is None:
+            raise InputError(
+                f"{folder}: the model has no CTC head; train one with ctc.weight above 0"
+            )
+        self._model = found.model
+        self._units = found.units
+        self._device = device
+        self._options = Options(num_mels=found.model.cmvn.mean.numel())
+        audio = found.settings.audio_encoder
+        assert audio is not None, "a model with a CTC head has an audio encoder"
+        # ESPnet's layers that shorten give the short ones of a batch states of the padding, too.
+        self._batched = audio.kind != "espnet"
+        self._shortest = 1 if self._batched else ESPNET_SHORTEST
+        # From the settings: the last state of a recording may be of a part of its frames, and the
+        # ratio of their numbers would stretch the times of short ones.
+        self._frame_seconds = audio.subsampling * self._options.frame_shift
+
+    def align(self, samples: Sequence[np.ndarray], texts: Sequence[str]) -> list[list[Word] | str]:
+        """Words of each utterance with their times, or the reason why there are none.
+
+        samples: recordings (T,) float32 at 16 kHz, encoded as one batch where the encoder allows;
+        texts: normalised.
+        """
+        features = [torch.from_numpy(lfb(one, self._options)) for one in samples]
+        found: list[list[Word] | str] = [self._too_short(len(one)) for one in features]
+        kept = [row for row, one in enumerate(features) if len(one) >= self._shortest]
+        for rows in [kept] if self._batched else [[row] for row in kept]:
+            for row, log_probs in zip(rows, self._log_probs([features[row] for row in rows])):
+                found[row] = self._path(log_probs, texts[row])
+        return found
+
+    def _log_probs(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """(T', C) of each utterance, from features (T, F) encoded as one batch."""
+        if not features:
+            return []
+        lengths = torch.tensor([len(one) for one in features])
+        padded = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)
+        with torch.inference_mode():
+            log_probs, states = self._model.ctc_log_probs(
+                padded.to(self._device), lengths.to(self._device)
+            )
+        return [one[:length] for one, length in zip(log_probs.float().cpu(), states.tolist())]
+
+    def _too_short(self, frames: int) -> str:
+        if not frames:
+            return "the audio is shorter than one frame"
+        return f"the audio has {frames} frames, the encoder takes {self._shortest} or more"
+
+    def _path(self, log_probs: torch.Tensor, text: str) -> list[Word] | str:
+        """log_probs (T, C) of one utterance."""
+        try:
+            return align_ctc(
+                log_probs,
+                self._units.ids(text),
+                self._units.pieces,
+                self._frame_seconds,
+                text.split(),
+            )
+        except NotAligned as error:
+            return str(error)

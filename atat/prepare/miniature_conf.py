@@ -1,0 +1,93 @@
+"""Training confs in miniature: the same sources, tasks and switches, a small model, a few steps.
+
+    python -m atat.prepare.miniature_conf conf/*.yaml --out exp_mini/conf --data data_mini
+
+For the `--mini` runs of recipes, which show that every stage works and learn nothing. Knows no
+recipe; a setting that concerns neither size nor duration stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from atat.base import cli, config
+from atat.base.conf_copy import copy_path, moved
+from atat.engine.settings import (
+    AudioEncoderSettings,
+    CtcSettings,
+    DecoderSettings,
+    ModelSettings,
+    TextEncoderSettings,
+    TrainSettings,
+)
+
+STEPS = 6
+EXAMPLES = 8
+WIDTH, LAYERS, HEADS, FEED_FORWARD = 32, 1, 2, 64
+UNFREEZE = ((1.0, 0.0), (1.0, 0.5))  # both phases of freezing happen within the few steps
+
+
+def shrink(settings: TrainSettings) -> TrainSettings:
+    """The same training in miniature; in fp32, which every CPU has."""
+    return replace(
+        settings,
+        steps=STEPS,
+        precision="fp32",
+        model=shrink_model(settings.model),
+        batch=replace(settings.batch, examples=EXAMPLES, block=STEPS, short_first_steps=0),
+        optim=replace(settings.optim, warmup=2),
+        valid=replace(
+            settings.valid, every=STEPS, decode=2, average=min(settings.valid.average, 2)
+        ),
+        init=replace(settings.init, unfreeze=UNFREEZE),
+        checkpoint_every=STEPS // 2,
+        workers=0,
+    )
+
+
+def shrink_model(model: ModelSettings) -> ModelSettings:
+    """The smallest model with the same parts; BERT becomes a small encoder from scratch."""
+    audio, text = model.audio_encoder, model.text_encoder
+    sizes: dict[str, Any] = {"layers": LAYERS, "heads": HEADS, "feed_forward": FEED_FORWARD}
+    return ModelSettings(
+        width=WIDTH,
+        audio_encoder=audio
+        and AudioEncoderSettings(
+            mel_bins=audio.mel_bins,
+            conv_channels=(4, 4),
+            time_stride=(2, 2),
+            freq_stride=(2, 2),
+            time_pool=(1, 1),
+            freq_pool=(1, 1),
+            **sizes,
+        ),
+        text_encoder=text and TextEncoderSettings(kind="small", bert=None, **sizes),
+        decoder=DecoderSettings(**sizes),
+        ctc=CtcSettings(weight=model.ctc.weight, units=model.ctc.units),
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.prepare.miniature_conf",
+        description="Write training confs in miniature. Example: python -m atat.prepare.miniature_conf "
+        "conf/*.yaml --out exp_mini/conf --data data_mini",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the small ones")
+    parser.add_argument("--data", default="data", help="folder that takes the place of data/")
+    options = parser.parse_args(argv)
+    for path in options.confs:
+        out = copy_path(path, options.out)
+        values = moved(config.read_yaml(path), "data", options.data)
+        settings = config.from_dict(values, TrainSettings, str(path))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        config.save(out, shrink(settings))
+
+
+if __name__ == "__main__":
+    cli.run(main)

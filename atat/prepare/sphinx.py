@@ -1,0 +1,261 @@
+"""Decoding many recordings with pocketsphinx, in parallel and resumable.
+
+Each job names its search: a word network or an n-gram model. Results go line by line to a
+journal, so that an interrupted run goes on where it stopped; a journal made with other settings
+is thrown away. The acoustic model and dictionary are those in pocketsphinx' wheel (US English).
+
+Knows nothing of meaning: what comes out are words. `atat.prepare.align_pocketsphinx` aligns known ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atat.base import parallel
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import contents, tables
+from atat.speech import audio
+
+# Features are normalised over the whole recording, since all of it is there.
+FEATURES = {"cmn": "batch"}
+# A network is small: wide beams cost little. The lattice's best path is off, because it forgets
+# that a network has an end and lets sentences stop in the middle. N-gram search has the defaults.
+NETWORK_SEARCH = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40, "bestpath": False}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Sentences as an automaton over words; it starts in state 0.
+
+    Each arc is (from state, to state, probability, word), the probabilities of the arcs of a
+    state are equal. An arc with the word None ends a sentence: it leads to the state `final`.
+    """
+
+    arcs: tuple[tuple[int, int, float, str | None], ...]
+    final: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recording to decode. `language_model` is a file; without it the network is searched.
+
+    `dictionary` is a file of pronunciations that takes the place of the wheel's.
+    """
+
+    utterance: str
+    wav: str
+    start: float | None = None
+    end: float | None = None
+    network: Network | None = None
+    language_model: str | None = None
+    dictionary: str | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was recognised: words ("" for nothing), from where to where (s).
+
+    `seconds` is the length of the recording, `wall_seconds` what the decoding of it took.
+    """
+
+    utterance: str
+    text: str
+    begin: float
+    end: float
+    score: float
+    seconds: float
+    wall_seconds: float
+
+
+def default_language_model() -> str:
+    """The trigram model of general US English in pocketsphinx' wheel."""
+    from pocketsphinx import get_model_path
+
+    return str(get_model_path("en-us/en-us.lm.bin"))
+
+
+def version() -> str:
+    """The installed pocketsphinx as named in results."""
+    from importlib.metadata import version as installed
+
+    return f"pocketsphinx {installed('pocketsphinx')}"
+
+
+def jobs_for(utterances: Iterable[tables.Utterance], **search: Any) -> list[Job]:
+    """A job for each utterance, all with the same search; InputError for one without audio."""
+    jobs = []
+    for utterance in utterances:
+        if utterance.wav is None:
+            raise InputError(f"utterance {utterance.id!r} has no audio (wav.scp) to decode")
+        jobs.append(Job(utterance.id, utterance.wav, utterance.start, utterance.end, **search))
+    return jobs
+
+
+def check_words(words: Iterable[str]) -> None:
+    """Raise InputError for words that pocketsphinx has no pronunciation of."""
+    missing = unknown_words(words)
+    if missing:
+        raise InputError(f"pocketsphinx has no pronunciation of: {', '.join(missing)}")
+
+
+def unknown_words(words: Iterable[str]) -> list[str]:
+    """The words that pocketsphinx has no pronunciation of, sorted."""
+    decoder = _decoder(None, None)
+    return sorted(word for word in set(words) if decoder.lookup_word(word) is None)
+
+
+def write_dictionary(words: Iterable[str], path: Path) -> None:
+    """Write the wheel's pronunciations and espeak-ng's of some words that are missing there."""
+    from atat.prepare.synthesis_espeak import espeak_phonemes
+    from atat.prepare.synthesis_voice import SynthesisError
+
+    lines = []
+    for word in words:
+        try:
+            lines.append(f"{word} {' '.join(espeak_phonemes(word))}\n")
+        except (SynthesisError, RuntimeError) as error:
+            raise InputError(f"no pronunciation of {word!r}: {error}") from None
+    known = Path(_dictionary()).read_text(encoding="utf-8")
+    with atomic_write(path) as stream:
+        stream.write(known if known.endswith("\n") else known + "\n")
+        stream.writelines(lines)
+
+
+def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Heard]:
+    """Decode all jobs; returns utterance -> what was heard."""
+    from tqdm import tqdm
+
+    key = _fingerprint(jobs)
+    done = _read_journal(journal, key)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    todo = [job for job in jobs if job.utterance not in done]
+    with open(journal, "w", encoding="utf-8") as stream:
+        lines = [{"settings": key}, *(asdict(heard) for heard in done.values())]
+        stream.writelines(json.dumps(line) + "\n" for line in lines)
+        stream.flush()
+        with tqdm(total=len(jobs), initial=len(done), unit="utt", desc="pocketsphinx") as bar:
+            for heard in parallel.run(hear, todo, nj):
+                done[heard.utterance] = heard
+                stream.write(json.dumps(asdict(heard)) + "\n")
+                stream.flush()
+                bar.update()
+    return {job.utterance: done[job.utterance] for job in jobs}
+
+
+def hear(job: Job) -> Heard:
+    """Decode one recording in this process."""
+    samples = audio.load(job.wav, job.start, job.end)
+    decoder = _decoder(job.language_model, job.dictionary)
+    if job.network is not None:
+        _search(decoder, job.network)
+    begun = time.perf_counter()
+    decoder.start_utt()
+    decoder.process_raw((samples * 32767).astype(np.int16).tobytes(), full_utt=True)
+    decoder.end_utt()
+    hypothesis = decoder.hyp()
+    words = [
+        segment
+        for segment in decoder.seg() or ()
+        if hypothesis is not None and segment.word[0] not in "<[+("
+    ]
+    seconds = len(samples) / audio.SAMPLE_RATE
+    rate = decoder.config["frate"]
+    return Heard(
+        job.utterance,
+        text=hypothesis.hypstr if hypothesis is not None else "",
+        begin=words[0].start_frame / rate if words else 0.0,
+        end=(words[-1].end_frame + 1) / rate if words else seconds,
+        score=hypothesis.score if hypothesis is not None else 0.0,
+        seconds=seconds,
+        wall_seconds=time.perf_counter() - begun,
+    )
+
+
+@lru_cache(maxsize=1)
+def _decoder(language_model: str | None, dictionary: str | None) -> Any:
+    """A decoder; one is kept for each worker, since loading its model takes a second."""
+    from pocketsphinx import Decoder, get_model_path
+
+    search = NETWORK_SEARCH if language_model is None else {}
+    return Decoder(
+        hmm=get_model_path("en-us/en-us"),
+        lm=language_model,
+        loglevel="FATAL",
+        dict=dictionary or _dictionary(),
+        **FEATURES,
+        **search,
+    )
+
+
+def _dictionary() -> str:
+    from pocketsphinx import get_model_path
+
+    return str(get_model_path("en-us/cmudict-en-us.dict"))
+
+
+@lru_cache(maxsize=1)
+def _search(decoder: Any, network: Network) -> None:
+    """Make a network the one to search; the latest stays active from call to call."""
+    # One name for all, so that a network for each recording does not pile up.
+    arcs = [arc if arc[3] is not None else arc[:3] for arc in network.arcs]
+    decoder.add_fsg("orders", decoder.create_fsg("orders", 0, network.final, arcs))
+    decoder.activate_search("orders")
+
+
+def _fingerprint(jobs: Sequence[Job]) -> str:
+    content: list[Any] = [version(), FEATURES, NETWORK_SEARCH]
+    content += [_recording(wav) for wav in dict.fromkeys(job.wav for job in jobs)]
+    for job in jobs:
+        files = (job.language_model, job.dictionary)
+        sizes = [Path(name).stat().st_size if name is not None else 0 for name in files]
+        content.append([repr(replace(job, network=None)), hash_of(job.network), sizes])
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _recording(wav: str) -> str:
+    """What is in a recording, so that another one of the same name is heard anew."""
+    try:
+        return contents.digest_of_file(wav)
+    except OSError:
+        return ""  # it is named where it is read
+
+
+@lru_cache
+def hash_of(network: Network | None) -> str:
+    """A name for a network that is the same in every process."""
+    return hashlib.sha256(repr(network).encode()).hexdigest()
+
+
+def _read_journal(path: Path, key: str) -> dict[str, Heard]:
+    """What an earlier run with the same settings finished."""
+    if not path.exists():
+        return {}
+    first, *lines = path.read_text(encoding="utf-8").split("\n")
+    if first != json.dumps({"settings": key}):
+        return {}
+    done: dict[str, Heard] = {}
+    for line in lines:
+        try:
+            heard = Heard(**json.loads(line))
+        except (json.JSONDecodeError, TypeError):
+            continue  # the line that was being written when the run was interrupted
+        done[heard.utterance] = heard
+    return done
+
+
+def totals(heard: Mapping[str, Heard]) -> tuple[float, float]:
+    """Seconds of audio, and seconds of decoding."""
+    return (
+        sum(one.seconds for one in heard.values()),
+        sum(one.wall_seconds for one in heard.values()),
+    )

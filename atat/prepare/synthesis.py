@@ -1,0 +1,345 @@
+"""Speech from text: one interface over the synthesisers, and the stage that speaks a data dir.
+
+    python -m atat.prepare.synthesis --data data/train --wavs wavs/train --nj 2
+
+The data dir holds `text`, `utt2spk` and `spk2voice` (`<speaker> <engine:name[:key=value...]>`);
+the stage adds wav.scp, utt2dur, spk2utt and, where the engines tell word times, ctm. Knows nothing
+of how an engine works: an engine is a module `synthesis_<engine>` with `unavailable` and `speak`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from atat.base import cli, lock, parallel
+from atat.base.errors import InputError
+from atat.base.files import remove_leftovers
+from atat.datadir import ids
+from atat.datadir import tables as kaldi
+from atat.datadir.ctm import Word, ctm_rows
+from atat.prepare import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
+from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, parse_voice
+from atat.speech import audio
+
+# Goes up when the same text and voice sound different, so that older wavs are made again.
+VERSION = 1
+# Utterances of one job: enough to keep a worker busy, few enough to lose little when interrupted.
+CHUNK = 20
+JOURNAL = "synthesis.jsonl"
+
+_ENGINES: dict[str, ModuleType] = {
+    "espeak": synthesis_espeak,
+    "flite": synthesis_flite,
+    "piper": synthesis_piper,
+    "polly": synthesis_polly,
+}
+
+# Silence around the speech, in seconds, and the level (RMS) of the noise under all of it. Digital
+# silence would give away that speech is synthetic.
+_PADDING = (0.05, 0.15)
+_FLOOR = 1.5 / 32768
+# Engines leave pauses of their own before and after the speech; what is this far below the peak,
+# 40 dB, is one, but for a margin (s) that keeps soft consonants whole.
+_SILENT = 0.01
+_MARGIN = 0.03
+
+
+def available(engine: str) -> str | None:
+    """None when an engine can be used here, else why not and how to install it."""
+    return _engine(engine).unavailable()
+
+
+def speak(spec: str, text: str) -> Speech:
+    """Speak normalised text with the voice `engine:name[:key=value...]`.
+
+    Raises InputError for a malformed voice or an engine that is not there, and SynthesisError when
+    the engine fails.
+    """
+    voice = parse_voice(spec)
+    reason = available(voice.engine)
+    if reason:
+        raise InputError(f"voice '{spec}': {reason}")
+    return _engine(voice.engine).speak(voice, text)
+
+
+def _engine(name: str) -> ModuleType:
+    if name not in _ENGINES:
+        raise InputError(f"unknown synthesiser '{name}'; there are {', '.join(_ENGINES)}")
+    return _ENGINES[name]
+
+
+def frame_speech(speech: Speech, utterance: str) -> Speech:
+    """Speech between short pauses of random length over a faint noise.
+
+    What is drawn depends on the utterance id only; words move with their sound.
+    """
+    digest = hashlib.sha256(utterance.encode("utf-8")).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+    before, after = (int(seconds * SAMPLE_RATE) for seconds in rng.uniform(*_PADDING, size=2))
+    first, last = _loud_span(speech.samples)
+    samples = np.concatenate([np.zeros(before), speech.samples[first:last], np.zeros(after)])
+    samples += rng.normal(0.0, _FLOOR, len(samples))
+    words = speech.words
+    if words is not None:
+        shift, end = (before - first) / SAMPLE_RATE, len(samples) / SAMPLE_RATE
+        words = [_moved(word, shift, end) for word in words]
+    return Speech(np.clip(samples, -1.0, 1.0).astype(np.float32), words)
+
+
+def _loud_span(samples: np.ndarray) -> tuple[int, int]:
+    """First sample and end of the speech within its pauses."""
+    magnitude = np.abs(samples)
+    loud = np.flatnonzero(magnitude > _SILENT * magnitude.max(initial=0.0))
+    if not len(loud):
+        raise SynthesisError("the engine gave silence")
+    margin = int(_MARGIN * SAMPLE_RATE)
+    return max(int(loud[0]) - margin, 0), min(int(loud[-1]) + 1 + margin, len(samples))
+
+
+def _moved(word: Word, shift: float, end: float) -> Word:
+    """The word `shift` seconds later, within 0 to `end` seconds."""
+    start = min(max(word.start + shift, 0.0), end)
+    stop = min(max(word.end + shift, start), end)
+    return replace(word, start=start, duration=stop - start)
+
+
+@dataclass(frozen=True)
+class Order:
+    """An utterance to be spoken."""
+
+    utterance: str
+    voice: str
+    text: str
+    path: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the audio would."""
+        identity = json.dumps([VERSION, self.utterance, self.voice, self.text])
+        return hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What is noted of a spoken utterance; `error` says why there is no audio."""
+
+    utterance: str
+    fingerprint: str
+    duration: float = 0.0
+    words: list[tuple[str, float, float]] | None = None  # (word, start, duration) in seconds
+    error: str | None = None
+
+
+def speak_all(orders: Sequence[Order]) -> list[Spoken]:
+    """Speak utterances into their wav files. Runs in a worker process."""
+    spoken = []
+    for order in orders:
+        try:
+            speech = frame_speech(speak(order.voice, order.text), order.utterance)
+        except SynthesisError as error:
+            why = " ".join(str(error).split())  # a line of a table
+            spoken.append(Spoken(order.utterance, order.fingerprint, error=why))
+            continue
+        audio.save(order.path, speech.samples, SAMPLE_RATE)
+        words = speech.words and [(word.text, word.start, word.duration) for word in speech.words]
+        duration = len(speech.samples) / SAMPLE_RATE
+        spoken.append(Spoken(order.utterance, order.fingerprint, duration, words))
+    return spoken
+
+
+def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: float = 0.01) -> None:
+    """Speak what is missing of a data dir, then write its wav.scp, utt2dur, spk2utt and ctm.
+
+    Utterances that no engine could speak are left out of these tables, listed in
+    WAVS/synthesis.lost and counted; more than `max_lost` (a share) of them is an InputError, and
+    so is another synthesis at work in WAVS.
+    """
+    data, wavs = Path(data), Path(os.path.abspath(wavs))
+    orders = read_orders(data, wavs)
+    with lock.hold(wavs, f"synthesis of {data}"):
+        remove_leftovers(wavs)
+        _synthesise(data, wavs, orders, nj, max_lost)
+
+
+def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lost: float) -> None:
+    spoken = _read_journal(wavs / JOURNAL)
+    missing = [order for order in orders if not _is_spoken(order, spoken)]
+    _speak_missing(missing, spoken, wavs / JOURNAL, nj, str(data))
+    results = [spoken[order.utterance] for order in orders]
+    lost = {result.utterance: result.error for result in results if result.error is not None}
+    _report_lost(lost, len(orders), data, wavs / "synthesis.lost", max_lost)
+    _write_tables(data, [order for order in orders if order.utterance not in lost], spoken)
+    hours = sum(result.duration for result in results) / 3600
+    count = len(orders) - len(lost)
+    print(f"{data}: speech of {count} utterances, {hours:.2f} h ({len(missing)} spoken now)")
+
+
+def read_orders(data: Path, wavs: Path) -> list[Order]:
+    """What is to be spoken in a data dir; InputError naming file and line for what is wrong."""
+    texts = kaldi.read_table(data / "text")
+    speakers = kaldi.read_table(data / "utt2spk")
+    voices = kaldi.read_table(data / "spk2voice")
+    kaldi.check_ids(data / "text", texts, speakers)
+    for line, (speaker, spec) in enumerate(voices.items(), 1):
+        try:
+            reason = available(parse_voice(spec).engine)
+        except InputError as error:
+            raise InputError(f"{data / 'spk2voice'}:{line}: {error}") from None
+        if reason and speaker in speakers.values():
+            raise InputError(f"{data / 'spk2voice'}:{line}: {reason}")
+    orders = []
+    for line, (utterance, speaker) in enumerate(speakers.items(), 1):
+        if speaker not in voices:
+            raise InputError(
+                f"{data / 'utt2spk'}:{line}: speaker '{speaker}' has no voice; add a line "
+                f"'{speaker} <engine:name>' to {data / 'spk2voice'}"
+            )
+        try:
+            path = ids.path_in(wavs, speaker, utterance, suffix=".wav")
+        except InputError as error:
+            raise InputError(f"{data / 'utt2spk'}:{line}: {error}") from None
+        orders.append(Order(utterance, voices[speaker], texts[utterance], str(path)))
+    return orders
+
+
+def _speak_missing(
+    missing: Sequence[Order], spoken: dict[str, Spoken], journal: Path, nj: int, title: str
+) -> None:
+    """Speak under a progress bar, adding to `spoken` and to the journal as it goes."""
+    from tqdm import tqdm
+
+    if not missing:
+        return
+    size = max(1, min(CHUNK, len(missing) // (2 * nj)))
+    jobs = [missing[start : start + size] for start in range(0, len(missing), size)]
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    seconds = 0.0
+    with (
+        open(journal, "a", encoding="utf-8") as stream,
+        tqdm(total=len(missing), desc=title, unit="utt") as progress,
+    ):
+        for results in parallel.run(speak_all, jobs, nj):
+            for result in results:
+                spoken[result.utterance] = result
+                stream.write(json.dumps(result.__dict__, ensure_ascii=False) + "\n")
+            stream.flush()
+            seconds += sum(result.duration for result in results)
+            progress.update(len(results))
+            elapsed = max(progress.format_dict["elapsed"], 1e-3)
+            progress.set_postfix_str(f"{seconds / elapsed:.0f} s of audio/s")
+
+
+def _is_spoken(order: Order, spoken: Mapping[str, Spoken]) -> bool:
+    result = spoken.get(order.utterance)
+    if result is None or result.error is not None or result.fingerprint != order.fingerprint:
+        return False
+    try:
+        # A power cut may have left less than was written.
+        return os.path.getsize(order.path) >= 2 * round(result.duration * SAMPLE_RATE)
+    except FileNotFoundError:
+        return False
+
+
+def _read_journal(path: Path) -> dict[str, Spoken]:
+    """What earlier runs have spoken, the latest of each utterance.
+
+    A last line torn by a crash is cut off, so that the next one is not glued to it.
+    """
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with open(path, "r+b") as stream:
+            stream.truncate(whole)
+    spoken = {}
+    for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
+        try:
+            result = Spoken(**json.loads(line))
+            spoken[result.utterance] = result
+        except (ValueError, TypeError) as error:
+            print(
+                f"warning: {path}:{number}: damaged ({error}); what it told of is spoken again",
+                file=sys.stderr,
+            )
+    return spoken
+
+
+def _report_lost(
+    lost: Mapping[str, str], total: int, data: Path, path: Path, max_lost: float
+) -> None:
+    if not lost:
+        path.unlink(missing_ok=True)
+        return
+    kaldi.write_table(path, lost)
+    shown = "".join(f"\n  {utterance}: {why}" for utterance, why in list(lost.items())[:5])
+    message = f"{data}: {len(lost)} of {total} utterances are not spoken (all in {path}):{shown}"
+    if len(lost) > max_lost * total:
+        raise InputError(
+            f"{message}\nmend their text or voice, or allow more with --max_lost "
+            f"(now {max_lost:g}); what was spoken is kept"
+        )
+    print(
+        f"warning: {message}\ndrop them from the other files with: "
+        f"python -m atat.datadir.commands repair {data}",
+        file=sys.stderr,
+    )
+
+
+def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spoken]) -> None:
+    results = {order.utterance: spoken[order.utterance] for order in orders}
+    tables: dict[str, kaldi.Table] = {
+        "wav.scp": {order.utterance: order.path for order in orders},
+        "utt2dur": {utt: kaldi.seconds(result.duration) for utt, result in results.items()},
+        "spk2utt": kaldi.speakers_to_utterances(kaldi.read_table(data / "utt2spk")),
+    }
+    words = {
+        utt: ctm_rows([Word(*word) for word in result.words])
+        for utt, result in results.items()
+        if result.words is not None
+    }
+    kaldi.write_tables(
+        data, tables | ({"ctm": words} if words else {}), remove=() if words else ("ctm",)
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.prepare.synthesis",
+        description="Speak the text of data dirs with the voices in their spk2voice; a rerun "
+        "speaks only what is missing. "
+        "Example: python -m atat.prepare.synthesis --data data/train data/test --wavs wavs --nj 2",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--data", nargs="+", required=True, help="data dirs with text, utt2spk and spk2voice"
+    )
+    parser.add_argument(
+        "--wavs",
+        required=True,
+        help="folder for the audio; each data dir gets a folder of its name in it",
+    )
+    parser.add_argument("--nj", type=int, default=1, help="processes, each on one core")
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of utterances that may fail"
+    )
+    options = parser.parse_args(argv)
+    if options.nj < 1:
+        raise InputError(f"--nj {options.nj}: expected 1 or more")
+    for data in options.data:
+        wavs = Path(options.wavs) / Path(os.path.abspath(data)).name
+        synthesise(data, wavs, nj=options.nj, max_lost=options.max_lost)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,65 @@
+"""The piper synthesiser: neural voices that run offline.
+
+Needs the package `piper-tts` and a downloaded voice; voices are `piper:<path of the .onnx file>`
+with `rate` (1.1 is faster by a tenth) and `speaker` (a number, in models of several speakers).
+Piper draws noise of its own, so the same text never sounds quite the same. It tells no word
+times: align its speech with `atat.prepare.align`. Knows nothing of data dirs.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atat.base.errors import InputError
+from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, Voice, spell_letters
+from atat.speech import audio
+
+_INSTALL = "pip install 'piper-tts>=1.3'"
+
+
+def unavailable() -> str | None:
+    """None when piper can be used here, else why not and how to install it."""
+    try:
+        from piper import SynthesisConfig  # noqa: F401
+    except ImportError:
+        return f"the package piper-tts (1.3 or newer) is missing; install it with: {_INSTALL}"
+    return None
+
+
+def speak(voice: Voice, text: str) -> Speech:
+    """Speak normalised text; InputError when the package or the voice's model is not there."""
+    voice.allow(("rate", "speaker"))
+    rate = voice.number("rate", 1.0, 0.3, 3.0)
+    speaker = voice.number("speaker", 0, 0, 100_000) if "speaker" in voice.options else None
+    if not text.split():
+        raise SynthesisError(f"voice '{voice}': the text is empty")
+    reason = unavailable()
+    if reason:
+        raise InputError(f"piper: {reason}")
+    from piper import SynthesisConfig
+
+    speaker_id = None if speaker is None else int(speaker)
+    config = SynthesisConfig(speaker_id=speaker_id, length_scale=1 / rate)
+    chunks = list(_model(voice.name).synthesize(spell_letters(text), config))
+    if not chunks:
+        raise SynthesisError(f"voice '{voice}': piper gave no audio for '{text}'")
+    samples = np.concatenate([chunk.audio_float_array for chunk in chunks])
+    return Speech(audio.resample(samples, chunks[0].sample_rate, SAMPLE_RATE), None)
+
+
+@functools.cache
+def _model(name: str) -> Any:
+    from piper import PiperVoice
+
+    path = Path(name).expanduser()
+    for file in (path, path.with_name(path.name + ".json")):
+        if not file.is_file():
+            raise InputError(
+                f"voice 'piper:{name}': no file {file}; download a voice with: "
+                "python -m piper.download_voices en_US-lessac-medium"
+            )
+    return PiperVoice.load(path)

@@ -1,0 +1,1 @@
+"""From decoded folders to tables."""

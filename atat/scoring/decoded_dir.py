@@ -1,0 +1,70 @@
+"""A decoded dir: what a system made of each utterance of a data dir, and how.
+
+hyp           `<utt> <best hypothesis>`, a transcript or a tree
+nbest.jsonl   {"utt": ..., "nbest": [{"text": ..., "score": ..., "length": ...}, ...]}, best first;
+              "at_limit" is true of one that the length limit ended
+decode.json   task, data, model, times, options, provenance and how many best outputs ended at the
+              length limit (at_limit); the last to be written
+
+An utterance that could not be read has one hypothesis, empty, without score and with the reason
+under `lost`: no utterance goes missing, and it counts as wrong.
+
+Every system that decodes writes one, and `atat.scoring.score` reads it. Knows nothing of systems.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.base.json_file import read_object
+from atat.datadir import tables
+from atat.systems.joint.tasks import TASKS
+
+Hypothesis = dict[str, Any]  # text, score (of the system's own kind), length
+
+
+def unread(why: str) -> list[Hypothesis]:
+    """The hypotheses of an utterance that could not be read."""
+    return [{"text": "", "score": None, "length": 0, "lost": why}]
+
+
+def lost(nbest: Mapping[str, Sequence[Hypothesis]]) -> dict[str, str]:
+    """Utterances that could not be read, and why."""
+    return {name: found[0]["lost"] for name, found in nbest.items() if "lost" in found[0]}
+
+
+def write(
+    folder: Path, nbest: Mapping[str, Sequence[Hypothesis]], about: Mapping[str, Any]
+) -> None:
+    """Write a decoded dir: the hypotheses of each utterance, best first, and what made them."""
+    tables.write_table(folder / "hyp", {name: found[0]["text"] for name, found in nbest.items()})
+    with atomic_write(folder / "nbest.jsonl") as stream:
+        for name in sorted(nbest):
+            entry = {"utt": name, "nbest": list(nbest[name])}
+            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    with atomic_write(folder / "decode.json") as stream:
+        json.dump(about, stream, indent=1)
+
+
+def is_decoded(folder: Path) -> bool:
+    """Whether a folder is a decoded dir, and not, say, a data dir."""
+    return (folder / "hyp").is_file()
+
+
+def read_transcripts(folder: Path) -> dict[str, str]:
+    """Utterance -> what was heard; InputError for a folder that holds no transcripts."""
+    if not is_decoded(folder):
+        raise InputError(
+            f"{folder}: not a decoded dir: no hyp; make one with: python -m atat.engine.decode --task asr"
+        )
+    path = folder / "decode.json"
+    mend = f"remove {folder} and run the decoding again"
+    task = read_object(path, mend).get("task") if path.is_file() else None
+    if task not in TASKS or TASKS[task].target != "text":
+        raise InputError(f"{folder}: decoded as task {task}, expected transcripts (task asr)")
+    return tables.read_table(folder / "hyp")

@@ -1,0 +1,305 @@
+"""How right one hypothesis is, as counts: `{metric: (numerator, denominator)}`.
+
+Every measure is a ratio of two counts, so that a corpus is scored by adding the counts of its
+utterances (micro-average) and a bootstrap may draw utterances afresh. All of them are defined in
+`METRICS`, which also says which way is better.
+
+Knows nothing of files, groups, intervals or how the hypotheses were made. Texts are compared as
+they stand, apart from blanks: both sides have gone through `atat.text.normalize` before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from atat.text import trees
+from atat.text.trees import SemanticsError, Tree
+
+Counts = dict[str, tuple[float, float]]
+Item = tuple[int, str, str]  # of a tree, for SemER: see _semantic_items
+
+# Goes up when a measure changes its meaning: counts of another version are never mixed with ours.
+# 2: SemER counts right slots under a wrong intent as right.
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure as tables show it."""
+
+    title: str
+    lower_is_better: bool
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "em_full": Metric("EM full", False, "the whole output equals the reference, words and tags"),
+    "em_hyp": Metric("EM hyp", False, "the trees are equal once words outside slots are dropped"),
+    "hyp_er": Metric("HypER", True, "100 - EM hyp"),
+    "semer": Metric(
+        "SemER",
+        True,
+        "(substituted + inserted + deleted) / (slots + intents of the reference); an item is an"
+        " intent, or a slot with its path below the root intent and its value, so that right slots"
+        " under a wrong intent are one error; an output that is no tree counts as all deleted",
+    ),
+    "intent_acc": Metric("Intent", False, "the intent at the root is right"),
+    "bracket_p": Metric("Bracket P", False, "precision of labelled brackets (label, start, end)"),
+    "bracket_r": Metric("Bracket R", False, "recall of labelled brackets"),
+    "bracket_f1": Metric("Bracket F1", False, "F1 of labelled brackets"),
+    "tree_validity": Metric(
+        "Tree validity",
+        False,
+        "outputs that are well-formed: brackets balanced, an intent at the root, intents and"
+        " slots in turn",
+    ),
+    "wer": Metric("WER", True, "word edits / words of the reference"),
+    "cer": Metric("CER", True, "character edits / characters of the reference, blanks counted"),
+    "slu_f1": Metric("SLU-F1", False, "F1 of slots weighted by word and character distance"),
+}
+
+
+def count(
+    target: Literal["text", "semantics"], reference: str, hypothesis: str, *, slu_f1: bool = False
+) -> Counts:
+    """Counts of one utterance whose target is plain `text` or a tree (`semantics`)."""
+    if target == "text":
+        return text_counts(reference, hypothesis)
+    return tree_counts(reference, hypothesis, slu_f1=slu_f1)
+
+
+def add(counts: Iterable[Counts]) -> Counts:
+    """The sum over utterances, metric by metric."""
+    total: dict[str, tuple[float, float]] = {}
+    for one in counts:
+        for name, (numerator, denominator) in one.items():
+            before = total.get(name, (0, 0))
+            total[name] = (before[0] + numerator, before[1] + denominator)
+    return total
+
+
+def percent(counts: Counts) -> dict[str, float | None]:
+    """Each metric in per cent; None where the denominator is zero (nothing to measure)."""
+    return {name: 100 * a / b if b else None for name, (a, b) in counts.items()}
+
+
+def canonical(text: str) -> str:
+    """One blank between tokens, none around them."""
+    return " ".join(text.split())
+
+
+def text_counts(reference: str, hypothesis: str) -> Counts:
+    """WER, CER and whole-sentence accuracy; an empty reference has insertions only."""
+    import jiwer  # Here, so that --help and results need not wait for it.
+
+    reference, hypothesis = canonical(reference), canonical(hypothesis)
+    words = jiwer.process_words([reference], [hypothesis])
+    characters = jiwer.process_characters([reference], [hypothesis])
+    return {
+        "em_full": (int(reference == hypothesis), 1),
+        "wer": (_edits(words), len(reference.split())),
+        "cer": (_edits(characters), len(reference)),
+    }
+
+
+def tree_counts(reference: str, hypothesis: str, *, slu_f1: bool = False) -> Counts:
+    """All measures of meaning; SemanticsError when the reference is no tree.
+
+    A hypothesis that is no tree is wrong everywhere: nothing of it is taken for right.
+    `slu_f1` adds SLU-F1, for corpora that report it.
+    """
+    truth = trees.parse(reference)
+    guess = _parse_or_none(hypothesis)
+    same = guess is not None and _hypothesis(truth) == _hypothesis(guess)
+    wanted = trees.brackets(truth)
+    given = trees.brackets(guess) if guess is not None else []
+    hits = matching_brackets(truth, guess) if guess is not None else 0
+    counts: Counts = {
+        "em_full": (int(canonical(reference) == canonical(hypothesis)), 1),
+        "em_hyp": (int(same), 1),
+        "hyp_er": (int(not same), 1),
+        "semer": semantic_errors(truth, guess),
+        "intent_acc": (int(guess is not None and guess.label == truth.label), 1),
+        "bracket_p": (hits, len(given)),
+        "bracket_r": (hits, len(wanted)),
+        "bracket_f1": (2 * hits, len(given) + len(wanted)),
+        "tree_validity": (int(guess is not None and trees.is_well_formed(guess)), 1),
+    }
+    if slu_f1:
+        counts["slu_f1"] = slurp_f1(truth, guess)
+    return counts
+
+
+def semantic_errors(reference: Tree, hypothesis: Tree | None) -> tuple[int, int]:
+    """(substituted + inserted + deleted, slots and intents of the reference).
+
+    Items are multisets, see `_semantic_items`. Equal ones cancel. Of what is left, two of one tag
+    are a substitution, whether the value or the place is wrong; the surplus is deleted or
+    inserted. No hypothesis (None) is all deleted.
+
+    With one intent the denominator is that of Rongali et al. 2021, section "Results": slots + 1.
+    Since an item is at most one error, only tags that the reference does not have take a
+    hypothesis beyond "all deleted": no single mistake in a right tree does.
+    """
+    paths: dict[tuple[int, str], int] = {}
+    wanted = Counter(_semantic_items(reference, paths))
+    total = sum(wanted.values())
+    if hypothesis is None:
+        return total, total
+    given = Counter(_semantic_items(hypothesis, paths))
+    missing, surplus = _by_tag(wanted - given), _by_tag(given - wanted)
+    # Of one tag, min(missing, surplus) are substituted: the larger number is all errors.
+    return sum((missing | surplus).values()), total
+
+
+def _semantic_items(tree: Tree, paths: dict[tuple[int, str], int]) -> list[Item]:
+    """(path, tag, value) of what SemER counts.
+
+    A slot: the slots from the root down to it, its label, its words. The root intent: no path, "",
+    its label. A nested intent: the slots above it, "IN", its label. No path names an intent, so
+    that a wrong one, at the root or below, is one error and not one more for each slot in it.
+
+    paths: the number of each path met, by that of the path above and the label; so that equal
+    paths of two trees are one number however deep they are.
+    """
+    leaves = trees.words(tree)
+    found: list[Item] = []
+    above = [0]  # the path at each depth; 0: no slot so far
+    for label, depth, start, end in trees.spans(tree):
+        path = above[depth - 1]
+        if label.startswith("SL:"):
+            path = paths.setdefault((path, label), len(paths) + 1)
+            found.append((path, label, " ".join(leaves[start:end])))
+        else:
+            found.append((path, "IN" if depth > 1 else "", label))
+        above[depth:] = [path]
+    return found
+
+
+def _by_tag(items: Counter[Item]) -> Counter[str]:
+    tags = Counter[str]()
+    for (_, tag, _), times in items.items():
+        tags[tag] += times
+    return tags
+
+
+def matching_brackets(reference: Tree, hypothesis: Tree) -> int:
+    """How many brackets of the hypothesis stand, with their label, where the reference has them.
+
+    When the words differ, a bracket is placed by the edit-distance alignment of the words. Words
+    that the hypothesis lost leave the place of a neighbouring bracket open, and each place that
+    the alignment allows is taken as right; a bracket with no aligned word in it can match only an
+    empty one. With equal words this is the plain comparison of (label, start, end).
+    """
+    wanted = Counter(trees.brackets(reference))
+    given = trees.brackets(hypothesis)
+    words, guesses = trees.words(reference), trees.words(hypothesis)
+    if words == guesses:
+        return sum((wanted & Counter(given)).values())
+    first, last = _places(words, guesses)
+    hits = 0
+    for label, start, end in given:
+        holds_aligned_word = last[start] < first[end]
+        for name, left, right in wanted.elements():
+            starts = first[start] <= left <= last[start]
+            ends = first[end] <= right <= last[end]
+            if name == label and starts and ends and holds_aligned_word == (left < right):
+                wanted[name, left, right] -= 1
+                hits += 1
+                break
+    return hits
+
+
+def slurp_f1(reference: Tree, hypothesis: Tree | None) -> tuple[float, float]:
+    """SLU-F1 of SLURP (Bastianelli et al. 2020, section 5) as (2 TP, 2 TP + FP + FN).
+
+    Slots are (label, value) whatever their depth. A predicted slot takes the nearest slot of
+    that label that is left in the reference; their distance counts as false positive and as
+    false negative beside the true positive. Word distance (WER) and character distance
+    (Levenshtein over the longer length) fill one confusion matrix together.
+    """
+    wanted = _entities(reference)
+    given = _entities(hypothesis) if hypothesis is not None else []
+    numerator = denominator = 0.0
+    for distance in (_word_distance, _character_distance):
+        left = list(wanted)
+        for label, value in given:
+            scored = [(distance(v, value), i) for i, (name, v) in enumerate(left) if name == label]
+            if not scored:
+                denominator += 1
+                continue
+            nearest, index = min(scored)
+            del left[index]
+            numerator += 2
+            denominator += 2 + 2 * nearest
+        denominator += len(left)
+    return numerator, denominator
+
+
+def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int | None]:
+    """Which word of the reference each word of the hypothesis stands for, by edit distance.
+
+    None: for none, it was inserted. The order is kept; both equal and other words stand for one.
+    """
+    aligned: list[int | None] = [None] * len(hypothesis)
+    if not reference or not hypothesis:
+        return aligned
+    import jiwer
+
+    output = jiwer.process_words([" ".join(reference)], [" ".join(hypothesis)])
+    for chunk in output.alignments[0]:
+        if chunk.type in ("equal", "substitute"):
+            for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx):
+                aligned[chunk.hyp_start_idx + offset] = chunk.ref_start_idx + offset
+    return aligned
+
+
+def _parse_or_none(text: str) -> Tree | None:
+    try:
+        return trees.parse(text)
+    except SemanticsError:
+        return None
+
+
+def _hypothesis(tree: Tree) -> Tree:
+    return trees.drop_words_outside_slots(tree)
+
+
+def _places(reference: list[str], hypothesis: list[str]) -> tuple[list[int], list[int]]:
+    """First and last position in the reference of each gap between words of the hypothesis.
+
+    Gap i is before word i. Where no word of the reference was lost the two are equal.
+    """
+    aligned = align_words(reference, hypothesis)
+    first, last = [0], [len(reference)]
+    for position in aligned:
+        first.append(first[-1] if position is None else position + 1)
+    for position in reversed(aligned):
+        last.append(last[-1] if position is None else position)
+    return first, last[::-1]
+
+
+def _entities(tree: Tree) -> list[tuple[str, str]]:
+    return [(path[-1], v) for path, v in trees.items(tree) if path[-1].startswith("SL:")]
+
+
+def _word_distance(reference: str, hypothesis: str) -> float:
+    import jiwer
+
+    words = len(reference.split())
+    return _edits(jiwer.process_words([reference], [hypothesis])) / max(words, 1)
+
+
+def _character_distance(reference: str, hypothesis: str) -> float:
+    import jiwer
+
+    longer = max(len(reference), len(hypothesis), 1)
+    return _edits(jiwer.process_characters([reference], [hypothesis])) / longer
+
+
+def _edits(output: object) -> int:
+    """Substitutions, deletions and insertions of a jiwer result."""
+    return sum(getattr(output, kind) for kind in ("substitutions", "deletions", "insertions"))

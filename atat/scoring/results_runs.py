@@ -1,0 +1,282 @@
+"""The runs behind a row of a results table: found, pooled, summed up and compared.
+
+A run is one trained model's output on a test set: one decoded dir, or those of all folds of a
+cross-validation. Runs that differ in nothing but the seed make one row. All numbers come from
+files that `atat.scoring.score`, `atat.engine.train` and `atat.engine.decode` wrote.
+
+Knows nothing of Markdown or YAML (`atat.scoring.results`).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+import shlex
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atat.base.config import read_yaml
+from atat.base.errors import InputError
+from atat.base.json_file import read_object
+from atat.scoring import bootstrap
+from atat.scoring.bootstrap import Comparison, Interval
+from atat.scoring.score import Scored, check_same_utterances, counts_array, load_scored
+
+SEED = "{seed}"
+WRITERS = {
+    "train.json": "the training",
+    "decode.json": "the decoding",
+    "score.json": "python -m atat.scoring.score",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained model (or its folds) on one test set; `scored` is sorted by utterance."""
+
+    name: str
+    folders: tuple[Path, ...]
+    scored: tuple[Scored, ...]
+    folds: tuple[tuple[Scored, ...], ...] = ()  # the same, by folder
+
+
+@dataclass(frozen=True)
+class Training:
+    """A folder of `atat.engine.train`, with its train.json (empty when there is none)."""
+
+    folder: Path
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric over the runs of a row, in per cent."""
+
+    values: tuple[float | None, ...]  # one per run
+    interval: Interval  # of their mean
+    n: int  # utterances
+    folds: tuple[float | None, ...] = ()  # of each fold, where one cross-validation is the only run
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the runs, over the folds of a single one; None below two."""
+        known = [value for value in self.folds or self.values if value is not None]
+        return statistics.stdev(known) if len(known) > 1 else None
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs of one row on one test set; false when there is none."""
+
+    runs: tuple[Run, ...] = ()
+    unfinished: tuple[Path, ...] = ()  # decoded dirs without hypotheses yet
+
+    def __bool__(self) -> bool:
+        return bool(self.runs)
+
+    @cached_property
+    def folders(self) -> list[Path]:
+        return [folder for run in self.runs for folder in run.folders]
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """Names of the groups that the test set is divided into."""
+        return sorted({s.group for run in self.runs for s in run.scored if s.group is not None})
+
+    @cached_property
+    def speakers(self) -> int:
+        return len({scored.spk for scored in self.runs[0].scored})
+
+    @property
+    def count_text(self) -> str:
+        """ "3", or "1 x 5 folds" where a run is a cross-validation."""
+        folds = max(len(run.folders) for run in self.runs)
+        return f"{len(self.runs)} x {folds} folds" if folds > 1 else str(len(self.runs))
+
+    def values(self, metric: str) -> list[float | None]:
+        """The metric of each run by itself, in per cent."""
+        return _values(self._counts(metric, None))
+
+    def figure(self, metric: str, group: str | None = None) -> Figure:
+        """Mean over the runs with its interval; the same test set drawn for all of them."""
+        counts = self._counts(metric, group)
+        clusters = self._clusters(counts, group)
+        interval = bootstrap.mean_interval(clusters, utterances=len(counts))
+        return Figure(tuple(_values(counts)), interval, len(counts), self._folds(metric, group))
+
+    def _folds(self, metric: str, group: str | None) -> tuple[float | None, ...]:
+        """The metric of each fold, in per cent, where one cross-validation is the only run."""
+        if len(self.runs) > 1:
+            return ()
+        parts = [_of_group(fold, group) for fold in self.runs[0].folds]
+        return tuple(_values(counts_array(part, [metric]))[0] for part in parts if part)
+
+    def against(self, baseline: Runs, metric: str, group: str | None = None) -> Comparison:
+        """Paired bootstrap of this row minus `baseline` on the same utterances."""
+        check_same_utterances(*_ids(self.runs[0], baseline.runs[0]))
+        mine, theirs = self._counts(metric, group), baseline._counts(metric, group)
+        clusters = [self._clusters(counts, group) for counts in (mine, theirs)]
+        return bootstrap.compare(clusters[0], clusters[1])
+
+    def _counts(self, metric: str, group: str | None) -> np.ndarray:
+        """(utterances, runs, 2)"""
+        for run in self.runs:
+            if metric not in run.scored[0].counts:
+                known = ", ".join(run.scored[0].counts)
+                raise InputError(f"{run.folders[0]}: no metric {metric!r} there; scored: {known}")
+        return np.stack(
+            [counts_array(_of_group(run.scored, group), [metric])[:, 0] for run in self.runs],
+            axis=1,
+        )
+
+    def _clusters(self, counts: np.ndarray, group: str | None) -> np.ndarray:
+        speakers = [scored.spk for scored in _of_group(self.runs[0].scored, group)]
+        return bootstrap.cluster_sums(counts, speakers)[0]
+
+
+def find(pattern: str, *, pool: int = 0, data: str = "") -> Runs:
+    """The runs whose decoded dirs match a pattern of `*` and `?`.
+
+    Each match is a run. With `pool` so many matches together are one test set (folds), or so many
+    for each value of `{seed}` where the pattern holds it; with fewer there are no runs, since a
+    part of the folds is another test set. `data` is a pattern that the scored data dirs must match.
+    Raises InputError for runs on other utterances or with stale scores, and for too many folds.
+    """
+    matches = sorted(glob.glob(pattern.replace(SEED, "*")))
+    folders = [Path(match) for match in matches if os.path.isdir(match)]
+    unfinished = [folder for folder in folders if not (folder / "hyp").exists()]
+    grouped: dict[str, list[Path]] = {}
+    for folder in folders:
+        if folder not in unfinished:
+            grouped.setdefault(_run_name(pattern, folder, pool > 0), []).append(folder)
+    for parts in grouped.values() if pool else ():
+        if len(parts) > pool:
+            raise InputError(
+                f"{pattern}: {len(parts)} folds, expected {pool} (key `pool`); remove what is of "
+                "another cross-validation"
+            )
+        if len(parts) < pool:
+            return Runs((), tuple(unfinished) or (Path(pattern),))
+    runs = [_load_run(name, grouped[name], data) for name in sorted(grouped, key=_natural)]
+    for run in runs[1:]:
+        check_same_utterances(*_ids(runs[0], run))
+    return Runs(tuple(runs), tuple(unfinished))
+
+
+def trainings(run: Run, pattern: str = "") -> list[Training]:
+    """The trainings that led to a run, the earliest first.
+
+    The last is named by `pattern`, else by the model in decode.json, else it is the folder above
+    the decoded dir; those before it by the key `init.model` of the training's config.yaml.
+    """
+    if pattern:
+        last = [Path(match) for match in sorted(glob.glob(pattern.replace(SEED, run.name)))]
+    else:
+        last = [_model_folder(folder) for folder in run.folders]
+    found: dict[Path, Training] = {}
+    for folder in dict.fromkeys(last):
+        for training in _history(folder):
+            found.setdefault(training.folder, training)
+    return list(found.values())
+
+
+def option(command: str, name: str) -> str | None:
+    """Value of a `--name value` or `--name=value` option in a command line."""
+    words = shlex.split(command)
+    for word, following in zip(words, [*words[1:], ""]):
+        if word == f"--{name}":
+            return following
+        if word.startswith(f"--{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def info(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a folder, empty when there is none; InputError when it is torn."""
+    path = folder / name
+    mend = f"remove it and run again what wrote it ({WRITERS.get(name, 'the command')})"
+    return read_object(path, mend) if path.exists() else {}
+
+
+def at_limit(folders: Sequence[Path]) -> tuple[int, int]:
+    """How many outputs of decoded dirs the length limit of decoding ended, and of how many."""
+    found = [info(folder, "decode.json") for folder in folders]
+    cut, outputs = (
+        sum(int(one.get(key) or 0) for one in found) for key in ("at_limit", "utterances")
+    )
+    return cut, outputs
+
+
+def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
+    scored: dict[str, Scored] = {}
+    folds = []
+    for folder in folders:
+        found = str(info(folder, "score.json").get("data", ""))
+        lines = load_scored(folder)
+        if data and not fnmatch.fnmatch(os.path.normpath(found), os.path.normpath(data)):
+            raise InputError(f"{folder}: scored on {found}, the table is about {data}")
+        for one in lines:
+            if one.utt in scored:
+                raise InputError(
+                    f"{folder}: utterance {one.utt} stands in another fold too; "
+                    "pooled folds must not share test utterances"
+                )
+            scored[one.utt] = one
+        folds.append(tuple(lines))
+    return Run(name, tuple(folders), tuple(scored[utt] for utt in sorted(scored)), tuple(folds))
+
+
+def _run_name(pattern: str, folder: Path, pool: bool) -> str:
+    """What tells this run from the others of the row: the text its wildcards stand for."""
+    wildcard = "(?:[^/]*)" if pool else "([^/]*)"
+    expression = re.escape(os.path.normpath(pattern)).replace(re.escape(SEED), "([^/]*)")
+    expression = expression.replace(r"\*", wildcard).replace(r"\?", "[^/]")
+    match = re.fullmatch(expression, os.path.normpath(folder))
+    assert match, f"{folder} was found by {pattern}"
+    return "/".join(match.groups())
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorting key under which run 2 comes before run 10."""
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _model_folder(decoded: Path) -> Path:
+    model = info(decoded, "decode.json").get("model")
+    return Path(model).parent if isinstance(model, str) and model else decoded.parent
+
+
+def _history(folder: Path) -> list[Training]:
+    chain: list[Training] = []
+    while folder not in [training.folder for training in chain]:
+        chain.append(Training(folder, info(folder, "train.json")))
+        settings = folder / "config.yaml"
+        start = (read_yaml(settings) if settings.exists() else {}).get("init") or {}
+        if not start.get("model"):
+            break
+        folder = Path(start["model"]).parent
+    known = [training for training in chain if training.info]
+    return known[::-1]
+
+
+def _values(counts: np.ndarray) -> list[float | None]:
+    """Ratio of each run, of counts (utterances, runs, 2)."""
+    ratios = bootstrap.ratios(counts.sum(axis=0)).tolist()
+    return [None if np.isnan(ratio) else ratio for ratio in ratios]
+
+
+def _of_group(scored: Sequence[Scored], group: str | None) -> list[Scored]:
+    return [one for one in scored if group is None or one.group == group]
+
+
+def _ids(one: Run, two: Run) -> tuple[set[str], set[str], str, str]:
+    first, second = ({scored.utt for scored in run.scored} for run in (one, two))
+    return first, second, str(one.folders[0]), str(two.folders[0])

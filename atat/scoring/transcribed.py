@@ -1,0 +1,66 @@
+"""A data dir of the words that a recogniser heard, for an nlu to understand.
+
+    python -m atat.scoring.transcribed --data data/test --decoded exp/asr/decode_test_asr --out exp/asr/heard_test
+    python -m atat.engine.decode --model exp/nlu/model --data exp/asr/heard_test --task nlu --out ...
+
+`text` is what the decoded dir says, the rest (utt2spk, semantics, utt2group) comes from the data
+dir; there is no audio. Where nothing was heard `text` is `<unk>`, since no utterance may go
+missing. `python -m atat.systems.tagger.pipeline` needs no such data dir: it reads the decoded dir itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from atat.base import cli
+from atat.datadir import tables
+from atat.datadir.tables import Utterance
+from atat.scoring import decoded_dir as decoded
+from atat.scoring.score import check_same_utterances
+
+NOTHING = "<unk>"
+GROUPS = "utt2group"
+
+
+def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
+    """Write the data dir; how many utterances had nothing heard in them.
+
+    Raises InputError when the two folders are not about the same utterances.
+    """
+    utterances = {one.id: one for one in tables.load(data)}
+    heard = decoded.read_transcripts(decoded_dir)
+    check_same_utterances(utterances, heard, f"{data / 'utt2spk'}", f"{decoded_dir / 'hyp'}")
+    tables.write(
+        out,
+        (
+            Utterance(
+                id=name, speaker=one.speaker, text=heard[name] or NOTHING, semantics=one.semantics
+            )
+            for name, one in utterances.items()
+        ),
+    )
+    if (data / GROUPS).exists():
+        tables.write_table(out / GROUPS, tables.read_table(data / GROUPS))
+    return sum(not text for text in heard.values())
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m atat.scoring.transcribed",
+        description=__doc__.split("\n\n")[0]
+        + " Example: python -m atat.scoring.transcribed --data data/test "
+        "--decoded exp/asr/decode_test_asr --out exp/asr/heard_test",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data dir that was decoded")
+    parser.add_argument("--decoded", type=Path, required=True, help="decoded dir of task asr")
+    parser.add_argument("--out", type=Path, required=True, help="data dir to write")
+    options = parser.parse_args(argv)
+    nothing = write_heard(options.data, options.decoded, options.out)
+    total = len(tables.read_table(options.out / "text"))
+    print(f"{options.out}: {total} utterances as heard, nothing heard in {nothing}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,282 @@
+"""Recordings to float32 samples and back: read, write, cut, resample, find what is broken.
+
+Reads whatever libsndfile reads (wav, flac, ogg, opus ...). Knows nothing of data dirs and
+features. One recording: `load("a.wav")` gives (T,) samples in [-1, 1] at 16 kHz, or an
+InputError that says what is wrong with the file and how to mend it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from atat.base import pipes
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+
+if TYPE_CHECKING:
+    import soundfile
+
+SAMPLE_RATE = 16000
+# Kaldi's extract-segments lets a segment reach this far (s) beyond the end of its recording.
+MAX_OVERSHOOT = 0.5
+# Samples are in [-1, 1]; mixing and filters may go a little beyond. What is larger than this is no
+# recording: int16 numbers in a float file, or damage.
+MAX_SAMPLE = 100.0
+# Data sizes that programs put in a wav header when they write to a pipe and cannot know better.
+_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the header of a recording says."""
+
+    num_samples: int
+    sample_rate: int
+    channels: int
+    holds_floats: bool = False  # which may be no numbers, or of any size
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate
+
+
+def load(
+    path: str | Path,
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    resample: bool = False,
+    channel: int | None = None,
+    allow_pipes: bool = False,
+) -> np.ndarray:
+    """Samples (T,) float32 in [-1, 1] of a recording, or of its part from `start` to `end` (s).
+
+    `resample=True` converts another rate, `channel` (from 0) picks one of several channels,
+    `allow_pipes` runs a path that ends in `|` as a shell command whose output is the recording.
+    Raises InputError for a file that is missing, empty, truncated, not audio, at another rate, of
+    several channels, shorter than the part asked for, or that holds NaN, infinity or a sample
+    beyond any recording.
+    """
+    runs = allow_pipes and pipes.is_pipe(str(path))
+    source = io.BytesIO(pipes.run(str(path))) if runs else path
+    with _open(source, str(path)) as stream:
+        info = _info(stream)
+        _check_form(str(path), info, sample_rate, resample, channel)
+        first, last = _span(str(path), info, start, end)
+        samples = _read(stream, str(path), first, last)[:, channel or 0]
+    check_samples(str(path), samples, info.sample_rate, first)
+    return np.ascontiguousarray(_at_rate(samples, info.sample_rate, sample_rate))
+
+
+def check_samples(name: str, samples: np.ndarray, sample_rate: int, first: int = 0) -> None:
+    """Raise InputError where samples (T,) hold NaN, infinity or what is beyond any recording.
+
+    first: number of the first of them in its file.
+    """
+    # A comparison with NaN is false.
+    if not samples.size or np.abs(samples).max() <= MAX_SAMPLE:
+        return
+    wrong = int(np.argmin(np.abs(samples) <= MAX_SAMPLE))
+    at = (first + wrong) / sample_rate
+    if not np.isfinite(samples[wrong]):
+        raise InputError(
+            f"{name}: holds a sample that is not a number (NaN or infinity) at {at:.3f} s; "
+            "make the file again or leave it out"
+        )
+    raise InputError(
+        f"{name}: holds a sample of {samples[wrong]:g} at {at:.3f} s, but samples are in [-1, 1]; "
+        "divide by 32768 what was written as 16-bit numbers, or leave the file out"
+    )
+
+
+def check(path: str | Path) -> None:
+    """Raise InputError for what `load` would refuse, as far as it shows without decoding.
+
+    Only files of floats are read whole: other formats cannot hold what is no number. A damaged
+    flac or opus may still fail when it is decoded.
+    """
+    info = probe(path)
+    _check_form(str(path), info, SAMPLE_RATE, False, None)
+    if info.holds_floats:
+        load(path)
+
+
+def probe(path: str | Path) -> Info:
+    """Length, rate and channels from the header.
+
+    Raises InputError for a file that is missing, empty, truncated or not audio.
+    """
+    with _open(path, str(path)) as stream:
+        return _info(stream)
+
+
+def duration(path: str | Path) -> float:
+    """Length of a recording in seconds, from its header."""
+    return probe(path).duration
+
+
+def save(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write samples (T,) in [-1, 1] as 16 bit; the format follows the name (.wav, .flac).
+
+    The file appears whole or not at all, but for a power cut: waiting for the disk after each of
+    thousands of recordings (some 10 ms each) could take longer than making them, and who reads one
+    that was cut off is told so. What `load` read from 16 bit is written back bit for bit; louder
+    samples are clipped.
+    """
+    import soundfile
+
+    suffix = Path(path).suffix.lstrip(".").upper()
+    if suffix not in soundfile.available_formats():
+        raise InputError(f"{path}: unknown audio format; name it .wav or .flac")
+    # libsndfile would scale by 32767 what it reads by 32768, and would lose a full disk's error.
+    scaled = np.clip(np.rint(np.asarray(samples, np.float32) * 32768.0), -32768, 32767)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, scaled.astype(np.int16), sample_rate, format=suffix)
+    with atomic_write(path, "wb", durable=False) as stream:
+        stream.write(buffer.getbuffer())
+
+
+def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
+    """Band-limited resampling of samples (T,) to about T * to_rate / from_rate samples (soxr)."""
+    import soxr
+
+    return soxr.resample(samples.astype(np.float32, copy=False), from_rate, to_rate, quality="HQ")
+
+
+def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile:
+    """The recording, open for reading; InputError if missing, empty, truncated or not audio."""
+    import soundfile
+
+    if not isinstance(source, io.BytesIO):
+        _check_file(name)
+    try:
+        stream = soundfile.SoundFile(source)
+    except soundfile.SoundFileError as error:
+        reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".")
+        raise InputError(
+            f"{name}: is no audio that can be read ({reason}); expected wav, flac, ogg or opus: "
+            "fetch or convert the file again"
+        ) from None
+    if stream.frames == 0:
+        stream.close()
+        raise InputError(f"{name}: holds no samples; fetch the file again or leave it out")
+    return stream
+
+
+def _info(stream: soundfile.SoundFile) -> Info:
+    holds_floats = stream.subtype in ("FLOAT", "DOUBLE")
+    return Info(stream.frames, stream.samplerate, stream.channels, holds_floats)
+
+
+def _check_form(
+    path: str, info: Info, sample_rate: int, resample: bool, channel: int | None
+) -> None:
+    """InputError for a rate or a number of channels that was not expected."""
+    if info.channels > 1 and channel is None:
+        raise InputError(
+            f"{path}: has {info.channels} channels, 1 was expected; choose one with channel=0 "
+            f"(--channel 0), or convert it: sox {path} OUT.wav remix 1"
+        )
+    if channel is not None and not 0 <= channel < info.channels:
+        raise InputError(f"{path}: has no channel {channel}; they are 0 to {info.channels - 1}")
+    if info.sample_rate != sample_rate and not resample:
+        raise InputError(
+            f"{path}: sampled at {info.sample_rate} Hz, {sample_rate} was expected; let it be "
+            "converted with resample=True (--resample), or do so once: "
+            f"sox {path} -r {sample_rate} OUT.wav"
+        )
+
+
+def _check_file(path: str) -> None:
+    """What can be said before decoding: missing, a folder, empty, a wav cut off."""
+    if pipes.is_pipe(path):
+        raise InputError(
+            f"{path}: is a shell command, which is run only where that is allowed; if you trust "
+            f"it, {pipes.WAYS_OUT}"
+        )
+    if os.path.isdir(path):
+        raise InputError(f"{path}: is a folder, an audio file was expected")
+    if not os.path.exists(path):
+        raise InputError(
+            f"{path}: no such audio file; correct its path (a relative one starts from the working "
+            "folder) or fetch the file"
+        )
+    size = os.path.getsize(path)
+    if size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); fetch the file again or leave it out")
+    with open(path, "rb") as stream:
+        declared = _declared_wav_end(stream)
+    if declared is not None and declared > size:
+        raise InputError(
+            f"{path}: truncated: {size} bytes where its header promises {declared}; fetch it again"
+        )
+
+
+def _declared_wav_end(stream: io.BufferedReader) -> int | None:
+    """Byte at which a wav's data chunk should end; None for other formats and streamed files."""
+    header = stream.read(12)
+    if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+        return None
+    while len(chunk := stream.read(8)) == 8:
+        name, size = struct.unpack("<4sI", chunk)
+        if name == b"data":
+            return None if size in _UNKNOWN_SIZES else stream.tell() + size
+        stream.seek(size + size % 2, os.SEEK_CUR)
+    return None
+
+
+def _span(path: str, info: Info, start: float | None, end: float | None) -> tuple[int, int]:
+    """First sample and the one after the last, of a part given in seconds."""
+    for time in (start, end):
+        # Beyond all numbers of samples, and what is no number at all.
+        if time is not None and not math.isfinite(time * info.sample_rate):
+            raise InputError(
+                f"{path}: a segment from {start} to {end} s cannot be cut; correct "
+                "the times in segments"
+            )
+    first = 0 if start is None else round(start * info.sample_rate)
+    last = info.num_samples if end is None else round(end * info.sample_rate)
+    overshoot = (last - info.num_samples) / info.sample_rate
+    if overshoot > MAX_OVERSHOOT:
+        raise InputError(
+            f"{path}: lasts {info.duration:.3f} s, but its segment ends at {end:.3f} s; correct "
+            "the times in segments or fetch the whole recording"
+        )
+    last = min(last, info.num_samples)
+    if not 0 <= first < last:
+        raise InputError(
+            f"{path}: no audio from {start} to {end} s in a recording of {info.duration:.3f} s; "
+            "correct the times in segments"
+        )
+    return first, last
+
+
+def _read(stream: soundfile.SoundFile, name: str, first: int, last: int) -> np.ndarray:
+    """Samples (T, channels) from `first` to `last`."""
+    import soundfile
+
+    try:
+        stream.seek(first)
+        samples = stream.read(last - first, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise InputError(f"{name}: damaged or truncated ({error}); fetch it again") from None
+    if len(samples) < last - first:
+        raise InputError(
+            f"{name}: truncated: its header promises {last} samples, reading ended at "
+            f"{first + len(samples)}; fetch it again"
+        )
+    return samples
+
+
+def _at_rate(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    return samples if from_rate == to_rate else resample(samples, from_rate, to_rate)

@@ -1,0 +1,141 @@
+"""Which tokens an output may have: those that keep it on the way to a tree, or words alone.
+
+Well-formed decoding (`TreeConstraint`): one intent at the root, intents and slots alternate, a slot
+is not empty, words begin with a piece that begins a word, every bracket is closed before the length
+limit, and, where pairs are given, only parent-child pairs seen in training. Transcripts
+(`WordConstraint`) have no tags, whatever a finetuning on trees has made of the decoder. Both plug
+into `atat.nn.beam_search` as its constraint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from atat.text.tokenizer import Tokenizer
+from atat.text.trees import Tree
+
+ROOT = ""  # the parent of the outermost intent in a set of pairs
+Pair = tuple[str, str]  # labels of parent and child, such as ("IN:PLAY", "SL:SONG")
+
+
+class State(NamedTuple):
+    """What matters of a prefix."""
+
+    open: tuple[str, ...] = ()  # labels not yet closed, outermost first
+    started: bool = False
+    fresh: bool = True  # a tag came last: the next piece must begin a word
+    empty: bool = True  # nothing stands in the innermost node yet
+    bare: bool = False  # a word has begun with a blank alone: its letters must follow
+
+
+class TreeConstraint:
+    """Allows exactly the tokens after which a well-formed tree is still within reach."""
+
+    def __init__(self, tokenizer: Tokenizer, pairs: Iterable[Pair] | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.pairs = None if pairs is None else set(pairs)
+        self.labels = {id_: tag[1:] for tag, id_ in tokenizer.open_ids.items()}
+        size = tokenizer.vocab_size
+        self._pieces = _pieces(tokenizer)
+        starts = [id_ for id_ in range(size) if tokenizer.is_word_start(id_)]
+        # A blank alone begins words too rare for a piece of their own, but is no word yet.
+        self._blanks = {id_ for id_ in starts if not tokenizer.decode([id_]).strip()}
+        self._word_starts = torch.zeros(size, dtype=torch.bool)
+        self._word_starts[starts] = True
+        self._cache: dict[tuple[object, ...], Tensor] = {}
+
+    def start(self) -> State:
+        return State()
+
+    def allowed(self, state: State, remaining: int) -> Tensor:  # type: ignore[override]
+        """(V,) bool: what may follow when `remaining` tokens may still come, the end counted."""
+        # Beyond what is needed to open and close one more node, more room changes nothing.
+        spare = min(remaining - len(state.open) - 1, 4)
+        parent = state.open[-1] if state.open else ROOT
+        key = (parent, bool(state.open), *state[1:], spare)
+        if key not in self._cache:
+            self._cache[key] = self._allowed(state, parent, spare)
+        return self._cache[key]
+
+    def advance(self, state: State, token: int) -> State:  # type: ignore[override]
+        if token in self.labels:
+            return State((*state.open, self.labels[token]), started=True)
+        if token == self.tokenizer.close_id:
+            return State(state.open[:-1], started=True, fresh=True, empty=False)
+        if token in self._blanks:
+            return State(state.open, started=True, fresh=False, empty=state.empty, bare=True)
+        return State(state.open, started=True, fresh=False, empty=False)
+
+    def _allowed(self, state: State, parent: str, spare: int) -> Tensor:
+        """`spare`: tokens left once every open bracket and the end have theirs."""
+        mask = torch.zeros(self.tokenizer.vocab_size, dtype=torch.bool)
+        if state.started and not state.open:
+            mask[self.tokenizer.eos_id] = True
+            return mask
+        if state.bare:
+            return self._pieces & ~self._word_starts
+        for id_, label in self.labels.items():
+            # A child needs its two brackets, and a slot something between them.
+            if self._may_follow(parent, label) and spare >= (2 if _is_intent(label) else 3):
+                mask[id_] = True
+        if state.open:
+            if spare >= 1:
+                mask |= self._word_starts if state.fresh else self._pieces
+            if spare < 2:
+                mask[list(self._blanks)] = False
+            if _is_intent(parent) or not state.empty:
+                mask[self.tokenizer.close_id] = True
+        return mask
+
+    def _may_follow(self, parent: str, child: str) -> bool:
+        if _is_intent(child) == _is_intent(parent) and parent != ROOT:
+            return False
+        if parent == ROOT and not _is_intent(child):
+            return False
+        return self.pairs is None or (parent, child) in self.pairs
+
+
+class WordConstraint:
+    """Allows word pieces and the end: what a transcript is made of. No tag, no task, no <unk>."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._allowed = _pieces(tokenizer)
+        self._allowed[tokenizer.eos_id] = True
+
+    def start(self) -> None:
+        return None
+
+    def allowed(self, state: None, remaining: int) -> Tensor:  # type: ignore[override]
+        """(V,) bool, always the same."""
+        return self._allowed
+
+    def advance(self, state: None, token: int) -> None:  # type: ignore[override]
+        return None
+
+
+def _pieces(tokenizer: Tokenizer) -> Tensor:
+    """(V,) bool: what words are made of."""
+    first = tokenizer.first_piece_id
+    pieces = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
+    pieces[first : first + tokenizer.num_pieces] = True
+    pieces[first] = False  # <unk>, which stands for nothing
+    return pieces
+
+
+def pairs_of(tree: Tree) -> set[Pair]:
+    """The parent-child pairs of a tree, its root's parent being ROOT."""
+    pairs: set[Pair] = set()
+    waiting = [(ROOT, tree)]
+    while waiting:
+        parent, node = waiting.pop()
+        pairs.add((parent, node.label))
+        waiting.extend((node.label, child) for child in node.children if isinstance(child, Tree))
+    return pairs
+
+
+def _is_intent(label: str) -> bool:
+    return label.startswith("IN:")

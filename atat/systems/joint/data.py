@@ -1,0 +1,369 @@
+"""From a data dir and a task to numbers: one `Example` for each utterance, drawn freshly each time.
+
+What is random (augmentation, which words mlm masks) comes from a generator the caller makes, so
+that an example is a pure function of (seed, step, utterance). Knows nothing of batches.
+
+    data = TaskData(Source("data/train", "slu"), encoder)
+    example = data.example(7, np.random.default_rng(0))
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from atat.base.errors import InputError
+from atat.datadir import contents, tables
+from atat.datadir.ctm import Word, read_ctm
+from atat.datadir.tables import Utterance
+from atat.engine.batching import target_cost
+from atat.engine.settings import AugmentSettings, BatchSettings, Source
+from atat.nn.ctc import Units, frames_needed
+from atat.nn.text_encoder import SourceTokenizer
+from atat.speech import audio, augment
+from atat.speech.fbank import LOG_FLOOR, frames_touching, lfb, num_frames
+from atat.systems.joint.batch import Example
+from atat.systems.joint.constraint import Pair, pairs_of
+from atat.systems.joint.tasks import TASKS
+from atat.text import trees as semantics
+from atat.text.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a model wants its examples: everything of it that the data side needs to know."""
+
+    tokenizer: Tokenizer
+    source_text: SourceTokenizer | None = None  # None: no text tasks
+    units: Units | None = None  # None: no CTC
+    subsampling: int = 4  # frames to one encoder state
+    mel_bins: int = 80
+    features: str = "ark"  # or "wav"
+    mask_words: float = 0.15  # mlm
+
+
+class TaskData:
+    """The usable utterances of a data dir, read as examples of one task.
+
+    Attributes: `utterances`, `lengths` (frames or words of each), `target_lengths` (tokens of each,
+    one of the task's label and the end counted), `lost` (utterance -> reason). What alone goes over
+    the budgets of a batch, if these are given, is lost, too. Raises InputError when a file the
+    task needs is not there, or more than `max_lost` (a share) of the utterances cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        encoding: Encoding,
+        augmenter: "Augmenter | None" = None,
+        max_lost: float = 0.01,
+        budgets: BatchSettings | None = None,
+    ) -> None:
+        self.source = source
+        self.task = TASKS[source.task]
+        self.encoding = encoding
+        self.augmenter = augmenter
+        self.budgets = budgets
+        self.lost: dict[str, str] = {}
+        utterances = tables.load(source.data)
+        self._check_files(utterances)
+        if "wav" in self._needed_fields():
+            tables.refuse_pipes(source.data, utterances, "training with `features: wav`")
+        kind = "wav" if encoding.features == "wav" else "feats"
+        self.faults = contents.faults(source.data, utterances, kind) if self.is_audio else {}
+        self.alignments = self._alignments() if self.task.masked else {}
+        self.utterances: list[Utterance] = []
+        lengths, targets = [], []
+        known: dict[str, int] = {}
+        for utterance in utterances:
+            reason = self._lacking(utterance)
+            if not reason:
+                length = self._length(utterance)
+                target = self._target_length(utterance, known)
+                reason = self._unfit(length, target)
+            if reason:
+                self.lost[utterance.id] = reason
+                continue
+            self.utterances.append(utterance)
+            lengths.append(length)
+            targets.append(target)
+        self._check_lost(len(utterances), max_lost)
+        self.lengths = np.array(lengths, dtype=np.int64)
+        self.target_lengths = np.array(targets, dtype=np.int64)
+        self.ctc_too_short = self._count_too_short()
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @property
+    def is_audio(self) -> bool:
+        return self.task.source == "audio"
+
+    def example(self, index: int, rng: np.random.Generator | None = None) -> Example:
+        """Utterance number `index` as numbers; augmented where `rng` is given.
+
+        Without `rng` it is the same each time, the words that are masked included.
+        """
+        utterance = self.utterances[index]
+        target = self.target_ids(utterance)
+        units: list[int] = []
+        if self.is_audio:
+            source = self._features(utterance, rng)
+            # What mlm has masked can't be aligned.
+            if self.encoding.units and utterance.text and not self.task.masked:
+                units = self.encoding.units.ids(utterance.text)
+        else:
+            assert self.encoding.source_text is not None and utterance.text is not None
+            source = np.array(self.encoding.source_text(utterance.text), dtype=np.int64)
+        weight = self.source.loss_weight
+        return Example(utterance.id, self.task.name, source, target, units, weight)
+
+    def target_ids(self, utterance: Utterance) -> list[int]:
+        """<task> y1 .. yU <eos>."""
+        tokenizer = self.encoding.tokenizer
+        text = getattr(utterance, self.task.target)
+        ids = tokenizer.encode_target(text, self.task.target)
+        return [tokenizer.task_id(self.task.name), *ids, tokenizer.eos_id]
+
+    def pairs(self) -> set[Pair]:
+        """Parent-child pairs of the target trees; none for transcripts."""
+        if self.task.target != "semantics":
+            return set()
+        found: set[Pair] = set()
+        for utterance in self.utterances:
+            found |= pairs_of(semantics.parse(utterance.semantics or ""))
+        return found
+
+    def _features(self, utterance: Utterance, rng: np.random.Generator | None) -> np.ndarray:
+        spans: list[tuple[float, float]] = []
+        if self.task.masked:
+            # For validation masks are to be the same in every run: a function of the utterance.
+            fixed = np.random.default_rng(zlib.crc32(utterance.id.encode()))
+            spans = self._masked_spans(utterance, fixed if rng is None else rng)
+        if self.encoding.features == "wav":
+            features = self._features_of_waveform(utterance, spans, rng)
+        else:
+            assert utterance.feats is not None
+            features = contents.read_features(utterance)
+            if spans:
+                frames = [frames_touching(start, end) for start, end in spans]
+                features = augment.mask_frames(features, frames, LOG_FLOOR)
+        if features.shape[1] != self.encoding.mel_bins:
+            raise InputError(
+                f"{self.source.data}: features of {utterance.id} have {features.shape[1]} mel bins,"
+                f" the model expects {self.encoding.mel_bins} (key model.audio_encoder.mel_bins)"
+            )
+        if rng is not None and self.augmenter is not None:
+            features = self.augmenter.features(features, rng)
+        return np.ascontiguousarray(features, dtype=np.float32)
+
+    def _features_of_waveform(
+        self,
+        utterance: Utterance,
+        spans: Sequence[tuple[float, float]],
+        rng: np.random.Generator | None,
+    ) -> np.ndarray:
+        samples = contents.read_recording(utterance)
+        for start, end in spans:
+            samples[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)] = 0
+        if rng is not None and self.augmenter is not None:
+            samples = self.augmenter.waveform(samples, rng)
+        return lfb(samples, num_mels=self.encoding.mel_bins)
+
+    def _masked_spans(
+        self, utterance: Utterance, rng: np.random.Generator
+    ) -> list[tuple[float, float]]:
+        """Start and end (s) of the words that mlm hides: mask_words of them, at least one."""
+        words = self.alignments[utterance.id]
+        wanted = self.encoding.mask_words * len(words)
+        # Rounding at random keeps the mean share exact, where it is a word at all.
+        count = max(1, int(wanted + rng.random()))
+        chosen = rng.choice(len(words), size=min(count, len(words)), replace=False)
+        return [(words[i].start, words[i].end) for i in sorted(chosen)]
+
+    def _check_files(self, utterances: Sequence[Utterance]) -> None:
+        """Name the file that is missing for this task before looking at single utterances."""
+        folder = Path(self.source.data)
+        needs = {"text": "text", "semantics": "semantics", "feats": "feats.scp", "wav": "wav.scp"}
+        for field in self._needed_fields():
+            if any(getattr(utterance, field) is not None for utterance in utterances):
+                continue
+            mend = "; make it with: python -m atat.datadir.features" if field == "feats" else ""
+            raise InputError(
+                f"{folder}/{needs[field]}: missing or empty, but task {self.task.name} "
+                f"needs it{mend}"
+            )
+
+    def _needed_fields(self) -> list[str]:
+        fields = [self.task.target]
+        if self.is_audio:
+            fields.append("wav" if self.encoding.features == "wav" else "feats")
+        else:
+            fields.append("text")
+        return fields
+
+    def _lacking(self, utterance: Utterance) -> str:
+        """What an utterance would need to be an example; empty: nothing."""
+        for field in self._needed_fields():
+            if not getattr(utterance, field):
+                return f"no {field}"
+        if utterance.id in self.faults:
+            return self.faults[utterance.id]
+        if self.task.masked and not self.alignments.get(utterance.id):
+            return "no word alignment"
+        if self.task.target == "semantics":
+            self._check_tree(utterance)
+        return ""
+
+    def _unfit(self, length: int, target: int) -> str:
+        """Why an utterance of this length (frames or words, tokens) is no example; empty: it is."""
+        if self.is_audio and length < 1:
+            return "shorter than one frame (25 ms)"
+        if self.budgets is None:
+            return ""
+        name, unit = ("max_frames", "frames") if self.is_audio else ("max_tokens", "words")
+        if length > (limit := getattr(self.budgets, name)):
+            return f"{length} {unit}, more than batch.{name} ({limit})"
+        if target_cost(target) > self.budgets.max_targets:
+            return (
+                f"{target} target tokens, which count {target_cost(target)}, more than "
+                f"batch.max_targets ({self.budgets.max_targets})"
+            )
+        return ""
+
+    def _check_tree(self, utterance: Utterance) -> None:
+        try:
+            tree = semantics.parse(utterance.semantics or "")
+            for tag in semantics.tags(tree):
+                self.encoding.tokenizer.tag_id(tag)
+        except InputError as error:
+            raise InputError(f"{self.source.data}/semantics: {utterance.id}: {error}") from None
+
+    def _check_lost(self, total: int, max_lost: float) -> None:
+        if not self.lost:
+            return
+        shown = ", ".join(f"{utt} ({why})" for utt, why in list(self.lost.items())[:5])
+        message = (
+            f"{self.source.data}: {len(self.lost)} of {total} utterances can't be used for task "
+            f"{self.task.name}: {shown}{', ...' if len(self.lost) > 5 else ''}"
+        )
+        if len(self.lost) > max_lost * total:
+            raise InputError(f"{message}; mend them or allow more with max_lost (now {max_lost})")
+        logger.warning(message)
+
+    def _alignments(self) -> dict[str, list[Word]]:
+        path = Path(self.source.data) / "ctm"
+        if not path.is_file():
+            raise InputError(
+                f"{path}: no such file, but task mlm masks the audio of words and must know where "
+                "they are; make it with: python -m atat.prepare.align"
+            )
+        return read_ctm(path)
+
+    def _length(self, utterance: Utterance) -> int:
+        if not self.is_audio:
+            return len((utterance.text or "").split()) + 2
+        if utterance.num_frames is not None:
+            return utterance.num_frames
+        if utterance.duration is not None:
+            return num_frames(round(utterance.duration * audio.SAMPLE_RATE))
+        if self.encoding.features == "wav":
+            return num_frames(len(contents.read_recording(utterance)))
+        return len(contents.read_features(utterance))
+
+    def _target_length(self, utterance: Utterance, known: dict[str, int]) -> int:
+        """Tokens the decoder reads of an utterance's target: len(target_ids) - 1.
+
+        known: pieces of words met before, and after this; most utterances bring no further one.
+        """
+        tokenizer = self.encoding.tokenizer
+        length, trees = 1, self.task.target == "semantics"
+        for word in (getattr(utterance, self.task.target) or "").split():
+            if trees and (semantics.is_close(word) or word.startswith("[")):
+                length += 1
+                continue
+            if word not in known:
+                spelt = semantics.unescape(word) if trees else word
+                known[word] = len(tokenizer.encode_text(spelt))
+            length += known[word]
+        return length
+
+    def _count_too_short(self) -> int:
+        """How many utterances have fewer encoder states than their words' units need."""
+        units = self.encoding.units
+        if units is None or not self.is_audio or self.task.masked:
+            return 0
+        states = -(-self.lengths // self.encoding.subsampling)
+        needed = [frames_needed(units.ids(utterance.text or "")) for utterance in self.utterances]
+        return int((np.array(needed) > states).sum())
+
+
+class Augmenter:
+    """Applies the augmentation that the settings ask for, in the order it happens in a room."""
+
+    def __init__(self, settings: AugmentSettings) -> None:
+        self.settings = settings
+        self.noises: list[np.ndarray] = [
+            audio.load(path, resample=True) for path in _audio_files(settings.noise)
+        ]
+
+    def waveform(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Speed, spectral tilt, room, noise: (T,) -> (T',)."""
+        settings = self.settings
+        if settings.speeds:
+            samples = augment.speed_perturb(samples, float(rng.choice(settings.speeds)))
+        steps: list[tuple[float, Callable[..., np.ndarray]]] = [
+            (settings.filter_probability, augment.random_filter),
+            (settings.reverb_probability, augment.reverberate),
+        ]
+        for probability, step in steps:
+            if rng.random() < probability:
+                samples = step(samples, rng)
+        return self._noisy(samples, rng)
+
+    def _noisy(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        settings = self.settings
+        if not (self.noises or settings.white_noise) or rng.random() >= settings.noise_probability:
+            return samples
+        if self.noises and (not settings.white_noise or rng.random() < 0.5):
+            noise = augment.random_noise(rng, self.noises, len(samples))
+        else:
+            noise = augment.coloured_noise(rng, len(samples))
+        return augment.add_noise(samples, noise, float(rng.uniform(*settings.noise_snr)))
+
+    def features(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """SpecAugment: (T, F) -> (T, F)."""
+        settings = self.settings
+        if not settings.time_masks and not settings.freq_masks:
+            return features
+        return augment.spec_augment(
+            features,
+            rng,
+            time_masks=settings.time_masks,
+            time_width=settings.time_mask_width,
+            freq_masks=settings.freq_masks,
+            freq_width=settings.freq_mask_width,
+        )
+
+
+def _audio_files(paths: Sequence[str]) -> list[Path]:
+    """Audio files named one by one or by their folder; InputError where there is none."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found = [
+            file for file in found if file.suffix.lower() in (".wav", ".flac", ".opus", ".ogg")
+        ]
+        if not found:
+            raise InputError(
+                f"key augment.noise: {path}: no audio file there (wav, flac, opus, ogg)"
+            )
+        files.extend(found)
+    return files

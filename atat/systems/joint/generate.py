@@ -1,0 +1,94 @@
+"""From a batch of sources to hypotheses: an encoder, the shared decoder, a beam search.
+
+Used alike by validation, `atat.engine.decode` and `atat.systems.joint.recognizer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from atat.engine.batching import batch_slices
+from atat.nn.beam_search import Constraint, Hypothesis, SearchOptions, beam_search
+from atat.nn.decoder_cache import DecoderState
+from atat.systems.joint.model import Atat
+from atat.text.tokenizer import Tokenizer
+
+ENCODED_AT_ONCE = 1500  # padded frames or tokens, on a CPU; 1,000 to 2,000 take the least time
+
+
+class DecoderScorer:
+    """The decoder and its caches, as the search wants them."""
+
+    def __init__(self, model: Atat, state: DecoderState) -> None:
+        self.model = model
+        self.state = state
+
+    def step(self, tokens: Tensor) -> Tensor:
+        return self.model.decoder.step(tokens, self.state)
+
+    def reorder(self, hypotheses: Tensor) -> None:
+        self.state.reorder(hypotheses)
+
+    def keep(self, utterances: Tensor) -> None:
+        self.state.keep(utterances)
+
+
+@torch.inference_mode()
+def encode_by_length(
+    encode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], source: Tensor, lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """encode(source, lengths), on a CPU in small parts of like length.
+
+    A CPU encodes large padded batches more slowly than small ones, and yet searches them faster.
+    source (B, T, ...), lengths (B,) -> memory (B, S, D), lengths (B,);
+    what stands beyond a length is meaningless.
+    """
+    if source.device.type != "cpu" or source.shape[0] * source.shape[1] <= ENCODED_AT_ONCE:
+        return encode(source, lengths)
+    # The utterances of each part: those of like length together.
+    order = lengths.argsort()
+    parts = [order[part] for part in batch_slices(lengths[order].tolist(), ENCODED_AT_ONCE)]
+    encoded = [encode(source[rows, : int(lengths[rows].max())], lengths[rows]) for rows in parts]
+    longest = max(memory.shape[1] for memory, _ in encoded)
+    memory = encoded[0][0].new_zeros(len(source), longest, encoded[0][0].shape[2])
+    memory_lengths = torch.zeros_like(lengths)
+    for rows, (part, part_lengths) in zip(parts, encoded):
+        memory[rows, : part.shape[1]] = part
+        memory_lengths[rows] = part_lengths
+    return memory, memory_lengths
+
+
+@torch.inference_mode()
+def generate(
+    model: Atat,
+    tokenizer: Tokenizer,
+    audio: bool,
+    source: Tensor,
+    lengths: Tensor,
+    tasks: Sequence[str],
+    options: SearchOptions = SearchOptions(),
+    constraint: Constraint | None = None,
+) -> list[list[Hypothesis]]:
+    """source (B, T, F) or (B, S), lengths (B,), a task for each -> hypotheses, best first.
+
+    The longest output allowed follows from the source: a token to each encoder state (audio) or
+    four to each source token (text), and `options.extra_length`; `options.max_length` at most.
+    A hypothesis that got there says so (`at_limit`).
+    """
+    memory, memory_lengths = encode_by_length(
+        lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths
+    )
+    limits = [(1 if audio else 4) * int(n) + options.extra_length for n in memory_lengths]
+    state = model.decoder.start(memory, memory_lengths, options.beam)
+    start = torch.tensor([tokenizer.task_id(task) for task in tasks], device=memory.device)
+    return beam_search(
+        DecoderScorer(model, state),
+        start,
+        tokenizer.eos_id,
+        options,
+        limits=limits,
+        constraint=constraint,
+    )

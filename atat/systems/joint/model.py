@@ -1,0 +1,127 @@
+"""AT-AT: an audio encoder and a text encoder that share one decoder (Rongali et al. 2021, Fig. 2).
+
+A model gives the loss of a batch and says which tasks it accepts; the trainer knows no more of it.
+The decoder sees a memory, never where it came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from atat.engine.settings import AudioEncoderSettings, ModelSettings
+from atat.nn.audio_encoder import AudioEncoder, Cmvn
+from atat.nn.ctc import CtcHead, Units, build_units
+from atat.nn.decoder import Decoder
+from atat.nn.loss import correct_tokens, cross_entropy_sum
+from atat.nn.text_encoder import build_text_encoder
+from atat.systems.joint.batch import Batch
+from atat.systems.joint.tasks import TASKS
+from atat.text.tokenizer import Tokenizer
+
+
+class Atat(nn.Module):
+    """The joint model. Either encoder may be None: then its tasks are not accepted."""
+
+    def __init__(
+        self,
+        audio_encoder: nn.Module | None,
+        text_encoder: nn.Module | None,
+        decoder: Decoder,
+        *,
+        mel_bins: int,
+        ctc: CtcHead | None = None,
+        ctc_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.cmvn = Cmvn(mel_bins)
+        self.audio_encoder = audio_encoder
+        self.text_encoder = text_encoder
+        self.decoder = decoder
+        self.ctc = ctc
+        self.ctc_weight = ctc_weight
+
+    def accepts(self, task: str) -> bool:
+        """Whether the encoder that a task reads with is there."""
+        return getattr(self, f"{TASKS[task].source}_encoder") is not None
+
+    def encode(self, audio: bool, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """source (B, T, F) or (B, S), lengths (B,) -> memory (B, S', D), lengths (B,)."""
+        if audio:
+            assert self.audio_encoder is not None
+            return self.audio_encoder(self.cmvn(source), lengths)
+        assert self.text_encoder is not None
+        return self.text_encoder(source, lengths), lengths
+
+    def losses(self, batch: Batch, smoothing: float = 0.0) -> dict[str, Tensor]:
+        """Sums of the batch's loss terms, "ce" and "ctc"; `term_weights` says how they are mixed.
+
+        "correct" is the weighted number of tokens right under teacher forcing, without a gradient.
+        """
+        memory, lengths = self.encode(batch.audio, batch.source, batch.source_lengths)
+        logits = self.decoder(batch.inputs, memory, lengths)
+        sums = {
+            "ce": cross_entropy_sum(logits, batch.outputs, batch.weights, smoothing),
+            "correct": correct_tokens(logits.detach(), batch.outputs, batch.weights),
+        }
+        if batch.audio and self.ctc is not None and batch.units.shape[1] > 0:
+            nll = self.ctc.loss(memory, lengths, batch.units, batch.unit_lengths)
+            sums["ctc"] = (nll * batch.weights).sum()
+        return sums
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """What each loss term, divided by its number of targets, counts in the loss."""
+        return {"ce": 1.0, "ctc": self.ctc_weight}
+
+    def ctc_log_probs(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """features (B, T, F), lengths (B,) -> log probabilities (B, T', C), lengths (B,)."""
+        assert self.ctc is not None
+        memory, lengths = self.encode(True, features, lengths)
+        return self.ctc.log_probs(memory), lengths
+
+    @torch.no_grad()
+    def extend(self, tokens: int) -> None:
+        """Room for `tokens` new target tokens, drawn at random; all others become the base."""
+        embedding = self.decoder.embedding
+        base = embedding.weight().detach().clone()
+        embedding.base = nn.Parameter(base)
+        fresh = torch.randn(tokens, base.shape[1], device=base.device) * base.shape[1] ** -0.5
+        embedding.extension = nn.Parameter(fresh)
+
+
+def build_audio_encoder(settings: AudioEncoderSettings, width: int) -> nn.Module:
+    """Our own audio encoder, or one of ESPnet2's."""
+    if settings.kind == "espnet":
+        from atat.nn.espnet_encoder import EspnetEncoder
+
+        return EspnetEncoder(settings, width)
+    return AudioEncoder(settings, width)
+
+
+def build_model(
+    settings: ModelSettings, tokenizer: Tokenizer, *, pretrained: bool = True
+) -> tuple[Atat, Units | None]:
+    """The model of the settings and the units of its CTC head, if it has one.
+
+    pretrained False leaves out the weights of BERT and ESPnet: a packed model brings its own.
+    """
+    audio = settings.audio_encoder
+    if audio is not None and not pretrained:
+        audio = replace(audio, espnet_weights=None)
+    text = settings.text_encoder
+    with_ctc = audio is not None and settings.ctc.weight > 0
+    units = build_units(settings.ctc.units, tokenizer) if with_ctc else None
+    model = Atat(
+        build_audio_encoder(audio, settings.width) if audio else None,
+        build_text_encoder(text, settings.width, tokenizer.source_size, pretrained)
+        if text
+        else None,
+        Decoder(settings.decoder, settings.width, tokenizer.vocab_size),
+        mel_bins=audio.mel_bins if audio else 1,
+        ctc=CtcHead(settings.width, len(units.pieces)) if units else None,
+        ctc_weight=settings.ctc.weight,
+    )
+    return model, units

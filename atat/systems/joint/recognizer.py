@@ -1,0 +1,262 @@
+"""The trained model as a function: a recording or a sentence in, intents and slots out.
+
+recognizer = Recognizer.load("exp/pretrain/model")
+recognizer("lamp.wav").text                   # [IN:SWITCH_ON switch on the [SL:DEVICE lamp ] ]
+recognizer("lamp.wav", task="asr").text       # switch on the lamp
+recognizer(text="switch on the lamp").tree    # the same tree, from text
+
+A recording of silence and a text without words are understood as nothing, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from atat.base import precision as precisions
+from atat.base.errors import InputError
+from atat.engine import model_folder
+from atat.nn.beam_search import SearchOptions
+from atat.nn.cpu_weights import for_inference
+from atat.speech import audio as audio_files
+from atat.speech.fbank import lfb
+from atat.speech.silence import is_silent
+from atat.systems.joint.constraint import TreeConstraint, WordConstraint
+from atat.systems.joint.generate import generate
+from atat.systems.joint.tasks import TASKS
+from atat.systems.joint.tasks import task as find_task
+from atat.text import trees
+from atat.text.normalize import normalize
+from atat.text.trees import Tree
+
+
+@dataclass(frozen=True)
+class Output:
+    """One hypothesis in words."""
+
+    text: str  # a transcript, or a tree as text, which may be malformed
+    score: float  # log probability / length ** length_exponent: per token, unless set otherwise
+    length: int  # tokens
+    at_limit: bool = False  # the length limit ended it: it may be cut
+
+    @property
+    def tree(self) -> Tree | None:
+        """The tree, or None where the text is none."""
+        try:
+            return trees.parse(self.text)
+        except trees.SemanticsError:
+            return None
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was understood, best hypothesis first; one at least, whose text may be empty."""
+
+    nbest: tuple[Output, ...]
+    nothing: str | None = None  # why the model was not asked: there is nothing to understand
+
+    @property
+    def text(self) -> str:
+        return self.nbest[0].text
+
+    @property
+    def tree(self) -> Tree | None:
+        return self.nbest[0].tree
+
+    @property
+    def score(self) -> float:
+        return self.nbest[0].score
+
+
+def _nothing(why: str) -> Recognition:
+    """An empty text, which is no tree, with the log probability of what is certain."""
+    return Recognition((Output("", score=0.0, length=0),), nothing=why)
+
+
+class Recognizer:
+    """A packed model and how to search with it."""
+
+    def __init__(
+        self,
+        packed: model_folder.Packed,
+        *,
+        options: SearchOptions | None = None,
+        well_formed: bool = False,
+        any_pair: bool = False,
+        precision: str = "auto",
+    ) -> None:
+        """options: how to search; by default as wide as decoding does, every hypothesis kept.
+
+        well_formed: only trees come out; any_pair: also parent-child pairs never trained.
+
+        precision: fp32, bf16, or auto: bf16 where the hardware has it and the weights have not 8
+        bits (atat/base/precision.py). `packed` stays as it is.
+        """
+        self.packed = packed
+        self.device = next(packed.model.parameters()).device
+        self.resolved = _precision(precision, packed, self.device)
+        self.precision: str = self.resolved.name
+        precisions.announce(self.resolved)
+        self._model = for_inference(packed.model, self.precision)
+        self.options = options or SearchOptions(nbest=SearchOptions.beam)
+        pairs = None if any_pair else packed.pairs
+        if well_formed and pairs is not None and not pairs:
+            raise InputError(
+                "well-formed decoding knows no pairs of tags: the model was trained on no trees; "
+                "allow any pair, or decode without"
+            )
+        self.constraint = TreeConstraint(packed.tokenizer, pairs) if well_formed else None
+        self.words_only = WordConstraint(packed.tokenizer)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> "Recognizer":
+        """Read a packed model; further options are those of the constructor."""
+        return cls(model_folder.load(folder, device), **options)
+
+    def __call__(
+        self,
+        audio: str | Path | np.ndarray | None = None,
+        *,
+        text: str | None = None,
+        task: str | None = None,
+        sample_rate: int | None = None,
+        channel: int | None = None,
+    ) -> Recognition:
+        """Understand one recording (a file, or samples (T,) in [-1, 1] as floats) or one sentence.
+
+        task: slu for audio and nlu for text unless said otherwise. sample_rate (Hz): of samples,
+        16,000 unless said otherwise; another rate is resampled, as that of a file is. channel: of
+        a file, from 0. Silence (atat/speech/silence.py) and a text without words give one empty
+        hypothesis, and `nothing` says why.
+        Raises InputError for a task the model can't do, a file it can't read and samples that are
+        none.
+        """
+        if (audio is None) == (text is None):
+            raise InputError("give either a recording or text=..., not both and not neither")
+        task = task or ("slu" if text is None else "nlu")
+        if (find_task(task).source == "text") != (text is not None):
+            raise InputError(f"task {task} reads {TASKS[task].source}")
+        self.check_task(task)
+        if text is not None:
+            words = normalize(text)
+            if not words:
+                return _nothing("the text has no words")
+            return self.recognize([self.text_source(words)], task)[0]
+        assert audio is not None
+        samples = _samples(audio, sample_rate, channel)
+        features = self.features(samples)
+        if len(features) and is_silent(samples, audio_files.SAMPLE_RATE):
+            return _nothing("the recording is silent")
+        return self.recognize([features], task)[0]
+
+    def features(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (T,) at 16 kHz -> filterbank frames (T', F)."""
+        return lfb(samples, num_mels=self.mel_bins)
+
+    @property
+    def mel_bins(self) -> int:
+        """F, how many bands the model's features have."""
+        return self.packed.model.cmvn.mean.numel()
+
+    def text_source(self, text: str) -> np.ndarray:
+        """Normalised text -> source ids (S,)."""
+        if self.packed.source_text is None:
+            raise InputError("the model has no text encoder: it was not trained on a text task")
+        return np.array(self.packed.source_text(text), dtype=np.int64)
+
+    def recognize(self, sources: Sequence[np.ndarray], task: str) -> list[Recognition]:
+        """Sources (T, F) or (S,) of one task -> what was understood of each."""
+        self.check_task(task)
+        if any(len(source) == 0 for source in sources):
+            raise InputError("a recording is shorter than one frame (25 ms)")
+        audio = TASKS[task].source == "audio"
+        tensors = [torch.from_numpy(source) for source in sources]
+        padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(self.device)
+        lengths = torch.tensor([len(source) for source in sources], device=self.device)
+        is_tree = TASKS[task].target == "semantics"
+        autocast = (
+            torch.autocast(self.device.type, torch.bfloat16)
+            if self.precision == "bf16"
+            else nullcontext()
+        )
+        with autocast:
+            found = generate(
+                self._model,
+                self.packed.tokenizer,
+                audio,
+                padded,
+                lengths,
+                [task] * len(sources),
+                self.options,
+                self.constraint if is_tree else self.words_only,
+            )
+        decode = self.packed.tokenizer.decode
+        return [
+            Recognition(
+                tuple(
+                    Output(
+                        decode(h.tokens, TASKS[task].target),
+                        h.score,
+                        len(h.tokens) + 1,
+                        h.at_limit,
+                    )
+                    for h in hypotheses
+                )
+            )
+            for hypotheses in found
+        ]
+
+    def check_task(self, task: str) -> None:
+        """Raise InputError unless the model has what the task reads with."""
+        if not self.packed.model.accepts(find_task(task).name):
+            raise InputError(
+                f"task {task} needs a {TASKS[task].source} encoder; this model was trained on "
+                f"{', '.join(self.packed.tasks)} and has none"
+            )
+
+
+def _precision(
+    wanted: str, packed: model_folder.Packed, device: torch.device
+) -> precisions.Resolved:
+    if wanted == "auto" and packed.weights == "int8":
+        return precisions.Resolved("fp32", "its products are of 8 bits, and few are left")
+    return precisions.resolve(wanted, device)
+
+
+def _samples(
+    audio: str | Path | np.ndarray, sample_rate: int | None, channel: int | None
+) -> np.ndarray:
+    """Samples (T,) float32 at 16 kHz of what a caller calls a recording; InputError otherwise."""
+    if isinstance(audio, (str, Path)):
+        if sample_rate is not None:
+            raise InputError("sample_rate is for samples; a file says its own")
+        return audio_files.load(audio, resample=True, channel=channel)
+    if not isinstance(audio, np.ndarray):
+        raise InputError(
+            f"expected the path of a recording or a numpy array, found {type(audio).__name__}; "
+            "make an array of it: numpy.asarray(samples, dtype=numpy.float32)"
+        )
+    found = f"found {audio.dtype} {audio.shape}"
+    if audio.ndim != 1:
+        raise InputError(f"expected samples (T,) of one channel, {found}; choose samples[:, 0]")
+    if not np.issubdtype(audio.dtype, np.floating):
+        raise InputError(
+            f"expected samples in [-1, 1] as floats, {found}; 16-bit numbers: samples / 32768"
+        )
+    if channel is not None:
+        raise InputError("channel is for files; choose one of the samples yourself")
+    rate = audio_files.SAMPLE_RATE if sample_rate is None else sample_rate
+    numbers = (int, float, np.integer, np.floating)
+    if not isinstance(rate, numbers) or not 1000 <= rate <= 1e6:
+        raise InputError(f"sample_rate is {sample_rate!r}, expected Hz, such as 8000 or 44100")
+    audio_files.check_samples("samples", audio, int(rate))
+    samples = audio.astype(np.float32, copy=False)
+    if rate == audio_files.SAMPLE_RATE or not len(samples):
+        return samples
+    return audio_files.resample(samples, rate, audio_files.SAMPLE_RATE)

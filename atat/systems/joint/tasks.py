@@ -1,0 +1,40 @@
+"""The tasks of the joint model: what each reads and what it writes, in one table.
+
+Knows nothing of models or files. A task of its own needs one line in `TASKS`; the label
+`<name>` that starts a target of that task follows from the name (`atat.text.tokenizer`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from atat.base.errors import InputError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One way to use the model (Rongali et al. 2021, section "AT-AT")."""
+
+    name: str
+    source: Literal["audio", "text"]
+    target: Literal["text", "semantics"]
+    masked: bool  # the audio of some words is hidden, the target still says all of them
+
+
+TASKS: dict[str, Task] = {
+    known.name: known
+    for known in (
+        Task("asr", source="audio", target="text", masked=False),
+        Task("slu", source="audio", target="semantics", masked=False),
+        Task("nlu", source="text", target="semantics", masked=False),
+        Task("mlm", source="audio", target="text", masked=True),
+    )
+}
+
+
+def task(name: str) -> Task:
+    """The task called `name`; InputError lists the known names."""
+    if name not in TASKS:
+        raise InputError(f"unknown task {name!r}; known tasks: {', '.join(TASKS)}")
+    return TASKS[name]

@@ -1,0 +1,1 @@
+"""Two-stage baselines: a recogniser's words, tagged with intent and slots."""

@@ -1,0 +1,309 @@
+"""A BiLSTM that reads the words, a CRF over its states for slots, a linear layer for the intent.
+
+After Lample et al. 2016, without their character model; both losses are trained together. Words
+start from random embeddings, or from pretrained ones in GloVe's format (`atat.text.glove`): the
+pipelines of Rongali et al. 2021 have such, and none come with atat.
+
+Shapes: B sentences, T words, D width of the states (both directions), L tags, N intents.
+
+Files of a model: `model.safetensors`, `vocabulary.json`. Knows nothing of data dirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torchcrf import CRF
+
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.text import glove as vectors
+from atat.text.bio_tags import Tagged
+
+PAD, UNKNOWN = "<pad>", "<unk>"
+EMBEDDING = 100  # numbers to a word where no pretrained ones are given
+WIDTH = 128  # LSTM states in each direction
+DROPOUT = 0.3
+HIDDEN_WORDS = 0.1  # share of words read as unknown in training, as new words are later
+BATCH = 32  # sentences
+LEARNING_RATE = 2e-3
+CLIP = 5.0  # gradient norm
+PATIENCE = 3  # epochs without a better result on the dev set
+AT_ONCE = 256  # sentences tagged at a time
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the numbers of the model stand for."""
+
+    words: tuple[str, ...]  # PAD and UNKNOWN first
+    tags: tuple[str, ...]
+    intents: tuple[str, ...]
+
+    @classmethod
+    def of(cls, examples: Sequence[Tagged], further_words: Sequence[str] = ()) -> Vocabulary:
+        words = {word for example in examples for word in example.words} | {*further_words}
+        return cls(
+            (PAD, UNKNOWN, *sorted(words - {PAD, UNKNOWN})),
+            tuple(sorted({tag for example in examples for tag in example.tags})),
+            tuple(sorted({example.intent for example in examples})),
+        )
+
+
+class Network(nn.Module):
+    """Words -> scores of tags and intents."""
+
+    def __init__(self, vocabulary: Vocabulary, embedding: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(len(vocabulary.words), embedding, padding_idx=0)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.lstm = nn.LSTM(embedding, WIDTH, batch_first=True, bidirectional=True)
+        self.emission = nn.Linear(2 * WIDTH, len(vocabulary.tags))
+        self.intent = nn.Linear(2 * WIDTH, len(vocabulary.intents))
+        self.crf = CRF(len(vocabulary.tags), batch_first=True)
+
+    def forward(self, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """words (B, T), lengths (B,) -> emissions (B, T, L), intents (B, N), mask (B, T)."""
+        mask = torch.arange(words.shape[1]) < lengths[:, None]
+        if self.training:
+            hidden = torch.rand(words.shape) < HIDDEN_WORDS
+            words = torch.where(mask & hidden, 1, words)
+        x = self.dropout(self.embedding(words))
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, lengths, batch_first=True, enforce_sorted=False
+        )
+        states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        states = self.dropout(states)  # (B, T, D)
+        # The strongest state of each number: what tells the intent may stand anywhere.
+        summary = states.masked_fill(~mask[..., None], -torch.inf).amax(dim=1)
+        return self.emission(states), self.intent(summary), mask
+
+    def loss(self, words: Tensor, lengths: Tensor, tags: Tensor, intents: Tensor) -> Tensor:
+        """Mean over the sentences of both negative log likelihoods."""
+        emissions, scores, mask = self(words, lengths)
+        slots = -self.crf(emissions, tags, mask=mask, reduction="mean")
+        return slots + nn.functional.cross_entropy(scores, intents)
+
+
+class Tagger:
+    """A trained model."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "vocabulary.json"
+        if not path.is_file():
+            raise InputError(
+                f"{path}: no such file; train with: python -m atat.systems.tagger.pipeline train --kind bilstm_crf"
+            )
+        about = json.loads(path.read_text(encoding="utf-8"))
+        self.vocabulary = Vocabulary(*(tuple(about[key]) for key in ("words", "tags", "intents")))
+        self.numbers = {word: i for i, word in enumerate(self.vocabulary.words)}
+        self.network = Network(self.vocabulary, about["embedding"])
+        self.network.load_state_dict(load_file(folder / "model.safetensors"))
+        self.network.eval()
+
+    def tag(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Tagged, float]]:
+        """Tags and intent of each sentence (of one word or more), with their log probability."""
+        found = []
+        for start in range(0, len(sentences), AT_ONCE):
+            found += _tag(
+                self.network, self.vocabulary, self.numbers, sentences[start : start + AT_ONCE]
+            )
+        return found
+
+
+@torch.inference_mode()
+def _tag(
+    network: Network,
+    vocabulary: Vocabulary,
+    numbers: dict[str, int],
+    sentences: Sequence[Sequence[str]],
+) -> list[tuple[Tagged, float]]:
+    words, lengths = _words(sentences, numbers)
+    emissions, intents, mask = network(words, lengths)
+    best = network.crf.decode(emissions, mask=mask)
+    tags = torch.zeros_like(words)
+    for row, path in enumerate(best):
+        tags[row, : len(path)] = torch.tensor(path)
+    slots = network.crf(emissions, tags, mask=mask, reduction="none")  # (B,)
+    intent_scores, chosen = intents.log_softmax(-1).max(-1)  # (B,)
+    return [
+        (
+            Tagged(
+                tuple(sentence),
+                tuple(vocabulary.tags[tag] for tag in path),
+                vocabulary.intents[int(intent)],
+            ),
+            float(score),
+        )
+        for sentence, path, intent, score in zip(sentences, best, chosen, slots + intent_scores)
+    ]
+
+
+def train(
+    examples: Sequence[Tagged],
+    valid: Sequence[Tagged],
+    folder: Path,
+    *,
+    seed: int,
+    epochs: int,
+    embeddings: Path | None = None,
+) -> dict[str, Any]:
+    """Train on the examples and write the model's files; facts for train.json.
+
+    The model is that of the epoch with most dev sentences wholly right, of equal ones that with the
+    smallest loss; without a dev set it is the last one's. The same seed gives the same model.
+    """
+    torch.manual_seed(seed)
+    # Matrices as small as these are not worth sharing out, and one thread adds in one order.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _train(examples, valid, folder, seed, epochs, embeddings)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    examples: Sequence[Tagged],
+    valid: Sequence[Tagged],
+    folder: Path,
+    seed: int,
+    epochs: int,
+    embeddings: Path | None,
+) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    pretrained = {}
+    if embeddings is not None:
+        pretrained = vectors.load(embeddings, {word for e in examples for word in e.words})
+    size = len(next(iter(pretrained.values()))) if pretrained else EMBEDDING
+    vocabulary = Vocabulary.of(examples, list(pretrained))
+    network = Network(vocabulary, size)
+    numbers = {word: i for i, word in enumerate(vocabulary.words)}
+    with torch.no_grad():
+        for word, vector in pretrained.items():
+            network.embedding.weight[numbers[word]] = torch.from_numpy(vector)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    batches = _Batches(examples, vocabulary, numbers)
+    order = torch.Generator().manual_seed(seed)
+    best, best_epoch, steps = (-1, 0.0), 0, 0
+    kept = network.state_dict()
+    for epoch in range(1, epochs + 1):
+        network.train()
+        bar = tqdm(
+            batches.epoch(order),
+            total=len(batches),
+            unit="step",
+            leave=False,
+            desc=f"bilstm_crf epoch {epoch}, best {best_epoch}",
+        )
+        for batch in bar:
+            optimizer.zero_grad()
+            loss = network.loss(*batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+            optimizer.step()
+            steps += 1
+        found = _judge(network.eval(), vocabulary, numbers, valid)
+        if found > best or not valid:
+            best, best_epoch = found, epoch
+            kept = {name: value.clone() for name, value in network.state_dict().items()}
+        elif epoch - best_epoch >= PATIENCE:
+            break
+    _save(folder, kept, vocabulary, size)
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "steps": steps,
+        "chosen": f"epoch {best_epoch} of {epoch}",
+        "pretrained_words": len(pretrained),
+    }
+
+
+@torch.inference_mode()
+def _judge(
+    network: Network, vocabulary: Vocabulary, numbers: dict[str, int], valid: Sequence[Tagged]
+) -> tuple[int, float]:
+    """How many sentences have all tags and the intent right; minus the sum of their losses.
+
+    What no training sentence has (a tag, an intent) is wrong, and not in the loss.
+    """
+    right, loss = 0, 0.0
+    for start in range(0, len(valid), AT_ONCE):
+        wanted = valid[start : start + AT_ONCE]
+        found = _tag(network, vocabulary, numbers, [example.words for example in wanted])
+        right += sum(one == other for one, (other, _) in zip(wanted, found))
+        known = [
+            e for e in wanted if {*e.tags} <= {*vocabulary.tags} and e.intent in vocabulary.intents
+        ]
+        if known:
+            batch = _Batches(known, vocabulary, numbers).collate(range(len(known)))
+            loss += float(network.loss(*batch)) * len(known)
+    return right, -loss
+
+
+class _Batches:
+    """The examples as tensors, in batches of sentences of similar length."""
+
+    def __init__(
+        self, examples: Sequence[Tagged], vocabulary: Vocabulary, numbers: dict[str, int]
+    ) -> None:
+        tag_number = {tag: i for i, tag in enumerate(vocabulary.tags)}
+        intent_number = {intent: i for i, intent in enumerate(vocabulary.intents)}
+        self.words = [example.words for example in examples]
+        self.tags = [torch.tensor([tag_number[tag] for tag in e.tags]) for e in examples]
+        self.intents = torch.tensor([intent_number[example.intent] for example in examples])
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return -(-len(self.words) // BATCH)
+
+    def epoch(self, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """words (B, T), lengths (B,), tags (B, T), intents (B,); every sentence once."""
+        shuffled = torch.randperm(len(self.words), generator=order).tolist()
+        # Sorted within stretches of many batches only, so that batches differ between epochs.
+        stretch = 50 * BATCH
+        ordered = [
+            index
+            for start in range(0, len(shuffled), stretch)
+            for index in sorted(shuffled[start : start + stretch], key=lambda i: len(self.words[i]))
+        ]
+        for number in torch.randperm(len(self), generator=order).tolist():
+            yield self.collate(ordered[number * BATCH : (number + 1) * BATCH])
+
+    def collate(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """words (B, T), lengths (B,), tags (B, T), intents (B,) of some examples."""
+        words, lengths = _words([self.words[index] for index in chosen], self.numbers)
+        tags = nn.utils.rnn.pad_sequence([self.tags[index] for index in chosen], batch_first=True)
+        return words, lengths, tags, self.intents[list(chosen)]
+
+
+def _words(sentences: Sequence[Sequence[str]], numbers: dict[str, int]) -> tuple[Tensor, Tensor]:
+    """Word numbers (B, T), padded with 0, and lengths (B,)."""
+    rows = [torch.tensor([numbers.get(word, 1) for word in words]) for words in sentences]
+    lengths = torch.tensor([len(row) for row in rows])
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths
+
+
+def _save(folder: Path, state: dict[str, Tensor], vocabulary: Vocabulary, size: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "model.partial"
+    save_file({name: value.contiguous() for name, value in state.items()}, partial)
+    partial.replace(folder / "model.safetensors")
+    with atomic_write(folder / "vocabulary.json") as stream:
+        json.dump(
+            {
+                "words": vocabulary.words,
+                "tags": vocabulary.tags,
+                "intents": vocabulary.intents,
+                "embedding": size,
+            },
+            stream,
+            indent=0,
+        )

@@ -1,0 +1,1 @@
+"""Words, trees and vocabularies."""

@@ -1,0 +1,65 @@
+"""Pretrained word embeddings in the plain-text format of GloVe: a word and its numbers a line.
+
+Knows nothing of what they are used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from atat.base.errors import InputError
+
+# GloVe's files begin with the most frequent words; a tagger that hears others reads `unknown`.
+MOST_FREQUENT = 50_000
+
+
+def load(
+    path: str | Path, wanted: Collection[str], most_frequent: int = MOST_FREQUENT
+) -> dict[str, np.ndarray]:
+    """Word -> its vector (D,) float32, for the wanted words and the first lines of the file.
+
+    Raises InputError, with the line, for a line that is no word with D numbers, and for the header
+    that word2vec writes.
+    """
+    path, wanted = Path(path), frozenset(wanted)
+    vectors: dict[str, np.ndarray] = {}
+    size = 0
+    try:
+        stream = open(path, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    with stream:
+        for number, line in enumerate(stream, 1):
+            fields = line.rstrip().split(" ")
+            if number == 1:
+                if len(fields) == 2:
+                    raise InputError(
+                        f"{path}:1: {line.strip()!r} is word2vec's header; GloVe's "
+                        f"format has none: tail -n +2 {path} > OUT"
+                    )
+                size = len(fields) - 1
+            # Some words of the large files hold blanks; the numbers stand at the end.
+            word = " ".join(fields[:-size]) if size else ""
+            if not word:
+                raise InputError(
+                    f"{path}:{number}: {len(fields)} fields, expected a word and "
+                    f"{size or 'some'} numbers between single blanks"
+                )
+            if number <= most_frequent or word in wanted:
+                vectors.setdefault(word, _numbers(fields[-size:], path, number))
+    if not vectors:
+        raise InputError(f"{path}: is empty; expected lines `<word> <number> <number> ...`")
+    return vectors
+
+
+def _numbers(fields: list[str], path: Path, number: int) -> np.ndarray:
+    try:
+        return np.array([float(field) for field in fields], dtype=np.float32)
+    except ValueError as error:
+        raise InputError(
+            f"{path}:{number}: {error}; expected a word and {len(fields)} "
+            "numbers between single blanks"
+        ) from None
