@@ -1,4 +1,4 @@
-"""The command `python -m atat.prepare.align`: what it writes, loses, keeps and takes up again."""
+"""The command `atat align`: what it writes, loses, keeps and takes up again."""
 
 from __future__ import annotations
 

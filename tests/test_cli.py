@@ -59,7 +59,7 @@ def test_a_training_whose_folder_cannot_be_made_says_so(tmp_path):
     (tmp_path / "file").touch()
     for out, message in (("file", "a folder was expected"), ("file/exp", "is a file")):
         done = subprocess.run(
-            [sys.executable, "-m", "atat.engine.train", "--config", "conf.yaml", "--out", out],
+            [sys.executable, "-m", "atat", "train", "--config", "conf.yaml", "--out", out],
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -328,7 +328,7 @@ def test_validate_exits_with_2_and_runs_no_pipe(made):
     edit(made / "wav.scp", f"{made.parent}/wavs/ann-0.wav", f"touch {trap} |")
     (made / "feats.scp").unlink()
     (made / "utt2num_frames").unlink()
-    command = [sys.executable, "-m", "atat.datadir.commands", "validate", str(made)]
+    command = [sys.executable, "-m", "atat", "datadir", "validate", str(made)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert f"{made}/wav.scp:1: 'ann-0' is a command" in done.stderr

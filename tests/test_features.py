@@ -257,7 +257,8 @@ def run_stage(data: Path, arks: Path, *options: str) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-m",
-        "atat.datadir.features",
+        "atat",
+        "features",
         "--data",
         str(data),
         "--arks",

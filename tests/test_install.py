@@ -45,7 +45,8 @@ def checkout(folder: Path) -> Path:
     (folder / "tools").mkdir(parents=True)
     (folder / "atat").mkdir()
     (folder / "setup.cfg").touch()
-    shutil.copy(ROOT / "tools" / "install.sh", folder / "tools")
+    for name in ("install.sh", "atat"):
+        shutil.copy(ROOT / "tools" / name, folder / "tools")
     for name in ("requirements.txt", "requirements-nodeps.txt", "constraints.txt"):
         (folder / "tools" / name).write_text("# nothing\n")
     (folder / "tools" / "check_environment.py").touch()
@@ -109,7 +110,7 @@ def test_code_of_another_checkout_than_the_one_around_is_announced(tmp_path: Pat
     """A bare `python -m atat...` inside a checkout may not silently run another's code."""
     inside = checkout(tmp_path / "mine") / "egs" / "toy"
     inside.mkdir(parents=True)
-    command = [sys.executable, "-m", "atat.scoring.score", "--data", "a", "--decoded", "b"]
+    command = [sys.executable, "-m", "atat", "score", "--data", "a", "--decoded", "b"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=inside, env=environment, capture_output=True, text=True)
     assert f"runs {ROOT}/atat, not the code of {tmp_path / 'mine'}" in result.stderr

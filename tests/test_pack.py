@@ -167,7 +167,7 @@ def test_a_finished_run_that_gets_more_steps_is_a_longer_run(corpus, tmp_path, c
     assert json.loads((tmp_path / "exp" / "train.json").read_text())["steps"] == 6
     train_cli.main([*command, "--set", "steps=6"])
     assert "finished before" in capsys.readouterr().out
-    with pytest.raises(InputError, match="step 6 is done, so steps cannot be 3.*atat.engine.pack"):
+    with pytest.raises(InputError, match="step 6 is done, so steps cannot be 3.*atat pack"):
         train_cli.main(command)
     assert config.read_yaml(tmp_path / "exp" / "config.yaml")["steps"] == 6
     for path in checkpoint.found(tmp_path / "exp"):
@@ -242,7 +242,7 @@ def test_a_finetuning_that_ends_too_early_is_a_warning(
 def test_the_command_line(corpus, tmp_path):
     train(short(corpus, steps=2), tmp_path / "exp")
     done = subprocess.run(
-        [sys.executable, "-m", "atat.engine.pack", str(tmp_path / "exp"), "--best"],
+        [sys.executable, "-m", "atat", "pack", str(tmp_path / "exp"), "--best"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -57,7 +57,7 @@ def write_dir(
 
 
 def add_features(folder: Path) -> None:
-    """feats.scp of a data dir, as `atat.datadir.features` would make it."""
+    """feats.scp of a data dir, as `atat features` would make it."""
     scp = {}
     for utterance in tables.load(folder):
         path = folder / f"{utterance.id}.ark"
@@ -151,7 +151,7 @@ def test_several_dirs_of_one_option(local: Any, dirs: dict[str, Path], tmp_path:
         (
             "asr",
             {"trees": False},
-            "no `ctm`.*atat.prepare.align --backend pocketsphinx --data .*wrong",
+            "no `ctm`.*atat align --backend pocketsphinx --data .*wrong",
         ),
         ("asr", {"times": 1}, "1 of 2 utterances have no word times.*more than --max_lost 0.01"),
     ],
@@ -206,7 +206,7 @@ def test_features_of_another_kind_are_refused(
     scp = tables.read_table(dirs["slu"] / "feats.scp")
     own = ark.read(scp["a-1"])
     for matrix, message in (
-        (own - own.mean(axis=0), "not those that atat.datadir.features makes"),
+        (own - own.mean(axis=0), "not those that atat features makes"),
         (own[:, :40], "features of 40 bins, expected 80"),
     ):
         ark.write_matrix(tmp_path / "other.ark", matrix)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatch
 from pathlib import Path
 
 import tiny
@@ -17,12 +16,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_table_of_where_things_are_names_every_module_and_nothing_else() -> None:
-    rows = re.findall(r"^\| — .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
-    modules = [path.stem for path in (ROOT / "atat").glob("*.py") if path.stem != "__init__"]
-    unnamed = [m for m in modules if not any(fnmatch(m, pattern) for pattern in named)]
-    empty = [pattern for pattern in named if not any(fnmatch(m, pattern) for m in modules)]
-    assert (unnamed, empty) == ([], [])
+    rows = re.findall(r"^\| `(atat/[a-z/]+)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.M)
+    named = {room: set(re.findall(r"`([^`]+)`", text)) for room, text in rows}
+    there: dict[str, set[str]] = {}
+    for path in (ROOT / "atat").rglob("*.py"):
+        if path.stem[:2] != "__":
+            there.setdefault(str(path.parent.relative_to(ROOT)), set()).add(path.stem)
+    assert named == there
 
 
 def test_the_conf_for_ones_own_data_is_one_for_a_laptop() -> None:

@@ -238,9 +238,9 @@ QUEUE = """#!/usr/bin/env bash
 parse_options "$@"
 keep_marks "$exp"
 if stage 0 "Queue"; then
-  for word in "a b" "it's" c; do queue say "$word"; done
+  for word in "a b" "it's" c; do queue python say.py "$word"; done
   run_queue
-  queue say later
+  queue python say.py later
   run_queue
 fi
 """
@@ -272,7 +272,7 @@ parse_options "$@"
 keep_marks "$exp"
 for dir in ${{asr[@]+"${{asr[@]}}"}} ${{nlu[@]+"${{nlu[@]}}"}}; do echo "dir $dir"; done
 fill template.yaml "$exp/filled.yaml" exp "$exp" folds 5
-python -m atat.base.conf_copy conf.yaml --out "$exp/conf" --move data "$exp/data" --set steps=6
+atat conf_copy conf.yaml --out "$exp/conf" --move data "$exp/data" --set steps=6
 """
 STRANGE = 'it\'s a "#1": {exp} & \\back $x'
 

@@ -56,7 +56,7 @@ def decode(model: str, wrong: int, *, name: str = "decode_test", data: str = "da
         "options": {"precision": "bf16"},
         "provenance": {
             "hardware": "another processor, 4 cores",
-            "command": f"python -m atat.engine.decode --model {model}/model --out {folder}",
+            "command": f"atat decode --model {model}/model --out {folder}",
         },
     }
     (folder / "decode.json").write_text(json.dumps(made))
@@ -77,7 +77,7 @@ def train(model: str, *, init: str = "", seed: int = 1, finished: bool = True) -
             "commit": "abc1234",
             "hardware": "a processor, 2 cores",
             "date": "2025-01-02T03:04:05+00:00",
-            "command": f"python -m atat.engine.train --config conf/m.yaml --out {model}{start}",
+            "command": f"atat train --config conf/m.yaml --out {model}{start}",
         },
     }
     Path(model).mkdir(parents=True, exist_ok=True)
@@ -250,8 +250,8 @@ def test_details_say_how_a_row_was_made() -> None:
         "2 cores, 2025-01-02",
         "**training not finished**",
         "beam 4, well-formed trees only, bf16, 25 s of wall time, 0.250 s per second of audio",
-        "python -m atat.engine.train --config conf/m.yaml --out exp/ft --init exp/pre/model",
-        "python -m atat.engine.decode --model exp/ft/model --out exp/ft/decode_test",
+        "atat train --config conf/m.yaml --out exp/ft --init exp/pre/model",
+        "atat decode --model exp/ft/model --out exp/ft/decode_test",
     ):
         assert said in text, text
     commands = text.split("```")[1].splitlines()

@@ -140,7 +140,7 @@ def test_scores_by_another_definition_are_refused(tmp_path: Path) -> None:
     summary = json.loads((decoded / "score.json").read_text())
     del summary["metrics_version"]  # as scores were written before SemER changed
     (decoded / "score.json").write_text(json.dumps(summary))
-    with pytest.raises(InputError, match="another definition .*atat.scoring.score --data"):
+    with pytest.raises(InputError, match="another definition .*atat score --data"):
         score.load_scored(decoded)
 
 
@@ -185,7 +185,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "atat.scoring.score",
+        "atat",
+        "score",
         "--data",
         str(tmp_path),
         "--decoded",
@@ -238,7 +239,7 @@ def test_torn_scores_are_named(tmp_path: Path, name: str, how: str) -> None:
     folder = make_decoded(tmp_path / "dec", trees())
     score.score(data, folder)
     tear(folder / name, how)
-    with pytest.raises(InputError, match=rf"dec/{name}.*score first: python -m atat.scoring.score"):
+    with pytest.raises(InputError, match=rf"dec/{name}.*score first: atat score"):
         score.load_scored(folder)
 
 

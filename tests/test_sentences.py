@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
+        [sys.executable, "-m", "atat", *map(str, arguments)],
         cwd=ROOT,
         text=True,
         capture_output=True,
@@ -91,7 +91,7 @@ def test_broken_tables_are_named(data: Path, tmp_path: Path, kind: str, command:
         "features": ["--data", data, "--arks", tmp_path / "lfb"],
         "cmvn": ["--data", data, "--out", tmp_path / "cmvn.ark"],
     }[name]
-    done = run(f"atat.{name}", *options)
+    done = run(name, *options)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ") and message in done.stderr
 
@@ -104,7 +104,7 @@ def test_paths_that_cannot_be_written_are_named(data: Path, tmp_path: Path) -> N
         (file / "lfb", "what should be a folder in this path is a file"),
         (tmp_path / ("x" * 300), "this name is too long"),
     ):
-        done = run("atat.datadir.features", "--data", data, "--arks", path)
+        done = run("features", "--data", data, "--arks", path)
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert f"error: {path}" in done.stderr and message in done.stderr
 

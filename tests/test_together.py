@@ -276,7 +276,8 @@ def test_two_extractions_at_once_end_in_one_result_and_one_sentence(tmp_path: Pa
     command = [
         sys.executable,
         "-m",
-        "atat.datadir.features",
+        "atat",
+        "features",
         "--data",
         str(data),
         "--arks",

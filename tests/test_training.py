@@ -93,7 +93,7 @@ def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers, se
 def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_path):
     """A scheduler sends SIGTERM to every process, the workers that prepare batches included."""
     config.save(tmp_path / "conf.yaml", settings(corpus, steps=5000, workers=2))
-    command = [sys.executable, "-m", "atat.engine.train", "--config", str(tmp_path / "conf.yaml")]
+    command = [sys.executable, "-m", "atat", "train", "--config", str(tmp_path / "conf.yaml")]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "exp")],
         start_new_session=True,

@@ -76,7 +76,7 @@ choose_python() {
 # What the finished environment depends on: when any of it changes, pip is run again.
 fingerprint() {
   printf 'python %s\n' "$(version_of "$venv/bin/python")"
-  (cd "$tools" && cksum requirements*.txt constraints.txt)
+  (cd "$tools" && cksum requirements*.txt constraints.txt atat)
 }
 
 # The checkout that the environment belongs to; nothing when there is none or it has been removed.
@@ -97,6 +97,7 @@ own() {
   local packages
   packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   echo "$root" >"$packages/atat.pth"
+  cp "$tools/atat" "$venv/bin/atat"
   echo "$root" >"$owner_file"
 }
 

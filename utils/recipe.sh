@@ -235,14 +235,14 @@ number_option nj "$cores" "processes at a time where the work is shared out"
 number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
 path_option exp "exp" "folder of trained models and what they decode"
 
-# queue MODULE ARGUMENTS: remember to run a Python module, on the GPUs of --ngpu or on the CPU. Only
-# trainings of atat.engine.train share themselves out over several GPUs.
+# queue COMMAND ARGUMENTS: remember to run a command, on the GPUs of --ngpu or on the CPU. Only
+# `atat train` shares itself out over several GPUs.
 queue() {
-  local launcher=(python -m) line
-  if ((ngpu > 1)) && [ "$1" = atat.engine.train ]; then
+  local launcher=() line
+  if ((ngpu > 1)) && [ "$1 ${2-}" = "atat train" ]; then
     launcher=(python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module)
   fi
-  printf -v line '%q ' "${launcher[@]}" "$@"
+  printf -v line '%q ' ${launcher[@]+"${launcher[@]}"} "$@"
   recipe_queue+=("$line")
 }
 

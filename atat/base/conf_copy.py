@@ -1,7 +1,7 @@
 """Copies of training confs whose data lie in another folder, or with other values of some keys.
 
-    python -m atat.base.conf_copy conf/*.yaml --out exp/conf --move data/train /corpora/data/all
-    python -m atat.base.conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6
+    atat conf_copy conf/*.yaml --out exp/conf --move data/train /corpora/data/all
+    atat conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6
 
 Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it.
 Comments are not copied. Knows nothing of the keys of a conf.
@@ -42,7 +42,7 @@ def copy_path(path: Path, out: Path) -> Path:
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m atat.base.conf_copy",
+        prog="atat conf_copy",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -68,7 +68,3 @@ def main(argv: list[str] | None = None) -> None:
         values = moved(config.read_yaml(path, options.set), *options.move)
         with atomic_write(copy) as stream:
             yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True)
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -13,7 +13,7 @@ from atat.base.errors import InputError
 
 # What who needs the audio itself can do about a pipe.
 WAYS_OUT = (
-    "make features of it once, which run it (python -m atat.datadir.features --allow_pipes), or "
+    "make features of it once, which run it (atat features --allow_pipes), or "
     "write its output to a file"
 )
 

@@ -49,7 +49,10 @@ def command() -> str:
     """
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
-    start = ["python", "-m", spec.name] if spec is not None else ["python", sys.argv[0]]
+    if spec is not None:
+        start = ["atat"] if spec.name.startswith("atat.") else ["python", "-m", spec.name]
+    else:
+        start = ["atat"] if Path(sys.argv[0]).name == "atat" else ["python", sys.argv[0]]
     return " ".join(shlex.quote(outside_shortened(part)) for part in start + sys.argv[1:])
 
 

@@ -71,7 +71,7 @@ def settle(folder: str | Path) -> None:
         raise InputError(
             f"{folder}: a process that was changing its files was killed, and the rest of the "
             f"change cannot be made now ({error.strerror}); allow writing to the folder for one "
-            "command, such as: python -m atat.datadir.commands info"
+            "command, such as: atat datadir info"
         ) from None
 
 

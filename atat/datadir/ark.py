@@ -106,7 +106,7 @@ def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, st
             yield stream, match["ranges"]
     except OSError as error:
         raise InputError(
-            f"{specifier}: {error.strerror}; correct feats.scp (moved arks: python -m atat.datadir.commands "
+            f"{specifier}: {error.strerror}; correct feats.scp (moved arks: atat datadir "
             "relocate) or make the features again"
         ) from None
     except InputError:

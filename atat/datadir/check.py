@@ -3,7 +3,7 @@
 Checks what Kaldi's validate_data_dir.sh checks and what ours needs beyond it. This module looks
 at the tables as tables: their lines, that each has the same ids, speakers, numbers. Words, trees
 and alignments are in `datadir_words`, recordings and features in `datadir_audio`. Nothing is
-changed and no shell pipe is run. Command line: `python -m atat.datadir.commands validate DIR`.
+changed and no shell pipe is run. Command line: `atat datadir validate DIR`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _check_entries(
                 key,
                 "tilde in a path",
                 f"{value!r}: programs do not replace ~; "
-                "write the whole path (python -m atat.datadir.commands relocate)",
+                "write the whole path (atat datadir relocate)",
             )
         elif is_pipe(value) and not options.allow_pipes:
             what = (

@@ -53,7 +53,7 @@ def check_texts(data: DataDir, report: Report) -> None:
                     "text not normalised",
                     f"{text!r} is spoken "
                     f"{normalize(text)!r}, and so models of other data dirs know it; "
-                    "python -m atat.datadir.commands normalize writes it so",
+                    "atat datadir normalize writes it so",
                 )
             if name == "text" and ("<" in text or "#" in text):
                 for word in RESERVED.intersection(text.split()):
@@ -125,7 +125,7 @@ def check_trees(data: DataDir, report: Report) -> None:
                 "tree words unlike text",
                 f"{utterance!r}: "
                 f"{_difference(words, expected.split())}; normalise both alike (python -m "
-                "atat.datadir.commands normalize)",
+                "atat datadir normalize)",
             )
 
 

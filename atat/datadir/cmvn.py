@@ -1,6 +1,6 @@
 """Global mean and variance of features, in Kaldi's format; a model keeps them as buffers.
 
-    python -m atat.datadir.cmvn --data data/train data/other --out exp/cmvn.ark
+    atat cmvn --data data/train data/other --out exp/cmvn.ark
 
 Reads feats.scp, or, of a data dir that has none, computes the LFB from the audio. Statistics are
 a float64 matrix (2, F + 1): sums and the number of frames, sums of squares and a 0. They add up:
@@ -63,7 +63,7 @@ def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     if stats.ndim != 2 or len(stats) != 2 or stats[0, -1] <= 0:
         raise InputError(
             f"{path}: found a matrix of shape {stats.shape}, expected global CMVN "
-            "statistics (2, F + 1); make them with: python -m atat.datadir.cmvn"
+            "statistics (2, F + 1); make them with: atat cmvn"
         )
     return to_mean_and_scale(stats)
 
@@ -93,7 +93,7 @@ def _report_lost(lost: dict[str, str], total: int, max_lost: float) -> None:
     message = f"{len(lost)} of {total} utterances cannot be read and are left out:{shown}"
     if len(lost) > max_lost * total:
         raise InputError(
-            f"{message}\nfix or drop them (python -m atat.datadir.commands repair), or allow "
+            f"{message}\nfix or drop them (atat datadir repair), or allow "
             f"more with --max_lost (now {max_lost:g})"
         )
     print(f"warning: {message}", file=sys.stderr)
@@ -117,9 +117,9 @@ def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.datadir.cmvn",
+        prog="atat cmvn",
         description="Global CMVN statistics of data dirs, in Kaldi's format. "
-        "Example: python -m atat.datadir.cmvn --data data/train --out exp/cmvn.ark",
+        "Example: atat cmvn --data data/train --out exp/cmvn.ark",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--data", nargs="+", required=True, help="dirs with feats.scp or audio")
@@ -146,7 +146,3 @@ def main(argv: list[str] | None = None) -> None:
     ark.write_matrix(arguments.out, stats)
     count = len(utterances) - len(lost)
     print(f"{arguments.out}: {int(stats[0, -1])} frames of {count} utterances")
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -1,4 +1,4 @@
-"""The command line of Kaldi data dirs: `python -m atat.datadir.commands COMMAND DIR …`.
+"""The command line of Kaldi data dirs: `atat datadir COMMAND DIR …`.
 
     validate   list everything that is wrong, with file, line and how to mend it
     repair     sort, drop what has no partner or is broken, rebuild spk2utt; keeps a backup
@@ -25,7 +25,7 @@ from atat.base.errors import InputError
 if TYPE_CHECKING:
     from atat.datadir.check_audio import AudioOptions
 
-EXAMPLE = "example: python -m atat.datadir.commands validate data/train"
+EXAMPLE = "example: atat datadir validate data/train"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.datadir.commands",
+        prog="atat datadir",
         description="Kaldi data dirs.",
         epilog=EXAMPLE,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -142,7 +142,7 @@ def _validate(options: argparse.Namespace) -> None:
     if report.errors:
         raise InputError(
             f"{options.folder}: {report.errors.total()} errors of {len(report.errors)} kinds; mend "
-            f"them, or drop what is broken with: python -m atat.datadir.commands repair {options.folder}"
+            f"them, or drop what is broken with: atat datadir repair {options.folder}"
         )
     print(f"{options.folder}: no errors, {report.warnings.total()} warnings")
 
@@ -222,7 +222,7 @@ def _relocate(options: argparse.Namespace) -> None:
     count = relocate(options.folder, options.old, options.new)
     print(
         f"{options.folder}: {count} paths changed; check with: "
-        f"python -m atat.datadir.commands validate {options.folder}"
+        f"atat datadir validate {options.folder}"
     )
 
 
@@ -262,7 +262,3 @@ def _audio_options(options: argparse.Namespace) -> AudioOptions:
         sample_rate=options.sample_rate,
         num_jobs=options.nj,
     )
-
-
-if __name__ == "__main__":
-    cli.run(main)

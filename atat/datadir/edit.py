@@ -3,8 +3,8 @@
 Every table goes along, known or not, by what it is keyed by (`datadir_files`): a subset has the
 lines of its utterances, their speakers and recordings. Values are copied as they are, except
 that relative paths become absolute where the dir moves. The inputs have to be sound
-(`python -m atat.datadir.commands validate`); the outputs appear whole or not at all.
-Command line: `python -m atat.datadir.commands {subset,combine,split,relocate}`.
+(`atat datadir validate`); the outputs appear whole or not at all.
+Command line: `atat datadir {subset,combine,split,relocate}`.
 """
 
 from __future__ import annotations

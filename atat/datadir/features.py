@@ -1,6 +1,6 @@
 """The LFB stage: the audio of data dirs into arks, shared out over processes.
 
-    python -m atat.datadir.features --data data/train --arks lfb --nj 4
+    atat features --data data/train --arks lfb --nj 4
 
 Writes ARKS/raw_lfb_<name of the data dir>.<n>.{ark,scp,made}, a few hundred utterances each, and
 feats.scp, utt2num_frames and utt2dur into the data dir. An ark counts once its `.made` is there: a
@@ -373,9 +373,9 @@ def _numbered(arks: Path, name: str, kind: str) -> Iterator[tuple[int, Path]]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.datadir.features",
+        prog="atat features",
         description="Make the LFB arks of data dirs; a rerun makes only what is missing. "
-        "Example: python -m atat.datadir.features --data data/train data/dev --arks lfb --nj 4",
+        "Example: atat features --data data/train data/dev --arks lfb --nj 4",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--data", nargs="+", required=True, help="data dirs with wav.scp")
@@ -408,7 +408,3 @@ def main(argv: list[str] | None = None) -> None:
     )
     for data in arguments.data:
         make(data, arguments.arks, nj=arguments.nj, settings=settings, max_lost=arguments.max_lost)
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -119,9 +119,7 @@ def require_sound(data: DataDir) -> None:
     for name, scan in data.scans.items():
         for finding in scan.findings:
             if finding.is_error and name in KNOWN:
-                raise InputError(
-                    f"{finding} (or: python -m atat.datadir.commands repair {data.folder})"
-                )
+                raise InputError(f"{finding} (or: atat datadir repair {data.folder})")
     for name in data.names(UTTERANCE):
         if name in COMPLETE:
             check_ids(data.folder / name, data.table(name), data.speakers)
@@ -130,7 +128,7 @@ def require_sound(data: DataDir) -> None:
             raise InputError(
                 f"{data.folder / 'segments'}:{data.line('segments', utterance)}: the "
                 f"recording of {utterance!r} is not in wav.scp; add it, or drop the "
-                f"segment with: python -m atat.datadir.commands repair {data.folder}"
+                f"segment with: atat datadir repair {data.folder}"
             )
 
 

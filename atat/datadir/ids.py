@@ -71,7 +71,7 @@ def path_in(folder: str | Path, *names: str, suffix: str = "") -> Path:
         if found := fault(name):
             raise InputError(
                 f"the id {name!r} {found}; no file under {folder} can be named after "
-                "it: rename it in all files of its data dir (python -m atat.datadir.commands "
+                "it: rename it in all files of its data dir (atat datadir "
                 "validate lists such ids)"
             )
         if len(os.fsencode(name + suffix)) > LONGEST_NAME:

@@ -1,7 +1,7 @@
 """Words of a data dir as they are spoken: text and trees through the one normaliser.
 
 What was published stays beside it, in `text.raw` and `semantics.raw`. Command line:
-`python -m atat.datadir.commands normalize DIR`.
+`atat datadir normalize DIR`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def normalize_dir(folder: str | Path) -> dict[str, int]:
     if "ctm" in data.scans:
         raise InputError(
             f"{folder}: has a ctm, whose words would no longer be those of the text; "
-            "move it away, normalise, and align again (python -m atat.prepare.align)"
+            "move it away, normalise, and align again (atat align)"
         )
     changed: dict[str, int] = {}
     tables: dict[str, Table] = {}

@@ -5,7 +5,7 @@ is Python's own order of `str`). `load` joins them by utterance id into `Utteran
 takes them apart again. Blanks and tabs both separate a key from its value, as in Kaldi.
 
 Knows nothing of audio, trees or features: values are strings here. What a data dir should
-look like beyond its tables is in `datadir_check`; the command line is `python -m atat.datadir.commands`.
+look like beyond its tables is in `datadir_check`; the command line is `atat datadir`.
 """
 
 from __future__ import annotations
@@ -351,7 +351,7 @@ def check_ids(path: Path, found: Mapping[str, object], expected: Mapping[str, ob
     """Raise InputError unless a table has exactly the utterances of utt2spk."""
     if found.keys() == expected.keys():
         return
-    mend = "list all with: python -m atat.datadir.commands validate; drop them with: … repair"
+    mend = "list all with: atat datadir validate; drop them with: … repair"
     for key in expected:
         if key not in found:
             raise InputError(f"{path}: no line for {key!r}, which is in utt2spk; {mend}")

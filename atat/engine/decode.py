@@ -1,6 +1,6 @@
 """Decode a data dir with a packed model: hypotheses and n-best lists, batched, on all cores.
 
-    python -m atat.engine.decode --model exp/pretrain/model --data data/test --task slu \\
+    atat decode --model exp/pretrain/model --data data/test --task slu \\
         --out exp/pretrain/decode_test
 
 Interrupted, it goes on where it stopped; finished, it returns at once.
@@ -40,7 +40,7 @@ PARTIAL, ABOUT_PARTIAL = "nbest.partial.jsonl", "decode.partial.json"
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m atat.engine.decode",
+        prog="atat decode",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -212,7 +212,7 @@ def _refuse_too_many(
 ) -> None:
     if len(lost) > options.max_lost * len(utterances):
         raise InputError(
-            f"{_told(lost, utterances, options)}fix or drop them (python -m atat.datadir.commands repair), "
+            f"{_told(lost, utterances, options)}fix or drop them (atat datadir repair), "
             f"or allow more with --max_lost (now {options.max_lost:g})"
         )
 
@@ -342,7 +342,3 @@ def _write(
     decoded_dir.write(out, {name: entry["nbest"] for name, entry in done.items()}, about)
     (out / PARTIAL).unlink(missing_ok=True)
     (out / ABOUT_PARTIAL).unlink(missing_ok=True)
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -172,7 +172,7 @@ def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
     if len(features) == 0:
         raise InputError(
             f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
-            "(python -m atat.datadir.commands repair)"
+            "(atat datadir repair)"
         )
     return features
 
@@ -182,7 +182,7 @@ def _check_bins(recognizer: "Recognizer", utterance: Utterance, features: np.nda
     if features.shape[1:] != (recognizer.mel_bins,):
         raise InputError(
             f"utterance {utterance.id} has features of {features.shape[-1]} mel bins, the model "
-            f"expects {recognizer.mel_bins}; make them with: python -m atat.datadir.features --num_mels "
+            f"expects {recognizer.mel_bins}; make them with: atat features --num_mels "
             f"{recognizer.mel_bins}"
         )
 

@@ -1,8 +1,8 @@
 """Make a model of a training's checkpoints, at any time: while it runs, when it was interrupted,
 when it has ended.
 
-    python -m atat.engine.pack exp/joint                    # as the training itself would at its end
-    python -m atat.engine.pack exp/joint --average 3 --out exp/joint/mean3
+    atat pack exp/joint                    # as the training itself would at its end
+    atat pack exp/joint --average 3 --out exp/joint/mean3
 
 Nothing of the training is changed: it goes on as if nobody had looked. Data and start model are not
 needed. Knows nothing of how a model is trained.
@@ -31,11 +31,11 @@ LOCK = ".pack.lock"
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m atat.engine.pack",
+        prog="atat pack",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, help="folder of a training (--out of atat.engine.train)")
+    parser.add_argument("run", type=Path, help="folder of a training (--out of atat train)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--best", action="store_true", help="the best checkpoint by validation")
     which.add_argument("--average", type=int, metavar="N", help="mean of the last N checkpoints")
@@ -191,11 +191,5 @@ def _check_out(out: Path, run: Path) -> None:
 def _settings(run: Path) -> TrainSettings:
     path = run / "config.yaml"
     if not path.is_file():
-        raise InputError(
-            f"{run}: no config.yaml, so no folder of a training (--out of atat.engine.train)"
-        )
+        raise InputError(f"{run}: no config.yaml, so no folder of a training (--out of atat train)")
     return config.load(path, TrainSettings)
-
-
-if __name__ == "__main__":
-    cli.run(main)

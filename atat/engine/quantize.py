@@ -1,9 +1,9 @@
 """A packed model with weights of 8 bits, for small devices: a quarter of the size, faster on a CPU.
 
-    python -m atat.engine.quantize --model exp/atat/model --out exp/atat/model_int8
+    atat quantize --model exp/atat/model --out exp/atat/model_int8
 
-What comes out is a packed model like any other for `atat.engine.decode` and the Recognizer; it can't be
-trained further. What it costs in accuracy is for `atat.engine.decode` and `atat.scoring.score` to say.
+What comes out is a packed model like any other for `atat decode` and the Recognizer; it can't be
+trained further. What it costs in accuracy is for `atat decode` and `atat score` to say.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def quantize(model: Path, out: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.engine.quantize",
+        prog="atat quantize",
         description="Bring a packed model's weights to 8 bits, for decoding on a CPU. Example: "
-        "python -m atat.engine.quantize --model exp/atat/model --out exp/atat/model_int8",
+        "atat quantize --model exp/atat/model --out exp/atat/model_int8",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model", type=Path, required=True, help="packed model folder")
@@ -52,7 +52,3 @@ def main(argv: list[str] | None = None) -> None:
     quantize(options.model, options.out)
     sizes = [(f / "model.safetensors").stat().st_size / 2**20 for f in (options.model, options.out)]
     print(f"{options.out}: {sizes[1]:.1f} MiB, before {sizes[0]:.1f} MiB")
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -129,7 +129,7 @@ def settle_steps(folder: Path, settings: TrainSettings, *, done: int, width: int
     if done > now:
         raise InputError(
             f"{folder}: step {done} is done, so steps cannot be {now}. To go on, give {done} or "
-            f"more; to make a model of what is there: python -m atat.engine.pack {folder}"
+            f"more; to make a model of what is there: atat pack {folder}"
         )
     finished = finished_steps(folder)
     if finished is not None and not done:

@@ -1,11 +1,11 @@
 """Train a model as a YAML file says.
 
-    python -m atat.engine.train --config conf/pretrain.yaml --out exp/pretrain
-    python -m atat.engine.train --config conf/books.yaml --out exp/books --init exp/pretrain/model
+    atat train --config conf/pretrain.yaml --out exp/pretrain
+    atat train --config conf/books.yaml --out exp/books --init exp/pretrain/model
 
 Run again after an interruption, it goes on where it stopped; after the end it does nothing, unless
-there are more steps now. `python -m atat.engine.pack` makes a model of it at any time.
-Several GPUs: torchrun --nproc_per_node 4 -m atat.engine.train ...
+there are more steps now. `atat pack` makes a model of it at any time.
+Several GPUs: torchrun --nproc_per_node 4 -m atat train ...
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m atat.engine.train",
+        prog="atat train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -213,8 +213,7 @@ def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
     if any(TASKS[task].source == "audio" for task in tasks):
         if settings.cmvn is None and settings.init.model is None:
             raise InputError(
-                "key `cmvn` is missing, but a task reads audio; make the file with: "
-                "python -m atat.datadir.cmvn"
+                "key `cmvn` is missing, but a task reads audio; make the file with: atat cmvn"
             )
     return packed, loaded
 
@@ -226,7 +225,7 @@ def _load_start(settings: TrainSettings) -> "Packed":
     packed = model_folder.load(str(settings.init.model))
     if packed.weights == "int8":
         raise InputError(
-            f"{settings.init.model}: its weights have 8 bits (atat.engine.quantize), which can't be "
+            f"{settings.init.model}: its weights have 8 bits (atat quantize), which can't be "
             "trained; start from the model it was made of"
         )
     return packed
@@ -257,7 +256,7 @@ def _extend(packed: "Packed", tokenizer: Any, settings: TrainSettings) -> None:
         raise InputError(
             f"{settings.tokenizer}: not an extension of the tokenizer of {settings.init.model} "
             "(other word pieces, or tags in another order), so its ids mean other tokens. Make one "
-            f"with: python -m atat.text.tokenizer extend --tokenizer {settings.init.model}/tokenizer "
+            f"with: atat tokenizer extend --tokenizer {settings.init.model}/tokenizer "
             f"--data DIR --out {settings.tokenizer}"
         )
     packed.model.extend(tokenizer.vocab_size - base.vocab_size)
@@ -371,7 +370,3 @@ def _pack(trainer: "Trainer", packed: "Packed") -> None:
         shutil.rmtree(folder / run_folder.START, ignore_errors=True)  # the model has all of it
         facts = pack.facts_of(packed, vars(trainer.progress), trainer.settings, chosen)
         run_folder.write_facts(folder, facts)
-
-
-if __name__ == "__main__":
-    cli.run(main)

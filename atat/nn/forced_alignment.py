@@ -6,7 +6,7 @@ and blanks fill the rest. A word is taken to begin with the first frame of its f
 end half-way between its last unit and the next word, at most `LONGEST_TAIL` past that unit.
 Resolution is the encoder's frame, 40 ms in our confs.
 
-Knows nothing of models or files; `python -m atat.prepare.align --backend ctc` feeds it.
+Knows nothing of models or files; `atat align --backend ctc` feeds it.
 """
 
 from __future__ import annotations

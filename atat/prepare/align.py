@@ -1,8 +1,8 @@
 """Word alignments of a data dir: DIR/ctm from a backend, and the table of boundary errors.
 
-    python -m atat.prepare.align --backend pocketsphinx --data data/train --nj 4
-    python -m atat.prepare.align --backend textgrid --data data/train --textgrids LibriSpeech-TextGrids
-    python -m atat.prepare.align report --reference data/test/ctm pocketsphinx=ps.ctm --out table.md
+    atat align --backend pocketsphinx --data data/train --nj 4
+    atat align --backend textgrid --data data/train --textgrids LibriSpeech-TextGrids
+    atat align report --reference data/test/ctm pocketsphinx=ps.ctm --out table.md
 
 Utterances without an alignment are listed in CTM.lost and counted; more than --max_lost of them
 stops before the ctm is written. What was aligned is kept beside it, in CTM.parts, until the ctm
@@ -233,7 +233,7 @@ def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.prepare.align",
+        prog="atat align",
         description=__doc__,
         formatter_class=_HelpFormatter,
     )
@@ -283,7 +283,7 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["report"]:
         parser = argparse.ArgumentParser(
-            prog="python -m atat.prepare.align report",
+            prog="atat align report",
             description=align_report.__doc__,
             formatter_class=_HelpFormatter,
         )
@@ -299,7 +299,3 @@ def main(argv: list[str] | None = None) -> None:
         max_lost=options.max_lost,
         textgrids=options.write_textgrids,
     )
-
-
-if __name__ == "__main__":
-    cli.run(main)

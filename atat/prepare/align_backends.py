@@ -1,4 +1,4 @@
-"""The backends of `atat.prepare.align` behind one function: utterances in, words with times out.
+"""The backends of `atat align` behind one function: utterances in, words with times out.
 
 Three read what another aligner has written (`textgrid`, `gentle`, `librispeech`) and hold it
 against text and audio; two align by themselves (`pocketsphinx`, `ctc`). Knows nothing of output

@@ -1,7 +1,7 @@
 """Forced alignment with a packed model of ours: audio and text in, words with times out.
 
 Loads the model, makes its features, runs its CTC head and leaves the path to `align_ctc`. Knows
-nothing of data dirs; `python -m atat.prepare.align --backend ctc` brings the utterances.
+nothing of data dirs; `atat align --backend ctc` brings the utterances.
 """
 
 from __future__ import annotations

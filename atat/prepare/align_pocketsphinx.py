@@ -7,7 +7,7 @@ second one of pocketsphinx, for phones, leaves word boundaries where they are (m
     aligner = Aligner()
     words = aligner.align(samples, "turn on the lamp".split())
 
-Knows nothing of files; `python -m atat.prepare.align --backend pocketsphinx` aligns a data dir.
+Knows nothing of files; `atat align --backend pocketsphinx` aligns a data dir.
 """
 
 from __future__ import annotations

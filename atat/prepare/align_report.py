@@ -1,6 +1,6 @@
 """The table of boundary errors: how far the word boundaries of aligners lie from a reference.
 
-    python -m atat.prepare.align report --reference data/test/ctm pocketsphinx=exp/ps.ctm \
+    atat align report --reference data/test/ctm pocketsphinx=exp/ps.ctm \
         ctc=exp/ctc.ctm --out exp/alignment.md
 
 Writes the table as markdown and, beside it, everything as JSON. Joins on utterance id; knows

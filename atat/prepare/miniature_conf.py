@@ -1,6 +1,6 @@
 """Training confs in miniature: the same sources, tasks and switches, a small model, a few steps.
 
-    python -m atat.prepare.miniature_conf conf/*.yaml --out exp_mini/conf --data data_mini
+    atat miniature_conf conf/*.yaml --out exp_mini/conf --data data_mini
 
 For the `--mini` runs of recipes, which show that every stage works and learn nothing. Knows no
 recipe; a setting that concerns neither size nor duration stays as it is.
@@ -72,8 +72,8 @@ def shrink_model(model: ModelSettings) -> ModelSettings:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.prepare.miniature_conf",
-        description="Write training confs in miniature. Example: python -m atat.prepare.miniature_conf "
+        prog="atat miniature_conf",
+        description="Write training confs in miniature. Example: atat miniature_conf "
         "conf/*.yaml --out exp_mini/conf --data data_mini",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -87,7 +87,3 @@ def main(argv: list[str] | None = None) -> None:
         settings = config.from_dict(values, TrainSettings, str(path))
         out.parent.mkdir(parents=True, exist_ok=True)
         config.save(out, shrink(settings))
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -51,7 +51,7 @@ class Line:
 
 
 def voice(speaker: int) -> str:
-    """The voice of a speaker, in the form of `atat.prepare.synthesis`."""
+    """The voice of a speaker, in the form of `atat synthesis`."""
     variant = VARIANTS[speaker % len(VARIANTS)]
     return f"espeak:en-us+{variant}:rate={RATES[speaker // len(VARIANTS) % len(RATES)]}"
 

@@ -1,9 +1,9 @@
 """Transcripts by pocketsphinx, as another recogniser beside the asr task of our own models.
 
-    python -m atat.prepare.sphinx_asr --data data/test --lm_text data/train \\
+    atat sphinx_asr --data data/test --lm_text data/train \\
         --out exp/pocketsphinx/decode_test_asr
 
-writes a decoded dir, which `python -m atat.scoring.score` takes as it is and `python -m atat.scoring.transcribed` makes a
+writes a decoded dir, which `atat score` takes as it is and `atat heard` makes a
 data dir of. The acoustic model was trained on real speech (US English). The language model is a
 trigram model of the sentences of `--lm_text` or, without it, the one of general US English in
 pocketsphinx' wheel. Words of `--lm_text` that its dictionary lacks are pronounced by espeak-ng.
@@ -57,8 +57,8 @@ def search_of(lm_text: Path | None, folder: Path) -> dict[str, str]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.prepare.sphinx_asr",
-        description=__doc__.split("\n\n")[0] + " Example: python -m atat.prepare.sphinx_asr --data "
+        prog="atat sphinx_asr",
+        description=__doc__.split("\n\n")[0] + " Example: atat sphinx_asr --data "
         "data/test --lm_text data/train --out exp/pocketsphinx/decode_test_asr",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -93,7 +93,3 @@ def main(argv: list[str] | None = None) -> None:
         },
     )
     print(f"{options.out}: {len(heard)} recordings, {seconds[1] / seconds[0]:.3f} x real time")
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -1,6 +1,6 @@
 """Speech from text: one interface over the synthesisers, and the stage that speaks a data dir.
 
-    python -m atat.prepare.synthesis --data data/train --wavs wavs/train --nj 2
+    atat synthesis --data data/train --wavs wavs/train --nj 2
 
 The data dir holds `text`, `utt2spk` and `spk2voice` (`<speaker> <engine:name[:key=value...]>`);
 the stage adds wav.scp, utt2dur, spk2utt and, where the engines tell word times, ctm. Knows nothing
@@ -290,8 +290,7 @@ def _report_lost(
             f"(now {max_lost:g}); what was spoken is kept"
         )
     print(
-        f"warning: {message}\ndrop them from the other files with: "
-        f"python -m atat.datadir.commands repair {data}",
+        f"warning: {message}\ndrop them from the other files with: atat datadir repair {data}",
         file=sys.stderr,
     )
 
@@ -315,10 +314,10 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.prepare.synthesis",
+        prog="atat synthesis",
         description="Speak the text of data dirs with the voices in their spk2voice; a rerun "
         "speaks only what is missing. "
-        "Example: python -m atat.prepare.synthesis --data data/train data/test --wavs wavs --nj 2",
+        "Example: atat synthesis --data data/train data/test --wavs wavs --nj 2",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -339,7 +338,3 @@ def main(argv: list[str] | None = None) -> None:
     for data in options.data:
         wavs = Path(options.wavs) / Path(os.path.abspath(data)).name
         synthesise(data, wavs, nj=options.nj, max_lost=options.max_lost)
-
-
-if __name__ == "__main__":
-    cli.run(main)

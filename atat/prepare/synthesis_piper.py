@@ -3,7 +3,7 @@
 Needs the package `piper-tts` and a downloaded voice; voices are `piper:<path of the .onnx file>`
 with `rate` (1.1 is faster by a tenth) and `speaker` (a number, in models of several speakers).
 Piper draws noise of its own, so the same text never sounds quite the same. It tells no word
-times: align its speech with `atat.prepare.align`. Knows nothing of data dirs.
+times: align its speech with `atat align`. Knows nothing of data dirs.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Reads the word tier of the Montreal Forced Aligner and of the LibriSpeech alignments: a tier
 called `words`, or `<speaker> - words` where the file holds one speaker. Knows nothing of audio;
-`python -m atat.prepare.align --backend textgrid` makes a ctm of many files.
+`atat align --backend textgrid` makes a ctm of many files.
 """
 
 from __future__ import annotations

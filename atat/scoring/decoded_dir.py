@@ -9,7 +9,7 @@ decode.json   task, data, model, times, options, provenance and how many best ou
 An utterance that could not be read has one hypothesis, empty, without score and with the reason
 under `lost`: no utterance goes missing, and it counts as wrong.
 
-Every system that decodes writes one, and `atat.scoring.score` reads it. Knows nothing of systems.
+Every system that decodes writes one, and `atat score` reads it. Knows nothing of systems.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_transcripts(folder: Path) -> dict[str, str]:
     """Utterance -> what was heard; InputError for a folder that holds no transcripts."""
     if not is_decoded(folder):
         raise InputError(
-            f"{folder}: not a decoded dir: no hyp; make one with: python -m atat.engine.decode --task asr"
+            f"{folder}: not a decoded dir: no hyp; make one with: atat decode --task asr"
         )
     path = folder / "decode.json"
     mend = f"remove {folder} and run the decoding again"

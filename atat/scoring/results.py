@@ -1,6 +1,6 @@
 """RESULTS.md from the folders of a recipe: nobody types a number of ours.
 
-    python -m atat.scoring.results --config conf/results.yaml --out RESULTS.md
+    atat results --config conf/results.yaml --out RESULTS.md
 
     tables:
       - title: Low-resource music
@@ -356,9 +356,9 @@ def _legend(report: Report) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.scoring.results",
+        prog="atat results",
         description="Write RESULTS.md from what was scored, e.g. "
-        "python -m atat.scoring.results --config conf/results.yaml --out RESULTS.md",
+        "atat results --config conf/results.yaml --out RESULTS.md",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--config", required=True, help="YAML that names tables and rows")
@@ -369,7 +369,3 @@ def main(argv: list[str] | None = None) -> None:
     write_report(report, options.out, title_note=options.title_note)
     rows = [row for table in report.tables for row in table.rows]
     print(f"{options.out}: {len(report.tables)} tables, {len(rows)} rows")
-
-
-if __name__ == "__main__":
-    cli.run(main)

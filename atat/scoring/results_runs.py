@@ -2,9 +2,9 @@
 
 A run is one trained model's output on a test set: one decoded dir, or those of all folds of a
 cross-validation. Runs that differ in nothing but the seed make one row. All numbers come from
-files that `atat.scoring.score`, `atat.engine.train` and `atat.engine.decode` wrote.
+files that `atat score`, `atat train` and `atat decode` wrote.
 
-Knows nothing of Markdown or YAML (`atat.scoring.results`).
+Knows nothing of Markdown or YAML (`atat results`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SEED = "{seed}"
 WRITERS = {
     "train.json": "the training",
     "decode.json": "the decoding",
-    "score.json": "python -m atat.scoring.score",
+    "score.json": "atat score",
 }
 
 
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Training:
-    """A folder of `atat.engine.train`, with its train.json (empty when there is none)."""
+    """A folder of `atat train`, with its train.json (empty when there is none)."""
 
     folder: Path
     info: dict[str, Any]

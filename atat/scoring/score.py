@@ -1,14 +1,14 @@
 """Score decoded utterances against a data dir, and compare two decoded dirs.
 
-    python -m atat.scoring.score --data data/test --decoded exp/slu/decode_test
-    python -m atat.scoring.score compare exp/a/decode_test exp/b/decode_test --metric em_hyp
+    atat score --data data/test --decoded exp/slu/decode_test
+    atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp
 
 Hypotheses and references are joined on the utterance id: a missing or an extra hypothesis is an
 error. Written into the decoded dir: `score.json` (figures in per cent with count and 95 %
 interval; each group of `utt2group` apart) and `per_utt.jsonl` (per utterance the numerator and
 denominator of each metric, with reference and hypothesis to read). What the metrics mean stands
 in `atat.scoring.metrics`. Knows nothing of models or of how several runs are put together
-(`atat.scoring.results`).
+(`atat results`).
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def load_scored(decoded: str | Path) -> list[Scored]:
     """
     decoded = Path(decoded)
     path = decoded / "per_utt.jsonl"
-    mend = f"score first: python -m atat.scoring.score --data DIR --decoded {decoded}"
+    mend = f"score first: atat score --data DIR --decoded {decoded}"
     summary = read_object(decoded / "score.json", mend)
     if summary.get("hypotheses") != _fingerprint(decoded / "hyp"):
         raise InputError(f"{path}: belongs to an earlier `hyp`; {mend}")
@@ -252,9 +252,7 @@ def _fingerprint(path: Path) -> str:
     try:
         return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; decode first: python -m atat.engine.decode"
-        ) from None
+        raise InputError(f"{path}: no such file; decode first: atat decode") from None
 
 
 def _print_summary(title: str, summary: dict[str, Any]) -> None:
@@ -291,10 +289,10 @@ def _figure(value: float | None) -> str:
 def _parser() -> argparse.ArgumentParser:
     formatter = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m atat.scoring.score",
-        description="Score decoded utterances, e.g. python -m atat.scoring.score --data data/test "
+        prog="atat score",
+        description="Score decoded utterances, e.g. atat score --data data/test "
         "--decoded exp/slu/decode_test; or compare two decoded dirs: "
-        "python -m atat.scoring.score compare A B [--metric em_hyp]",
+        "atat score compare A B [--metric em_hyp]",
         formatter_class=formatter,
     )
     parser.add_argument("--data", help="data dir with the references")
@@ -306,7 +304,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare",
         help="paired bootstrap of two decoded dirs",
         description="Differences A - B in points of per cent with their 95 % interval, e.g. "
-        "python -m atat.scoring.score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
+        "atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
         formatter_class=formatter,
     )
     pair.add_argument("first", metavar="A", help="decoded dir, scored before")
@@ -331,7 +329,3 @@ def main(argv: list[str] | None = None) -> None:
         print(f"  note: {about['at_limit']} of the outputs ended at decoding's length limit")
     for group, summary in result["groups"].items():
         _print_summary(f"group {group}", summary)
-
-
-if __name__ == "__main__":
-    cli.run(main)

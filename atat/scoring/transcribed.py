@@ -1,11 +1,11 @@
 """A data dir of the words that a recogniser heard, for an nlu to understand.
 
-    python -m atat.scoring.transcribed --data data/test --decoded exp/asr/decode_test_asr --out exp/asr/heard_test
-    python -m atat.engine.decode --model exp/nlu/model --data exp/asr/heard_test --task nlu --out ...
+    atat heard --data data/test --decoded exp/asr/decode_test_asr --out exp/asr/heard_test
+    atat decode --model exp/nlu/model --data exp/asr/heard_test --task nlu --out ...
 
 `text` is what the decoded dir says, the rest (utt2spk, semantics, utt2group) comes from the data
 dir; there is no audio. Where nothing was heard `text` is `<unk>`, since no utterance may go
-missing. `python -m atat.systems.tagger.pipeline` needs no such data dir: it reads the decoded dir itself.
+missing. `atat pipeline` needs no such data dir: it reads the decoded dir itself.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m atat.scoring.transcribed",
-        description=__doc__.split("\n\n")[0]
-        + " Example: python -m atat.scoring.transcribed --data data/test "
+        prog="atat heard",
+        description=__doc__.split("\n\n")[0] + " Example: atat heard --data data/test "
         "--decoded exp/asr/decode_test_asr --out exp/asr/heard_test",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -60,7 +59,3 @@ def main(argv: list[str] | None = None) -> None:
     nothing = write_heard(options.data, options.decoded, options.out)
     total = len(tables.read_table(options.out / "text"))
     print(f"{options.out}: {total} utterances as heard, nothing heard in {nothing}")
-
-
-if __name__ == "__main__":
-    cli.run(main)

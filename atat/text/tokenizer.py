@@ -9,8 +9,8 @@ a trained model keeps its meaning.
 
 Knows nothing of models, and does not normalise: it takes text as the data dirs hold it.
 
-    python -m atat.text.tokenizer train --data data/train --vocab_size 5000 --out data/tokenizer
-    python -m atat.text.tokenizer extend --tokenizer data/tokenizer --data data/books --out data/more
+    atat tokenizer train --data data/train --vocab_size 5000 --out data/tokenizer
+    atat tokenizer extend --tokenizer data/tokenizer --data data/books --out data/more
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Tokenizer:
         if missing:
             raise InputError(
                 f"{folder}: no {' and no '.join(missing)}, so not a tokenizer folder; "
-                "make one with: python -m atat.text.tokenizer train"
+                "make one with: atat tokenizer train"
             )
         try:
             about = json.loads("\n".join(read_lines(folder / "tokenizer.json")))
@@ -202,7 +202,7 @@ class Tokenizer:
             raise InputError(
                 f"{folder}: bpe.model and symbols.txt are not those that tokenizer.json was "
                 "written with; copy the whole folder again, or change tags with: "
-                "python -m atat.text.tokenizer extend"
+                "atat tokenizer extend"
             )
         return tokenizer
 
@@ -213,7 +213,7 @@ class Tokenizer:
         if task_label(name) not in self._ids:
             raise InputError(
                 f"task {name!r} has no label in the tokenizer; where the task is in atat.systems.joint.tasks, "
-                "add it with: python -m atat.text.tokenizer extend"
+                "add it with: atat tokenizer extend"
             )
         return self._ids[task_label(name)]
 
@@ -226,7 +226,7 @@ class Tokenizer:
         if not self.has_tag(tag):
             raise InputError(
                 f"tag {tag!r} is not in the tokenizer; mend a typo in the data, or add the tags "
-                "of a data dir with: python -m atat.text.tokenizer extend --tokenizer OLD "
+                "of a data dir with: atat tokenizer extend --tokenizer OLD "
                 "--data DIR --out NEW"
             )
         return self._ids[tag]
@@ -370,8 +370,8 @@ def main(argv: list[str] | None = None) -> None:
     """Train a tokenizer from data dirs, or add the tags of data dirs to one."""
     show = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m atat.text.tokenizer",
-        description="Train a tokenizer, or add tags to one. Example: python -m atat.text.tokenizer "
+        prog="atat tokenizer",
+        description="Train a tokenizer, or add tags to one. Example: atat tokenizer "
         "train --data data/train --vocab_size 5000 --out data/tokenizer",
         formatter_class=show,
     )
@@ -416,7 +416,3 @@ def main(argv: list[str] | None = None) -> None:
         f"{options.out}: {tokenizer.num_pieces} pieces, {len(tokenizer.open_ids)} tags, "
         f"{tokenizer.vocab_size} ids, fingerprint {tokenizer.fingerprint()}"
     )
-
-
-if __name__ == "__main__":
-    cli.run(main)

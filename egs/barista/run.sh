@@ -38,21 +38,21 @@ for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
 
 # train NAME START: queue a training that starts from another model, or from none.
 train() {
-  queue atat.engine.train --config "conf/$1.yaml" --out "$exp/$1" --seed "$seed" \
+  queue atat train --config "conf/$1.yaml" --out "$exp/$1" --seed "$seed" \
     ${2:+--init "$exp/$2/model"}
 }
 
 # decode MODEL SET NAME [TASK]: as it comes, and so that only well-formed trees come out.
 decode() {
-  python -m atat.engine.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" \
+  atat decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" \
     --nj "$nj" --out "$exp/$1/decode_$3"
-  python -m atat.engine.decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" --well_formed \
+  atat decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" --well_formed \
     --nj "$nj" --out "$exp/$1/decode_$3_well_formed"
 }
 
 score() {
-  python -m atat.scoring.score --data "data/$2" --decoded "$exp/$1/decode_$3"
-  python -m atat.scoring.score --data "data/$2" --decoded "$exp/$1/decode_$3_well_formed"
+  atat score --data "data/$2" --decoded "$exp/$1/decode_$3"
+  atat score --data "data/$2" --decoded "$exp/$1/decode_$3_well_formed"
 }
 
 if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other commands"; then
@@ -68,7 +68,7 @@ if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other
 fi
 
 if stage 1 "Synthetic speech, clean and in rooms"; then
-  python -m atat.prepare.synthesis --data "${spoken_sets[@]/#/data/}" --wavs wavs --nj "$nj"
+  atat synthesis --data "${spoken_sets[@]/#/data/}" --wavs wavs --nj "$nj"
   for name in "${room_sets[@]}"; do
     python local/add_rooms.py --data "data/$name" --out "data/${name}_rooms" \
       --wavs "wavs/rooms/$name" --nj "$nj"
@@ -77,14 +77,14 @@ fi
 
 if stage 2 "Validate the data dirs"; then
   for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" text_barista/train; do
-    python -m atat.datadir.commands validate "data/$name" --nj "$nj"
+    atat datadir validate "data/$name" --nj "$nj"
   done
 fi
 
 if stage 3 "Wording of the recordings by pocketsphinx told the label, and folds"; then
   python local/transcribe_with_labels.py --data data/real_trimmed --corpus "$corpus" \
     --out data/real_transcribed --nj "$nj"
-  python -m atat.datadir.features --data data/real_trimmed --arks lfb/real --nj "$nj"
+  atat features --data data/real_trimmed --arks lfb/real --nj "$nj"
   python local/make_folds.py --data data/real_trimmed --text data/real_transcribed \
     --out data/folds --folds "$folds"
 fi
@@ -92,16 +92,16 @@ fi
 if stage 4 "LFB and their mean and variance"; then
   for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" \
     "${tests[@]/%/_trimmed}"; do
-    python -m atat.datadir.features --data "data/$name" --arks "lfb/$name" --nj "$nj" --compress
+    atat features --data "data/$name" --arks "lfb/$name" --nj "$nj" --compress
   done
-  python -m atat.datadir.cmvn --out data/cmvn.ark --data data/human_train{,_rooms} \
+  atat cmvn --out data/cmvn.ark --data data/human_train{,_rooms} \
     data/tts_commands/train{,_rooms}
 fi
 
 if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee"; then
-  python -m atat.text.tokenizer train --data data/human_train data/nlu_outdomain/train \
+  atat tokenizer train --data data/human_train data/nlu_outdomain/train \
     --vocab_size 1000 --out data/tokenizer
-  python -m atat.text.tokenizer extend --tokenizer data/tokenizer --data data/text_barista/train \
+  atat tokenizer extend --tokenizer data/tokenizer --data data/text_barista/train \
     --out data/tokenizer_barista
 fi
 
@@ -115,7 +115,7 @@ if stage 7 "Finetune: text, text with replay, text and synthetic speech, folds o
   run_queue
   for ((fold = 0; fold < folds; fold++)); do
     fill conf/fold.yaml "data/folds/$fold/train.yaml" fold "data/folds/$fold"
-    queue atat.engine.train --config "data/folds/$fold/train.yaml" --out "$exp/folds/$fold" \
+    queue atat train --config "data/folds/$fold/train.yaml" --out "$exp/folds/$fold" \
       --seed "$seed" --init "$exp/tts/model"
   done
   run_queue
@@ -128,9 +128,9 @@ if stage 8 "Decode clean and noisy recordings; pocketsphinx, alone and before ou
       --out "$exp/pocketsphinx_grammar/decode_$name" --nj "$nj"
   done
   for ((fold = 0; fold < folds; fold++)); do decode "folds/$fold" "folds/$fold/test" real; done
-  python -m atat.prepare.sphinx_asr --data data/real_trimmed --lm_text data/text_barista/train --nj "$nj" \
+  atat sphinx_asr --data data/real_trimmed --lm_text data/text_barista/train --nj "$nj" \
     --out "$exp/pocketsphinx/decode_real"
-  python -m atat.scoring.transcribed --data data/real_trimmed --decoded "$exp/pocketsphinx/decode_real" \
+  atat heard --data data/real_trimmed --decoded "$exp/pocketsphinx/decode_real" \
     --out data/real_heard
   decode zeroshot real_heard heard nlu
 fi
@@ -138,11 +138,11 @@ fi
 if stage 9 "Score and write the table"; then
   for name in "${tests[@]}"; do
     for model in zeroshot replay tts; do score "$model" "${name}_trimmed" "$name"; done
-    python -m atat.scoring.score --data "data/${name}_trimmed" --task slu \
+    atat score --data "data/${name}_trimmed" --task slu \
       --decoded "$exp/pocketsphinx_grammar/decode_$name"
   done
   for ((fold = 0; fold < folds; fold++)); do score "folds/$fold" "folds/$fold/test" real; done
   score zeroshot real_heard heard
   fill conf/results.yaml "$exp/results.yaml" exp "$exp" folds "$folds"
-  python -m atat.scoring.results --config "$exp/results.yaml" --out "$results"
+  atat results --config "$exp/results.yaml" --out "$results"
 fi

@@ -83,14 +83,14 @@ each_training() {
 train() {
   local start=""
   [ "$1" != atat ] || start=$init
-  queue atat.engine.train --config "$2" --out "$3" --seed "$4" ${start:+--init "$start"}
+  queue atat train --config "$2" --out "$3" --seed "$4" ${start:+--init "$start"}
 }
 
 decode() {
   local name
   for name in "${tests[@]}"; do
     # A model that learned nothing writes and writes.
-    python -m atat.engine.decode --model "$3/model" --data "$data/$name" --out "$3/decode_$name" \
+    atat decode --model "$3/model" --data "$data/$name" --out "$3/decode_$name" \
       --nj "$nj" ${mini:+--max_length 40}
   done
 }
@@ -98,7 +98,7 @@ decode() {
 score() {
   local name
   for name in "${tests[@]}"; do
-    python -m atat.scoring.score --data "$data/$name" --decoded "$3/decode_$name"
+    atat score --data "$data/$name" --decoded "$3/decode_$name"
   done
 }
 
@@ -107,17 +107,17 @@ write_confs() {
   local files=(conf/{e2e,atat}{,_subset}.yaml conf/standin.yaml)
   [ "$conf" != conf ] || return 0
   if [ -n "$mini" ]; then
-    python -m atat.prepare.miniature_conf "${files[@]}" --out "$conf" --data "$data"
+    atat miniature_conf "${files[@]}" --out "$conf" --data "$data"
     return
   fi
-  python -m atat.base.conf_copy "${files[@]}" --out "$conf" --move data "$data"
+  atat conf_copy "${files[@]}" --out "$conf" --move data "$data"
 }
 
 # Data and tokenizer of the stand-in: a part of the training set, its tags renamed.
 prepare_standin() {
-  python -m atat.datadir.commands subset "$data/train" "$data/standin" --utterances 40
+  atat datadir subset "$data/train" "$data/standin" --utterances 40
   sed -i 's/\[\(IN\|SL\):/&STANDIN_/g' "$data/standin/semantics"
-  python -m atat.text.tokenizer train --data "$data/standin" --vocab_size 500 \
+  atat tokenizer train --data "$data/standin" --vocab_size 500 \
     --out "$data/tokenizer_standin"
 }
 
@@ -127,7 +127,7 @@ prepare_subsets() {
   (($2 > 0)) || return 0
   python local/draw_subsets.py --data "$data/train" --percent "$1" --number "$2" --out "$folder"
   for ((seed = 1; seed <= $2; seed++)); do
-    python -m atat.datadir.cmvn --data "$folder/$seed/train" --out "$folder/$seed/cmvn.ark"
+    atat cmvn --data "$folder/$seed/train" --out "$folder/$seed/cmvn.ark"
     for model in e2e atat; do
       fill "$conf/${model}_subset.yaml" "$exp/conf/${model}_$1/$seed.yaml" subset "$folder/$seed"
     done
@@ -142,28 +142,28 @@ fi
 
 if stage 2 "Validate the data dirs"; then
   for name in train valid "${tests[@]}"; do
-    python -m atat.datadir.commands validate "$data/$name" --nj "$nj"
+    atat datadir validate "$data/$name" --nj "$nj"
   done
 fi
 
 if stage 4 "LFB and their mean and variance; subsets"; then
-  python -m atat.datadir.features --data "$data"/{train,valid} "${tests[@]/#/$data/}" --arks "$data/lfb" \
+  atat features --data "$data"/{train,valid} "${tests[@]/#/$data/}" --arks "$data/lfb" \
     --nj "$nj" --max_lost "$max_lost"
-  python -m atat.datadir.cmvn --data "$data/train" --out "$data/cmvn.ark"
+  atat cmvn --data "$data/train" --out "$data/cmvn.ark"
   write_confs
   prepare_subsets 10 "$subsets_10"
   prepare_subsets 1 "$subsets_1"
 fi
 
 if stage 5 "Tokenizers: of this corpus for E2E; that of --init with the tags of this corpus"; then
-  python -m atat.text.tokenizer train --data "$data/train" --vocab_size 5000 --out "$data/tokenizer"
+  atat tokenizer train --data "$data/train" --vocab_size 5000 --out "$data/tokenizer"
   [ -z "$standin" ] || prepare_standin
-  [ -z "$init" ] || python -m atat.text.tokenizer extend --tokenizer "$base" --data "$data/train" \
+  [ -z "$init" ] || atat tokenizer extend --tokenizer "$base" --data "$data/train" \
     --out "$data/tokenizer_atat"
 fi
 
 if stage 6 "Train from scratch"; then
-  [ -z "$standin" ] || queue atat.engine.train --config "$conf/standin.yaml" --out "$exp/standin"
+  [ -z "$standin" ] || queue atat train --config "$conf/standin.yaml" --out "$exp/standin"
   each_training train e2e
   run_queue
 fi
@@ -180,5 +180,5 @@ fi
 if stage 9 "Score and write the table"; then
   each_training score e2e ${init:+atat}
   fill "$results" "$exp/results.yaml" exp "$exp" split "$split"
-  python -m atat.scoring.results --config "$exp/results.yaml" --out "$table" --title_note "$note"
+  atat results --config "$exp/results.yaml" --out "$table" --title_note "$note"
 fi

@@ -70,7 +70,7 @@ mapfile -t folders < <(sort -u "$set"/{train,eval}_dirs)
 
 if stage 2 "Validate the data dirs; what does not decode is dropped and listed"; then
   for folder in "${folders[@]}"; do
-    python -m atat.datadir.commands repair "$folder" --max_lost "$max_lost" --nj "$nj"
+    atat datadir repair "$folder" --max_lost "$max_lost" --nj "$nj"
   done
 fi
 
@@ -80,26 +80,26 @@ if stage 3 "Alignments: when each word of training is spoken"; then
 fi
 
 if stage 4 "LFB, the training set, mean and variance"; then
-  python -m atat.datadir.features --data "${folders[@]}" --arks "$data/lfb" --nj "$nj" --compress \
+  atat features --data "${folders[@]}" --arks "$data/lfb" --nj "$nj" --compress \
     --max_lost "$max_lost"
   python local/make_sets.py --train "${trained[@]}" --eval ${tested[@]+"${tested[@]}"} \
     --out "$set"
-  python -m atat.datadir.cmvn --data "$set/asr" --out "$set/cmvn.ark" --max_utterances 20000
+  atat cmvn --data "$set/asr" --out "$set/cmvn.ark" --max_utterances 20000
 fi
 
 if stage 5 "Tokenizer"; then
-  python -m atat.text.tokenizer train --data "$set/asr" --vocab_size "$vocab_size" \
+  atat tokenizer train --data "$set/asr" --vocab_size "$vocab_size" \
     --out "$set/tokenizer"
 fi
 
 if stage 6 "Train: $models"; then
   for model in $models; do
     if [ -n "$mini" ]; then
-      python -m atat.prepare.miniature_conf "conf/$model.yaml" --out "$conf" --data "$data"
+      atat miniature_conf "conf/$model.yaml" --out "$conf" --data "$data"
     else
-      python -m atat.base.conf_copy "conf/$model.yaml" --out "$conf" --move data/train "$set"
+      atat conf_copy "conf/$model.yaml" --out "$conf" --move data/train "$set"
     fi
-    queue atat.engine.train --config "$conf/$model.yaml" --out "$exp/$name/$model" --seed "$seed"
+    queue atat train --config "$conf/$model.yaml" --out "$exp/$name/$model" --seed "$seed"
   done
   run_queue
 fi
@@ -107,7 +107,7 @@ fi
 if stage 8 "Decode dev and test"; then
   for model in $models; do
     for folder in ${tested[@]+"${tested[@]}"}; do
-      python -m atat.engine.decode --model "$exp/$name/$model/model" --data "$folder" --task asr \
+      atat decode --model "$exp/$name/$model/model" --data "$folder" --task asr \
         --nj "$nj" --out "$exp/$name/$model/decode_${folder##*/}"
     done
   done
@@ -116,9 +116,9 @@ fi
 if stage 9 "Score and write the table"; then
   for model in $models; do
     for folder in ${tested[@]+"${tested[@]}"}; do
-      python -m atat.scoring.score --data "$folder" --decoded "$exp/$name/$model/decode_${folder##*/}"
+      atat score --data "$folder" --decoded "$exp/$name/$model/decode_${folder##*/}"
     done
   done
   fill conf/results.yaml "$exp/$name/results.yaml" exp "$exp/$name" data "$data"
-  python -m atat.scoring.results --config "$exp/$name/results.yaml" --out "$results" --title_note "$note"
+  atat results --config "$exp/$name/results.yaml" --out "$results" --title_note "$note"
 fi

@@ -69,35 +69,35 @@ fi
 
 if stage 2 "Validate them; their audio is read by stage 4"; then
   for folder in "$data"/parts/*; do
-    python -m atat.datadir.commands validate "$folder" --no_audio --nj "$nj"
+    atat datadir validate "$folder" --no_audio --nj "$nj"
   done
 fi
 
 if stage 4 "LFB where there are none, data dirs by task, mean and variance"; then
   for folder in "$data"/parts/{train,dev}_{slu,asr}_*; do
     if [ -f "$folder/feats.scp" ]; then continue; fi
-    python -m atat.datadir.features --data "$folder" --arks "$data/lfb" --nj "$nj" --compress \
+    atat features --data "$folder" --arks "$data/lfb" --nj "$nj" --compress \
       --max_lost "$max_lost"
   done
   python local/join.py --data "$data"
-  python -m atat.datadir.cmvn --data "$data"/train_{slu,asr} --out "$data/cmvn.ark" --max_utterances 50000
+  atat cmvn --data "$data"/train_{slu,asr} --out "$data/cmvn.ark" --max_utterances 50000
 fi
 
 if stage 5 "Tokenizer"; then
   text=("$data"/train_{slu,asr})
   if [ -d "$data/train_nlu" ]; then text+=("$data/train_nlu"); fi
-  python -m atat.text.tokenizer train --data "${text[@]}" --vocab_size "$vocab_size" \
+  atat tokenizer train --data "${text[@]}" --vocab_size "$vocab_size" \
     --out "$data/tokenizer"
 fi
 
 if stage 6 "Pretrain: $models"; then
   for model in $models; do
     if [ -n "$mini" ]; then
-      python -m atat.prepare.miniature_conf "conf/$model.yaml" --out "$exp/conf" --data "$data"
+      atat miniature_conf "conf/$model.yaml" --out "$exp/conf" --data "$data"
     else
-      python -m atat.base.conf_copy "conf/$model.yaml" --out "$exp/conf" --move data "$data"
+      atat conf_copy "conf/$model.yaml" --out "$exp/conf" --move data "$data"
     fi
-    queue atat.engine.train --config "$exp/conf/$model.yaml" --out "$exp/$model" --seed "$seed"
+    queue atat train --config "$exp/conf/$model.yaml" --out "$exp/$model" --seed "$seed"
   done
   run_queue
 fi
@@ -105,7 +105,7 @@ fi
 if stage 8 "Decode the dev sets"; then
   for line in "${decodings[@]}"; do
     read -r model task <<<"$line"
-    python -m atat.engine.decode --model "$exp/$model/model" --data "$data/dev_$task" --task "$task" \
+    atat decode --model "$exp/$model/model" --data "$data/dev_$task" --task "$task" \
       --nj "$nj" --out "$exp/$model/decode_$task"
   done
 fi
@@ -113,9 +113,9 @@ fi
 if stage 9 "Score and write the tables"; then
   for line in "${decodings[@]}"; do
     read -r model task <<<"$line"
-    python -m atat.scoring.score --data "$data/dev_$task" --decoded "$exp/$model/decode_$task"
+    atat score --data "$data/dev_$task" --decoded "$exp/$model/decode_$task"
   done
   python local/validations.py "$exp"/{two,three,four}_tasks --out "$exp/validations.md"
   fill conf/results.yaml "$exp/results.yaml" exp "$exp" data "$data"
-  python -m atat.scoring.results --config "$exp/results.yaml" --out "$results" --title_note "$note"
+  atat results --config "$exp/results.yaml" --out "$results" --title_note "$note"
 fi

@@ -81,24 +81,24 @@ write_conf() {
 train() {
   local start=$init
   [ "$1" != e2e ] || start=""
-  queue atat.engine.train --config "$3" --out "$4" --seed "$seed" ${start:+--init "$start"}
+  queue atat train --config "$3" --out "$4" --seed "$seed" ${start:+--init "$start"}
 }
 
 decode() {
   # A model that learned nothing writes and writes.
-  python -m atat.engine.decode --model "$4/model" --data "$2/test" --out "$4/decode_test" \
+  atat decode --model "$4/model" --data "$2/test" --out "$4/decode_test" \
     --nj "$nj" ${mini:+--max_length 40}
 }
 
 score() {
-  python -m atat.scoring.score --data "$2/test" --decoded "$4/decode_test"
+  atat score --data "$2/test" --decoded "$4/decode_test"
 }
 
 # CMVN and tokenizers of a fold, of its training part alone.
 prepare_fold() {
-  python -m atat.datadir.cmvn --data "$2/train" --out "$2/cmvn.ark"
-  python -m atat.text.tokenizer train --data "$2/train" --vocab_size 5000 --out "$2/tokenizer"
-  [ -z "$init" ] || python -m atat.text.tokenizer extend --tokenizer "$base" --data "$2/train" \
+  atat cmvn --data "$2/train" --out "$2/cmvn.ark"
+  atat tokenizer train --data "$2/train" --vocab_size 5000 --out "$2/tokenizer"
+  [ -z "$init" ] || atat tokenizer extend --tokenizer "$base" --data "$2/train" \
     --out "$2/tokenizer_atat"
 }
 
@@ -106,9 +106,9 @@ prepare_fold() {
 prepare_standin() {
   cp -R "$parts/${fields[0]}/0/train/." "$data/standin"
   sed -i 's/\[\(IN\|SL\):/&STANDIN_/g' "$data/standin/semantics"
-  python -m atat.text.tokenizer train --data "$data/standin" --vocab_size 500 \
+  atat tokenizer train --data "$data/standin" --vocab_size 500 \
     --out "$data/tokenizer_standin"
-  python -m atat.datadir.cmvn --data "$data/standin" --out "$data/standin/cmvn.ark"
+  atat cmvn --data "$data/standin" --out "$data/standin/cmvn.ark"
 }
 
 models=(e2e ${init:+e2e_encoder atat})
@@ -120,11 +120,11 @@ if stage 0 "Data dirs, a tree for each sentence"; then
 fi
 
 if stage 2 "Validate the data dirs"; then
-  for name in "${fields[@]}"; do python -m atat.datadir.commands validate "$data/$name" --nj "$nj"; done
+  for name in "${fields[@]}"; do atat datadir validate "$data/$name" --nj "$nj"; done
 fi
 
 if stage 4 "LFB; folds"; then
-  python -m atat.datadir.features --data "${fields[@]/#/$data/}" --arks "$data/lfb" --nj "$nj" \
+  atat features --data "${fields[@]/#/$data/}" --arks "$data/lfb" --nj "$nj" \
     --max_lost "$max_lost"
   for name in "${fields[@]}"; do
     python local/make_folds.py --data "$data/$name" --folds "$folds" --out "$parts/$name"
@@ -132,7 +132,7 @@ if stage 4 "LFB; folds"; then
 fi
 
 if stage 5 "Of each fold: mean and variance, tokenizers, confs"; then
-  [ -z "$mini" ] || python -m atat.prepare.miniature_conf conf/{e2e,e2e_encoder,atat,standin}.yaml \
+  [ -z "$mini" ] || atat miniature_conf conf/{e2e,e2e_encoder,atat,standin}.yaml \
     --out "$conf" --data "$data"
   [ -z "$standin" ] || prepare_standin
   each_fold prepare_fold any
@@ -140,7 +140,7 @@ if stage 5 "Of each fold: mean and variance, tokenizers, confs"; then
 fi
 
 if stage 6 "Train from scratch"; then
-  [ -z "$standin" ] || queue atat.engine.train --config "$conf/standin.yaml" --out "$exp/standin"
+  [ -z "$standin" ] || queue atat train --config "$conf/standin.yaml" --out "$exp/standin"
   each_fold train e2e
   run_queue
 fi
@@ -157,5 +157,5 @@ fi
 if stage 9 "Score and write the table"; then
   each_fold score "${models[@]}"
   fill conf/results.yaml "$run/results.yaml" exp "$run" folds "$folds"
-  python -m atat.scoring.results --config "$run/results.yaml" --out "$table" --title_note "$note"
+  atat results --config "$run/results.yaml" --out "$table" --title_note "$note"
 fi

@@ -61,7 +61,7 @@ train() {
   local name=$1 start=${2:-} file=${3:-$1} seed weights=""
   if [ "$name" = pretrain_bert ]; then weights=$bert; fi
   for seed in $seeds; do
-    queue atat.engine.train --config "$conf/$file.yaml" --out "$exp/$name/seed$seed" --seed "$seed" \
+    queue atat train --config "$conf/$file.yaml" --out "$exp/$name/seed$seed" --seed "$seed" \
       ${start:+--init "$exp/$start/seed$seed/model"} ${weights:+--set "model.text_encoder.bert=$weights"}
   done
 }
@@ -78,7 +78,7 @@ each_decoding() {
 }
 
 decode() {
-  python -m atat.engine.decode --model "$1/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
+  atat decode --model "$1/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
     --nj "$nj" --out "$1/decode_$2_$3${4:+_$4}"
 }
 
@@ -88,7 +88,7 @@ table_of() {
 }
 
 score() {
-  python -m atat.scoring.score --data "$data/$2" --decoded "$1/decode_$2_$3${4:+_$4}"
+  atat score --data "$data/$2" --decoded "$1/decode_$2_$3${4:+_$4}"
 }
 
 if stage 0 "Corpus: sentences with their meaning, from our grammar"; then
@@ -96,42 +96,42 @@ if stage 0 "Corpus: sentences with their meaning, from our grammar"; then
 fi
 
 if stage 1 "Speech: every sentence spoken, with the times of its words"; then
-  python -m atat.prepare.synthesis --data "${spoken[@]}" --wavs "wavs/$size" --nj "$nj"
+  atat synthesis --data "${spoken[@]}" --wavs "wavs/$size" --nj "$nj"
 fi
 
 if stage 2 "Validate the data dirs"; then
   for folder in "${spoken[@]}" "${text[@]}"; do
-    python -m atat.datadir.commands validate "$folder" --nj "$nj"
+    atat datadir validate "$folder" --nj "$nj"
   done
 fi
 
 if stage 3 "Alignments: pocketsphinx beside the synthesiser's own"; then
   # It cannot follow some synthetic voices; the table of stage 9 counts what it misses.
-  python -m atat.prepare.align --backend pocketsphinx --data "$data/test_music" --nj "$nj" --max_lost 1 \
+  atat align --backend pocketsphinx --data "$data/test_music" --nj "$nj" --max_lost 1 \
     --out "$exp/align/pocketsphinx.ctm" --write_textgrids "$exp/align/textgrids"
 fi
 
 if stage 4 "LFB and their mean and variance; subsets of the data dirs"; then
-  python -m atat.datadir.features --data "${spoken[@]}" --arks "lfb/$size" --nj "$nj"
+  atat features --data "${spoken[@]}" --arks "lfb/$size" --nj "$nj"
   # Of what pretraining hears; books are unknown then.
-  python -m atat.datadir.cmvn --data "$data"/train_{music,everyday} --out "$data/cmvn.ark"
+  atat cmvn --data "$data"/train_{music,everyday} --out "$data/cmvn.ark"
   for share in 10 90; do
-    python -m atat.datadir.commands subset --list "$data/train_music_$share.list" \
+    atat datadir subset --list "$data/train_music_$share.list" \
       "$data/train_music" "$data/train_music_$share"
   done
-  python -m atat.datadir.commands subset --speaker_list "$data/real_held.list" \
+  atat datadir subset --speaker_list "$data/real_held.list" \
     "$data/test_books_real" "$data/test_books_real_held"
 fi
 
 if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of books"; then
-  python -m atat.text.tokenizer train --data "$data"/train_{music,everyday} \
+  atat tokenizer train --data "$data"/train_{music,everyday} \
     --vocab_size "$vocab_size" --out "$data/tokenizer"
-  python -m atat.text.tokenizer extend --tokenizer "$data/tokenizer" --data "$data/train_books_text" \
+  atat tokenizer extend --tokenizer "$data/tokenizer" --data "$data/train_books_text" \
     --out "$data/tokenizer_books"
 fi
 
 if [ "$size" = mini ]; then
-  python -m atat.base.conf_copy conf/tiny/*.yaml --out "$conf" --move data/tiny "$data" --set steps=6
+  atat conf_copy conf/tiny/*.yaml --out "$conf" --move data/tiny "$data" --set steps=6
 fi
 
 if stage 6 "Train from scratch: speech to meaning alone (E2E), and several tasks (AT-AT)"; then
@@ -148,7 +148,7 @@ if stage 8 "Decode the test sets; the two-stage systems; align one set with our 
   each_decoding decode
   if [ -n "${readings[*]-}" ]; then two_stage_decode; fi
   if is_among main $experiments; then
-    python -m atat.prepare.align --backend ctc --data "$data/test_music" --out "$exp/align/ctc.ctm" \
+    atat align --backend ctc --data "$data/test_music" --out "$exp/align/ctc.ctm" \
       --model "$exp/pretrain/seed${seeds%% *}/model"
   fi
 fi
@@ -157,13 +157,13 @@ if stage 9 "Score and write a table for each experiment"; then
   each_decoding score
   if [ -n "${readings[*]-}" ]; then two_stage_score; fi
   if is_among main $experiments; then
-    python -m atat.prepare.align report --reference "$data/test_music/ctm" --out "$exp/alignment.md" \
+    atat align report --reference "$data/test_music/ctm" --out "$exp/alignment.md" \
       pocketsphinx="$exp/align/pocketsphinx.ctm" ctc="$exp/align/ctc.ctm"
   fi
   for experiment in $experiments; do
     file=results_$experiment.yaml
     fill "conf/${file/_main/}" "$exp/$file" exp "$exp" data "$data"
-    python -m atat.scoring.results --config "$exp/$file" --out "$(table_of "$experiment")" --title_note "$note"
+    atat results --config "$exp/$file" --out "$(table_of "$experiment")" --title_note "$note"
   done
 fi
 

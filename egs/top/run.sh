@@ -104,11 +104,11 @@ keep_marks "$exp"
 
 # train NAME [START]: queue a training from scratch or from another model.
 train() {
-  queue atat.engine.train --config "$confs/$1.yaml" --out "$exp/${1%_reading}" --seed "$seed" \
+  queue atat train --config "$confs/$1.yaml" --out "$exp/${1%_reading}" --seed "$seed" \
     ${2:+--init "$2"}
 }
 
-# What is decoded: model, test set, task, and an option of atat.engine.decode. The miniature, a part of it.
+# What is decoded: model, test set, task, and an option of atat decode. The miniature, a part of it.
 decodings=()
 for set in "${tests[@]}"; do
   for model in "${models[@]}"; do
@@ -130,12 +130,12 @@ each_decoding() {
 }
 
 decode() {
-  python -m atat.engine.decode --model "$exp/$1/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
+  atat decode --model "$exp/$1/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
     --nj "$nj" --out "$exp/$1/decode_$2_$3${4:+_$4}"
 }
 
 score() {
-  python -m atat.scoring.score --data "$data/$2" --decoded "$exp/$1/decode_$2_$3${4:+_$4}"
+  atat score --data "$data/$2" --decoded "$exp/$1/decode_$2_$3${4:+_$4}"
 }
 
 if stage 0 "Corpus: sentences with their trees, recordings, who speaks what has none"; then
@@ -155,37 +155,37 @@ if stage 0 "Corpus: sentences with their trees, recordings, who speaks what has 
 fi
 
 if stage 1 "Synthetic speech"; then
-  python -m atat.prepare.synthesis --data "${speech[@]}" --wavs "$data/wavs" --nj "$nj"
+  atat synthesis --data "${speech[@]}" --wavs "$data/wavs" --nj "$nj"
 fi
 
 if stage 2 "Validate the data dirs"; then
   for folder in "$data"/text_{train,dev,test} "${with_audio[@]}"; do
-    python -m atat.datadir.commands validate "$folder" --nj "$nj"
+    atat datadir validate "$folder" --nj "$nj"
   done
 fi
 
 if stage 4 "LFB; their mean and variance where a model is pretrained here"; then
-  python -m atat.datadir.features --data "${with_audio[@]}" --arks "$data/lfb" --nj "$nj"
+  atat features --data "${with_audio[@]}" --arks "$data/lfb" --nj "$nj"
   if [ -n "$pretrain" ]; then
-    python -m atat.datadir.cmvn --data "${pretrained_on[@]}" --out "$data/cpu/cmvn.ark"
+    atat cmvn --data "${pretrained_on[@]}" --out "$data/cpu/cmvn.ark"
   fi
 fi
 
 if stage 5 "Tokenizer: that of the pretrained model, then the tags of TOP"; then
   if [ -n "$pretrain" ]; then
-    python -m atat.text.tokenizer train --data "${pretrained_on[@]}" --vocab_size "$vocab_size" \
+    atat tokenizer train --data "${pretrained_on[@]}" --vocab_size "$vocab_size" \
       --out "$data/cpu/tokenizer"
   fi
   if [ -n "$init" ]; then
     python local/known_tags.py --tokenizer "$base" --data "$data/text_train"
     # With dev's: what only dev has is not learned, but it is counted in its loss.
-    python -m atat.text.tokenizer extend --tokenizer "$base" --data "$data"/text_{train,dev} \
+    atat tokenizer extend --tokenizer "$base" --data "$data"/text_{train,dev} \
       --out "$tokenizer"
   fi
 fi
 
 if [ -n "$mini" ]; then
-  python -m atat.prepare.miniature_conf "$confs"/{e2e,zeroshot,tts}.yaml conf/cpu/{pretrain*,replay}.yaml \
+  atat miniature_conf "$confs"/{e2e,zeroshot,tts}.yaml conf/cpu/{pretrain*,replay}.yaml \
     --out "$exp/conf" --data "$data"
   confs=$exp/conf
 fi
@@ -212,6 +212,6 @@ if stage 9 "Score and write the table"; then
   if [ -n "$init" ]; then each_decoding score; fi
   fill conf/results.yaml "$exp/results.yaml" exp "$exp" data "$data" \
     engine "$(<"$data/tts_test/engine")"
-  python -m atat.scoring.results --config "$exp/results.yaml" --out "$results" --title_note "$note"
+  atat results --config "$exp/results.yaml" --out "$results" --title_note "$note"
   echo "The table: $(realpath "$results")"
 fi

@@ -2,7 +2,7 @@
 
 How threads wait and where memory comes from is settled when a process starts: atat tunes its own
 (atat/base/machine.py), its peers run as they come. A process of several has one thread, as in ESPnet's
-recipes (--inference_nj) and in atat.engine.decode (--nj).
+recipes (--inference_nj) and in atat decode (--nj).
 
     python utils/bench/remote.py '{"work": "search", "system": "atat", ...}'
 

@@ -61,7 +61,7 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
 
 
 def _decode(system: str, model: Path, int8: Path, data: Path, out: Path) -> float:
-    """Seconds spent in decoding, as `atat.engine.decode` tells them."""
+    """Seconds spent in decoding, as `atat decode` tells them."""
     if system.startswith("two stages"):
         heard = out.with_name("heard")
         first = _run(model, data, heard, "asr")
@@ -76,7 +76,8 @@ def _run(model: Path, data: Path, out: Path, task: str, precision: str = "fp32")
     program = [
         sys.executable,
         "-m",
-        "atat.engine.decode",
+        "atat",
+        "decode",
         "--model",
         str(model),
         "--data",
@@ -98,7 +99,8 @@ def _score(data: Path, out: Path) -> str:
     program = [
         sys.executable,
         "-m",
-        "atat.scoring.score",
+        "atat",
+        "score",
         "--data",
         str(data),
         "--decoded",

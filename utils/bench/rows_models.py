@@ -150,7 +150,7 @@ def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.de
     if cores > 1:
         sizes += (
             f" {cores} processes: of one thread each, which share the utterances out, as "
-            "ESPnet2's recipes do with --inference_nj and atat.engine.decode does by itself; the "
+            "ESPnet2's recipes do with --inference_nj and atat decode does by itself; the "
             f"other rows are one process of {torch.get_num_threads()} threads."
         )
     return Table(title, f"{note} {sizes}", header, rows)

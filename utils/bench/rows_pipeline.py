@@ -32,7 +32,7 @@ def startup(rounds: Rounds, device: torch.device) -> Table:
     programs = {
         "import torch": [sys.executable, "-c", "import torch"],
         **{
-            f"atat.{name} --help": [sys.executable, "-m", f"atat.{name}", "--help"]
+            f"atat {name} --help": [sys.executable, "-m", "atat", name, "--help"]
             for name in COMMANDS
         },
         "espnet2.bin.asr_inference --help": [

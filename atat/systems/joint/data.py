@@ -195,7 +195,7 @@ class TaskData:
         for field in self._needed_fields():
             if any(getattr(utterance, field) is not None for utterance in utterances):
                 continue
-            mend = "; make it with: python -m atat.datadir.features" if field == "feats" else ""
+            mend = "; make it with: atat features" if field == "feats" else ""
             raise InputError(
                 f"{folder}/{needs[field]}: missing or empty, but task {self.task.name} "
                 f"needs it{mend}"
@@ -263,7 +263,7 @@ class TaskData:
         if not path.is_file():
             raise InputError(
                 f"{path}: no such file, but task mlm masks the audio of words and must know where "
-                "they are; make it with: python -m atat.prepare.align"
+                "they are; make it with: atat align"
             )
         return read_ctm(path)
 

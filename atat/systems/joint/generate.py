@@ -1,6 +1,6 @@
 """From a batch of sources to hypotheses: an encoder, the shared decoder, a beam search.
 
-Used alike by validation, `atat.engine.decode` and `atat.systems.joint.recognizer`.
+Used alike by validation, `atat decode` and `atat.systems.joint.recognizer`.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Tagger:
         path = folder / "vocabulary.json"
         if not path.is_file():
             raise InputError(
-                f"{path}: no such file; train with: python -m atat.systems.tagger.pipeline train --kind bilstm_crf"
+                f"{path}: no such file; train with: atat pipeline train --kind bilstm_crf"
             )
         about = json.loads(path.read_text(encoding="utf-8"))
         self.vocabulary = Vocabulary(*(tuple(about[key]) for key in ("words", "tags", "intents")))

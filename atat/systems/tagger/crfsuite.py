@@ -94,8 +94,7 @@ class Tagger:
         for name in (SLOTS, INTENT):
             if not (folder / name).is_file():
                 raise InputError(
-                    f"{folder / name}: no such file; train with: "
-                    "python -m atat.systems.tagger.pipeline train --kind crf"
+                    f"{folder / name}: no such file; train with: atat pipeline train --kind crf"
                 )
             tagger = pycrfsuite.Tagger()
             tagger.open(str(folder / name))

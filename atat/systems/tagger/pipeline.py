@@ -1,12 +1,12 @@
 """The second stage of a two-stage system: intent and slots tagged in the words of a recogniser.
 
-    python -m atat.systems.tagger.pipeline train --kind crf --data data/train --valid data/dev --out exp/crf
-    python -m atat.systems.tagger.pipeline decode --model exp/crf/model --text exp/asr/decode_test_asr \\
+    atat pipeline train --kind crf --data data/train --valid data/dev --out exp/crf
+    atat pipeline decode --model exp/crf/model --text exp/asr/decode_test_asr \\
         --out exp/crf/decode_test_heard
 
 Kinds: `crf`, a linear-chain CRF (`atat.systems.tagger.crfsuite`); `bilstm_crf` (`atat.systems.tagger.bilstm`). `--text`
 is a decoded dir of task asr, from our own model or `atat.prepare.sphinx_asr`, or a data dir, whose `text`
-is read. What comes out is a decoded dir like that of `atat.engine.decode`.
+is read. What comes out is a decoded dir like that of `atat decode`.
 
 Tags stand for trees as `atat.text.bio_tags` says; what they cannot express is counted. Training with
 `--heard` also reads what a recogniser heard of the training sentences, the slots carried over by
@@ -36,7 +36,7 @@ from atat.text import bio_tags, trees
 from atat.text.bio_tags import Tagged
 
 KINDS = ("crf", "bilstm_crf")
-EXAMPLE = "example: python -m atat.systems.tagger.pipeline train --kind crf --data data/train --out exp/crf"
+EXAMPLE = "example: atat pipeline train --kind crf --data data/train --out exp/crf"
 
 
 class Tagger(Protocol):
@@ -155,8 +155,7 @@ def load(folder: Path) -> Tagger:
     path = folder / "pipeline.json"
     if not path.is_file():
         raise InputError(
-            f"{folder}: no trained tagger (pipeline.json); train one with: "
-            "python -m atat.systems.tagger.pipeline train"
+            f"{folder}: no trained tagger (pipeline.json); train one with: atat pipeline train"
         )
     mend = f"remove {folder.parent} and train again"
     if read_object(path, mend).get("kind") == "crf":
@@ -244,7 +243,7 @@ def _is_finished(path: Path, key: dict[str, Any]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     formatter = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m atat.systems.tagger.pipeline",
+        prog="atat pipeline",
         description=__doc__.split("\n\n")[0],
         epilog=EXAMPLE,
         formatter_class=formatter,
@@ -304,7 +303,3 @@ def main(argv: list[str] | None = None) -> None:
     if getattr(options, "epochs", 1) < 1:
         raise InputError(f"--epochs {options.epochs}: expected at least 1")
     options.command(options)
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -1,7 +1,7 @@
 """Speakers for synthetic speech: voices of every engine at hand, and the data dirs they speak.
 
 Which voices there are, how fast and how high, stands in `conf/voices.yaml`. Knows nothing of
-what is said, and makes no audio: that is `atat.prepare.synthesis`.
+what is said, and makes no audio: that is `atat synthesis`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def cast(path: Path, part: str, generator: random.Random) -> list[Cast]:
 def write_spoken(
     folder: Path, sentences: Sequence[Sentence], casts: Sequence[Cast], generator: random.Random
 ) -> None:
-    """Write a data dir for `atat.prepare.synthesis`: each sentence by a speaker drawn by the shares."""
+    """Write a data dir for `atat synthesis`: each sentence by a speaker drawn by the shares."""
     utterances, used = [], {}
     for number, sentence in enumerate(sentences):
         chosen = generator.choices(casts, [one.share for one in casts])[0]

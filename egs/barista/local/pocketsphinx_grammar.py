@@ -3,7 +3,7 @@
     python local/pocketsphinx_grammar.py --data data/real --corpus ~/speech-to-intent-benchmark \\
         --out exp/pocketsphinx_grammar/decode_real
 
-writes a decoded dir that `python -m atat.scoring.score` takes: what was heard, as a canonical tree (a
+writes a decoded dir that `atat score` takes: what was heard, as a canonical tree (a
 recording in which no whole sentence was found gets an empty one). It knows the grammar in
 advance, as the published engines did, and learns nothing.
 """

@@ -4,7 +4,7 @@
         --top ~/top-dataset-semantic-parsing --out data
 
 writes `nlu_outdomain/{train,dev}` (text, semantics) from SNIPS NLU and TOP, and
-`tts_commands/{train,dev}`: some of these, with voices, to be spoken by `python -m atat.prepare.synthesis`.
+`tts_commands/{train,dev}`: some of these, with voices, to be spoken by `atat synthesis`.
 Each corpus is optional. A sentence of SNIPS NLU becomes a tree by bracketing its slots inside its
 intent; trees of TOP are as published. Words are normalised within each span, so that text and
 tree agree. What cannot be used is counted.

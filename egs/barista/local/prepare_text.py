@@ -3,7 +3,7 @@
     python local/prepare_text.py --corpus ~/speech-to-intent-benchmark --out data
 
 writes `text_barista/{train,dev}` (text, text.raw, semantics; no audio) and
-`tts_barista/{train,dev}`, a part of the same sentences with voices for `python -m atat.prepare.synthesis`.
+`tts_barista/{train,dev}`, a part of the same sentences with voices for `atat synthesis`.
 No sentence is in both train and dev. The published sentences (data/watson/corpus.txt), which are
 no transcripts of the recordings, are parsed by the grammar and all stand in train.
 

@@ -6,7 +6,7 @@
 Reads the condensed `<speaker>-<chapter>.alignment.txt`, TextGrids and Gentle's JSON (one file an
 utterance), from the folder given or, without one, beside the recordings. Writes DATA/ctm;
 utterances without times are listed in DATA/ctm.lost: they stay in asr and are left out of mlm. The
-forms themselves are `python -m atat.prepare.align`'s.
+forms themselves are `atat align`'s.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from atat.base.errors import InputError
 from atat.prepare import align
 from atat.prepare.align_backends import Settings
 
-# By preference, where a folder holds several: backend of atat.prepare.align, and the names of its files.
+# By preference, where a folder holds several: backend of atat align, and the names of its files.
 FORMS = {
     "textgrid": re.compile(r"\d+-\d+-\d+\.textgrid", re.IGNORECASE),
     "librispeech": re.compile(r"\d+-\d+\.alignment\.txt"),

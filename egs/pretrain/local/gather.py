@@ -5,7 +5,7 @@
 
 writes `OUT/parts/<role>_<n>_<name>`, a copy of the tables of each data dir (no audio is copied,
 and nothing is written where they come from), and `OUT/sources`, what was gathered. LFB that are
-there are taken over when they are those of `atat.datadir.features`. Utterances without word times are
+there are taken over when they are those of `atat features`. Utterances without word times are
 counted; more than --max_lost of them stops, where a model learns mlm. join.py joins the parts.
 """
 
@@ -100,14 +100,11 @@ def _check_audio(folder: Path, option: str, utterances: Sequence[tables.Utteranc
         if first.wav is None:
             raise InputError(
                 f"--{option} {folder}: text only, neither wav.scp nor feats.scp; give dirs with "
-                "speech, or this one to --nlu; voices come from: python -m atat.prepare.synthesis"
+                "speech, or this one to --nlu; voices come from: atat synthesis"
             )
         return
     features = ark.read(first.feats)
-    mend = (
-        f"; compute them anew: python -m atat.datadir.features --data {folder} --arks DIR, or remove "
-        "its feats.scp"
-    )
+    mend = f"; compute them anew: atat features --data {folder} --arks DIR, or remove its feats.scp"
     if features.shape[1] != MEL_BINS:
         raise InputError(
             f"--{option} {folder}: features of {features.shape[1]} bins, expected {MEL_BINS}{mend}"
@@ -117,7 +114,7 @@ def _check_audio(folder: Path, option: str, utterances: Sequence[tables.Utteranc
         if own.shape != features.shape or np.abs(own - features).mean() > SAME_LFB:
             raise InputError(
                 f"--{option} {folder}: the features of {first.id} are not those that "
-                f"atat.datadir.features makes of its audio (other options, CMVN?){mend}"
+                f"atat features makes of its audio (other options, CMVN?){mend}"
             )
 
 
@@ -125,7 +122,7 @@ def _check_times(
     folder: Path, option: str, utterances: Sequence[tables.Utterance], max_lost: float
 ) -> None:
     make = (
-        f"make them: python -m atat.prepare.align --backend pocketsphinx --data {folder}; or train "
+        f"make them: atat align --backend pocketsphinx --data {folder}; or train "
         "without mlm: --models two_tasks"
     )
     if not (folder / "ctm").is_file():

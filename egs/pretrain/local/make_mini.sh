@@ -9,7 +9,7 @@ out=$1
 egs=$(cd "$(dirname "$0")/../.." && pwd)
 
 python "$egs/synthetic_tts/local/make_corpus.py" --size mini --out "$out/music"
-python -m atat.prepare.synthesis --data "$out"/music/{train,dev}_music --wavs "$out/wavs"
+atat synthesis --data "$out"/music/{train,dev}_music --wavs "$out/wavs"
 
 corpus=$out/LibriSpeech
 python "$egs/librispeech/local/make_mini.py" --out "$out"

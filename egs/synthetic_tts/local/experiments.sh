@@ -3,7 +3,7 @@
 #
 #   from_nothing NAME                  a training from scratch
 #   from_model NAME START [CONF]       a training that starts from another; CONF where it is not NAME
-#   decoding MODEL SET TASK [OPTION]   a test set decoded, OPTION is one of atat.engine.decode
+#   decoding MODEL SET TASK [OPTION]   a test set decoded, OPTION is one of atat decode
 #   reading MODEL WORDS                test_music read by a tagger or our nlu; WORDS are of the true
 #                                      text, of our asr or of pocketsphinx (sphinx)
 

@@ -1,4 +1,4 @@
-"""The text of the corpus and who speaks it: data dirs without audio, ready for `atat.prepare.synthesis`.
+"""The text of the corpus and who speaks it: data dirs without audio, ready for `atat synthesis`.
 
     python local/make_corpus.py --size tiny --out data --seed 1
 

@@ -15,7 +15,7 @@ import yaml
 from atat.base.errors import InputError
 from atat.prepare import synthesis
 
-Voices = Mapping[str, str]  # speaker -> voice specification of `atat.prepare.synthesis`
+Voices = Mapping[str, str]  # speaker -> voice specification of `atat synthesis`
 
 
 def has_flite() -> bool:

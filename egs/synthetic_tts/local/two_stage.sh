@@ -6,7 +6,7 @@ sphinx=$exp/pocketsphinx/decode_test_music
 
 # Recognises, trains the taggers and lets them read. Our own asr has decoded before.
 two_stage_decode() {
-  python -m atat.prepare.sphinx_asr --data "$data/test_music" --lm_text "$data/train_music" --nj "$nj" \
+  atat sphinx_asr --data "$data/test_music" --lm_text "$data/train_music" --nj "$nj" \
     --out "$sphinx"
   each_of_seeds train_tagger "${taggers[@]}"
   run_queue
@@ -15,7 +15,7 @@ two_stage_decode() {
 
 two_stage_score() {
   each_of_seeds score_reading "${readings[@]}"
-  python -m atat.scoring.score --data "$data/test_music" --decoded "$sphinx"
+  atat score --data "$data/test_music" --decoded "$sphinx"
 }
 
 # each_of_seeds COMMAND LINE ...: calls it with a seed and the words of each line.
@@ -38,7 +38,7 @@ train_tagger() {
   if [ "$kind" = bilstm_crf ] && [ -n "$embeddings" ]; then
     options+=(--embeddings "$embeddings")
   fi
-  queue atat.systems.tagger.pipeline train --kind "$kind" --seed "$1" --data "$data/train_music" \
+  queue atat pipeline train --kind "$kind" --seed "$1" --data "$data/train_music" \
     --valid "$data/dev_music" --out "$exp/$2/seed$1" ${options[@]+"${options[@]}"}
 }
 
@@ -51,15 +51,15 @@ read_words() {
     sphinx) source=$sphinx ;;
   esac
   if [ "$2" = pretrain ]; then
-    python -m atat.scoring.transcribed --data "$data/test_music" --decoded "$source" --out "$out/heard_$3"
-    python -m atat.engine.decode --model "$out/model" --data "$out/heard_$3" --task nlu \
+    atat heard --data "$data/test_music" --decoded "$source" --out "$out/heard_$3"
+    atat decode --model "$out/model" --data "$out/heard_$3" --task nlu \
       --out "$out/decode_test_music_after_$3"
   else
-    python -m atat.systems.tagger.pipeline decode --model "$out/model" --text "$source" \
+    atat pipeline decode --model "$out/model" --text "$source" \
       --out "$out/decode_test_music_after_$3"
   fi
 }
 
 score_reading() {
-  python -m atat.scoring.score --data "$data/test_music" --decoded "$exp/$2/seed$1/decode_test_music_after_$3"
+  atat score --data "$data/test_music" --decoded "$exp/$2/seed$1/decode_test_music_after_$3"
 }

@@ -1,4 +1,4 @@
-"""Who says what in synthetic speech: data dirs with voices, ready for `python -m atat.prepare.synthesis`.
+"""Who says what in synthetic speech: data dirs with voices, ready for `atat synthesis`.
 
     python local/prepare_speech.py --data data --spoken 0 --tested 1915
 
@@ -34,7 +34,7 @@ DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
 def choose_voices(path: Path, part: str) -> list[str]:
     """The voices of the first cast of `part` whose engine is installed.
 
-    A cast is a list of voices of one engine, as `atat.prepare.synthesis` names them.
+    A cast is a list of voices of one engine, as `atat synthesis` names them.
     """
     content: Any = config.read_yaml(path)
     casts = content.get(part) if isinstance(content, dict) else None

@@ -1,0 +1,106 @@
+"""The command `atat`: one name for everything that is done at a command line.
+
+    atat --help                 the map of all commands
+    atat train --help           what one of them reads and writes, with an example
+    python -m atat train ...    the same, where the environment's bin is not on the PATH
+
+Knows the name and one line of each command, and the module that does it; only that module is
+imported, so that `--help` and mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import NamedTuple
+
+from atat import __version__
+from atat.base import cli
+from atat.base.errors import InputError
+
+
+class Command(NamedTuple):
+    """A command: the module whose `main` it is, and what it does in one line."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: dict[str, dict[str, Command]] = {
+    "Data": {
+        "datadir": Command("datadir.commands", "check, repair, cut and join Kaldi data dirs"),
+        "features": Command("datadir.features", "recordings to filterbanks in Kaldi arks"),
+        "cmvn": Command("datadir.cmvn", "mean and variance of features"),
+        "align": Command("prepare.align", "word times (ctm), and how good they are"),
+        "synthesis": Command(
+            "prepare.synthesis", "speak the text of data dirs with synthetic voices"
+        ),
+        "tokenizer": Command("text.tokenizer", "learn word pieces and tags, or add tags"),
+    },
+    "Models": {
+        "train": Command("engine.train", "train a model as a YAML file says"),
+        "pack": Command("engine.pack", "make a model from a training's checkpoints at any time"),
+        "quantize": Command("engine.quantize", "a model with weights of 8 bits, for a CPU"),
+        "decode": Command("engine.decode", "understand or transcribe a data dir with a model"),
+    },
+    "Two-stage systems": {
+        "sphinx_asr": Command("prepare.sphinx_asr", "transcribe a data dir with pocketsphinx"),
+        "heard": Command("scoring.transcribed", "a data dir of the words that a recogniser heard"),
+        "pipeline": Command(
+            "systems.tagger.pipeline", "tag a recogniser's words with intent and slots"
+        ),
+    },
+    "Results": {
+        "score": Command("scoring.score", "score what was decoded, or compare two decodings"),
+        "results": Command("scoring.results", "RESULTS.md from scored folders"),
+    },
+    "Recipes": {
+        "conf_copy": Command(
+            "base.conf_copy", "training confs for other data, or with other values"
+        ),
+        "miniature_conf": Command("prepare.miniature_conf", "the same confs with a tiny model"),
+    },
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the console script: every mistake is one line and exit code 2."""
+    arguments = sys.argv[1:] if argv is None else argv
+    cli.run(lambda: _run(arguments))
+
+
+def _run(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    name, *rest = arguments
+    if name == "--version":
+        print(f"atat {__version__}")
+        return
+    command = {n: c for group in COMMANDS.values() for n, c in group.items()}.get(name)
+    if command is None:
+        raise InputError(_unknown(name))
+    importlib.import_module(f"atat.{command.module}").main(rest)
+
+
+def overview() -> str:
+    """The map: every command in its group, a line each."""
+    lines = ["usage: atat COMMAND [options]; atat COMMAND --help says more", ""]
+    for title, commands in COMMANDS.items():
+        lines.append(f"{title}:")
+        lines += [f"  {name:15} {command.summary}" for name, command in commands.items()]
+        lines.append("")
+    lines.append("A recipe calls them in order: see egs/*/run.sh, or README.md.")
+    return "\n".join(lines)
+
+
+def _unknown(name: str) -> str:
+    names = [name for commands in COMMANDS.values() for name in commands]
+    near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    return f"`atat {name}` is not a command{hint} The commands are: {', '.join(names)}"
+
+
+if __name__ == "__main__":
+    main()
