@@ -209,7 +209,7 @@ def test_what_may_be_meant_only_warns(made, name, old, new, kind):
 )
 def test_values_in_canonical_form_are_no_warning(made, tree, warned):
     trees = read_table(made / "semantics")
-    write_tables(made, {"semantics": {utterance: tree for utterance in trees}})
+    write_tables(made, {"semantics": dict.fromkeys(trees, tree)})
     report = validate(made)
     assert not report.errors
     assert ("tree words unlike text" in report.warnings) == warned

@@ -124,7 +124,7 @@ def write_data(folder: Path, seconds: dict[str, float], first_seed: int = 0) -> 
         samples = np.random.default_rng(seed).normal(0, 0.1, int(length * 16000))
         audio.save(folder / f"wavs/{key}.wav", samples)
     tables.write_table(data / "wav.scp", {key: str(folder / f"wavs/{key}.wav") for key in seconds})
-    tables.write_table(data / "utt2spk", {key: "s" for key in seconds})
+    tables.write_table(data / "utt2spk", dict.fromkeys(seconds, "s"))
     return data
 
 
@@ -198,7 +198,7 @@ def test_segments_are_cut_from_their_recording(tmp_path: Path) -> None:
     data = write_data(tmp_path, {"rec": 3.0})
     segments = {"s-a": "rec 0.5 1.25", "s-b": "rec 1.25 3.2", "s-c": "rec 2.5 -1"}
     tables.write_table(data / "segments", segments)
-    tables.write_table(data / "utt2spk", {key: "s" for key in segments})
+    tables.write_table(data / "utt2spk", dict.fromkeys(segments, "s"))
     features.make(data, tmp_path / "lfb")
     assert_complete(data)
     durations = tables.read_table(data / "utt2dur")

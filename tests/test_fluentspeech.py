@@ -68,7 +68,8 @@ def test_commas_quotes_and_curly_apostrophes_are_read(local: Any, corpus: Path) 
     [
         (
             ("Turn up the heat in the kitchen", "increase", "heat", "kitchen"),
-            "[IN:INCREASE [SL:OBJECT heat ] [SL:LOCATION kitchen ] turn up the heat in the kitchen ]",
+            "[IN:INCREASE [SL:OBJECT heat ] [SL:LOCATION kitchen ] "
+            "turn up the heat in the kitchen ]",
         ),
         (
             ("Change language", "change language", "none", "none"),

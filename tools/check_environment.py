@@ -15,7 +15,7 @@ MODULES = """
     torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr scipy
     kaldiio praatio pocketsphinx espeakng_loader pycrfsuite torchcrf jiwer matplotlib
     tensorboard configargparse editdistance humanfriendly packaging torch_complex typeguard
-    espnet2.asr.encoder.transformer_encoder flake8 pytest xdist atat
+    espnet2.asr.encoder.transformer_encoder mypy pytest xdist atat
 """.split()
 
 

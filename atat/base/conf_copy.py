@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from atat.base import cli, config
+from atat.base import config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 

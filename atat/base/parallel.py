@@ -23,7 +23,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 # Libraries read these when they are loaded, so workers must be born with them.
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iterator[Result]:

@@ -41,7 +41,7 @@ class Resolved:
         return f"{self.name} ({self.reason})"
 
 
-def resolve(wanted: str, device: "str | torch.device" = "cpu", why: str = "asked for") -> Resolved:
+def resolve(wanted: str, device: str | torch.device = "cpu", why: str = "asked for") -> Resolved:
     """The precision that `wanted` (auto, fp32, bf16) is on a device, with the reason.
 
     why: the reason for one that is named. Raises InputError for any other name.
@@ -68,7 +68,7 @@ def announce(resolved: Resolved) -> None:
         logger.info("precision %s", resolved)
 
 
-def has_bf16(device: "str | torch.device" = "cpu") -> tuple[bool, str]:
+def has_bf16(device: str | torch.device = "cpu") -> tuple[bool, str]:
     """Whether a device multiplies in bf16 by hardware, and by what or why not."""
     kind = str(device).split(":")[0]
     if kind == "cuda":

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import ark, contents, tables
 from atat.datadir.tables import Utterance

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atat.base import cli
 from atat.base.errors import InputError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat.base import cli, lock, parallel, pipes
+from atat.base import lock, parallel, pipes
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ark, tables

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import cli, machine, precision
+from atat.base import machine, precision
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object_or_none
@@ -227,7 +227,7 @@ def _told(lost: Mapping[str, str], utterances: list[Utterance], options: argpars
 
 
 def _decode_rest(
-    recognizer: "Recognizer",
+    recognizer: Recognizer,
     utterances: list[Utterance],
     done: dict[str, Any],
     before: float,

@@ -45,7 +45,7 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
 
     def __init__(
         self,
-        recognizer: "Recognizer",
+        recognizer: Recognizer,
         task: str,
         utterances: Sequence[Utterance],
         budget: int,
@@ -163,7 +163,7 @@ def check_has_sound(utterances: Iterable[Utterance]) -> None:
             )
 
 
-def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
+def _features(recognizer: Recognizer, utterance: Utterance) -> np.ndarray:
     """(T, F); InputError, naming the utterance, for features or audio at fault."""
     if utterance.feats is not None:
         features = contents.read_features(utterance)
@@ -177,7 +177,7 @@ def _features(recognizer: "Recognizer", utterance: Utterance) -> np.ndarray:
     return features
 
 
-def _check_bins(recognizer: "Recognizer", utterance: Utterance, features: np.ndarray) -> None:
+def _check_bins(recognizer: Recognizer, utterance: Utterance, features: np.ndarray) -> None:
     """Raise InputError for features of another kind than the model's, which all will be."""
     if features.shape[1:] != (recognizer.mel_bins,):
         raise InputError(
@@ -187,7 +187,7 @@ def _check_bins(recognizer: "Recognizer", utterance: Utterance, features: np.nda
         )
 
 
-def _entry(name: str, found: "Recognition") -> dict[str, Any]:
+def _entry(name: str, found: Recognition) -> dict[str, Any]:
     nbest = [
         {"text": o.text, "score": o.score, "length": o.length}
         | ({"at_limit": True} if o.at_limit else {})

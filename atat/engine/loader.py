@@ -93,8 +93,8 @@ def in_order(
 ) -> list[list[int]]:
     """Numbers of the utterances of a data set in batches of similar length, shortest first.
 
-    budget, max_targets: what a batch may hold, padded (`atat.engine.batching`); limit: only the first so
-    many utterances.
+    budget, max_targets: what a batch may hold, padded (`atat.engine.batching`); limit: only the
+    first so many utterances.
     """
     numbers = range(len(data) if limit is None else min(limit, len(data)))
     ordered = sorted(numbers, key=lambda i: int(data.lengths[i]))

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import cli, config, lock
+from atat.base import config, lock
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
 from atat.engine import run_folder
@@ -128,7 +128,7 @@ def pack(run: Path, paths: Sequence[Path], out: Path) -> str:
     return chosen
 
 
-def save_start(run: Path, packed: "Packed") -> None:
+def save_start(run: Path, packed: Packed) -> None:
     """Keep what a model of this run is made of, until it has a model."""
     from atat.engine import model_folder
 
@@ -137,7 +137,7 @@ def save_start(run: Path, packed: "Packed") -> None:
 
 
 def facts_of(
-    packed: "Packed", progress: Mapping[str, Any], settings: TrainSettings, chosen: str
+    packed: Packed, progress: Mapping[str, Any], settings: TrainSettings, chosen: str
 ) -> dict[str, Any]:
     """What train.json says of a run with this progress, and of its model."""
     return {
@@ -154,7 +154,7 @@ def facts_of(
     }
 
 
-def _facts_now(run: Path, packed: "Packed", chosen: str) -> dict[str, Any]:
+def _facts_now(run: Path, packed: Packed, chosen: str) -> dict[str, Any]:
     """train.json after the run's model was made again by hand."""
     from atat.engine import checkpoint
 

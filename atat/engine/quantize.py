@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from atat.base import cli
 from atat.base.errors import InputError
 
 

@@ -207,13 +207,13 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """atat/engine/sampler.py. Data that alone goes over a budget here counts as lost (`max_lost`)."""
+    """atat/engine/sampler.py. Data that alone exceeds a budget counts as lost (`max_lost`)."""
 
     examples: int = 64  # mean number in an optimizer step, all sources and all ranks together
     max_frames: int = 40000  # padded audio frames in one forward pass; more is accumulated
     max_tokens: int = 8000  # padded words of source text in one forward pass
-    # Padded target tokens in one forward pass; U tokens count U + U**2 / 1000 (atat/engine/batching.py), so
-    # that 100 targets of 70 tokens fill it, or one of 2,300
+    # Padded target tokens in one forward pass; U tokens count U + U**2 / 1000
+    # (atat/engine/batching.py), so that 100 targets of 70 tokens fill it, or one of 2,300
     max_targets: int = 8000
     block: int = 50  # steps whose examples are drawn together and sorted by length
     short_first_steps: int = 0  # curriculum: the longest utterance allowed grows until this step

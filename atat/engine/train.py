@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import cli, config, lock, machine, precision
+from atat.base import config, lock, machine, precision
 from atat.base.errors import InputError
 from atat.engine import forecast, pack, run_folder
 from atat.engine.settings import TrainSettings
@@ -107,7 +107,7 @@ def _precision(settings: TrainSettings, folder: Path, device: Any) -> precision.
     return precision.resolve(settings.precision, device)
 
 
-def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer", "Packed"]:
+def build(settings: TrainSettings, folder: Path, device: Any) -> tuple[Trainer, Packed]:
     """Data, model and optimizer of a run, put together. Nothing is trained yet."""
     import torch
 
@@ -174,7 +174,7 @@ def build(settings: TrainSettings, folder: Path, device: Any) -> tuple["Trainer"
     return trainer, packed
 
 
-def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
+def _start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
     """The model at step 0, and the names of its parameters that are pretrained."""
     from atat.engine import model_folder
     from atat.nn.text_encoder import build_source
@@ -218,7 +218,7 @@ def _start_model(settings: TrainSettings) -> tuple["Packed", set[str]]:
     return packed, loaded
 
 
-def _load_start(settings: TrainSettings) -> "Packed":
+def _load_start(settings: TrainSettings) -> Packed:
     """The packed model to start from."""
     from atat.engine import model_folder
 
@@ -231,7 +231,7 @@ def _load_start(settings: TrainSettings) -> "Packed":
     return packed
 
 
-def _load_audio_encoder(packed: "Packed", settings: TrainSettings) -> set[str]:
+def _load_audio_encoder(packed: Packed, settings: TrainSettings) -> set[str]:
     """Take CMVN, audio encoder and CTC head from another packed model; their parameters' names."""
     base = _load_start(settings)
     own, state = packed.settings, base.model.state_dict()
@@ -249,7 +249,7 @@ def _load_audio_encoder(packed: "Packed", settings: TrainSettings) -> set[str]:
     return set(chosen)
 
 
-def _extend(packed: "Packed", tokenizer: Any, settings: TrainSettings) -> None:
+def _extend(packed: Packed, tokenizer: Any, settings: TrainSettings) -> None:
     """Give the pretrained model the tokenizer of this run, which may know further tags."""
     base = packed.tokenizer
     if not tokenizer.extends(base):
@@ -287,7 +287,7 @@ def _check_zero_shot(settings: TrainSettings) -> None:
         )
 
 
-def _settle_steps(trainer: "Trainer") -> None:
+def _settle_steps(trainer: Trainer) -> None:
     from atat.engine.trainer import tell
 
     change = run_folder.settle_steps(
@@ -300,7 +300,7 @@ def _settle_steps(trainer: "Trainer") -> None:
         tell(change)
 
 
-def _announce(trainer: "Trainer", packed: "Packed") -> None:
+def _announce(trainer: Trainer, packed: Packed) -> None:
     """Say what is going to be trained, and how long that takes where it takes too long."""
     from atat.engine import distributed
     from atat.engine.trainer import tell
@@ -345,7 +345,7 @@ def device_text(device: Any) -> str:
     return f"the CPU ({threads} thread{'s' if threads > 1 else ''})"
 
 
-def _log_data(data: list["TaskData"]) -> None:
+def _log_data(data: list[TaskData]) -> None:
     for source in data:
         hours = f", {source.lengths.sum() / 360000:.2f} h" if source.is_audio else ""
         logger.info("%s %s: %d%s", source.task.name, source.source.data, len(source), hours)
@@ -359,7 +359,7 @@ def _log_data(data: list["TaskData"]) -> None:
             )
 
 
-def _pack(trainer: "Trainer", packed: "Packed") -> None:
+def _pack(trainer: Trainer, packed: Packed) -> None:
     """Write exp/<name>/model and train.json."""
     from atat.engine import model_folder
 

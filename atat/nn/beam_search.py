@@ -52,8 +52,8 @@ class SearchOptions:
 
     beam: int = 4
     max_length: int = 200  # tokens at most, the end symbol counted
-    # An output may have so many tokens more than its source suggests (atat/systems/joint/generate.py), for the
-    # tags of a long tree over a short sentence.
+    # An output may have so many tokens more than its source suggests, for the tags of a long tree
+    # over a short sentence.
     extra_length: int = 30
     length_exponent: float = 1.0  # a hypothesis' score is log probability / length ** this
     nbest: int = 1

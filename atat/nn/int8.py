@@ -32,7 +32,7 @@ class Int8Linear(nn.Module):
         self._reduced = False  # activations in 7 bits
 
     @classmethod
-    def of(cls, linear: nn.Linear) -> "Int8Linear":
+    def of(cls, linear: nn.Linear) -> Int8Linear:
         """The nearest layer with weights of 8 bits."""
         weight = linear.weight.detach().float()
         scale = weight.abs().amax(dim=1).clamp(min=1e-12) / LARGEST

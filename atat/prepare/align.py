@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat.base import cli, lock, parallel
+from atat.base import lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none

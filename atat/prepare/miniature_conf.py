@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atat.base import cli, config
+from atat.base import config
 from atat.base.conf_copy import copy_path, moved
 from atat.engine.settings import (
     AudioEncoderSettings,

@@ -4,7 +4,7 @@ Each job names its search: a word network or an n-gram model. Results go line by
 journal, so that an interrupted run goes on where it stopped; a journal made with other settings
 is thrown away. The acoustic model and dictionary are those in pocketsphinx' wheel (US English).
 
-Knows nothing of meaning: what comes out are words. `atat.prepare.align_pocketsphinx` aligns known ones.
+Knows nothing of meaning: what comes out are words. `align_pocketsphinx` aligns known ones.
 """
 
 from __future__ import annotations

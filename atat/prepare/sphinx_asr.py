@@ -16,7 +16,6 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.provenance import provenance

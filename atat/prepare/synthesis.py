@@ -21,7 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-from atat.base import cli, lock, parallel
+from atat.base import lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ids

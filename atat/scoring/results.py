@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atat.base import cli, config, provenance
+from atat.base import config, provenance
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.scoring import results_details, results_runs

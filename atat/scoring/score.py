@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.base.json_file import read_object, read_object_or_none

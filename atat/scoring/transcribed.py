@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from atat.base import cli
 from atat.datadir import tables
 from atat.datadir.tables import Utterance
 from atat.scoring import decoded_dir as decoded

@@ -27,7 +27,6 @@ from typing import Literal
 
 import sentencepiece
 
-from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.systems.joint.tasks import TASKS
@@ -212,7 +211,7 @@ class Tokenizer:
         """Id of the label that starts a target of the task `name`."""
         if task_label(name) not in self._ids:
             raise InputError(
-                f"task {name!r} has no label in the tokenizer; where the task is in atat.systems.joint.tasks, "
+                f"task {name!r} has no label in the tokenizer; where the system knows the task, "
                 "add it with: atat tokenizer extend"
             )
         return self._ids[task_label(name)]

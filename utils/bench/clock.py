@@ -28,7 +28,7 @@ class Rounds:
     most: int
     seconds: float = math.inf
 
-    def part(self, parts: int) -> "Rounds":
+    def part(self, parts: int) -> Rounds:
         """For one of several measurements that share the time."""
         return Rounds(self.most, self.seconds / parts)
 

@@ -1,8 +1,8 @@
 """Systems in processes of their own, each with the settings that it has when used alone.
 
 How threads wait and where memory comes from is settled when a process starts: atat tunes its own
-(atat/base/machine.py), its peers run as they come. A process of several has one thread, as in ESPnet's
-recipes (--inference_nj) and in atat decode (--nj).
+(atat/base/machine.py), its peers run as they come. A process of several has one thread, as in
+ESPnet's recipes (--inference_nj) and in atat decode (--nj).
 
     python utils/bench/remote.py '{"work": "search", "system": "atat", ...}'
 

@@ -113,7 +113,7 @@ def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.de
     # With more than 8 processes the 16 long utterances would leave some with nothing to do.
     cores = min(8, len(os.sched_getaffinity(0))) if device.type == "cpu" else 1
     systems = measured(DECODED, device)
-    processes = {name: 1 for name in systems}
+    processes = dict.fromkeys(systems, 1)
     if cores > 1:
         processes |= {f"{name}, {cores} processes": cores for name in systems}
     header, columns, made = [""], [], []

@@ -65,7 +65,7 @@ class Atat:
         self.adam = torch.optim.AdamW(parameters, lr=1e-6, fused=True)
         self.parameters = parameters
 
-    def eval(self) -> "Atat":
+    def eval(self) -> Atat:
         """Ready for decoding, as atat.systems.joint.recognizer does it."""
         self.encoder = for_inference(self.encoder, self.precision)
         self.decoder = for_inference(self.decoder, self.precision)

@@ -65,7 +65,7 @@ class Espnet:
         self.parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.adam = torch.optim.Adam(self.parameters, lr=1e-6)
 
-    def eval(self) -> "Espnet":
+    def eval(self) -> Espnet:
         self.encoder.eval()
         self.decoder.eval()
         self.beam_search.eval()

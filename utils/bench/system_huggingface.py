@@ -41,7 +41,7 @@ class HuggingFace:
         self.model = Speech2TextForConditionalGeneration(config).to(device)
         self.adam = torch.optim.Adam(self.model.parameters(), lr=1e-6)
 
-    def eval(self) -> "HuggingFace":
+    def eval(self) -> HuggingFace:
         self.model.eval()
         if self.precision == "bf16":
             self.model.bfloat16()

@@ -51,7 +51,7 @@ class Table:
             json.dump(asdict(self), stream, indent=1)
 
     @classmethod
-    def load(cls, path: Path) -> "Table":
+    def load(cls, path: Path) -> Table:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
     def text(self) -> str:

@@ -42,7 +42,7 @@ class Batch:
     utterances: tuple[str, ...]
     tasks: tuple[str, ...]
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         moved = {
             field.name: value.to(device, non_blocking=True)
@@ -51,7 +51,7 @@ class Batch:
         }
         return replace(self, **moved)
 
-    def pin_memory(self) -> "Batch":
+    def pin_memory(self) -> Batch:
         """Called by the data loader: copies to a GPU then need not wait."""
         pinned = {
             field.name: value.pin_memory()

@@ -62,7 +62,7 @@ class TaskData:
         self,
         source: Source,
         encoding: Encoding,
-        augmenter: "Augmenter | None" = None,
+        augmenter: Augmenter | None = None,
         max_lost: float = 0.01,
         budgets: BatchSettings | None = None,
     ) -> None:

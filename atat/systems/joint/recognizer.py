@@ -115,7 +115,7 @@ class Recognizer:
         self.words_only = WordConstraint(packed.tokenizer)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> "Recognizer":
+    def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> Recognizer:
         """Read a packed model; further options are those of the constructor."""
         return cls(model_folder.load(folder, device), **options)
 

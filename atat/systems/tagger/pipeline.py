@@ -4,13 +4,13 @@
     atat pipeline decode --model exp/crf/model --text exp/asr/decode_test_asr \\
         --out exp/crf/decode_test_heard
 
-Kinds: `crf`, a linear-chain CRF (`atat.systems.tagger.crfsuite`); `bilstm_crf` (`atat.systems.tagger.bilstm`). `--text`
-is a decoded dir of task asr, from our own model or `atat.prepare.sphinx_asr`, or a data dir, whose `text`
-is read. What comes out is a decoded dir like that of `atat decode`.
+Kinds: `crf`, a linear-chain CRF (`crfsuite`); `bilstm_crf` (`bilstm`). `--text` is a decoded dir of
+task asr, from our own model or `atat sphinx_asr`, or a data dir, whose `text` is read. What comes
+out is a decoded dir like that of `atat decode`.
 
-Tags stand for trees as `atat.text.bio_tags` says; what they cannot express is counted. Training with
-`--heard` also reads what a recogniser heard of the training sentences, the slots carried over by
-alignment.
+Tags stand for trees as `atat.text.bio_tags` says; what they cannot express is counted. Training
+with `--heard` also reads what a recogniser heard of the training sentences, the slots carried over
+by alignment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none

@@ -4,10 +4,10 @@
         --wavs wavs/rooms
 
 Every utterance is played somewhat faster or slower or as it is, then goes through a random filter,
-a made-up room and stationary noise of random colour (atat.speech.augment), drawn by its id; the noise of
-the benchmark's test is not used. Some get stretches without speech before and behind, as recordings
-have whose endpoints the noise hides. What the utterances mean stays as it is; the times of their
-words (for mlm) stay with the clean audio.
+a made-up room and stationary noise of random colour (atat.speech.augment), drawn by its id; the
+noise of the benchmark's test is not used. Some get stretches without speech before and behind, as
+recordings have whose endpoints the noise hides. What the utterances mean stays as it is; the times
+of their words (for mlm) stay with the clean audio.
 """
 
 from __future__ import annotations

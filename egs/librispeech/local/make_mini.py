@@ -4,9 +4,9 @@
 
 writes `OUT/LibriSpeech` (flac, upper-case `*.trans.txt`, SPEAKERS.TXT) and
 `OUT/LibriSpeech-Alignments` (condensed). Sentences come from a few patterns, voices from
-`atat.prepare.miniature_speech`. As in a partial download there is no dev-other and no test-other. Two
-oddities of the published corpus are planted: some utterances have no alignment, and a reader's name
-holds bars. One sentence of training is read in a test, too.
+`atat.prepare.miniature_speech`. As in a partial download there is no dev-other and no test-other.
+Two oddities of the published corpus are planted: some utterances have no alignment, and a reader's
+name holds bars. One sentence of training is read in a test, too.
 """
 
 from __future__ import annotations
