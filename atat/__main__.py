@@ -59,7 +59,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "conf_copy": Command(
             "base.conf_copy", "training confs for other data, or with other values"
         ),
-        "miniature_conf": Command("prepare.miniature_conf", "the same confs with a tiny model"),
+        "miniature_conf": Command("systems.joint.miniature_conf", "the same with a tiny model"),
     },
 }
 

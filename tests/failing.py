@@ -23,8 +23,8 @@ import torch
 
 from atat.base import cli, config
 from atat.engine import checkpoint, trainer
-from atat.engine.settings import TrainSettings
 from atat.engine.train import train
+from atat.systems.joint.settings import TrainSettings
 
 KINDS = {
     "RuntimeError": RuntimeError("injected"),

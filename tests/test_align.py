@@ -16,13 +16,15 @@ from atat.datadir import tables
 from atat.datadir.ctm import Word, read_ctm, write_ctm
 from atat.datadir.tables import Utterance
 from atat.engine import model_folder
-from atat.engine.settings import AudioEncoderSettings, ModelSettings
-from atat.nn.ctc import WORD_START, CharacterUnits
+from atat.nn.settings import AudioEncoderSettings
 from atat.prepare.align import main
 from atat.prepare.align_model import ModelAligner
 from atat.prepare.textgrid import read_textgrid, write_textgrid
 from atat.speech import audio
 from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
+from atat.systems.joint.settings import ModelSettings
+from atat.text.ctc_labels import WORD_START, CharacterUnits
 
 TEXT = "stop the music"
 WORDS = [Word("Stop", 0.1, 0.3), Word("the", 0.4, 0.2), Word("music", 0.7, 0.6)]
@@ -215,9 +217,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save_model(folder: Path, settings: ModelSettings) -> None:
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(settings, tokenizer)
-    model_folder.save(
-        folder, model_folder.Packed(built, tokenizer, settings, units, None, set(), ("asr",))
-    )
+    model_folder.save(folder, Packed(built, tokenizer, settings, units, None, set(), ("asr",)))
 
 
 def test_ctc_backend(data: Path, model: Path) -> None:

@@ -18,11 +18,13 @@ import torch
 
 from atat.base.errors import InputError
 from atat.engine import model_folder, quantize
-from atat.engine.settings import ModelSettings, TextEncoderSettings
 from atat.nn.espnet_encoder import load_weights
-from atat.nn.text_encoder import build_source
+from atat.nn.settings import TextEncoderSettings
 from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
+from atat.systems.joint.settings import ModelSettings
 from atat.text import bert_files
+from atat.text.encoder_ids import build_source
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *tiny.WORDS]
 CODE = """
@@ -62,8 +64,9 @@ import sys
 from pathlib import Path
 from atat.engine import model_folder as packed
 from atat.base.errors import InputError
-from atat.engine.settings import TextEncoderSettings
-from atat.nn.text_encoder import build_source, build_text_encoder
+from atat.nn.settings import TextEncoderSettings
+from atat.nn.text_encoder import build_text_encoder
+from atat.text.encoder_ids import build_source
 
 def attempt(name, read):
     try:
@@ -76,7 +79,7 @@ for folder in map(Path, sys.argv[1:]):
     text = TextEncoderSettings(kind="bert", bert=str(folder / "bert"))
     attempt(folder.name + ":packed", lambda: packed.load(folder))
     attempt(folder.name + ":start", lambda: build_text_encoder(text, 8, 9))
-    attempt(folder.name + ":words", lambda: build_source(text, None))
+    attempt(folder.name + ":words", lambda: build_source(text.bert_or_none, None))
 """
 
 
@@ -95,19 +98,25 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(bert: Path) -> model_folder.Packed:
+def model(bert: Path) -> Packed:
     text = TextEncoderSettings(kind="bert", bert=str(bert))
     settings = ModelSettings(
         width=32, audio_encoder=None, text_encoder=text, decoder=tiny.MODEL.decoder
     )
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(settings, tokenizer)
-    return model_folder.Packed(
-        built.eval(), tokenizer, settings, units, build_source(text, tokenizer), set(), ("nlu",)
+    return Packed(
+        built.eval(),
+        tokenizer,
+        settings,
+        units,
+        build_source(text.bert_or_none, tokenizer),
+        set(),
+        ("nlu",),
     )
 
 
-def states(found: model_folder.Packed, text: str) -> torch.Tensor:
+def states(found: Packed, text: str) -> torch.Tensor:
     assert found.source_text is not None
     ids = torch.tensor([found.source_text(text)])
     with torch.no_grad():
@@ -129,7 +138,7 @@ def test_a_packed_bert_reads_and_means_what_it_did(model, bert, tmp_path):
     assert model_folder.load(tmp_path / "int8").source_text("play") == model.source_text("play")
 
 
-def tampered(folder: Path, model: model_folder.Packed, bert: Path, marker: Path) -> list[Path]:
+def tampered(folder: Path, model: Packed, bert: Path, marker: Path) -> list[Path]:
     """Packed models, each with other files of a stranger's, and the stranger's Python."""
     found = []
     for name, (changes, _) in FOLDERS.items():

@@ -8,7 +8,7 @@ import pytest
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.engine.settings import TrainSettings
+from atat.systems.joint.settings import TrainSettings
 
 GOOD = """
 tokenizer: tok

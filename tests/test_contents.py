@@ -21,11 +21,12 @@ from atat.datadir.check import validate
 from atat.datadir.tables import Utterance
 from atat.engine import decode
 from atat.engine import train as train_cli
-from atat.engine.settings import BatchSettings, Source, TrainSettings, ValidSettings
+from atat.engine.settings import BatchSettings, Source, ValidSettings
 from atat.prepare import sphinx
 from atat.scoring import score
 from atat.speech import audio
 from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.settings import TrainSettings
 
 
 @pytest.fixture(scope="module")

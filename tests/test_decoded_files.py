@@ -15,10 +15,11 @@ from atat.base.errors import InputError
 from atat.datadir import tables
 from atat.engine import decode, model_folder
 from atat.nn.beam_search import SearchOptions
-from atat.nn.text_encoder import build_source
 from atat.scoring import score
 from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
+from atat.text.encoder_ids import build_source
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     tokenizer = tiny.make_tokenizer()
     made, units = build_model(tiny.MODEL, tokenizer)
-    source = build_source(tiny.MODEL.text_encoder, tokenizer)
+    source = build_source(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     path = tmp_path_factory.mktemp("exp") / "model"
-    everything = model_folder.Packed(
+    everything = Packed(
         made, tokenizer, tiny.MODEL, units, source, {("", "IN:PLAY")}, ("asr", "slu", "nlu")
     )
     model_folder.save(path, everything)

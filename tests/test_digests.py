@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from atat.base import digests
 from atat.base.errors import InputError
 from atat.engine import model_folder
-from atat.nn.text_encoder import build_source
 from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
+from atat.text.encoder_ids import build_source
 
 FILES = (
     "config.yaml",
@@ -34,19 +35,17 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def model() -> model_folder.Packed:
+def model() -> Packed:
     torch.manual_seed(0)
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(tiny.MODEL, tokenizer)
-    source = build_source(tiny.MODEL.text_encoder, tokenizer)
+    source = build_source(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     pairs = {("IN:PLAY", "SL:THING")}
-    return model_folder.Packed(
-        built.eval(), tokenizer, tiny.MODEL, units, source, pairs, ("slu", "nlu")
-    )
+    return Packed(built.eval(), tokenizer, tiny.MODEL, units, source, pairs, ("slu", "nlu"))
 
 
 @pytest.fixture()
-def folder(model: model_folder.Packed, tmp_path: Path) -> Path:
+def folder(model: Packed, tmp_path: Path) -> Path:
     model_folder.save(tmp_path / "model", model)
     return tmp_path / "model"
 

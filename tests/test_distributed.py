@@ -24,11 +24,14 @@ from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, tables
 from atat.engine import distributed, model_folder
 from atat.engine import train as train_cli
-from atat.engine.optim import Optimizer, Partition
-from atat.engine.settings import BatchSettings, OptimSettings, Source, TrainSettings, ValidSettings
+from atat.engine.contract import Group
+from atat.engine.optim import Optimizer
+from atat.engine.settings import BatchSettings, Source, ValidSettings
 from atat.engine.trainer import Trainer
 from atat.nn.transformer import Positions
 from atat.systems.joint.batch import Example, collate
+from atat.systems.joint.settings import OptimSettings, TrainSettings
+from atat.systems.joint.system import system
 
 ROOT = Path(__file__).resolve().parent.parent
 RANKS = 2
@@ -95,7 +98,7 @@ def test_two_processes_train_as_one_that_makes_the_same_steps_alone(tmp_path: Pa
     found = model_folder.load(tmp_path / "two" / "model").model.state_dict()
 
     (tmp_path / "one").mkdir()
-    trainer, _ = train_cli.build(wanted, tmp_path / "one", torch.device("cpu"))
+    trainer = train_cli.build(system, wanted, tmp_path / "one", torch.device("cpu"))
     start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
     assert trainer.progress.best_step == wanted.steps  # of one validation, as packed by the two
@@ -128,7 +131,7 @@ def _moves_of_a_step(rank: int, folder: Path) -> None:
     )
     names = ("both", "one", "zero", "none")
     optim = OptimSettings(schedule="constant", peak=0.1, warmup=1, weight_decay=0.1, clip=100)
-    optimizer = Optimizer(model, Partition(new=names), optim, width=1, total=9)
+    optimizer = Optimizer(model, [Group([model[name] for name in names])], optim, width=1, total=9)
     for step in (1, 2):
         optimizer.prepare(step)
         gradients = {"both": 1.0 + rank, "zero": 0.0}
@@ -182,7 +185,7 @@ def test_buffers_are_the_mean_of_all_ranks(tmp_path: Path) -> None:
 
 def _nonfinite(rank: int, folder: Path) -> None:
     example = Example(f"utterance-{rank}", "nlu", np.array([1, 2]), [1, 2, 3], [])
-    trainer = Trainer(*[mock.Mock()] * 3, [], mock.Mock(), folder, torch.device("cpu"))
+    trainer = Trainer(*[mock.Mock()] * 5, folder, torch.device("cpu"))
     with pytest.raises(InputError, match="not finite"):
         trainer._check_finite({"ce": math.nan, "ctc": 0.0}, 1.0, [collate([example])])
     distributed.barrier()

@@ -6,11 +6,12 @@ import pytest
 
 from atat.engine import forecast
 from atat.engine.forecast import Share
-from atat.engine.settings import BatchSettings, Source, TrainSettings
+from atat.engine.settings import BatchSettings, Source
+from atat.systems.joint.settings import TrainSettings
 
-AUDIO = Share("data/a", True, 100, 300.0, 1.0)
-SAME = Share("data/a", True, 100, 300.0, 3.0)
-TEXT = Share("data/b", False, 40, 10.0, 2.0)
+AUDIO = Share("data/a", 100, 300.0, 75.0, 1.0)
+SAME = Share("data/a", 100, 300.0, 75.0, 3.0)
+TEXT = Share("data/b", 40, 0.0, 10.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,9 @@ def test_durations(seconds, text):
 
 def test_states_are_those_of_the_mix():
     # 60 examples: 10, 30 and 20 of them; 300 frames are 75 states.
-    found = forecast.states_of_a_step((AUDIO, SAME, TEXT), 60, 4)
+    found = forecast.states_of_a_step((AUDIO, SAME, TEXT), 60)
     assert found == pytest.approx(40 * 75 + 20 * 10)
-    assert forecast.states_of_a_step((TEXT,), 60, 4) == pytest.approx(600)
+    assert forecast.states_of_a_step((TEXT,), 60) == pytest.approx(600)
 
 
 def test_recordings_of_several_tasks_are_counted_once():
@@ -51,7 +52,10 @@ def test_the_paper_on_a_cpu_is_a_warning_and_what_takes_hours_is_none():
 
 def test_the_opening_names_what_trains_where_on_what():
     settings = TrainSettings(
-        "tok", (Source("data/a", "slu"),), 2000, batch=BatchSettings(examples=60)
+        tokenizer="tok",
+        train=(Source("data/a", "slu"),),
+        steps=2000,
+        batch=BatchSettings(examples=60),
     )
     text = forecast.opening(settings, (AUDIO, SAME, TEXT), (12_340_000, 9_900), "a GPU", "bf16", 7)
     assert text == (

@@ -16,16 +16,20 @@ from atat.base.errors import InputError
 from atat.datadir import ark, tables
 from atat.engine import validate
 from atat.engine.batching import target_cost
+from atat.engine.contract import Term
 from atat.engine.loader import StepBatches, in_order, step_loader
 from atat.engine.sampler import Sampler
-from atat.engine.settings import AugmentSettings, BatchSettings, Source
-from atat.nn.ctc import build_units
-from atat.nn.text_encoder import PieceSource
+from atat.engine.settings import BatchSettings, Source
 from atat.speech import audio
+from atat.speech.augmenter import Augmenter
 from atat.speech.fbank import LOG_FLOOR
+from atat.speech.settings import AugmentSettings
 from atat.systems.joint.batch import Batch
-from atat.systems.joint.data import Augmenter, Encoding, TaskData
+from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.system import system
 from atat.text import trees
+from atat.text.ctc_labels import build_units
+from atat.text.encoder_ids import PieceSource
 
 SETTINGS = BatchSettings(examples=12, block=3, max_frames=300)
 TASKS = ("slu", "mlm", "asr")
@@ -44,7 +48,7 @@ def step_batches(data: list[TaskData], rank: int = 0, ranks: int = 1) -> StepBat
     sampler = Sampler(
         [d.lengths for d in data],
         [1.0] * len(data),
-        [d.is_audio for d in data],
+        [d.budget for d in data],
         SETTINGS,
         seed=1,
         ranks=ranks,
@@ -93,8 +97,8 @@ def test_masks_of_validation_are_the_same_each_time(data: list[TaskData]) -> Non
 def test_validation_of_mlm_reads_masked_audio(data: list[TaskData]) -> None:
     _, masked, _ = data
     model = mock.Mock()
-    model.losses.return_value = {"ce": torch.tensor(1.0), "correct": torch.tensor(1.0)}
-    validate.validate(model, [masked], torch.device("cpu"), decode=0)
+    model.losses.return_value = {name: Term(torch.tensor(1.0)) for name in ("ce", "accuracy")}
+    validate.validate(system, model, [masked], torch.device("cpu"), decode=0)
     read = [call.args[0] for call in model.losses.call_args_list]
     assert sum(len(batch.utterances) for batch in read) == len(masked)
     for batch in read:

@@ -8,10 +8,11 @@ import pytest
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.engine.settings import TrainSettings
-from atat.prepare import miniature_conf, synthesis
+from atat.prepare import synthesis
 from atat.prepare.miniature_speech import VARIANTS, Line, speak, voice
 from atat.speech import audio
+from atat.systems.joint import miniature_conf
+from atat.systems.joint.settings import TrainSettings
 
 EGS = Path(__file__).parent.parent / "egs"
 PAPER = EGS / "synthetic_tts" / "conf" / "paper.yaml"

@@ -9,17 +9,17 @@ import tiny
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from atat.engine.settings import AudioEncoderSettings, TextEncoderSettings
 from atat.nn import attention
 from atat.nn.attention import attend
 from atat.nn.audio_encoder import AudioEncoder
 from atat.nn.cpu_weights import can_reorder, for_inference
-from atat.nn.ctc import CharacterUnits, PieceUnits, frames_needed
 from atat.nn.dropout import Dropout
-from atat.nn.loss import correct_tokens, cross_entropy_sum
+from atat.nn.loss import IGNORE, correct_tokens, cross_entropy_sum
+from atat.nn.settings import AudioEncoderSettings, TextEncoderSettings
 from atat.systems.joint import generate
-from atat.systems.joint.batch import IGNORE, Example, collate
+from atat.systems.joint.batch import Example, collate
 from atat.systems.joint.model import Atat, build_model
+from atat.text.ctc_labels import CharacterUnits, PieceUnits, frames_needed
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +89,11 @@ def test_padding_changes_nothing_whatever_strides_and_pools(strides):
 def test_the_sum_of_losses_is_the_sum_of_the_losses_one_by_one(model, tokenizer):
     batch = examples(tokenizer, [40, 64, 90])
     with torch.no_grad():
-        together = model.losses(collate(batch), smoothing=0.1)
-        alone = [model.losses(collate([example]), smoothing=0.1) for example in batch]
-    for term in ("ce", "ctc", "correct"):
-        total = sum(float(losses[term]) for losses in alone)
-        assert float(together[term]) == pytest.approx(total, rel=1e-4)
+        together = model.losses(collate(batch))
+        alone = [model.losses(collate([example])) for example in batch]
+    for term in model.terms:
+        total = sum(float(losses[term].total) for losses in alone)
+        assert float(together[term].total) == pytest.approx(total, rel=1e-4)
 
 
 def test_the_future_changes_nothing(model, tokenizer):
@@ -220,7 +220,7 @@ def test_bf16_is_close_to_fp32(model, tokenizer):
         with torch.autocast("cpu", torch.bfloat16):
             coarse = model.losses(batch)
     for term in ("ce", "ctc"):
-        assert float(coarse[term]) == pytest.approx(float(exact[term]), rel=0.02)
+        assert float(coarse[term].total) == pytest.approx(float(exact[term].total), rel=0.02)
 
 
 @pytest.mark.parametrize("reordered", [True, False])
@@ -229,10 +229,10 @@ def test_weights_held_in_bf16_give_what_autocast_gives(model, tokenizer, monkeyp
         monkeypatch.setattr("atat.nn.cpu_weights.can_reorder", lambda precision: False)
     batch = collate(examples(tokenizer, [40, 64, 90]))
     with torch.no_grad():
-        exact = float(model.losses(batch)["ce"])
+        exact = float(model.losses(batch)["ce"].total)
         with torch.autocast("cpu", torch.bfloat16):
-            before = float(model.losses(batch)["ce"])
-            after = float(for_inference(model, "bf16").losses(batch)["ce"])
+            before = float(model.losses(batch)["ce"].total)
+            after = float(for_inference(model, "bf16").losses(batch)["ce"].total)
     assert after == pytest.approx(before, rel=0.001)
     assert after == pytest.approx(exact, rel=0.02)
 
@@ -246,7 +246,7 @@ def test_a_model_made_ready_for_inference_is_the_same_and_leaves_the_other_alone
             ready = for_inference(model, precision)
         after = ready.losses(batch)
     for term, loss in before.items():
-        assert float(after[term]) == pytest.approx(float(loss), rel=1e-5)
+        assert float(after[term].total) == pytest.approx(float(loss.total), rel=1e-5)
     assert {name: weight.dtype for name, weight in model.state_dict().items()} == {
         name: weight.dtype for name, weight in weights.items()
     }
@@ -300,11 +300,11 @@ def test_a_bert_from_a_local_folder_is_the_text_encoder(tmp_path, tokenizer):
     BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
     sizes = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path / "bert")
-    from atat.nn.text_encoder import build_source
+    from atat.text.encoder_ids import build_source
 
     text = TextEncoderSettings(kind="bert", bert=str(tmp_path / "bert"))
     model, _ = build_model(replace(tiny.MODEL, text_encoder=text), tokenizer)
-    ids = build_source(text, tokenizer)("play the song")
+    ids = build_source(text.bert_or_none, tokenizer)("play the song")
     assert ids == [2, *(words.index(word) for word in ("play", "the", "song")), 3]
     memory, _ = model.eval().encode(
         False, torch.tensor([ids, [*ids[:3], 0, 0]]), torch.tensor([5, 3])

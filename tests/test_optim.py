@@ -6,9 +6,10 @@ import pytest
 import tiny
 import torch
 
-from atat.engine.optim import Optimizer, frozen_steps, learning_rate, multiplier, partition
-from atat.engine.settings import InitSettings, OptimSettings
+from atat.engine.optim import Optimizer, frozen_steps, learning_rate, multiplier
+from atat.systems.joint.build import groups
 from atat.systems.joint.model import build_model
+from atat.systems.joint.settings import InitSettings, OptimSettings
 
 PAPER = InitSettings().unfreeze
 
@@ -43,7 +44,7 @@ def test_unfreezing_as_published():
 
 def trained(model, loaded, steps, unfreeze, audio=True, text=True):
     """Names of parameters that moved in each of `steps` steps on a made-up loss."""
-    parts = partition(model, loaded, audio, text)
+    parts = groups(model, loaded, audio, text)
     settings = OptimSettings(warmup=1)
     optimizer = Optimizer(model, parts, settings, width=32, total=100, unfreeze=unfreeze)
     moved = []
@@ -80,26 +81,29 @@ def groups_of_a_finetuning(settings, total):
     model, _ = build_model(tiny.MODEL, tiny.make_tokenizer())
     model.extend(1)
     loaded = {name for name, _ in model.named_parameters()} - {"decoder.embedding.extension"}
-    parts = partition(model, loaded, True, True)
+    parts = groups(model, loaded, True, True)
     optimizer = Optimizer(model, parts, settings, width=256, total=total, unfreeze=PAPER)
-    return optimizer, {group["kind"]: group for group in optimizer.adam.param_groups}
+    return optimizer, {
+        "pretrained" if group.pretrained else "new": rates
+        for group, rates in zip(optimizer.groups, optimizer.adam.param_groups)
+    }
 
 
 @pytest.mark.parametrize("schedule", ["noam", "linear", "cosine", "constant"])
 def test_unfreezing_multiplies_the_schedule_as_it_stands(schedule):
     """AT-AT, "Experimental Details": "a learning rate multiplier", not a schedule of its own."""
     settings = OptimSettings(schedule=schedule, warmup=400)
-    optimizer, groups = groups_of_a_finetuning(settings, 1000)
+    optimizer, rates = groups_of_a_finetuning(settings, 1000)
     for step in range(1, 1001):
         rate = optimizer.prepare(step)
         assert rate == learning_rate(settings, step, width=256, total=1000)
-        assert groups["new"]["lr"] == rate
-        assert groups["pretrained"]["lr"] == pytest.approx(multiplier(PAPER, step) * rate, abs=0)
+        assert rates["new"]["lr"] == rate
+        assert rates["pretrained"]["lr"] == pytest.approx(multiplier(PAPER, step) * rate, abs=0)
     if schedule in ("linear", "cosine"):
-        assert groups["new"]["lr"] == groups["pretrained"]["lr"] == 0
+        assert rates["new"]["lr"] == rates["pretrained"]["lr"] == 0
 
 
 def test_the_papers_rate_at_its_thaw():
-    optimizer, groups = groups_of_a_finetuning(OptimSettings(), 10000)
+    optimizer, rates = groups_of_a_finetuning(OptimSettings(), 10000)
     optimizer.prepare(501)
-    assert groups["pretrained"]["lr"] == pytest.approx(0.2 * 256**-0.5 * 501 * 4000**-1.5)
+    assert rates["pretrained"]["lr"] == pytest.approx(0.2 * 256**-0.5 * 501 * 4000**-1.5)

@@ -19,10 +19,11 @@ from atat.base import config, lock
 from atat.base.errors import InputError
 from atat.engine import checkpoint, model_folder, pack, run_folder
 from atat.engine import train as train_cli
-from atat.engine.settings import InitSettings, OptimSettings, Source, TrainSettings, ValidSettings
+from atat.engine.settings import Source, ValidSettings
 from atat.engine.train import train
 from atat.engine.trainer import Trainer
 from atat.systems.joint.recognizer import Recognizer
+from atat.systems.joint.settings import InitSettings, OptimSettings, TrainSettings
 
 NOAM = OptimSettings(warmup=4)
 

@@ -16,10 +16,11 @@ from atat.datadir.check import validate
 from atat.datadir.check_audio import AudioOptions
 from atat.datadir.tables import Utterance
 from atat.engine import decode
-from atat.engine.settings import BatchSettings, Source, TrainSettings
+from atat.engine.settings import BatchSettings, Source
 from atat.engine.train import train
 from atat.prepare import align
 from atat.speech import audio
+from atat.systems.joint.settings import TrainSettings
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ from atat.base import config, precision
 from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, tables
 from atat.engine import checkpoint, decode, model_folder
-from atat.engine.settings import BatchSettings, Source, TrainSettings
+from atat.engine.settings import BatchSettings, Source
 from atat.engine.train import main, train
 from atat.nn import int8
 from atat.systems.joint.recognizer import Recognizer
+from atat.systems.joint.settings import TrainSettings
 
 AVX2 = {"flags": "sse2 fma avx avx2"}
 AVX512 = {"flags": "sse2 fma avx avx2 avx512f avx512_vnni"}

@@ -14,12 +14,14 @@ from safetensors.torch import load_file, save_file
 
 from atat.base.errors import InputError
 from atat.engine import model_folder, quantize
-from atat.engine.settings import InitSettings, Source, TrainSettings
+from atat.engine.settings import Source
 from atat.engine.train import train
 from atat.nn.int8 import Int8Linear, convert
-from atat.nn.text_encoder import build_source
 from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
+from atat.systems.joint.settings import InitSettings, TrainSettings
+from atat.text.encoder_ids import build_source
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +30,11 @@ def folder(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     tokenizer = tiny.make_tokenizer()
     model, units = build_model(tiny.MODEL, tokenizer)
-    source = build_source(tiny.MODEL.text_encoder, tokenizer)
+    source = build_source(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     path = tmp_path_factory.mktemp("quantize") / "model"
     model_folder.save(
         path,
-        model_folder.Packed(
-            model, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu")
-        ),
+        Packed(model, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu")),
     )
     return path
 

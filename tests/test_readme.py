@@ -9,8 +9,8 @@ import tiny
 import yaml
 
 from atat.base import config
-from atat.engine.settings import ModelSettings, TrainSettings
 from atat.systems.joint.model import build_model
+from atat.systems.joint.settings import ModelSettings, TrainSettings
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,13 +13,13 @@ import tiny
 import torch
 
 from atat.base.errors import InputError
-from atat.engine import model_folder
 from atat.nn.beam_search import SearchOptions
-from atat.nn.text_encoder import build_source
 from atat.speech import audio
 from atat.speech.silence import is_silent
 from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
+from atat.text.encoder_ids import build_source
 
 RATE = 16000
 
@@ -30,11 +30,9 @@ def recognizer() -> Recognizer:
     torch.manual_seed(1)
     settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
     model, units = build_model(settings, tokenizer)
-    source = build_source(settings.text_encoder, tokenizer)
+    source = build_source(settings.text_encoder.bert_or_none, tokenizer)
     pairs = {(None, "[IN:PLAY"), ("[IN:PLAY", "[SL:THING")}
-    one = model_folder.Packed(
-        model.eval(), tokenizer, settings, units, source, pairs, ("slu", "nlu")
-    )
+    one = Packed(model.eval(), tokenizer, settings, units, source, pairs, ("slu", "nlu"))
     return Recognizer(one)
 
 
@@ -174,7 +172,7 @@ def test_a_task_it_cannot_do_is_refused_before_anything_is_read() -> None:
     settings = replace(tiny.without_dropout(), text_encoder=None)
     tokenizer = tiny.make_tokenizer()
     model, units = build_model(settings, tokenizer)
-    one = Recognizer(model_folder.Packed(model, tokenizer, settings, units, None, set(), ("slu",)))
+    one = Recognizer(Packed(model, tokenizer, settings, units, None, set(), ("slu",)))
     for text in ("", "play"):
         with pytest.raises(InputError, match="task nlu needs a text encoder"):
             one(text=text)

@@ -10,18 +10,19 @@ import pytest
 
 from atat.base.errors import InputError
 from atat.engine.batching import batch_slices, target_cost
+from atat.engine.contract import AUDIO, TEXT
 from atat.engine.sampler import Item, Plan, Sampler
 from atat.engine.settings import BatchSettings
 
 RNG = np.random.default_rng(0)
 LENGTHS = [RNG.integers(100, 900, 70), RNG.integers(100, 1500, 40), RNG.integers(4, 20, 90)]
-AUDIO = [True, True, False]
+BUDGETS = [AUDIO, AUDIO, TEXT]
 WEIGHTS = [2.0, 1.0, 1.0]
 
 
 def sampler(ranks: int = 1, seed: int = 1, **changes) -> Sampler:
     settings = BatchSettings(**{"examples": 8, "block": 10, "max_frames": 6000, **changes})
-    return Sampler(LENGTHS, WEIGHTS, AUDIO, settings, seed=seed, ranks=ranks)
+    return Sampler(LENGTHS, WEIGHTS, BUDGETS, settings, seed=seed, ranks=ranks)
 
 
 def items(plans) -> list[Item]:
@@ -47,7 +48,7 @@ def test_every_step_mixes_short_commands_and_read_speech_by_the_weights(seed):
     weights = [max(weight, 0.1) for weight in weights]
     examples, block = int(rng.integers(11, 100)), int(rng.integers(1, 40))
     settings = BatchSettings(examples=examples, block=block)
-    mine = Sampler(lengths, weights, [True, True], settings, seed=seed)
+    mine = Sampler(lengths, weights, [AUDIO, AUDIO], settings, seed=seed)
     wanted = examples * np.array(weights) / np.sum(weights)
     steps = [shares(mine.plan(step), 2) for step in range(2 * block + 5)]
     assert (np.array(steps) >= 1).all()
@@ -60,7 +61,7 @@ def test_a_source_of_less_than_an_example_a_step_is_spread_evenly_and_named(capl
     lengths = [np.full(50, 300), np.full(50, 300), np.full(50, 10)]
     with caplog.at_level(logging.WARNING):
         mine = Sampler(
-            lengths, [8, 0.5, 1.5], [True, True, False], BatchSettings(examples=8, block=7), seed=1
+            lengths, [8, 0.5, 1.5], [AUDIO, AUDIO, TEXT], BatchSettings(examples=8, block=7), seed=1
         )
     assert "train[1] is in about 40 of 100 steps" in caplog.text and "train[2]" not in caplog.text
     rare = [step for step in range(100) if shares(mine.plan(step), 3)[1]]
@@ -70,7 +71,7 @@ def test_a_source_of_less_than_an_example_a_step_is_spread_evenly_and_named(capl
 
 def test_the_length_of_one_source_says_nothing_of_that_of_another():
     lengths = [RNG.integers(100, 900, 1000), RNG.integers(100, 900, 1000)]
-    mine = Sampler(lengths, [1, 1], [True, True], BatchSettings(examples=16, block=50), seed=1)
+    mine = Sampler(lengths, [1, 1], [AUDIO, AUDIO], BatchSettings(examples=16, block=50), seed=1)
     means = []
     for step in range(400):
         step_items = items([mine.plan(step)])
@@ -95,13 +96,15 @@ def test_ranks_share_out_the_steps_that_one_would_make_alone(ranks):
         parts = [items([shared.plan(step, rank)]) for rank in range(ranks)]
         assert sorted(sum(parts, [])) == sorted(items([alone.plan(step)]))
         for chosen in (True, False):  # audio, and all
-            numbers = [sum(AUDIO[source] or not chosen for source, _ in part) for part in parts]
+            numbers = [
+                sum(BUDGETS[source] is AUDIO or not chosen for source, _ in part) for part in parts
+            ]
             assert max(numbers) - min(numbers) <= 1
 
 
 def test_every_utterance_is_drawn_once_in_an_epoch():
     settings = BatchSettings(examples=7, block=10)
-    single = Sampler([LENGTHS[0]], [1.0], [True], settings, seed=1)
+    single = Sampler([LENGTHS[0]], [1.0], [AUDIO], settings, seed=1)
     drawn = items(single.plan(step) for step in range(10))
     assert sorted(index for _, index in drawn) == list(range(70))
 
@@ -114,14 +117,14 @@ def test_every_step_has_all_sources_in_batches_of_their_own_within_the_budgets()
         for batch in batches:
             assert len({source for source, _ in batch}) == 1
             longest = max(LENGTHS[source][index] for source, index in batch)
-            budget = 2000 if AUDIO[batch[0][0]] else 30
+            budget = 2000 if BUDGETS[batch[0][0]] is AUDIO else 30
             assert len(batch) == 1 or longest * len(batch) <= budget
 
 
 def test_batches_keep_under_the_budget_of_targets():
     targets = [RNG.integers(5, 60, len(lengths)) for lengths in LENGTHS]
     settings = BatchSettings(examples=40, block=10, max_frames=10**6, max_targets=200)
-    mine = Sampler(LENGTHS, WEIGHTS, AUDIO, settings, seed=1, targets=targets)
+    mine = Sampler(LENGTHS, WEIGHTS, BUDGETS, settings, seed=1, targets=targets)
     sizes = []
     for step in range(20):
         for batch in mine.plan(step):
@@ -164,7 +167,7 @@ def test_short_utterances_come_first():
     mine = sampler(short_first_steps=40, short_first_seconds=2.0)
 
     def longest(steps):
-        return max(LENGTHS[s][i] for s, i in items(map(mine.plan, steps)) if AUDIO[s])
+        return max(LENGTHS[s][i] for s, i in items(map(mine.plan, steps)) if BUDGETS[s] is AUDIO)
 
     assert longest(range(10)) <= 200
     assert longest(range(10, 20)) <= 200 + 1300 * 10 / 40
@@ -178,5 +181,5 @@ def test_too_small_a_step_for_the_mix_is_refused():
 
 def test_a_million_utterances_are_planned_without_walking_over_them():
     lengths = np.full(1_000_000, 300)
-    big = Sampler([lengths], [1.0], [True], BatchSettings(examples=8, block=10), seed=1)
+    big = Sampler([lengths], [1.0], [AUDIO], BatchSettings(examples=8, block=10), seed=1)
     assert sum(map(len, big.plan(250_000))) > 0

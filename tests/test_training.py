@@ -23,18 +23,14 @@ from atat.base.errors import InputError
 from atat.datadir import ark, tables
 from atat.engine import checkpoint, decode, model_folder
 from atat.engine import train as train_cli
-from atat.engine.settings import (
-    BatchSettings,
-    InitSettings,
-    OptimSettings,
-    Source,
-    ValidSettings,
-)
+from atat.engine.settings import BatchSettings, Source, ValidSettings
 from atat.engine.train import train
 from atat.engine.validate import validate
 from atat.speech.fbank import LOG_FLOOR, frames_touching
 from atat.systems.joint.data import Encoding, TaskData
 from atat.systems.joint.recognizer import Recognizer
+from atat.systems.joint.settings import InitSettings, OptimSettings
+from atat.systems.joint.system import system
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -318,7 +314,7 @@ def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
 def test_of_equal_exact_matches_the_lower_loss_is_better():
     from atat.engine.validate import Validation, score
 
-    early, late = (Validation("slu/dev", loss, 0.5, 0.0) for loss in (3.0, 2.0))
+    early, late = (Validation("slu/dev", {"loss": loss, "exact_match": 0.0}) for loss in (3.0, 2.0))
     assert score([late], "exact_match") > score([early], "exact_match")
     assert score([late], "loss") > score([early], "loss")
 
@@ -491,11 +487,11 @@ def test_the_loss_in_the_log_is_what_is_minimised_and_its_terms_are_unweighted(c
 
     valid = ValidSettings(sources=(Source(str(corpus / "dev"), "slu"),), decode=0)
     run = settings(corpus, steps=1, log_every=1, model=tiny.without_dropout(), valid=valid)
-    trainer, _ = train_cli.build(run, tmp_path / "unused", torch.device("cpu"))
+    trainer = train_cli.build(system, run, tmp_path / "unused", torch.device("cpu"))
     batches = trainer.batches[0]
-    sums = [trainer.model.losses(batch, run.optim.label_smoothing) for batch in batches]
-    ce = sum(float(s["ce"].detach()) for s in sums) / sum(b.counts()["ce"] for b in batches)
-    ctc = sum(float(s["ctc"].detach()) for s in sums if "ctc" in s)
+    sums = [trainer.model.losses(batch) for batch in batches]
+    ce = sum(float(s["ce"].total.detach()) for s in sums) / sum(b.counts()["ce"] for b in batches)
+    ctc = sum(float(s["ctc"].total.detach()) for s in sums if "ctc" in s)
     ctc /= sum(b.counts()["ctc"] for b in batches)
     assert run.model.ctc.weight == 0.3 and ctc > 0.1
 
@@ -508,7 +504,7 @@ def test_the_loss_in_the_log_is_what_is_minimised_and_its_terms_are_unweighted(c
     assert shown["train/loss"] == pytest.approx(ce + 0.3 * ctc, rel=1e-5)
     about = json.loads((tmp_path / "exp" / "train.json").read_text())
     (last,) = about["validations"][-1]["sources"]
-    assert shown["valid_ce/slu/dev"] == pytest.approx(last["loss"], rel=1e-5)
+    assert shown["valid_loss/slu/dev"] == pytest.approx(last["loss"], rel=1e-5)
 
 
 def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, capsys):
@@ -533,9 +529,9 @@ def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, caps
 def test_a_validation_shows_how_far_it_is_the_last_one_too(corpus, tmp_path, capsys):
     valid = replace(settings(corpus).valid, every=100)
     run = settings(corpus, steps=2, valid=valid)
-    trainer, _ = train_cli.build(run, tmp_path / "unused", torch.device("cpu"))
+    trainer = train_cli.build(system, run, tmp_path / "unused", torch.device("cpu"))
     told: list[str] = []
-    validate(trainer.model, trainer.valid, torch.device("cpu"), 4, told.append)
+    validate(system, trainer.model, trainer.valid, torch.device("cpu"), 4, told.append)
     for task in ("slu", "nlu"):
         assert f"{task}/dev, 0 of 12" in told and f"{task}/dev, 12 of 12" in told
         assert f"{task}, 0 of 4 decoded" in told
@@ -589,7 +585,7 @@ def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatc
         ("inputs.json", '{"data', "inputs.json: damaged, not JSON .*remove it to go on"),
         ("inputs.json", "\x00\xff", "inputs.json: damaged, not JSON"),
         ("config.yaml", "steps: [", "config.yaml:1: not valid YAML"),
-        ("config.yaml", "", "config.yaml: key `tokenizer` is missing"),
+        ("config.yaml", "", "config.yaml: key `train` is missing"),
     ],
 )
 def test_a_torn_file_of_a_run_is_named_and_removed_it_is_made_again(

@@ -12,20 +12,11 @@ import numpy as np
 from atat.datadir import ark, cmvn, tables
 from atat.datadir.ctm import Word, write_ctm
 from atat.datadir.tables import Utterance
-from atat.engine.settings import (
-    AudioEncoderSettings,
-    BatchSettings,
-    CtcSettings,
-    DecoderSettings,
-    ModelSettings,
-    OptimSettings,
-    Source,
-    TextEncoderSettings,
-    TrainSettings,
-    ValidSettings,
-)
+from atat.engine.settings import BatchSettings, Source, ValidSettings
+from atat.nn.settings import AudioEncoderSettings, CtcSettings, DecoderSettings, TextEncoderSettings
 from atat.prepare.miniature_speech import Line
 from atat.speech import audio
+from atat.systems.joint.settings import ModelSettings, OptimSettings, TrainSettings
 from atat.text.tokenizer import Tokenizer
 
 WORDS = "play stop the song lamp radio red blue tango waltz".split()

@@ -28,11 +28,12 @@ from atat.base.json_file import read_object_or_none
 from atat.base.provenance import provenance
 from atat.datadir import contents, fingerprint, tables
 from atat.datadir.tables import Utterance
+from atat.engine import registry
 from atat.scoring import decoded_dir
-from atat.systems.joint.tasks import TASKS
+from atat.text.tasks import Task
 
 if TYPE_CHECKING:
-    from atat.systems.joint.recognizer import Recognizer
+    from atat.engine.contract import Recognizer
 
 PARTIAL, ABOUT_PARTIAL = "nbest.partial.jsonl", "decode.partial.json"
 
@@ -46,7 +47,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--model", required=True, type=Path, help="packed model, exp/<name>/model")
     parser.add_argument("--data", required=True, type=Path, help="data dir to decode")
-    parser.add_argument("--task", default="slu", choices=list(TASKS), help="what to do (slu)")
+    parser.add_argument(
+        "--task",
+        default="slu",
+        help="asr, slu, nlu, mlm, or another of its system (slu)",
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the hypotheses")
     parser.add_argument("--beam", type=int, default=4, help="width of the search (4, as the paper)")
     parser.add_argument(
@@ -107,11 +112,28 @@ def main(argv: list[str] | None = None) -> None:
     for name in ("beam", "nbest", "max_frames", "max_tokens", "nj"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise InputError(f"--{name} is {getattr(options, name)}; expected 1 or more")
+    task_of(options.model, options.task)  # refuses a task that the model does not know
     if is_finished(options):
         print(f"{options.out}: finished before; remove the folder to decode anew")
         return
     machine.tune()
     decode(options)
+
+
+def task_of(model: Path, name: str) -> Task:
+    """The task of a packed model's system; InputError for a model or a task that is none."""
+    path = model / "config.yaml"
+    if not path.is_file():
+        from atat.engine import model_folder
+
+        model_folder.check(model)
+    system = registry.of_conf(path)
+    if name not in system.tasks:
+        raise InputError(
+            f"--task {name}: unknown to the model's system ({system.name}); its tasks: "
+            f"{', '.join(system.tasks)}"
+        )
+    return system.tasks[name]
 
 
 def is_finished(options: argparse.Namespace) -> bool:
@@ -138,15 +160,14 @@ def _inputs(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _is_audio(options: argparse.Namespace) -> bool:
-    return TASKS[options.task].source == "audio"
+    return task_of(options.model, options.task).source == "audio"
 
 
 def decode(options: argparse.Namespace) -> None:
     """Decode and write `hyp`, `nbest.jsonl` and `decode.json`."""
     import torch
 
-    from atat.nn.beam_search import SearchOptions
-    from atat.systems.joint.recognizer import Recognizer
+    from atat.engine import model_folder
 
     made_from = _inputs(options)  # before they are read
     utterances = tables.load(options.data)
@@ -158,16 +179,14 @@ def decode(options: argparse.Namespace) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     # As torch would use threads, which is what OMP_NUM_THREADS limits.
     nj = 1 if device != "cpu" else options.nj or torch.get_num_threads()
-    recognizer = Recognizer.load(
-        options.model,
-        device=device,
-        options=SearchOptions(
-            beam=options.beam,
-            max_length=options.max_length,
-            extra_length=options.extra_length,
-            length_exponent=options.length_exponent,
-            nbest=min(options.nbest, options.beam),
-        ),
+    packed = model_folder.load(options.model, device)
+    recognizer = registry.find(packed.system, str(options.model)).recognizer(
+        packed,
+        beam=options.beam,
+        max_length=options.max_length,
+        extra_length=options.extra_length,
+        length_exponent=options.length_exponent,
+        nbest=min(options.nbest, options.beam),
         well_formed=options.well_formed,
         any_pair=options.any_pair,
         precision=_begun_with(options, made_from),
@@ -240,7 +259,7 @@ def _decode_rest(
     from atat.engine.decode_workers import DecodeBatches
     from atat.engine.decode_workers import decoded as decoded_entries
 
-    audio = TASKS[options.task].source == "audio"
+    audio = _is_audio(options)
     budget = options.max_frames if audio else options.max_tokens
     left = [utterance for utterance in utterances if utterance.id not in done]
     without = [] if audio else [utterance.id for utterance in left if utterance.text is None]
@@ -325,6 +344,7 @@ def _write(
         )
     about = {
         "task": options.task,
+        "target": task_of(options.model, options.task).target,
         "data": str(options.data),
         "model": str(options.model),
         "beam": options.beam,

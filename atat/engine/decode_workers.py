@@ -10,22 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from atat.base import parallel
 from atat.base.errors import InputError
-from atat.datadir import contents
 from atat.datadir.tables import Utterance
 from atat.engine.batching import batch_slices
 from atat.scoring import decoded_dir
-from atat.speech import audio
-from atat.speech.fbank import num_frames
-from atat.systems.joint.tasks import TASKS
 
 if TYPE_CHECKING:
-    from atat.systems.joint.recognizer import Recognition, Recognizer
+    from atat.engine.contract import Recognizer
 
 SMALLEST = 8  # utterances; smaller batches would lose what sharing them out gains
 FEW = 4  # batches for each process; when there are more, nobody waits long for the last one
@@ -33,11 +28,10 @@ FEW = 4  # batches for each process; when there are more, nobody waits long for 
 
 @dataclass(frozen=True)
 class Item:
-    """An utterance, how long its source is (frames or tokens), and the source if it is a text."""
+    """An utterance, and how long its source is, in units of the budget."""
 
     utterance: Utterance
     length: int
-    tokens: np.ndarray | None = None
 
 
 class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
@@ -56,9 +50,8 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         For a text task every utterance must have a text.
         """
         self.recognizer, self.task = recognizer, task
-        self.audio = TASKS[task].source == "audio"
-        items = sorted(map(self._item, utterances), key=lambda item: item.length)
-        self.batches = cut(items, budget, nj)
+        items = [Item(one, recognizer.length(one, task)) for one in utterances]
+        self.batches = cut(sorted(items, key=lambda item: item.length), budget, nj)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -75,34 +68,17 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         names, sources, lost = [], [], []
         for item in items:
             try:
-                source = item.tokens
-                if source is None:
-                    source = _features(self.recognizer, item.utterance)
+                source = self.recognizer.read(item.utterance, self.task)
             except InputError as error:
                 nbest = decoded_dir.unread(str(error))
                 lost.append({"utt": item.utterance.id, "nbest": nbest})
                 continue
-            if item.tokens is None:
-                _check_bins(self.recognizer, item.utterance, source)
+            self.recognizer.check(item.utterance, self.task, source)
             names.append(item.utterance.id)
             sources.append(source)
-        found = self.recognizer.recognize(sources, self.task) if sources else []
-        return [*map(_entry, names, found), *lost]
-
-    def _item(self, utterance: Utterance) -> Item:
-        if not self.audio:
-            tokens = self.recognizer.text_source(utterance.text or "")
-            return Item(utterance, len(tokens), tokens)
-        if utterance.num_frames is not None:
-            return Item(utterance, utterance.num_frames)
-        if utterance.duration is not None:
-            return Item(utterance, int(utterance.duration * 100))
-        try:
-            if utterance.feats is None and utterance.wav is not None:
-                return Item(utterance, num_frames(audio.probe(utterance.wav).num_samples))
-            return Item(utterance, len(_features(self.recognizer, utterance)))
-        except InputError:
-            return Item(utterance, 1)  # what is wrong with it is told where it is read
+        found = self.recognizer.hypotheses(sources, self.task) if sources else []
+        entries = [{"utt": name, "nbest": nbest} for name, nbest in zip(names, found)]
+        return [*entries, *lost]
 
 
 def cut(items: Sequence[Item], budget: int, nj: int = 1) -> list[list[Item]]:
@@ -161,36 +137,3 @@ def check_has_sound(utterances: Iterable[Utterance]) -> None:
             raise InputError(
                 f"utterance {utterance.id} has neither features (feats.scp) nor audio (wav.scp)"
             )
-
-
-def _features(recognizer: Recognizer, utterance: Utterance) -> np.ndarray:
-    """(T, F); InputError, naming the utterance, for features or audio at fault."""
-    if utterance.feats is not None:
-        features = contents.read_features(utterance)
-    else:
-        features = recognizer.features(contents.read_recording(utterance))
-    if len(features) == 0:
-        raise InputError(
-            f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
-            "(atat datadir repair)"
-        )
-    return features
-
-
-def _check_bins(recognizer: Recognizer, utterance: Utterance, features: np.ndarray) -> None:
-    """Raise InputError for features of another kind than the model's, which all will be."""
-    if features.shape[1:] != (recognizer.mel_bins,):
-        raise InputError(
-            f"utterance {utterance.id} has features of {features.shape[-1]} mel bins, the model "
-            f"expects {recognizer.mel_bins}; make them with: atat features --num_mels "
-            f"{recognizer.mel_bins}"
-        )
-
-
-def _entry(name: str, found: Recognition) -> dict[str, Any]:
-    nbest = [
-        {"text": o.text, "score": o.score, "length": o.length}
-        | ({"at_limit": True} if o.at_limit else {})
-        for o in found.nbest
-    ]
-    return {"utt": name, "nbest": nbest}

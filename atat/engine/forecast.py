@@ -9,9 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atat.engine.settings import TrainSettings
+from atat.engine.settings import RunSettings
 
-FRAMES_PER_HOUR = 360000
 # Of a training step's products: forward, and twice as many backward; two operations each.
 OPERATIONS = 6
 # Processor time of a step over that of its products alone, were every weight used once a state:
@@ -26,29 +25,25 @@ class Share:
     """One source of the mix: what it brings to a mean step."""
 
     data: str
-    is_audio: bool
     utterances: int
-    length: float  # mean frames, or tokens of source text, of an utterance
+    seconds: float  # of recordings, all utterances together; 0 of text
+    states: float  # mean encoder states of an utterance
     weight: float
 
 
-def states_of_a_step(shares: Sequence[Share], examples: int, subsampling: int) -> float:
+def states_of_a_step(shares: Sequence[Share], examples: int) -> float:
     """Encoder states of a mean optimizer step, those of all its examples together."""
     total = sum(share.weight for share in shares)
-    return sum(
-        examples * share.weight / total * share.length / (subsampling if share.is_audio else 1)
-        for share in shares
-    )
+    return sum(examples * share.weight / total * share.states for share in shares)
 
 
 def hours(shares: Sequence[Share]) -> float:
     """Hours of recordings, those of several tasks counted once."""
-    frames = {share.data: share.utterances * share.length for share in shares if share.is_audio}
-    return sum(frames.values()) / FRAMES_PER_HOUR
+    return sum({share.data: share.seconds for share in shares if share.seconds}.values()) / 3600
 
 
 def opening(
-    settings: TrainSettings,
+    settings: RunSettings,
     shares: Sequence[Share],
     parameters: tuple[int, int],
     device: str,
@@ -62,7 +57,7 @@ def opening(
     steps = f"{settings.steps:,} steps of {settings.batch.examples} examples"
     if done:
         steps += f", going on after step {done:,}"
-    texts = sum({share.data: share.utterances for share in shares if not share.is_audio}.values())
+    texts = sum({share.data: share.utterances for share in shares if not share.seconds}.values())
     data = [f"{hours(shares):.2f} hours of recordings"] if hours(shares) else []
     data += [f"{texts:,} sentences of text"] if texts else []
     return (

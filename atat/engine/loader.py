@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,32 +17,31 @@ from torch.utils.data import DataLoader, Dataset
 
 from atat.base import parallel
 from atat.engine.batching import batch_slices
+from atat.engine.contract import Batch, Source
 from atat.engine.sampler import Sampler
-from atat.systems.joint.batch import Batch, Example, collate
-from atat.systems.joint.data import TaskData
 
 
 class StepBatches(Dataset[list[Batch]]):
     """Item number `step` is the list of batches of that optimizer step on one rank."""
 
-    def __init__(self, data: Sequence[TaskData], sampler: Sampler, *, seed: int, rank: int) -> None:
+    def __init__(self, data: Sequence[Source], sampler: Sampler, *, seed: int, rank: int) -> None:
         self.data = list(data)
         self.sampler = sampler
         self.seed = seed
         self.rank = rank
 
     def __getitem__(self, step: int) -> list[Batch]:
-        return [
-            collate([self._example(step, source, index) for source, index in items])
-            for items in self.sampler.plan(step, self.rank)
-        ]
+        return [self._batch(step, items) for items in self.sampler.plan(step, self.rank)]
 
-    def _example(self, step: int, source: int, index: int) -> Example:
-        data = self.data[source]
-        name = f"{data.task.name} {data.utterances[index].id}"
+    def _batch(self, step: int, items: Sequence[tuple[int, int]]) -> Batch:
+        """One batch, of examples that are all of one source."""
+        source = self.data[items[0][0]]
+        return source.collate([self._example(step, source, number) for _, number in items])
+
+    def _example(self, step: int, source: Source, number: int) -> Any:
         # Not of the rank: an example is the same whichever process makes it.
-        rng = np.random.default_rng([self.seed, step, zlib.crc32(name.encode())])
-        return data.example(index, rng)
+        rng = np.random.default_rng([self.seed, step, zlib.crc32(source.key(number).encode())])
+        return source.example(number, rng)
 
 
 def step_loader(
@@ -89,7 +89,7 @@ def _start_worker(_: int) -> None:
 
 
 def in_order(
-    data: TaskData, budget: int, max_targets: int, limit: int | None = None
+    data: Source, budget: int, max_targets: int, limit: int | None = None
 ) -> list[list[int]]:
     """Numbers of the utterances of a data set in batches of similar length, shortest first.
 

@@ -1,26 +1,25 @@
 """A packed model: one folder with everything needed to use a trained model, or to start from it.
 
-model/config.yaml        sizes (ModelSettings) and what is known of the training
-model/model.safetensors  weights and CMVN
-model/tokenizer/         word pieces and tags
-model/trees.json         parent-child pairs of the training trees, for well-formed decoding
-model/bert/              BERT's configuration and word pieces, where the text encoder is BERT
-model/SHA256SUMS         digests of all these, checked whenever the model is read
+model/config.yaml        system, version, sizes and what is known of the training
+model/model.safetensors  weights
+model/SHA256SUMS         digests of all files, checked whenever the model is read
+...                      what the system adds (its vocabulary, say): `atat.engine.contract.System`
+
+Knows no system: config.yaml names the one that reads the folder.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,42 +27,13 @@ from torch import Tensor
 from atat.base import config, digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.base.json_file import read_json
-from atat.engine.settings import ModelSettings
+from atat.engine import registry
+from atat.engine.contract import Packed, System
 from atat.nn import int8
-from atat.nn.ctc import Units
-from atat.nn.text_encoder import SourceTokenizer, build_source, save_bert_files
-from atat.systems.joint.constraint import Pair
-from atat.systems.joint.model import Atat, build_model
-from atat.text.tokenizer import Tokenizer
 
 VERSION = 1
-FILES = ("config.yaml", "model.safetensors", "tokenizer", "trees.json")
-PARTS = (*FILES, "bert", digests.NAME)  # all that a packed model may hold
-
-
-@dataclass(frozen=True)
-class PackedConfig:
-    """config.yaml of a packed model."""
-
-    version: int
-    tasks: tuple[str, ...]  # what it was trained on, pretraining included
-    model: ModelSettings
-    weights: Literal["float32", "int8"] = "float32"
-
-
-@dataclass
-class Packed:
-    """A model together with all it needs to read and write."""
-
-    model: Atat
-    tokenizer: Tokenizer
-    settings: ModelSettings
-    units: Units | None
-    source_text: SourceTokenizer | None
-    pairs: set[Pair]
-    tasks: tuple[str, ...]
-    weights: Literal["float32", "int8"] = "float32"  # of linear layers (atat/nn/int8.py)
+CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+FILES = (CONFIG, WEIGHTS)  # of every system's packed model
 
 
 def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None = None) -> None:
@@ -77,7 +47,7 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     state = weights or packed.model.state_dict()
     check_finite(state)
     if folder.exists():
-        check_replaceable(folder)
+        check_replaceable(folder, packed.system)
     partial = folder.with_name(folder.name + ".partial")
     try:
         _write(partial, packed, state)
@@ -101,16 +71,13 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
 def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    about = PackedConfig(VERSION, packed.tasks, packed.settings, packed.weights)
-    config.save(partial / "config.yaml", about)
-    packed.tokenizer.save(partial / "tokenizer")
-    with atomic_write(partial / "trees.json") as stream:
-        json.dump(sorted(packed.pairs), stream, indent=0)
-    if packed.source_text is not None and packed.model.text_encoder is not None:
-        save_bert_files(packed.model.text_encoder, packed.source_text, partial / "bert")
-    weights = partial / "model.safetensors"
+    about = {"version": VERSION, "system": packed.system, "weights": packed.weights}
+    with atomic_write(partial / CONFIG) as stream:
+        yaml.safe_dump(about | packed.about(), stream, sort_keys=False)
+    packed.write(partial)
+    weights = partial / WEIGHTS
     try:
-        save_file(_joined(state), weights)
+        save_file(packed.stored(state), weights)
     except SafetensorError as error:
         # It tells what the system said in words only: "... (os error 28)".
         number = re.search(r"os error (\d+)", str(error))
@@ -128,10 +95,11 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     """
     folder, device = Path(folder), _usable(device)
     try:
-        check(folder)
-        digests.check(folder, PARTS)
-        about = _read_config(folder)
-        packed = _build(folder, about, device)
+        if (folder / CONFIG).is_file():
+            digests.check(folder, [CONFIG])  # before it is believed
+        system = check(folder)
+        digests.check(folder, parts_of(system))
+        packed = _build(system, folder, _read_config(folder), device)
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
     packed.model.to(device).eval()
@@ -153,10 +121,11 @@ def _usable(device: str | torch.device) -> torch.device:
     return found
 
 
-def _read_config(folder: Path) -> PackedConfig:
+def _read_config(folder: Path) -> dict[str, Any]:
     """config.yaml; the version first, since other versions have other keys."""
-    path = folder / "config.yaml"
-    version = config.read_yaml(path).get("version")
+    path = folder / CONFIG
+    about = config.read_yaml(path)
+    version = about.get("version")
     if isinstance(version, int) and version > VERSION:
         raise InputError(
             f"{path}: version {version}, made by a newer atat; this one reads up to version "
@@ -164,31 +133,36 @@ def _read_config(folder: Path) -> PackedConfig:
         )
     if version != VERSION:
         raise InputError(f"{path}: version {version}, expected {VERSION}")
-    return config.load(path, PackedConfig)
+    kinds = ("float32", "int8")
+    if about.setdefault("weights", "float32") not in kinds:
+        raise InputError(f"{path}: `weights` is {about['weights']}, expected float32 or int8")
+    return about
 
 
-def _build(folder: Path, about: PackedConfig, device: torch.device) -> Packed:
-    settings = about.model
-    if settings.text_encoder is not None and settings.text_encoder.kind == "bert":
-        text = replace(settings.text_encoder, bert=str(folder / "bert"))
-        settings = replace(settings, text_encoder=text)
-    tokenizer = Tokenizer.load(folder / "tokenizer")
-    model, units = build_model(settings, tokenizer, pretrained=False)
-    if about.weights == "int8":
+def _build(system: System, folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
+    known = {key: value for key, value in about.items() if key not in ("version", "system")}
+    packed = system.load(folder, known, device)
+    if packed.weights == "int8":
         if device.type != "cpu":
             raise InputError(f"{folder}: weights of 8 bits are for the CPU, not for {device}")
-        int8.convert(model)
+        int8.convert(packed.model)
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        packed.model.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
-            f"{folder}/model.safetensors does not fit its config.yaml and tokenizer: {error}"
+            f"{folder}/{WEIGHTS} does not fit its config.yaml and the files beside it: {error}"
         ) from None
-    source = None
-    if settings.text_encoder is not None:
-        source = build_source(settings.text_encoder, tokenizer, pretrained=False)
-    pairs = _read_pairs(folder / "trees.json")
-    return Packed(model, tokenizer, about.model, units, source, pairs, about.tasks, about.weights)
+    return packed
+
+
+def system_of(folder: Path) -> System:
+    """The system that made a packed model, by its config.yaml."""
+    return registry.of_conf(Path(folder) / CONFIG)
+
+
+def parts_of(system: System) -> tuple[str, ...]:
+    """All that a packed model of a system may hold."""
+    return (*FILES, *system.files, *system.optional_files, digests.NAME)
 
 
 def check_finite(state: Mapping[str, Tensor], where: str = "the model") -> None:
@@ -207,40 +181,39 @@ def check_finite(state: Mapping[str, Tensor], where: str = "the model") -> None:
             )
 
 
-def check_replaceable(folder: Path) -> None:
-    """Raise InputError unless a folder that is there is a packed model, or empty."""
-    if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= set(PARTS):
+def check_replaceable(folder: Path, system: str | None = None) -> None:
+    """Raise InputError unless a folder that is there is a packed model, or empty.
+
+    system: whose parts it may hold, besides those of the system it names.
+    """
+    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    allowed: set[str] = set()
+    if inside and CONFIG in inside:
+        try:
+            allowed |= set(parts_of(system_of(folder)))
+        except InputError:
+            pass
+    if system is not None:
+        allowed |= set(parts_of(registry.find(system, str(folder))))
+    if not inside <= allowed:
         raise InputError(
             f"{folder}: is there and holds more than a packed model, which would take its place; "
             "name another folder for the model"
         )
 
 
-def check(folder: Path) -> None:
-    """Raise InputError unless the folder is a packed model."""
+def check(folder: Path) -> System:
+    """The system of a packed model; InputError unless the folder is one and has all its files."""
     missing = [name for name in FILES if not (folder / name).exists()]
-    if not missing:
-        return
+    system = None
+    if CONFIG not in missing:
+        system = system_of(folder)
+        missing += [name for name in system.files if not (folder / name).exists()]
+    if system is not None and not missing:
+        return system
     inside = folder / "model"
-    hint = f"; did you mean {inside}?" if (inside / FILES[0]).exists() else ""
+    hint = f"; did you mean {inside}?" if (inside / CONFIG).exists() else ""
     raise InputError(
         f"{folder}: not a packed model: no {', '.join(missing)}{hint} "
         "Training writes one to exp/<name>/model when it ends."
     )
-
-
-def _read_pairs(path: Path) -> set[Pair]:
-    mend = "copy the packed model again, or pack it again from its training"
-    try:
-        return {(parent, child) for parent, child in read_json(path, mend)}
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: expected a list of [parent, child]; {mend}") from None
-
-
-def _joined(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """New tags become ordinary rows: whoever starts from this model counts them as pretrained."""
-    state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    base, extension = "decoder.embedding.base", "decoder.embedding.extension"
-    state[base] = torch.cat([state[base], state[extension]])
-    state[extension] = state[extension][:0].clone()
-    return state

@@ -7,12 +7,12 @@ pretrained first stands still while new parameters settle, then moves at a growi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from atat.engine.contract import Group
 from atat.engine.settings import OptimSettings
 
 Unfreeze = Sequence[Sequence[float]]  # [steps, multiplier] phases; 1 after the last
@@ -69,65 +69,28 @@ def frozen_steps(unfreeze: Unfreeze) -> int:
     return count
 
 
-@dataclass(frozen=True)
-class Partition:
-    """Names of the parameters that train, by where they come from. What is in none stands still."""
-
-    new: tuple[str, ...]
-    pretrained: tuple[str, ...] = ()
-
-
-def partition(
-    model: nn.Module, loaded: Iterable[str], tasks_audio: bool, tasks_text: bool
-) -> Partition:
-    """Which parameters train follows from the task mix: an encoder no task reads with does not.
-
-    loaded: names of the parameters that came from a packed model.
-    """
-    loaded = set(loaded)
-    unused = ([] if tasks_audio else ["audio_encoder.", "ctc."]) + (
-        [] if tasks_text else ["text_encoder."]
-    )
-    names = [
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.numel() and not name.startswith(tuple(unused))
-    ]
-    return Partition(
-        new=tuple(name for name in names if name not in loaded),
-        pretrained=tuple(name for name in names if name in loaded),
-    )
-
-
 class Optimizer:
     """Adam whose groups follow the schedule; frozen parameters get no gradient at all."""
 
     def __init__(
         self,
         model: nn.Module,
-        parts: Partition,
+        groups: Sequence[Group],
         settings: OptimSettings,
         *,
         width: int,
         total: int,
         unfreeze: Unfreeze = (),
     ) -> None:
+        """Of the model's parameters those of no group stand still, for the whole run."""
         self.settings, self.width, self.total = settings, width, total
-        self.unfreeze = tuple(unfreeze) if parts.pretrained else ()
-        parameters = dict(model.named_parameters())
-        training = {*parts.new, *parts.pretrained}
-        for name, parameter in parameters.items():
-            parameter.requires_grad_(name in training)
-        groups = []
-        for kind, names in (("new", parts.new), ("pretrained", parts.pretrained)):
-            for bert in (False, True):
-                chosen = [
-                    parameters[n] for n in names if n.startswith("text_encoder.bert.") == bert
-                ]
-                if chosen:
-                    groups.append({"params": chosen, "kind": kind, "bert": bert, "lr": 0.0})
+        self.groups = [group for group in groups if group.parameters]
+        self.unfreeze = tuple(unfreeze) if any(group.pretrained for group in self.groups) else ()
+        training = {id(one) for group in self.groups for one in group.parameters}
+        for parameter in model.parameters():
+            parameter.requires_grad_(id(parameter) in training)
         self.adam = torch.optim.AdamW(
-            groups,
+            [{"params": group.parameters, "lr": 0.0} for group in self.groups],
             betas=(settings.betas[0], settings.betas[1]),
             eps=settings.eps,
             weight_decay=settings.weight_decay,
@@ -144,14 +107,14 @@ class Optimizer:
         What is pretrained follows the same schedule, times the multiplier of the phase.
         """
         new_rate = learning_rate(self.settings, step, width=self.width, total=self.total)
-        for group in self.adam.param_groups:
+        for group, rates in zip(self.groups, self.adam.param_groups):
             rate = new_rate
-            if group["kind"] == "pretrained":
+            if group.pretrained:
                 factor = multiplier(self.unfreeze, step)
                 rate *= factor
-                for parameter in group["params"]:
+                for parameter in group.parameters:
                     parameter.requires_grad_(factor > 0)
-            group["lr"] = rate * (self.settings.bert_multiplier if group["bert"] else 1.0)
+            rates["lr"] = rate * group.multiplier
         return new_rate
 
     def warnings(self) -> list[str]:

@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import config, lock
+from atat.base import lock
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
-from atat.engine import run_folder
+from atat.engine import registry, run_folder
 from atat.engine.run_folder import MODEL, START
-from atat.engine.settings import TrainSettings
+from atat.engine.settings import RunSettings
 
 if TYPE_CHECKING:
-    from atat.engine.model_folder import Packed
+    from atat.engine.contract import Packed
 
 LOCK = ".pack.lock"
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def asked(
-    run: Path, settings: TrainSettings, best: bool, average: int | None, file: Path | None
+    run: Path, settings: RunSettings, best: bool, average: int | None, file: Path | None
 ) -> list[Path]:
     """The checkpoints that the options name. Raises InputError where there are not as many."""
     from atat.engine import checkpoint
@@ -75,7 +75,7 @@ def asked(
     return chosen_by(settings, run)
 
 
-def chosen_by(settings: TrainSettings, run: Path) -> list[Path]:
+def chosen_by(settings: RunSettings, run: Path) -> list[Path]:
     """The checkpoints of which a run with these settings makes its model.
 
     The last ones (their mean), the best one or, without validation, the newest. Raises
@@ -137,7 +137,7 @@ def save_start(run: Path, packed: Packed) -> None:
 
 
 def facts_of(
-    packed: Packed, progress: Mapping[str, Any], settings: TrainSettings, chosen: str
+    packed: Packed, progress: Mapping[str, Any], settings: RunSettings, chosen: str
 ) -> dict[str, Any]:
     """What train.json says of a run with this progress, and of its model."""
     return {
@@ -188,8 +188,8 @@ def _check_out(out: Path, run: Path) -> None:
         raise InputError(f"{out}: is there already; give another --out, or remove it")
 
 
-def _settings(run: Path) -> TrainSettings:
+def _settings(run: Path) -> RunSettings:
     path = run / "config.yaml"
     if not path.is_file():
         raise InputError(f"{run}: no config.yaml, so no folder of a training (--out of atat train)")
-    return config.load(path, TrainSettings)
+    return registry.load_settings(path)[1]

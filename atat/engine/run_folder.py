@@ -22,8 +22,8 @@ from atat.base import config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir import fingerprint
-from atat.engine.settings import ModelSettings, TrainSettings
-from atat.systems.joint.tasks import TASKS
+from atat.engine import registry
+from atat.engine.settings import RunSettings
 
 # A run may be continued with other values of these: but for steps, they don't change what is
 # learned, and what steps change is told.
@@ -64,13 +64,13 @@ def write_facts(folder: Path, values: Mapping[str, Any]) -> None:
         json.dump(values, stream, indent=1)
 
 
-def open_for(folder: Path, settings: TrainSettings) -> None:
+def open_for(folder: Path, settings: RunSettings) -> None:
     """Put the configuration into the folder of a run; refuse that of another run."""
     if (folder / "config.yaml").is_file():
         check_same(folder, settings)
     else:
         with atomic_write(folder / INPUTS) as stream:
-            json.dump(_inputs(settings), stream, indent=1)
+            json.dump(settings.inputs(), stream, indent=1)
         config.save(folder / "config.yaml", settings)
 
 
@@ -95,9 +95,9 @@ def logging_to(folder: Path) -> Iterator[None]:
         log.close()
 
 
-def check_same(folder: Path, settings: TrainSettings) -> None:
+def check_same(folder: Path, settings: RunSettings) -> None:
     """Raise InputError unless the run in `folder` was begun with these settings, and this data."""
-    begun = config.load(folder / "config.yaml", TrainSettings)
+    _, begun = registry.load_settings(folder / "config.yaml")
     if settings.precision == "auto":  # goes on with whatever the run was begun with
         settings = replace(settings, precision=begun.precision)
     before, now = _compared(begun), _compared(settings)
@@ -110,14 +110,14 @@ def check_same(folder: Path, settings: TrainSettings) -> None:
     path = folder / INPUTS
     if not path.is_file():  # of a version that did not note them
         return
-    for changed in fingerprint.changed(_read_json(path), _inputs(settings)):
+    for changed in fingerprint.changed(_read_json(path), settings.inputs()):
         raise InputError(
             f"{folder}: {changed} was another when this training began. To train on the new one, "
             "remove the folder or give another --out; to keep the model, bring the old one back"
         )
 
 
-def settle_steps(folder: Path, settings: TrainSettings, *, done: int, width: int) -> str | None:
+def settle_steps(folder: Path, settings: RunSettings, *, done: int, width: int) -> str | None:
     """Take a changed number of steps into the run's configuration; what it does, in words.
 
     done: steps that are behind the run. Raises InputError where the run is past its new end
@@ -125,7 +125,7 @@ def settle_steps(folder: Path, settings: TrainSettings, *, done: int, width: int
     """
     from atat.engine.optim import change_of_steps
 
-    now, before = settings.steps, config.load(folder / "config.yaml", TrainSettings).steps
+    now, before = settings.steps, registry.load_settings(folder / "config.yaml")[1].steps
     if done > now:
         raise InputError(
             f"{folder}: step {done} is done, so steps cannot be {now}. To go on, give {done} or "
@@ -154,27 +154,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _compared(settings: TrainSettings) -> dict[str, Any]:
-    """What must not change within a run; of the model's settings, those that are used."""
-    if settings.init.model is not None and settings.init.part == "all":
-        model = ModelSettings()  # it is the start's
-    else:
-        model = settings.model_of_mix()
-    values = config.to_dict(replace(settings, model=model))
-    return {key: value for key, value in values.items() if key not in FREE_SETTINGS}
-
-
-def _inputs(settings: TrainSettings) -> dict[str, str]:
-    """Digests of what a training reads."""
-    sources = (*settings.train, *settings.valid.sources)
-    found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
-    kind = "wav" if settings.features == "wav" else "feats"
-    heard = (source.data for source in sources if TASKS[source.task].source == "audio")
-    for folder in dict.fromkeys(heard):
-        found |= fingerprint.of_sound(folder, kind)
-    found |= fingerprint.of_file(
-        Path(settings.tokenizer) / "tokenizer.json"
-    )  # with its fingerprint
-    if settings.init.model is not None:
-        return found | fingerprint.of_model(settings.init.model)
-    return found | (fingerprint.of_file(settings.cmvn) if settings.cmvn else {})
+def _compared(settings: RunSettings) -> dict[str, Any]:
+    """What must not change within a run."""
+    return {key: value for key, value in settings.compared().items() if key not in FREE_SETTINGS}

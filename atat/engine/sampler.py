@@ -21,12 +21,12 @@ import numpy as np
 
 from atat.base.errors import InputError
 from atat.engine.batching import batch_slices
+from atat.engine.contract import Budget
 from atat.engine.settings import BatchSettings
 
 logger = logging.getLogger(__name__)
 Item = tuple[int, int]  # number of the source, number of the utterance in it
 Plan = list[list[Item]]  # the batches of one step on one rank
-FRAMES_PER_SECOND = 100
 BLOCKS_KEPT = 2  # the loader's workers are that little apart
 
 
@@ -37,24 +37,24 @@ class Sampler:
         self,
         lengths: Sequence[np.ndarray],
         weights: Sequence[float],
-        is_audio: Sequence[bool],
+        budgets: Sequence[Budget],
         settings: BatchSettings,
         *,
         seed: int,
         ranks: int = 1,
         targets: Sequence[np.ndarray] | None = None,
     ) -> None:
-        """lengths: for each source the length of each utterance, in frames or words.
+        """lengths: for each source the length of each utterance, in units of its budget.
 
         targets: the same of their targets, in tokens; None: these take no room.
 
-        Raises InputError where steps would go without audio or without text that is in the mix.
+        Raises InputError where steps would go without a part (audio, text) that is in the mix.
         """
         self.lengths = [np.asarray(length) for length in lengths]
         self.targets = [np.zeros_like(length) for length in self.lengths]
         if targets is not None:
             self.targets = [np.asarray(target) for target in targets]
-        self.is_audio = list(is_audio)
+        self.budgets = list(budgets)
         self.settings = settings
         self.seed = seed
         self.ranks = ranks
@@ -77,11 +77,10 @@ class Sampler:
         return self._blocks[block][position][rank]
 
     def _check_mix(self) -> None:
-        """Refuse steps without audio or text of the mix; name the sources that are not in each."""
+        """Refuse steps without a part of the mix; name the sources that are not in each."""
         totals: dict[str, Fraction] = {}
-        for expected, is_audio in zip(self._expected, self.is_audio):
-            part = "audio" if is_audio else "text"
-            totals[part] = totals.get(part, Fraction()) + expected
+        for expected, budget in zip(self._expected, self.budgets):
+            totals[budget.part] = totals.get(budget.part, Fraction()) + expected
         part = min(totals, key=lambda part: totals[part])
         if totals[part] < 1:
             raise InputError(
@@ -132,22 +131,25 @@ class Sampler:
         self, source: int, first: int, last: int, limit: float | None, rng: np.random.Generator
     ) -> np.ndarray:
         """Utterances first .. last - 1 of a source; while `limit` lasts, any not longer than it."""
-        if limit is None or not self.is_audio[source]:
+        if limit is None or not self.budgets[source].per_second:
             return self._stream(source, first, last)
-        eligible = np.flatnonzero(self.lengths[source] <= limit)
+        seconds = self.lengths[source] / self.budgets[source].per_second
+        eligible = np.flatnonzero(seconds <= limit)
         if not len(eligible):
             eligible = np.argsort(self.lengths[source], kind="stable")[:1]
         return rng.choice(eligible, size=last - first)
 
     def _length_limit(self, block: int) -> float | None:
-        """Longest utterance (frames) while short ones come first; None once all may come."""
+        """Longest utterance (seconds) while short ones come first; None once all may come."""
         settings = self.settings
         step = block * settings.block
         if step >= settings.short_first_steps:
             return None
-        start = settings.short_first_seconds * FRAMES_PER_SECOND
+        start = settings.short_first_seconds
         longest = max(
-            float(length.max()) for length, audio in zip(self.lengths, self.is_audio) if audio
+            float(length.max()) / budget.per_second
+            for length, budget in zip(self.lengths, self.budgets)
+            if budget.per_second
         )
         return start + (longest - start) * step / settings.short_first_steps
 
@@ -171,7 +173,8 @@ class Sampler:
         """
         plans: list[Plan] = [[] for _ in range(self.ranks)]
         dealt = position  # not always the same rank gets one more
-        for source in sorted(range(len(groups)), key=lambda source: not self.is_audio[source]):
+        audio_first = sorted(range(len(groups)), key=lambda one: not self.budgets[one].per_second)
+        for source in audio_first:
             for rank, plan in enumerate(plans):
                 mine = groups[source][(rank - dealt) % self.ranks :: self.ranks]
                 plan.extend(self._batches(source, mine))
@@ -181,7 +184,7 @@ class Sampler:
     def _batches(self, source: int, numbers: np.ndarray) -> Plan:
         """Cut utterances of a source, sorted by length, into batches under the budgets."""
         settings = self.settings
-        budget = settings.max_frames if self.is_audio[source] else settings.max_tokens
+        budget = getattr(settings, self.budgets[source].key)
         lengths = self.lengths[source][numbers].tolist()
         targets = self.targets[source][numbers].tolist()
         items = [(source, number) for number in numbers.tolist()]

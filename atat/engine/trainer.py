@@ -13,7 +13,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,18 +25,13 @@ from tqdm import tqdm
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.engine import checkpoint, distributed, forecast, model_folder
+from atat.engine.contract import Batch, Parts, System, Term
 from atat.engine.loader import StepBatches, closing, step_loader
 from atat.engine.optim import Optimizer
-from atat.engine.settings import TrainSettings
+from atat.engine.settings import RunSettings
 from atat.engine.validate import Validation, score, summary, validate
-from atat.systems.joint.batch import Batch
-from atat.systems.joint.data import TaskData
-from atat.systems.joint.model import Atat
 
 logger = logging.getLogger(__name__)
-FRAME_SECONDS = 0.01
-TARGETS = {"ce": "tokens", "ctc": "units"}  # what the sum of each loss term is divided by
-TERMS = (*TARGETS, "correct")
 SHOWN_EVERY = 1.0  # seconds between two words of a validation
 JUDGED = 3  # steps after which the time of the rest is told; the first of them costs more
 
@@ -59,21 +54,21 @@ class Trainer:
 
     def __init__(
         self,
-        model: Atat,
+        system: System,
+        parts: Parts,
         optimizer: Optimizer,
         batches: StepBatches,
-        valid: Sequence[TaskData],
-        settings: TrainSettings,
+        settings: RunSettings,
         folder: Path,
         device: torch.device,
-        vocabulary: str = "",
     ) -> None:
-        """vocabulary: the tokenizer's fingerprint; a checkpoint of another one is refused."""
-        self.model, self.optimizer, self.batches = model, optimizer, batches
-        self.valid, self.settings, self.folder, self.device = valid, settings, folder, device
+        self.system, self.parts, self.model = system, parts, parts.packed.model
+        self.optimizer, self.batches, self.valid = optimizer, batches, parts.valid
+        self.settings, self.folder, self.device = settings, folder, device
         self.progress = Progress()
         self.is_main = distributed.rank() == 0
-        self.vocabulary = vocabulary
+        self._weights: dict[str, float] = {}  # of each term in the loss, as the model gave it last
+        self._of: dict[str, str] = {}  # the count that each term is divided by
         self._board: Any = None
         self._bar: Any = None
         self._stop = False
@@ -85,10 +80,10 @@ class Trainer:
         if state is None:
             return
         path = checkpoint.path_of(self.folder, state["progress"]["step"])
-        if state["vocabulary"] != self.vocabulary:
+        if state["vocabulary"] != self.parts.identity:
             raise InputError(
-                f"{path}: made with another vocabulary than that of {self.settings.tokenizer} "
-                f"now; bring that tokenizer back, or remove {self.folder} to begin anew"
+                f"{path}: made with another vocabulary than that of this run now; bring the "
+                f"tokenizer back, or remove {self.folder} to begin again"
             )
         try:
             self.model.load_state_dict(state["model"])
@@ -149,25 +144,25 @@ class Trainer:
                 signal.signal(number, handler)
 
     def _loop(self, loader: Iterator[list[Batch]]) -> None:
-        totals = dict.fromkeys((*TERMS, "tokens", "units", "frames"), 0.0)
+        totals: dict[str, float] = {}
         self._show("preparing the first batches")
         mark = time.monotonic()
-        ends = []  # of the first steps of this process
+        ends: list[float] = []  # of the first steps of this process
         for step in range(self.progress.step + 1, self.settings.steps + 1):
             figures = self._step(step, _next(loader))
-            for name in totals:
-                totals[name] += figures[name]
+            for name in figures:
+                totals[name] = totals.get(name, 0.0) + figures[name]
             now = time.monotonic()
             self.progress.wall_seconds += now - mark
             mark, self.progress.step = now, step
-            self.progress.audio_seconds += figures["frames"] * FRAME_SECONDS
+            self.progress.audio_seconds += figures["audio_seconds"]
             self._bar.update()
             if len(ends) < JUDGED:
                 ends.append(now)
                 self._judge(ends)
             if step % self.settings.log_every == 0 or step == self.settings.steps:
                 self._log(step, totals, figures)
-                totals = dict.fromkeys(totals, 0.0)
+                totals = {}
             self._validate_if_due()
             stopping = figures["stop"] > 0  # the same on every rank, whichever was told
             if (
@@ -186,52 +181,55 @@ class Trainer:
         # Dropout is a function of (seed, step, rank): a resumed run draws what it would have drawn.
         torch.manual_seed(hash((self.settings.seed, step, distributed.rank())) & 0x7FFFFFFF)
         counts = [batch.counts() for batch in batches]
-        local = [sum(count[term] for count in counts) for term in TARGETS]
-        frames = sum(float(batch.source_lengths.sum()) for batch in batches if batch.audio)
-        *targets, frames, stop = distributed.sum_(
-            torch.tensor([*local, frames, self._stop], dtype=torch.float64, device=self.device)
+        local = [sum(count[name] for count in counts) for name in self.model.counts]
+        seconds = sum(batch.audio_seconds for batch in batches)
+        *targets, seconds, stop = distributed.sum_(
+            torch.tensor([*local, seconds, self._stop], dtype=torch.float64, device=self.device)
         ).tolist()
-        divisors = dict(zip(TARGETS, targets))
-        sums = torch.zeros(len(TERMS), dtype=torch.float64, device=self.device)
+        divisors = dict(zip(self.model.counts, targets))
+        terms = self.model.terms
+        sums = torch.zeros(len(terms), dtype=torch.float64, device=self.device)
         for number, batch in enumerate(batches, 1):
             if step == 1:  # which may take minutes
                 self._show(f"first step, batch {number} of {len(batches)}")
             found = self._backward(batch.to(self.device), divisors)
-            sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in TERMS])
+            sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in terms])
         distributed.sum_gradients(self.optimizer.parameters())
         norm = self.optimizer.step()
         distributed.average_buffers(self.model)
-        figures = dict(zip(TERMS, distributed.sum_(sums).tolist()))
+        figures = dict(zip(terms, distributed.sum_(sums).tolist()))
         self._check_finite(figures, norm, batches)
         return {
             **figures,
-            **{TARGETS[term]: count for term, count in divisors.items()},
-            "frames": frames,
+            **{f"count {name}": count for name, count in divisors.items()},
+            "audio_seconds": seconds,
             "rate": rate,
             "norm": norm,
             "stop": stop,
         }
 
     def _backward(self, batch: Batch, divisors: dict[str, float]) -> dict[str, torch.Tensor]:
-        """Forward and backward of one batch; divisors: targets of each term in the whole step."""
+        """Forward and backward of one batch; divisors: targets of each count in the whole step."""
         autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if self.settings.precision == "bf16"
             else nullcontext()
         )
         with autocast:
-            sums = self.model.losses(batch, self.settings.optim.label_smoothing)
+            terms: dict[str, Term] = self.model.losses(batch)
+        for name, term in terms.items():
+            self._weights[name], self._of[name] = term.weight, term.of or name
         loss = sum(
-            weight * sums[term] / divisors[term]
-            for term, weight in self.model.term_weights.items()
-            if term in sums and divisors[term] > 0
+            term.weight * term.total / divisors[term.of or name]
+            for name, term in terms.items()
+            if term.weight and divisors[term.of or name] > 0
         )
-        assert isinstance(loss, torch.Tensor)
-        loss.backward()
-        return {name: value.detach() for name, value in sums.items()}
+        if isinstance(loss, torch.Tensor):  # else nothing of the batch counts
+            loss.backward()
+        return {name: term.total.detach() for name, term in terms.items()}
 
     def _check_finite(self, figures: dict[str, float], norm: float, batches: list[Batch]) -> None:
-        if math.isfinite(norm) and math.isfinite(figures["ce"] + figures["ctc"]):
+        if math.isfinite(norm) and math.isfinite(sum(figures.values())):
             return
         mine = [utterance for batch in batches for utterance in batch.utterances]
         utterances = distributed.gather(mine)
@@ -269,26 +267,24 @@ class Trainer:
         self._writer().add_scalar("train/audio_seconds_per_second", speed, step)
         line = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
         logger.info("step %d %s audio s/s %.0f", step, line, speed)
-        self._show(
-            f"loss {shown['loss']:.3f} acc {100 * shown['accuracy']:.0f}% {speed:.0f} s audio/s"
+        heard = f" {speed:.0f} s audio/s" if speed else ""
+        shares = "".join(
+            f" {name} {100 * shown[name]:.0f}%" for name in shown if self._weights.get(name) == 0
         )
+        self._show(f"loss {shown['loss']:.3f}{shares}{heard}")
 
     def _shown(self, totals: dict[str, float]) -> dict[str, float]:
-        """The loss that is minimised, its terms without their weights, the share of right tokens.
+        """The loss that is minimised, its terms without their weights, and figures of other kinds.
 
         All per target, as means over the steps that `totals` sums up.
         """
-        terms = {
-            term: totals[term] / max(totals[count], 1)
-            for term, count in TARGETS.items()
-            if totals[term] or term == "ce"
+        values = {
+            name: totals[name] / max(totals[f"count {self._of[name]}"], 1)
+            for name in self.model.terms
+            if name in self._of and (totals[name] or name == self.model.terms[0])
         }
-        weights = self.model.term_weights
-        return {
-            "loss": sum(weights[term] * value for term, value in terms.items()),
-            **terms,
-            "accuracy": totals["correct"] / max(totals["tokens"], 1),
-        }
+        weighted = [self._weights[name] * value for name, value in values.items()]
+        return {"loss": sum(weighted), **values}
 
     def _validate_if_due(self) -> None:
         step, settings = self.progress.step, self.settings
@@ -302,10 +298,10 @@ class Trainer:
             found = self._validated()
             logger.info("step %d valid %s", step, summary(found))
             for v in found:
-                self._writer().add_scalar(f"valid_ce/{v.name}", v.loss, step)
-                if v.exact_match is not None:
-                    self._writer().add_scalar(f"valid_exact_match/{v.name}", v.exact_match, step)
-            self.progress.validations.append({"step": step, "sources": [vars(v) for v in found]})
+                for name, value in v.figures.items():
+                    if value is not None:
+                        self._writer().add_scalar(f"valid_{name}/{v.name}", value, step)
+            self.progress.validations.append({"step": step, "sources": [v.values() for v in found]})
             value = score(found, self.settings.valid.select)
             if value > tuple(self.progress.best_score):
                 self.progress.best_score, self.progress.best_step = value, step
@@ -325,7 +321,9 @@ class Trainer:
                 shown = time.monotonic()
                 self._show(f"validating {text}")
 
-        found = validate(self.model, self.valid, self.device, self.settings.valid.decode, show)
+        found = validate(
+            self.system, self.model, self.valid, self.device, self.settings.valid.decode, show
+        )
         self._show(before or "")
         return found
 
@@ -337,7 +335,7 @@ class Trainer:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.adam.state_dict(),
                 "progress": vars(self.progress),
-                "vocabulary": self.vocabulary,
+                "vocabulary": self.parts.identity,
             }
             checkpoint.save(checkpoint.path_of(self.folder, self.progress.step), state)
             keep = max(self.settings.valid.keep_last, self.settings.valid.average)

@@ -1,100 +1,58 @@
-"""How good a model is on held-out data while it trains: loss, token accuracy, exact match."""
+"""How good a model is on held-out data while it trains: figures of each source, and their mean.
+
+Which figures there are a system says; "loss" is among them, lower is better; of all others higher.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from atat.engine.loader import in_order
-from atat.nn.beam_search import SearchOptions
-from atat.systems.joint.batch import collate
-from atat.systems.joint.data import TaskData
-from atat.systems.joint.generate import generate
-from atat.systems.joint.model import Atat
+from atat.engine.contract import Source, System
 
-FRAMES, TOKENS, TARGETS = (
-    20000,
-    4000,
-    8000,
-)  # what a validation batch may hold (atat/engine/batching.py)
+Show = Callable[[str], None]  # is told how far a validation is
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Figures of one validation source."""
+    """Figures of one validation source; None: not computed."""
 
     name: str  # task/data dir
-    loss: float  # cross entropy per token, without smoothing and without CTC
-    accuracy: float  # share of tokens right under teacher forcing
-    exact_match: float | None  # share of outputs equal to the target; None: nothing decoded
+    figures: dict[str, float | None]
+
+    def values(self) -> dict[str, Any]:
+        """As train.json and checkpoints hold it."""
+        return {"name": self.name, **self.figures}
 
 
 def validate(
-    model: Atat,
-    sources: Sequence[TaskData],
+    system: System,
+    model: Any,
+    sources: Sequence[Source],
     device: torch.device,
     decode: int,
-    show: Callable[[str], None] = lambda _: None,
+    show: Show = lambda _: None,
 ) -> list[Validation]:
     """Figures of each source; the model is left in training mode.
 
-    show: is told how far it is, before each batch and at the end of a source.
+    decode: how many utterances of a source to decode; 0: none.
     """
     model.eval()
-    found = [_validate(model, data, device, decode, show) for data in sources]
+    with torch.inference_mode():
+        found = [
+            Validation(name_of(source), system.evaluate(model, source, device, decode, show))
+            for source in sources
+        ]
     model.train()
     return found
 
 
-@torch.inference_mode()
-def _validate(
-    model: Atat, data: TaskData, device: torch.device, decode: int, show: Callable[[str], None]
-) -> Validation:
-    name = f"{data.task.name}/{data.source.data.rstrip('/').rsplit('/', 1)[-1]}"
-    done, whole = 0, len(data)
-    budget = FRAMES if data.is_audio else TOKENS
-    loss = correct = tokens = 0.0
-    for numbers in in_order(data, budget, TARGETS):
-        show(f"{name}, {done:,} of {whole:,}")
-        done += len(numbers)
-        batch = collate([data.example(number) for number in numbers]).to(device)
-        sums = model.losses(batch)
-        loss += float(sums["ce"]) / data.source.loss_weight
-        correct += float(sums["correct"]) / data.source.loss_weight
-        tokens += batch.counts()["ce"] / data.source.loss_weight
-    show(f"{name}, {done:,} of {whole:,}")
-    return Validation(
-        name=name,
-        loss=loss / tokens,
-        accuracy=correct / tokens,
-        exact_match=_exact_match(model, data, device, decode, show) if decode else None,
-    )
-
-
-def _exact_match(
-    model: Atat, data: TaskData, device: torch.device, decode: int, show: Callable[[str], None]
-) -> float:
-    right = total = 0
-    tokenizer = data.encoding.tokenizer
-    for numbers in in_order(data, FRAMES if data.is_audio else TOKENS, TARGETS, limit=decode):
-        show(f"{data.task.name}, {total:,} of {min(decode, len(data)):,} decoded")
-        batch = collate([data.example(number) for number in numbers]).to(device)
-        outputs = generate(
-            model,
-            tokenizer,
-            batch.audio,
-            batch.source,
-            batch.source_lengths,
-            batch.tasks,
-            SearchOptions(beam=1),
-        )
-        for number, hypotheses in zip(numbers, outputs):
-            target = data.target_ids(data.utterances[number])[1:-1]
-            right += list(hypotheses[0].tokens) == target
-            total += 1
-    return right / total
+def name_of(source: Source) -> str:
+    """slu/dev: task and data dir."""
+    return f"{source.task}/{source.data.rstrip('/').rsplit('/', 1)[-1]}"
 
 
 def score(validations: Sequence[Validation], select: str) -> tuple[float, ...]:
@@ -102,17 +60,25 @@ def score(validations: Sequence[Validation], select: str) -> tuple[float, ...]:
 
     Of equal exact matches, as at the start of a run, the lower loss is the better one.
     """
-    loss = sum(v.loss for v in validations) / len(validations)
+    loss = _mean(validations, "loss")
     if select == "loss":
         return (-loss,)
-    return sum(v.exact_match or 0.0 for v in validations) / len(validations), -loss
+    return _mean(validations, select), -loss
+
+
+def _mean(validations: Sequence[Validation], figure: str) -> float:
+    return sum(v.figures.get(figure) or 0.0 for v in validations) / len(validations)
 
 
 def summary(validations: Sequence[Validation]) -> str:
     """One line for the log."""
     parts = []
     for v in validations:
-        match = "" if v.exact_match is None else f" exact match {100 * v.exact_match:.1f} %"
-        share = f"accuracy {100 * v.accuracy:.1f} %{match}"
-        parts.append(f"{v.name}: cross entropy {v.loss:.3f} {share}")
+        shown = [f"loss {v.figures['loss']:.3f}"]
+        shown += [
+            f"{name.replace('_', ' ')} {100 * value:.1f} %"
+            for name, value in v.figures.items()
+            if name != "loss" and value is not None
+        ]
+        parts.append(f"{v.name}: {' '.join(shown)}")
     return "; ".join(parts)

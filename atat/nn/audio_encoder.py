@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atat.engine.settings import AudioEncoderSettings
 from atat.nn.attention import length_mask
+from atat.nn.settings import AudioEncoderSettings
 from atat.nn.transformer import Encoder
 
 

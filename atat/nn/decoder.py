@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atat.engine.settings import DecoderSettings
 from atat.nn.attention import attention_mask
 from atat.nn.decoder_cache import DecoderState
+from atat.nn.settings import DecoderSettings
 from atat.nn.transformer import DecoderLayer, Positions
 
 

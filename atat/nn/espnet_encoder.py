@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from atat.base.errors import InputError
-from atat.engine.settings import AudioEncoderSettings
 from atat.nn.attention import length_mask
+from atat.nn.settings import AudioEncoderSettings
 
 ENCODERS = {
     "transformer": ("espnet2.asr.encoder.transformer_encoder", "TransformerEncoder"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from atat.systems.joint.batch import IGNORE
+IGNORE = -100  # target of a padded position: no loss
 
 
 def cross_entropy_sum(logits: Tensor, outputs: Tensor, weights: Tensor, smoothing: float) -> Tensor:

@@ -1,51 +1,21 @@
 """The text encoder: words in, hidden states of the decoder's width out.
 
 BERT from `transformers`, projected (AT-AT, "Architecture"), or, where no pretrained weights are at
-hand, a small transformer from scratch over our own word pieces. Each brings the way it turns
-a text into ids.
+hand, a small transformer from scratch over our own word pieces. How a text becomes ids for each is
+in `atat.text.encoder_ids`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
-import tokenizers
 import torch
 from torch import Tensor, nn
 
-from atat.engine.settings import TextEncoderSettings
+from atat.nn.settings import TextEncoderSettings
 from atat.nn.transformer import Encoder
 from atat.text import bert_files
-from atat.text.tokenizer import Tokenizer
-
-
-class SourceTokenizer(Protocol):
-    """How a text encoder wants its text."""
-
-    def __call__(self, text: str) -> list[int]: ...
-
-
-class PieceSource:
-    """<cls> word pieces <sep>, on our own BPE."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-
-    def __call__(self, text: str) -> list[int]:
-        return [self.tokenizer.cls_id, *self.tokenizer.encode_text(text), self.tokenizer.sep_id]
-
-
-class BertSource:
-    """[CLS] BERT's word pieces [SEP]."""
-
-    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.tokenizer.enable_truncation(bert_files.LONGEST)
-        self.tokenizer.no_padding()
-
-    def __call__(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text).ids
+from atat.text.encoder_ids import BertSource, SourceTokenizer
 
 
 class SmallTextEncoder(nn.Module):
@@ -98,18 +68,6 @@ def build_text_encoder(
     if pretrained:
         return BertTextEncoder(bert_files.pretrained(settings.bert), width)
     return BertTextEncoder(bert_files.packed(Path(settings.bert)), width)
-
-
-def build_source(
-    settings: TextEncoderSettings, tokenizer: Tokenizer, pretrained: bool = True
-) -> SourceTokenizer:
-    """The way of turning text into ids that belongs to the encoder; pretrained as above."""
-    if settings.kind == "small":
-        return PieceSource(tokenizer)
-    assert settings.bert is not None
-    if pretrained:
-        return BertSource(bert_files.pretrained_tokenizer(settings.bert))
-    return BertSource(bert_files.packed_tokenizer(Path(settings.bert)))
 
 
 def save_bert_files(model: nn.Module, source: SourceTokenizer, folder: Path) -> None:

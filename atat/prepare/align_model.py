@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +28,8 @@ class ModelAligner:
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         """Raises InputError for a folder that is no packed model, and for one without the head."""
-        found = model_folder.load(folder, device)
-        if found.units is None:
+        found: Any = model_folder.load(folder, device)
+        if getattr(found, "units", None) is None:
             raise InputError(
                 f"{folder}: the model has no CTC head; train one with ctc.weight above 0"
             )

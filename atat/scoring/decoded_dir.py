@@ -23,7 +23,7 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object
 from atat.datadir import tables
-from atat.systems.joint.tasks import TASKS
+from atat.text.tasks import TASKS
 
 Hypothesis = dict[str, Any]  # text, score (of the system's own kind), length
 
@@ -64,7 +64,8 @@ def read_transcripts(folder: Path) -> dict[str, str]:
         )
     path = folder / "decode.json"
     mend = f"remove {folder} and run the decoding again"
-    task = read_object(path, mend).get("task") if path.is_file() else None
-    if task not in TASKS or TASKS[task].target != "text":
+    about = read_object(path, mend) if path.is_file() else {}
+    task = about.get("task")
+    if about.get("target", TASKS[task].target if task in TASKS else None) != "text":
         raise InputError(f"{folder}: decoded as task {task}, expected transcripts (task asr)")
     return tables.read_table(folder / "hyp")

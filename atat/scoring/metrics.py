@@ -11,12 +11,13 @@ they stand, apart from blanks: both sides have gone through `atat.text.normalize
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from atat.text import trees
 from atat.text.trees import SemanticsError, Tree
+from atat.text.word_alignment import align_words
 
 Counts = dict[str, tuple[float, float]]
 Item = tuple[int, str, str]  # of a tree, for SemER: see _semantic_items
@@ -237,24 +238,6 @@ def slurp_f1(reference: Tree, hypothesis: Tree | None) -> tuple[float, float]:
             denominator += 2 + 2 * nearest
         denominator += len(left)
     return numerator, denominator
-
-
-def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int | None]:
-    """Which word of the reference each word of the hypothesis stands for, by edit distance.
-
-    None: for none, it was inserted. The order is kept; both equal and other words stand for one.
-    """
-    aligned: list[int | None] = [None] * len(hypothesis)
-    if not reference or not hypothesis:
-        return aligned
-    import jiwer
-
-    output = jiwer.process_words([" ".join(reference)], [" ".join(hypothesis)])
-    for chunk in output.alignments[0]:
-        if chunk.type in ("equal", "substitute"):
-            for offset in range(chunk.hyp_end_idx - chunk.hyp_start_idx):
-                aligned[chunk.hyp_start_idx + offset] = chunk.ref_start_idx + offset
-    return aligned
 
 
 def _parse_or_none(text: str) -> Tree | None:

@@ -31,7 +31,8 @@ from atat.datadir.tables import read_table
 from atat.scoring import bootstrap, metrics
 from atat.scoring.bootstrap import Comparison, Interval
 from atat.scoring.metrics import Counts
-from atat.systems.joint.tasks import task as task_called
+from atat.text.tasks import TARGETS, Target
+from atat.text.tasks import task as task_called
 from atat.text.trees import SemanticsError
 
 DECODE_AGAIN = "remove the folder and run the decoding again"
@@ -58,8 +59,11 @@ def score(
     reference is no tree, or there is nothing to score.
     """
     data, decoded = Path(data), Path(decoded)
-    task = task or _task_of(decoded)
-    scored = score_utterances(data, decoded, task_called(task).target, slu_f1=slu_f1)
+    if task is None:
+        task, target = _task_of(decoded)
+    else:
+        target = task_called(task).target
+    scored = score_utterances(data, decoded, target, slu_f1=slu_f1)
     result = {
         "task": task,
         "data": str(data),
@@ -83,7 +87,7 @@ def score(
 
 
 def score_utterances(
-    data: Path, decoded: Path, target: str, *, slu_f1: bool = False
+    data: Path, decoded: Path, target: Target, *, slu_f1: bool = False
 ) -> list[Scored]:
     """Counts of each utterance of the data dir, sorted by id; `target` is its reference file."""
     references = read_table(data / target)
@@ -217,13 +221,17 @@ def format_interval(interval: Interval) -> str:
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
-def _task_of(decoded: Path) -> str:
+def _task_of(decoded: Path) -> tuple[str, Target]:
+    """The task of a decoded dir, and which table of the data dir is its reference."""
     path = decoded / "decode.json"
     mend = "name the task: --task"
-    task = read_object(path, f"{DECODE_AGAIN}, or {mend}" if path.exists() else mend).get("task")
+    about = read_object(path, f"{DECODE_AGAIN}, or {mend}" if path.exists() else mend)
+    task, target = about.get("task"), about.get("target")
     if not isinstance(task, str):
         raise InputError(f"{decoded / 'decode.json'}: says no task; {mend}")
-    return task
+    if target in TARGETS:
+        return task, target
+    return task, task_called(task).target
 
 
 def _for_all(path: Path, utterances: Collection[str]) -> dict[str, str]:

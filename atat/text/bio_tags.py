@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atat.base.errors import InputError
-from atat.scoring.metrics import align_words
 from atat.text.trees import Tree
+from atat.text.word_alignment import align_words
 
 OUTSIDE = "O"
 BEGIN, INSIDE = "B-", "I-"

@@ -29,8 +29,8 @@ import sentencepiece
 
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
-from atat.systems.joint.tasks import TASKS
 from atat.text import trees
+from atat.text.tasks import TASKS
 from atat.text.trees import CLOSE, Tree
 
 VERSION = 1

@@ -128,8 +128,10 @@ def _step_batches(folder: Path) -> Any:
     from atat.datadir import ark
     from atat.engine.loader import StepBatches
     from atat.engine.sampler import Sampler
-    from atat.engine.settings import AugmentSettings, BatchSettings, Source
-    from atat.systems.joint.data import Augmenter, Encoding, TaskData
+    from atat.engine.settings import BatchSettings, Source
+    from atat.speech.augmenter import Augmenter
+    from atat.speech.settings import AugmentSettings
+    from atat.systems.joint.data import Encoding, TaskData
     from atat.text.tokenizer import Tokenizer
 
     rng = np.random.default_rng(0)
@@ -153,7 +155,7 @@ def _step_batches(folder: Path) -> Any:
     encoding = Encoding(Tokenizer.train(texts, [], 400))
     augment = Augmenter(AugmentSettings(time_masks=2, freq_masks=2))
     data = TaskData(Source(str(folder / "data"), "asr"), encoding, augment)
-    sampler = Sampler([data.lengths], [1.0], [True], BatchSettings(examples=16), seed=1)
+    sampler = Sampler([data.lengths], [1.0], [data.budget], BatchSettings(examples=16), seed=1)
     return StepBatches([data], sampler, seed=1, rank=0)
 
 

@@ -8,13 +8,13 @@ import inputs
 import torch
 from torch import Tensor
 
-from atat.engine.settings import AudioEncoderSettings, DecoderSettings
 from atat.nn.audio_encoder import AudioEncoder
 from atat.nn.beam_search import SearchOptions, beam_search
 from atat.nn.cpu_weights import for_inference
 from atat.nn.decoder import Decoder
 from atat.nn.decoder_cache import DecoderState
 from atat.nn.loss import cross_entropy_sum
+from atat.nn.settings import AudioEncoderSettings, DecoderSettings
 from atat.systems.joint.generate import encode_by_length
 
 EOS = 1

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IGNORE = -100  # target of a padded position: no loss
+from atat.nn.loss import IGNORE
+from atat.speech.fbank import Options
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Batch:
             if isinstance(value := getattr(self, field.name), Tensor)
         }
         return replace(self, **pinned)
+
+    @property
+    def audio_seconds(self) -> float:
+        """Seconds of recordings, padding not counted."""
+        return float(self.source_lengths.sum()) * Options.frame_shift if self.audio else 0.0
 
     def counts(self) -> dict[str, float]:
         """Weighted number of targets of each loss term, which its sum is divided by."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +22,17 @@ from atat.datadir import contents, tables
 from atat.datadir.ctm import Word, read_ctm
 from atat.datadir.tables import Utterance
 from atat.engine.batching import target_cost
-from atat.engine.settings import AugmentSettings, BatchSettings, Source
-from atat.nn.ctc import Units, frames_needed
-from atat.nn.text_encoder import SourceTokenizer
+from atat.engine.contract import AUDIO, TEXT, Budget
+from atat.engine.settings import BatchSettings, Source
 from atat.speech import audio, augment
+from atat.speech.augmenter import Augmenter
 from atat.speech.fbank import LOG_FLOOR, frames_touching, lfb, num_frames
-from atat.systems.joint.batch import Example
+from atat.systems.joint.batch import Batch, Example, collate
 from atat.systems.joint.constraint import Pair, pairs_of
-from atat.systems.joint.tasks import TASKS
 from atat.text import trees as semantics
+from atat.text.ctc_labels import Units, frames_needed
+from atat.text.encoder_ids import SourceTokenizer
+from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -67,7 +69,8 @@ class TaskData:
         budgets: BatchSettings | None = None,
     ) -> None:
         self.source = source
-        self.task = TASKS[source.task]
+        self.data, self.task, self.weight = source.data, source.task, source.weight
+        self.reads = TASKS[source.task]
         self.encoding = encoding
         self.augmenter = augmenter
         self.budgets = budgets
@@ -78,7 +81,7 @@ class TaskData:
             tables.refuse_pipes(source.data, utterances, "training with `features: wav`")
         kind = "wav" if encoding.features == "wav" else "feats"
         self.faults = contents.faults(source.data, utterances, kind) if self.is_audio else {}
-        self.alignments = self._alignments() if self.task.masked else {}
+        self.alignments = self._alignments() if self.reads.masked else {}
         self.utterances: list[Utterance] = []
         lengths, targets = [], []
         known: dict[str, int] = {}
@@ -104,7 +107,25 @@ class TaskData:
 
     @property
     def is_audio(self) -> bool:
-        return self.task.source == "audio"
+        return self.reads.source == "audio"
+
+    @property
+    def budget(self) -> Budget:
+        """What limits a batch: frames of audio or words of text."""
+        return AUDIO if self.is_audio else TEXT
+
+    @property
+    def states(self) -> float:
+        """Mean number of encoder states of an example."""
+        return float(self.lengths.mean()) / (self.encoding.subsampling if self.is_audio else 1)
+
+    def key(self, number: int) -> str:
+        """Task and utterance: what the random numbers of an example follow from."""
+        return f"{self.task} {self.utterances[number].id}"
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Examples as one padded batch."""
+        return collate(examples)
 
     def example(self, index: int, rng: np.random.Generator | None = None) -> Example:
         """Utterance number `index` as numbers; augmented where `rng` is given.
@@ -117,24 +138,24 @@ class TaskData:
         if self.is_audio:
             source = self._features(utterance, rng)
             # What mlm has masked can't be aligned.
-            if self.encoding.units and utterance.text and not self.task.masked:
+            if self.encoding.units and utterance.text and not self.reads.masked:
                 units = self.encoding.units.ids(utterance.text)
         else:
             assert self.encoding.source_text is not None and utterance.text is not None
             source = np.array(self.encoding.source_text(utterance.text), dtype=np.int64)
         weight = self.source.loss_weight
-        return Example(utterance.id, self.task.name, source, target, units, weight)
+        return Example(utterance.id, self.task, source, target, units, weight)
 
     def target_ids(self, utterance: Utterance) -> list[int]:
         """<task> y1 .. yU <eos>."""
         tokenizer = self.encoding.tokenizer
-        text = getattr(utterance, self.task.target)
-        ids = tokenizer.encode_target(text, self.task.target)
-        return [tokenizer.task_id(self.task.name), *ids, tokenizer.eos_id]
+        text = getattr(utterance, self.reads.target)
+        ids = tokenizer.encode_target(text, self.reads.target)
+        return [tokenizer.task_id(self.task), *ids, tokenizer.eos_id]
 
     def pairs(self) -> set[Pair]:
         """Parent-child pairs of the target trees; none for transcripts."""
-        if self.task.target != "semantics":
+        if self.reads.target != "semantics":
             return set()
         found: set[Pair] = set()
         for utterance in self.utterances:
@@ -143,7 +164,7 @@ class TaskData:
 
     def _features(self, utterance: Utterance, rng: np.random.Generator | None) -> np.ndarray:
         spans: list[tuple[float, float]] = []
-        if self.task.masked:
+        if self.reads.masked:
             # For validation masks are to be the same in every run: a function of the utterance.
             fixed = np.random.default_rng(zlib.crc32(utterance.id.encode()))
             spans = self._masked_spans(utterance, fixed if rng is None else rng)
@@ -197,12 +218,11 @@ class TaskData:
                 continue
             mend = "; make it with: atat features" if field == "feats" else ""
             raise InputError(
-                f"{folder}/{needs[field]}: missing or empty, but task {self.task.name} "
-                f"needs it{mend}"
+                f"{folder}/{needs[field]}: missing or empty, but task {self.task} needs it{mend}"
             )
 
     def _needed_fields(self) -> list[str]:
-        fields = [self.task.target]
+        fields = [self.reads.target]
         if self.is_audio:
             fields.append("wav" if self.encoding.features == "wav" else "feats")
         else:
@@ -216,9 +236,9 @@ class TaskData:
                 return f"no {field}"
         if utterance.id in self.faults:
             return self.faults[utterance.id]
-        if self.task.masked and not self.alignments.get(utterance.id):
+        if self.reads.masked and not self.alignments.get(utterance.id):
             return "no word alignment"
-        if self.task.target == "semantics":
+        if self.reads.target == "semantics":
             self._check_tree(utterance)
         return ""
 
@@ -228,9 +248,9 @@ class TaskData:
             return "shorter than one frame (25 ms)"
         if self.budgets is None:
             return ""
-        name, unit = ("max_frames", "frames") if self.is_audio else ("max_tokens", "words")
-        if length > (limit := getattr(self.budgets, name)):
-            return f"{length} {unit}, more than batch.{name} ({limit})"
+        budget = self.budget
+        if length > (limit := getattr(self.budgets, budget.key)):
+            return f"{length} {budget.unit}, more than batch.{budget.key} ({limit})"
         if target_cost(target) > self.budgets.max_targets:
             return (
                 f"{target} target tokens, which count {target_cost(target)}, more than "
@@ -252,7 +272,7 @@ class TaskData:
         shown = ", ".join(f"{utt} ({why})" for utt, why in list(self.lost.items())[:5])
         message = (
             f"{self.source.data}: {len(self.lost)} of {total} utterances can't be used for task "
-            f"{self.task.name}: {shown}{', ...' if len(self.lost) > 5 else ''}"
+            f"{self.task}: {shown}{', ...' if len(self.lost) > 5 else ''}"
         )
         if len(self.lost) > max_lost * total:
             raise InputError(f"{message}; mend them or allow more with max_lost (now {max_lost})")
@@ -284,8 +304,8 @@ class TaskData:
         known: pieces of words met before, and after this; most utterances bring no further one.
         """
         tokenizer = self.encoding.tokenizer
-        length, trees = 1, self.task.target == "semantics"
-        for word in (getattr(utterance, self.task.target) or "").split():
+        length, trees = 1, self.reads.target == "semantics"
+        for word in (getattr(utterance, self.reads.target) or "").split():
             if trees and (semantics.is_close(word) or word.startswith("[")):
                 length += 1
                 continue
@@ -298,72 +318,8 @@ class TaskData:
     def _count_too_short(self) -> int:
         """How many utterances have fewer encoder states than their words' units need."""
         units = self.encoding.units
-        if units is None or not self.is_audio or self.task.masked:
+        if units is None or not self.is_audio or self.reads.masked:
             return 0
         states = -(-self.lengths // self.encoding.subsampling)
         needed = [frames_needed(units.ids(utterance.text or "")) for utterance in self.utterances]
         return int((np.array(needed) > states).sum())
-
-
-class Augmenter:
-    """Applies the augmentation that the settings ask for, in the order it happens in a room."""
-
-    def __init__(self, settings: AugmentSettings) -> None:
-        self.settings = settings
-        self.noises: list[np.ndarray] = [
-            audio.load(path, resample=True) for path in _audio_files(settings.noise)
-        ]
-
-    def waveform(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Speed, spectral tilt, room, noise: (T,) -> (T',)."""
-        settings = self.settings
-        if settings.speeds:
-            samples = augment.speed_perturb(samples, float(rng.choice(settings.speeds)))
-        steps: list[tuple[float, Callable[..., np.ndarray]]] = [
-            (settings.filter_probability, augment.random_filter),
-            (settings.reverb_probability, augment.reverberate),
-        ]
-        for probability, step in steps:
-            if rng.random() < probability:
-                samples = step(samples, rng)
-        return self._noisy(samples, rng)
-
-    def _noisy(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        settings = self.settings
-        if not (self.noises or settings.white_noise) or rng.random() >= settings.noise_probability:
-            return samples
-        if self.noises and (not settings.white_noise or rng.random() < 0.5):
-            noise = augment.random_noise(rng, self.noises, len(samples))
-        else:
-            noise = augment.coloured_noise(rng, len(samples))
-        return augment.add_noise(samples, noise, float(rng.uniform(*settings.noise_snr)))
-
-    def features(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """SpecAugment: (T, F) -> (T, F)."""
-        settings = self.settings
-        if not settings.time_masks and not settings.freq_masks:
-            return features
-        return augment.spec_augment(
-            features,
-            rng,
-            time_masks=settings.time_masks,
-            time_width=settings.time_mask_width,
-            freq_masks=settings.freq_masks,
-            freq_width=settings.freq_mask_width,
-        )
-
-
-def _audio_files(paths: Sequence[str]) -> list[Path]:
-    """Audio files named one by one or by their folder; InputError where there is none."""
-    files: list[Path] = []
-    for path in map(Path, paths):
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found = [
-            file for file in found if file.suffix.lower() in (".wav", ".flac", ".opus", ".ogg")
-        ]
-        if not found:
-            raise InputError(
-                f"key augment.noise: {path}: no audio file there (wav, flac, opus, ogg)"
-            )
-        files.extend(found)
-    return files

@@ -11,19 +11,25 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from atat.engine.settings import AudioEncoderSettings, ModelSettings
+from atat.engine.contract import Term
 from atat.nn.audio_encoder import AudioEncoder, Cmvn
-from atat.nn.ctc import CtcHead, Units, build_units
+from atat.nn.ctc import CtcHead
 from atat.nn.decoder import Decoder
 from atat.nn.loss import correct_tokens, cross_entropy_sum
+from atat.nn.settings import AudioEncoderSettings
 from atat.nn.text_encoder import build_text_encoder
 from atat.systems.joint.batch import Batch
-from atat.systems.joint.tasks import TASKS
+from atat.systems.joint.settings import ModelSettings
+from atat.text.ctc_labels import Units, build_units
+from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
 
 class Atat(nn.Module):
     """The joint model. Either encoder may be None: then its tasks are not accepted."""
+
+    terms = ("ce", "ctc", "accuracy")
+    counts = ("ce", "ctc")
 
     def __init__(
         self,
@@ -36,6 +42,7 @@ class Atat(nn.Module):
         ctc_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        self.label_smoothing = 0.0  # of training; a run's settings say it
         self.cmvn = Cmvn(mel_bins)
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
@@ -55,26 +62,22 @@ class Atat(nn.Module):
         assert self.text_encoder is not None
         return self.text_encoder(source, lengths), lengths
 
-    def losses(self, batch: Batch, smoothing: float = 0.0) -> dict[str, Tensor]:
-        """Sums of the batch's loss terms, "ce" and "ctc"; `term_weights` says how they are mixed.
+    def losses(self, batch: Batch) -> dict[str, Term]:
+        """Terms of the batch: cross entropy, CTC where the head is there, and token accuracy.
 
-        "correct" is the weighted number of tokens right under teacher forcing, without a gradient.
+        Accuracy, the weighted number of tokens right under teacher forcing, has no gradient. Label
+        smoothing is for training; in evaluation the cross entropy is without it.
         """
         memory, lengths = self.encode(batch.audio, batch.source, batch.source_lengths)
         logits = self.decoder(batch.inputs, memory, lengths)
-        sums = {
-            "ce": cross_entropy_sum(logits, batch.outputs, batch.weights, smoothing),
-            "correct": correct_tokens(logits.detach(), batch.outputs, batch.weights),
-        }
+        smoothing = self.label_smoothing if self.training else 0.0
+        terms = {"ce": Term(cross_entropy_sum(logits, batch.outputs, batch.weights, smoothing))}
         if batch.audio and self.ctc is not None and batch.units.shape[1] > 0:
             nll = self.ctc.loss(memory, lengths, batch.units, batch.unit_lengths)
-            sums["ctc"] = (nll * batch.weights).sum()
-        return sums
-
-    @property
-    def term_weights(self) -> dict[str, float]:
-        """What each loss term, divided by its number of targets, counts in the loss."""
-        return {"ce": 1.0, "ctc": self.ctc_weight}
+            terms["ctc"] = Term((nll * batch.weights).sum(), self.ctc_weight)
+        right = correct_tokens(logits.detach(), batch.outputs, batch.weights)
+        terms["accuracy"] = Term(right, weight=0.0, of="ce")
+        return terms
 
     def ctc_log_probs(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> log probabilities (B, T', C), lengths (B,)."""

@@ -21,18 +21,21 @@ import torch
 
 from atat.base import precision as precisions
 from atat.base.errors import InputError
+from atat.datadir import contents
+from atat.datadir.tables import Utterance
 from atat.engine import model_folder
 from atat.nn.beam_search import SearchOptions
 from atat.nn.cpu_weights import for_inference
 from atat.speech import audio as audio_files
-from atat.speech.fbank import lfb
+from atat.speech.fbank import lfb, num_frames
 from atat.speech.silence import is_silent
 from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
-from atat.systems.joint.tasks import TASKS
-from atat.systems.joint.tasks import task as find_task
+from atat.systems.joint.packed import Packed
 from atat.text import trees
 from atat.text.normalize import normalize
+from atat.text.tasks import TASKS
+from atat.text.tasks import task as find_task
 from atat.text.trees import Tree
 
 
@@ -84,7 +87,7 @@ class Recognizer:
 
     def __init__(
         self,
-        packed: model_folder.Packed,
+        packed: Packed,
         *,
         options: SearchOptions | None = None,
         well_formed: bool = False,
@@ -117,7 +120,13 @@ class Recognizer:
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> Recognizer:
         """Read a packed model; further options are those of the constructor."""
-        return cls(model_folder.load(folder, device), **options)
+        packed = model_folder.load(folder, device)
+        if not isinstance(packed, Packed):
+            raise InputError(
+                f"{folder}: a model of the system `{packed.system}`, not of `joint`; "
+                "use the Recognizer of its own system"
+            )
+        return cls(packed, **options)
 
     def __call__(
         self,
@@ -212,6 +221,58 @@ class Recognizer:
             for hypotheses in found
         ]
 
+    # What decoding of data dirs asks for (atat.engine.contract.Recognizer).
+
+    def length(self, utterance: Utterance, task: str) -> int:
+        """Frames or tokens of the source; 1 for what cannot be read, which `read` then tells."""
+        if TASKS[task].source == "text":
+            return len(self.text_source(utterance.text or ""))
+        if utterance.num_frames is not None:
+            return utterance.num_frames
+        if utterance.duration is not None:
+            return int(utterance.duration * 100)
+        try:
+            if utterance.feats is None and utterance.wav is not None:
+                return num_frames(audio_files.probe(utterance.wav).num_samples)
+            return len(self.read(utterance, task))
+        except InputError:
+            return 1
+
+    def read(self, utterance: Utterance, task: str) -> np.ndarray:
+        """(T, F) or (S,); InputError, naming the utterance, for features or audio at fault."""
+        if TASKS[task].source == "text":
+            return self.text_source(utterance.text or "")
+        if utterance.feats is not None:
+            features = contents.read_features(utterance)
+        else:
+            features = self.features(contents.read_recording(utterance))
+        if len(features) == 0:
+            raise InputError(
+                f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
+                "(atat datadir repair)"
+            )
+        return features
+
+    def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
+        """Raise InputError for features of another kind than the model's, which all will be."""
+        if TASKS[task].source == "audio" and source.shape[1:] != (self.mel_bins,):
+            raise InputError(
+                f"utterance {utterance.id} has features of {source.shape[-1]} mel bins, the model "
+                f"expects {self.mel_bins}; make them with: atat features --num_mels "
+                f"{self.mel_bins}"
+            )
+
+    def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
+        """text, score and length of each hypothesis; `at_limit` of those that may be cut."""
+        return [
+            [
+                {"text": o.text, "score": o.score, "length": o.length}
+                | ({"at_limit": True} if o.at_limit else {})
+                for o in found.nbest
+            ]
+            for found in self.recognize(sources, task)
+        ]
+
     def check_task(self, task: str) -> None:
         """Raise InputError unless the model has what the task reads with."""
         if not self.packed.model.accepts(find_task(task).name):
@@ -221,9 +282,7 @@ class Recognizer:
             )
 
 
-def _precision(
-    wanted: str, packed: model_folder.Packed, device: torch.device
-) -> precisions.Resolved:
+def _precision(wanted: str, packed: Packed, device: torch.device) -> precisions.Resolved:
     if wanted == "auto" and packed.weights == "int8":
         return precisions.Resolved("fp32", "its products are of 8 bits, and few are left")
     return precisions.resolve(wanted, device)

@@ -15,14 +15,13 @@ from typing import Any
 
 from atat.base import config
 from atat.base.conf_copy import copy_path, moved
-from atat.engine.settings import (
+from atat.nn.settings import (
     AudioEncoderSettings,
     CtcSettings,
     DecoderSettings,
-    ModelSettings,
     TextEncoderSettings,
-    TrainSettings,
 )
+from atat.systems.joint.settings import ModelSettings, TrainSettings
 
 STEPS = 6
 EXAMPLES = 8

@@ -1,6 +1,6 @@
-"""The tasks of the joint model: what each reads and what it writes, in one table.
+"""The tasks of spoken language understanding: what each reads and what it writes, in one table.
 
-Knows nothing of models or files. A task of its own needs one line in `TASKS`; the label
+Knows nothing of models or files. A further task needs one line in `TASKS`; the label
 `<name>` that starts a target of that task follows from the name (`atat.text.tokenizer`).
 """
 
@@ -11,6 +11,9 @@ from typing import Literal
 
 from atat.base.errors import InputError
 
+Target = Literal["text", "semantics"]  # the table of a data dir that a task writes
+TARGETS: tuple[Target, ...] = ("text", "semantics")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -18,7 +21,7 @@ class Task:
 
     name: str
     source: Literal["audio", "text"]
-    target: Literal["text", "semantics"]
+    target: Target
     masked: bool  # the audio of some words is hidden, the target still says all of them
 
 

@@ -1,0 +1,71 @@
+"""Systems by name: those of `atat/systems`, and others that are registered.
+
+A conf names its system by the key `system`, a packed model in its config.yaml. A folder of
+somebody else's must never choose which code runs: a name is looked up among the systems of this
+package and those that the user has registered, in Python (`register`) or by the environment
+variable ATAT_SYSTEMS (modules, separated by commas, that are imported and register themselves).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atat.base import config
+from atat.base.errors import InputError
+
+if TYPE_CHECKING:
+    from atat.engine.contract import System
+    from atat.engine.settings import RunSettings
+
+DEFAULT = "joint"  # of confs and models of before there were several
+PACKAGE = "atat.systems"
+_registered: dict[str, System] = {}
+
+
+def register(system: System) -> None:
+    """Make a system of one's own known by its name."""
+    _registered[system.name] = system
+
+
+def find(name: str, where: str) -> System:
+    """The system called `name`; InputError with the known names. where: it was asked for."""
+    for module in filter(None, os.environ.get("ATAT_SYSTEMS", "").split(",")):
+        importlib.import_module(module.strip())
+    if name in _registered:
+        return _registered[name]
+    if name in names():
+        found: System = importlib.import_module(f"{PACKAGE}.{name}.system").system
+        return found
+    raise InputError(
+        """The system of this name; InputError with the known ones. where: it was asked for."""
+        "your own is found when its module is named in the environment variable ATAT_SYSTEMS"
+    )
+
+
+def names() -> list[str]:
+    """The systems of the package that can be trained."""
+    folder = importlib.import_module(PACKAGE).__path__
+    return [
+        module.name
+        for module in pkgutil.iter_modules(folder)
+        if importlib.util.find_spec(f"{PACKAGE}.{module.name}.system") is not None
+    ]
+
+
+def of_conf(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> System:
+    """The system that a conf, or the config.yaml of a run or a model, names."""
+    name = config.read_yaml(path, overrides).get("system", DEFAULT)
+    return find(str(name), str(path))
+
+
+def load_settings(
+    path: str | Path, overrides: list[str] | tuple[str, ...] = ()
+) -> tuple[System, RunSettings]:
+    """A training conf, and the system that it is for."""
+    system = of_conf(path, overrides)
+    return system, config.load(path, system.settings, list(overrides))

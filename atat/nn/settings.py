@@ -1,0 +1,115 @@
+"""Sizes of the layers: what the keys of `model:` in a conf mean. Only values; no torch is needed.
+
+The defaults are the paper's (AT-AT, "Experimental Details") wherever it gives one, but for the text
+encoder: BERT has to be asked for, since it may come from the network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, Optional
+
+from atat.base.errors import InputError
+from atat.base.limits import at_least, share
+
+# Of ESPnet's layers `input_layer` that shorten; the others (linear, none) leave the length alone.
+ESPNET_SUBSAMPLING = {
+    "conv1d2": 2,
+    "conv1d3": 3,
+    "conv2d": 4,
+    "conv2d2": 2,
+    "conv2d6": 6,
+    "conv2d8": 8,
+}
+
+
+@dataclass(frozen=True)
+class AudioEncoderSettings:
+    """atat/nn/audio_encoder.py, or an ESPnet2 encoder by name (atat/nn/espnet_encoder.py)."""
+
+    kind: Literal["transformer", "espnet"] = "transformer"
+    mel_bins: int = 80
+    conv_channels: tuple[int, ...] = (64, 64)  # one 3x3 convolution each
+    time_stride: tuple[int, ...] = (1, 1)  # of each convolution; far cheaper than pooling after it
+    freq_stride: tuple[int, ...] = (1, 1)
+    time_pool: tuple[int, ...] = (2, 2)  # max-pool after each convolution, 1 = none
+    freq_pool: tuple[int, ...] = (2, 2)
+    layers: int = 12
+    heads: int = 4
+    feed_forward: int = 2048
+    dropout: float = 0.1
+    espnet_name: Optional[str] = None  # transformer, conformer, e_branchformer
+    espnet_options: dict[str, Any] = field(default_factory=dict)  # its constructor's arguments
+    espnet_weights: Optional[str] = None  # an ESPnet checkpoint (.pth) to start from
+
+    @property
+    def subsampling(self) -> int:
+        """Frames to one encoder state; ESPnet's encoders have 4 unless their options differ."""
+        if self.kind == "espnet":
+            return ESPNET_SUBSAMPLING.get(self.espnet_options.get("input_layer", "conv2d"), 1)
+        return math.prod((*self.time_stride, *self.time_pool))
+
+    def __post_init__(self) -> None:
+        lists = (self.time_stride, self.freq_stride, self.time_pool, self.freq_pool)
+        if any(len(values) != len(self.conv_channels) for values in lists):
+            raise InputError(
+                "time_stride, freq_stride, time_pool and freq_pool need one value for each of "
+                f"conv_channels ({len(self.conv_channels)})"
+            )
+        at_least(1, mel_bins=self.mel_bins, layers=self.layers, heads=self.heads)
+        at_least(1, feed_forward=self.feed_forward)
+        share(dropout=self.dropout)
+        if self.kind == "espnet" and not self.espnet_name:
+            raise InputError(
+                "kind espnet needs espnet_name: transformer, conformer, e_branchformer"
+            )
+
+
+@dataclass(frozen=True)
+class TextEncoderSettings:
+    """atat/nn/text_encoder.py: BERT from `transformers`, or a small transformer from scratch."""
+
+    kind: Literal["bert", "small"] = "small"
+    bert: Optional[str] = None  # kind bert: a folder, or a name on the hub, as bert-base-uncased
+    layers: int = 4  # the rest: kind small only
+    heads: int = 4
+    feed_forward: int = 1024
+    dropout: float = 0.1
+    word_dropout: float = 0.0  # share of source tokens hidden in training
+
+    def __post_init__(self) -> None:
+        at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
+        share(dropout=self.dropout, word_dropout=self.word_dropout)
+        if self.kind == "bert" and not self.bert:
+            raise InputError(
+                "kind bert needs the key `bert`: a folder with a BERT saved by `transformers`, or "
+                "a name on its hub, such as bert-base-uncased, which is downloaded"
+            )
+
+    @property
+    def bert_or_none(self) -> str | None:
+        """The BERT to read with; None: a small encoder of our own."""
+        return self.bert if self.kind == "bert" else None
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """atat/nn/decoder.py."""
+
+    layers: int = 6
+    heads: int = 4
+    feed_forward: int = 2048
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
+        share(dropout=self.dropout)
+
+
+@dataclass(frozen=True)
+class CtcSettings:
+    """An additional CTC loss on the audio encoder, on the words only (atat/nn/ctc.py)."""
+
+    weight: float = 0.0  # 0: no CTC head
+    units: Literal["characters", "pieces"] = "characters"

@@ -1,0 +1,108 @@
+"""A run of AT-AT put together: data, model, and which of its parameters learn.
+
+AT-AT, "Pretraining Phase": which encoder learns follows from the tasks of the mix.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from atat.datadir import cmvn
+from atat.engine.contract import Group, Parts
+from atat.speech.augmenter import Augmenter
+from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.packed import Packed
+from atat.systems.joint.settings import TrainSettings
+from atat.systems.joint.start import start_model
+
+logger = logging.getLogger(__name__)
+
+
+def build(settings: TrainSettings) -> Parts:
+    """Everything the engine needs for the run. Raises InputError for what cannot work."""
+    packed, loaded = start_model(settings)
+    encoding = _encoding(settings, packed)
+    augmenter = Augmenter(settings.augment)
+    lost, batch = settings.max_lost, settings.batch
+    data = [TaskData(source, encoding, augmenter, lost, batch) for source in settings.train]
+    valid = [TaskData(source, encoding, None, lost, batch) for source in settings.valid.sources]
+    for source in data:
+        packed.pairs |= source.pairs()
+        _warn_of_ctc(source)
+    model = packed.model
+    model.label_smoothing = settings.optim.label_smoothing
+    if settings.cmvn and settings.init.model is None:
+        mean, inverse_std = cmvn.load(settings.cmvn)
+        model.cmvn.mean.copy_(torch.from_numpy(mean))
+        model.cmvn.inverse_std.copy_(torch.from_numpy(inverse_std))
+    heard, read = any(d.is_audio for d in data), any(not d.is_audio for d in data)
+    return Parts(
+        packed=packed,
+        train=list(data),
+        valid=list(valid),
+        groups=groups(model, loaded, heard, read, settings.optim.bert_multiplier),
+        width=packed.settings.width,
+        identity=packed.tokenizer.fingerprint(),
+    )
+
+
+def _encoding(settings: TrainSettings, packed: Packed) -> Encoding:
+    audio = packed.settings.audio_encoder
+    return Encoding(
+        tokenizer=packed.tokenizer,
+        source_text=packed.source_text,
+        units=packed.units,
+        subsampling=audio.subsampling if audio else 1,
+        mel_bins=audio.mel_bins if audio else 80,
+        features=settings.features,
+        mask_words=settings.mask_words,
+    )
+
+
+def groups(
+    model: nn.Module,
+    loaded: Iterable[str],
+    tasks_audio: bool,
+    tasks_text: bool,
+    bert_multiplier: float = 1.0,
+) -> list[Group]:
+    """Which parameters train follows from the task mix: an encoder no task reads with does not.
+
+    loaded: names of the parameters that came from a packed model. BERT's have a multiplier of
+    their own, new or not.
+    """
+    loaded = set(loaded)
+    unused = ([] if tasks_audio else ["audio_encoder.", "ctc."]) + (
+        [] if tasks_text else ["text_encoder."]
+    )
+    parameters = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.numel() and not name.startswith(tuple(unused))
+    }
+    found = []
+    for pretrained in (False, True):
+        for bert in (False, True):
+            chosen = [
+                parameter
+                for name, parameter in parameters.items()
+                if (name in loaded) == pretrained
+                if name.startswith("text_encoder.bert.") == bert
+            ]
+            found.append(Group(chosen, pretrained, bert_multiplier if bert else 1.0))
+    return [group for group in found if group.parameters]
+
+
+def _warn_of_ctc(source: TaskData) -> None:
+    if source.ctc_too_short:
+        logger.warning(
+            "%s: %d of %d utterances have fewer encoder states than CTC needs for their words; "
+            "their CTC loss is 0",
+            source.data,
+            source.ctc_too_short,
+            len(source),
+        )

@@ -1,0 +1,99 @@
+"""A packed model of AT-AT, and what lies in its folder besides config.yaml and weights.
+
+tokenizer/    word pieces and tags
+trees.json    parent-child pairs of the training trees, for well-formed decoding
+bert/         BERT's configuration and word pieces, where the text encoder is BERT
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from atat.base import config
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.base.json_file import read_json
+from atat.nn.text_encoder import save_bert_files
+from atat.systems.joint.constraint import Pair
+from atat.systems.joint.model import Atat, build_model
+from atat.systems.joint.settings import ModelSettings
+from atat.text.ctc_labels import Units
+from atat.text.encoder_ids import SourceTokenizer, build_source
+from atat.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class PackedConfig:
+    """config.yaml of a packed model, without what every system has."""
+
+    tasks: tuple[str, ...]  # what it was trained on, pretraining included
+    model: ModelSettings
+    weights: Literal["float32", "int8"] = "float32"
+
+
+@dataclass
+class Packed:
+    """A model together with all it needs to read and write."""
+
+    model: Atat
+    tokenizer: Tokenizer
+    settings: ModelSettings
+    units: Units | None
+    source_text: SourceTokenizer | None
+    pairs: set[Pair]
+    tasks: tuple[str, ...]
+    weights: Literal["float32", "int8"] = "float32"  # of linear layers (atat/nn/int8.py)
+    system: str = "joint"
+
+    def about(self) -> dict[str, Any]:
+        """Values for config.yaml."""
+        return config.to_dict(PackedConfig(self.tasks, self.settings, self.weights))
+
+    def write(self, folder: Path) -> None:
+        """Write tokenizer, pairs of tags and BERT's files."""
+        self.tokenizer.save(folder / "tokenizer")
+        with atomic_write(folder / "trees.json") as stream:
+            json.dump(sorted(self.pairs), stream, indent=0)
+        if self.source_text is not None and self.model.text_encoder is not None:
+            save_bert_files(self.model.text_encoder, self.source_text, folder / "bert")
+
+    def stored(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """New tags become ordinary rows: a run that starts here counts them as pretrained."""
+        found = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+        base, extension = "decoder.embedding.base", "decoder.embedding.extension"
+        found[base] = torch.cat([found[base], found[extension]])
+        found[extension] = found[extension][:0].clone()
+        return found
+
+
+def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
+    """A packed model but for its weights."""
+    values = config.from_dict(about, PackedConfig, str(folder / "config.yaml"))
+    settings = values.model
+    if settings.text_encoder is not None and settings.text_encoder.kind == "bert":
+        text = replace(settings.text_encoder, bert=str(folder / "bert"))
+        settings = replace(settings, text_encoder=text)
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    model, units = build_model(settings, tokenizer, pretrained=False)
+    source = None
+    if settings.text_encoder is not None:
+        source = build_source(settings.text_encoder.bert_or_none, tokenizer, pretrained=False)
+    pairs = _read_pairs(folder / "trees.json")
+    return Packed(
+        model, tokenizer, values.model, units, source, pairs, values.tasks, values.weights
+    )
+
+
+def _read_pairs(path: Path) -> set[Pair]:
+    mend = "copy the packed model again, or pack it again from its training"
+    try:
+        return {(parent, child) for parent, child in read_json(path, mend)}
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: expected a list of [parent, child]; {mend}") from None

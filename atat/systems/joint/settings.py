@@ -1,0 +1,128 @@
+"""Settings of an AT-AT training: what the keys of `conf/*.yaml` are, besides those of every run
+(`atat.engine.settings`) and the sizes of layers (`atat.nn.settings`).
+
+Only values live here; what they do is in the modules named in the comments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+from atat.base import config
+from atat.base.errors import InputError
+from atat.base.limits import share
+from atat.engine import settings as engine
+from atat.nn.settings import (
+    AudioEncoderSettings,
+    CtcSettings,
+    DecoderSettings,
+    TextEncoderSettings,
+)
+from atat.speech.settings import AugmentSettings
+from atat.text.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """atat/systems/joint/model.py."""
+
+    width: int = 256
+    audio_encoder: Optional[AudioEncoderSettings] = field(default_factory=AudioEncoderSettings)
+    text_encoder: Optional[TextEncoderSettings] = field(default_factory=TextEncoderSettings)
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    ctc: CtcSettings = field(default_factory=CtcSettings)
+
+    def __post_init__(self) -> None:
+        heads = {"decoder": self.decoder.heads}
+        if self.audio_encoder is not None and self.audio_encoder.kind == "transformer":
+            heads["audio_encoder"] = self.audio_encoder.heads
+        if self.text_encoder is not None and self.text_encoder.kind == "small":
+            heads["text_encoder"] = self.text_encoder.heads
+        for part, number in heads.items():
+            if self.width < 2 or self.width % 2 or self.width % number:
+                raise InputError(
+                    f"width is {self.width}; expected an even number that {part}.heads "
+                    f"({number}) divides"
+                )
+
+
+@dataclass(frozen=True)
+class OptimSettings(engine.OptimSettings):
+    """Those of every run, and two of this model."""
+
+    bert_multiplier: float = 0.02  # noam's peak of 1e-3 destroys a pretrained BERT
+    label_smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        share(label_smoothing=self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class InitSettings(engine.InitSettings):
+    """Those of every run, and which part of the model the start gives."""
+
+    part: Literal["all", "audio_encoder"] = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(engine.RunSettings):
+    """A whole training run of AT-AT: the top level of conf/*.yaml."""
+
+    tokenizer: str
+    cmvn: Optional[str] = None  # needed as soon as a source is audio
+    features: Literal["ark", "wav"] = "ark"
+    zero_shot: bool = False  # demand a start that knows audio and text (joint/start.py)
+    model: ModelSettings = field(default_factory=ModelSettings)  # ignored when started from --init
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    init: InitSettings = field(default_factory=InitSettings)
+    mask_words: float = 0.15  # share of words whose audio is masked for task mlm
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for source in (*self.train, *self.valid.sources):
+            if source.task not in TASKS:
+                raise InputError(
+                    f"task `{source.task}` is unknown; known tasks: {', '.join(TASKS)}"
+                )
+        if not 0 < self.mask_words <= 1:
+            raise InputError(f"mask_words is {self.mask_words}; expected above 0, at most 1")
+        if self.augment.needs_waveform and self.features != "wav":
+            raise InputError("speeds, noise, reverb and filter work on audio: set `features: wav`")
+
+    def model_of_mix(self) -> ModelSettings:
+        """The model without an encoder that no task of the mix reads with."""
+        sources = {TASKS[source.task].source for source in self.train}
+        model = self.model
+        if "text" not in sources:
+            model = replace(model, text_encoder=None)
+        if "audio" not in sources:
+            model = replace(model, audio_encoder=None)
+        return model
+
+    def compared(self) -> dict[str, Any]:
+        """What must not change within a run; of the model's settings, those that are used."""
+        if self.init.model is not None and self.init.part == "all":
+            model = ModelSettings()  # it is the start's
+        else:
+            model = self.model_of_mix()
+        return config.to_dict(replace(self, model=model))
+
+    def inputs(self) -> dict[str, str]:
+        """Digests of data, recordings, tokenizer, and the start or the CMVN."""
+        from atat.datadir import fingerprint
+
+        sources = (*self.train, *self.valid.sources)
+        found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
+        kind = "wav" if self.features == "wav" else "feats"
+        heard = (source.data for source in sources if TASKS[source.task].source == "audio")
+        for folder in dict.fromkeys(heard):
+            found |= fingerprint.of_sound(folder, kind)
+        # Which has the fingerprint of the word pieces in it.
+        found |= fingerprint.of_file(Path(self.tokenizer) / "tokenizer.json")
+        if self.init.model is not None:
+            return found | fingerprint.of_model(self.init.model)
+        return found | (fingerprint.of_file(self.cmvn) if self.cmvn else {})

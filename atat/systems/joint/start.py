@@ -1,0 +1,122 @@
+"""The model at step 0: from settings, from a packed model, or with the audio encoder of one.
+
+AT-AT, "Pretraining Phase" and "Finetuning Phase". Knows nothing of data.
+"""
+
+from __future__ import annotations
+
+from atat.base.errors import InputError
+from atat.engine import model_folder
+from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
+from atat.systems.joint.settings import TrainSettings
+from atat.text.encoder_ids import PieceSource, build_source
+from atat.text.tasks import TASKS
+from atat.text.tokenizer import Tokenizer
+
+
+def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
+    """The model at step 0, and the names of its parameters that are pretrained."""
+    tokenizer = Tokenizer.load(settings.tokenizer)
+    tasks = tuple(dict.fromkeys(source.task for source in settings.train))
+    _check_zero_shot(settings)
+    if settings.init.model is not None and settings.init.part == "all":
+        packed = _load_start(settings)
+        _extend(packed, tokenizer, settings)
+        loaded = {name for name, _ in packed.model.named_parameters()}
+        loaded.discard("decoder.embedding.extension")
+        packed.tasks = tuple(dict.fromkeys((*packed.tasks, *tasks)))
+        for task in tasks:
+            if not packed.model.accepts(task):
+                raise InputError(
+                    f"task {task} needs a model with a {TASKS[task].source} encoder; "
+                    f"{settings.init.model} has none"
+                )
+        return packed, loaded
+    model_settings = settings.model_of_mix()
+    model, units = build_model(model_settings, tokenizer)
+    text = model_settings.text_encoder
+    packed = Packed(
+        model,
+        tokenizer,
+        model_settings,
+        units,
+        build_source(text.bert_or_none, tokenizer) if text else None,
+        set(),
+        tasks,
+    )
+    loaded = _load_audio_encoder(packed, settings) if settings.init.model else set()
+    if any(TASKS[task].source == "audio" for task in tasks):
+        if settings.cmvn is None and settings.init.model is None:
+            raise InputError(
+                "key `cmvn` is missing, but a task reads audio; make the file with: atat cmvn"
+            )
+    return packed, loaded
+
+
+def _load_start(settings: TrainSettings) -> Packed:
+    """The packed model to start from."""
+    packed = model_folder.load(str(settings.init.model))
+    if not isinstance(packed, Packed):
+        raise InputError(
+            f"{settings.init.model}: a model of the system `{packed.system}`; this run starts "
+            "from a model of its own kind (joint)"
+        )
+    if packed.weights == "int8":
+        raise InputError(
+            f"{settings.init.model}: its weights have 8 bits (atat quantize), which can't be "
+            "trained; start from the model it was made of"
+        )
+    return packed
+
+
+def _load_audio_encoder(packed: Packed, settings: TrainSettings) -> set[str]:
+    """Take CMVN, audio encoder and CTC head from another packed model; their parameters' names."""
+    base = _load_start(settings)
+    own, state = packed.settings, base.model.state_dict()
+    if base.settings.audio_encoder != own.audio_encoder or base.settings.width != own.width:
+        raise InputError(
+            f"{settings.init.model}: its audio encoder has other settings than model.audio_encoder "
+            "and model.width of this configuration; make them equal"
+        )
+    prefixes = ["audio_encoder.", "cmvn."]
+    if base.settings.ctc.units == own.ctc.units and base.units and packed.units:
+        if base.units.pieces == packed.units.pieces:
+            prefixes.append("ctc.")
+    chosen = {name: value for name, value in state.items() if name.startswith(tuple(prefixes))}
+    packed.model.load_state_dict(chosen, strict=False)
+    return set(chosen)
+
+
+def _extend(packed: Packed, tokenizer: Tokenizer, settings: TrainSettings) -> None:
+    """Give the pretrained model the tokenizer of this run, which may know further tags."""
+    base = packed.tokenizer
+    if not tokenizer.extends(base):
+        raise InputError(
+            f"{settings.tokenizer}: not an extension of the tokenizer of {settings.init.model} "
+            "(other word pieces, or tags in another order), so its ids mean other tokens. Make one "
+            f"with: atat tokenizer extend --tokenizer {settings.init.model}/tokenizer "
+            f"--data DIR --out {settings.tokenizer}"
+        )
+    packed.model.extend(tokenizer.vocab_size - base.vocab_size)
+    packed.tokenizer = tokenizer
+    if isinstance(packed.source_text, PieceSource):
+        packed.source_text = PieceSource(tokenizer)
+
+
+def _check_zero_shot(settings: TrainSettings) -> None:
+    """A new domain is learned from text alone only by a model that knows audio and text."""
+    if not settings.zero_shot:
+        return
+    if settings.init.part != "all":
+        raise InputError("zero_shot needs the whole pretrained model: set init.part to all")
+    if settings.init.model is None:
+        raise InputError("zero_shot needs a pretrained model: give --init or the key init.model")
+    tasks = _load_start(settings).tasks
+    missing = {"audio", "text"} - {TASKS[task].source for task in tasks}
+    if missing:
+        raise InputError(
+            f"{settings.init.model} was trained on {', '.join(tasks)}, on no {missing.pop()} task; "
+            "zero-shot learning needs a model pretrained on at least one audio and one text task "
+            '(AT-AT, "Pretraining Phase"), such as slu, asr and nlu'
+        )

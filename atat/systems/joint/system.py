@@ -1,0 +1,68 @@
+"""AT-AT as the engine sees it (`atat.engine.contract`): `system: joint` in a conf, the default.
+
+Imports what needs torch only when it is asked for it: a command answers mistakes before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atat.systems.joint.settings import TrainSettings
+from atat.text.tasks import TASKS
+
+if TYPE_CHECKING:
+    import torch
+
+    from atat.engine.contract import Parts
+    from atat.systems.joint.data import TaskData
+    from atat.systems.joint.model import Atat
+    from atat.systems.joint.packed import Packed
+    from atat.systems.joint.recognizer import Recognizer
+
+
+class Joint:
+    """Rongali et al., AAAI 2021: audio and text encoders that share one decoder."""
+
+    name = "joint"
+    settings = TrainSettings
+    tasks = TASKS
+    files = ("tokenizer", "trees.json")
+    optional_files = ("bert",)
+
+    def build(self, settings: TrainSettings) -> Parts:
+        from atat.systems.joint.build import build
+
+        return build(settings)
+
+    def evaluate(
+        self,
+        model: Atat,
+        source: TaskData,
+        device: torch.device,
+        decode: int,
+        show: Callable[[str], None],
+    ) -> dict[str, float | None]:
+        from atat.systems.joint.evaluate import evaluate
+
+        return evaluate(model, source, device, decode, show)
+
+    def load(self, folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
+        from atat.systems.joint.packed import load
+
+        return load(folder, about, device)
+
+    def recognizer(self, packed: Packed, **options: Any) -> Recognizer:
+        from atat.nn.beam_search import SearchOptions
+        from atat.systems.joint.recognizer import Recognizer
+
+        search = {
+            name: options.pop(name)
+            for name in ("beam", "max_length", "extra_length", "length_exponent", "nbest")
+            if name in options
+        }
+        return Recognizer(packed, options=SearchOptions(**search), **options)
+
+
+system = Joint()

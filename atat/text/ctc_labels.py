@@ -1,0 +1,55 @@
+"""The labels of a CTC head: letters or word pieces, and the blank, which is label 0.
+
+Knows nothing of layers; the head is in `atat.nn.ctc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atat.text.tokenizer import Tokenizer
+
+WORD_START = "▁"
+CHARACTERS = "'abcdefghijklmnopqrstuvwxyz"
+
+
+class CharacterUnits:
+    """Letters and a mark for the start of a word; characters of other scripts are one unit."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = ["<blank>", WORD_START, *CHARACTERS, "?"]
+        self._ids = {piece: number for number, piece in enumerate(self.pieces)}
+
+    def ids(self, text: str) -> list[int]:
+        """ "a cat" -> the units of ▁ a ▁ c a t."""
+        other = self._ids["?"]
+        found = []
+        for word in text.split():
+            found.append(self._ids[WORD_START])
+            found.extend(self._ids.get(character, other) for character in word)
+        return found
+
+
+class PieceUnits:
+    """The tokenizer's word pieces; unit 0 is the blank, unit i+1 the piece i."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.pieces = ["<blank>", *tokenizer.pieces]
+        self._shift = 1 - tokenizer.first_piece_id
+
+    def ids(self, text: str) -> list[int]:
+        return [token + self._shift for token in self._tokenizer.encode_text(text)]
+
+
+Units = CharacterUnits | PieceUnits
+
+
+def build_units(kind: str, tokenizer: Tokenizer) -> Units:
+    """The units named in the settings: characters align sooner, pieces cost fewer frames."""
+    return CharacterUnits() if kind == "characters" else PieceUnits(tokenizer)
+
+
+def frames_needed(ids: Sequence[int]) -> int:
+    """Encoder frames CTC needs at least: one a unit, and a blank between equal neighbours."""
+    return len(ids) + sum(one == other for one, other in zip(ids, ids[1:]))
