@@ -2,14 +2,17 @@
 
     atat conf_copy conf/*.yaml --out exp/conf --move data/train /corpora/data/all
     atat conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6
+    atat conf_copy conf/{e2e,atat}.yaml --out exp/conf/3 --fill fold data/folds/3
 
 Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it.
-Comments are not copied. Knows nothing of the keys of a conf.
+A copy needs no base (`atat.base.yaml_file`): it has all values of the conf and of its bases. Comments are
+not copied. Knows nothing of the keys of a conf.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,22 @@ from atat.base.files import atomic_write
 
 def moved(value: Any, old: str, new: str) -> Any:
     """A YAML value in which every path below the folder `old` is below `new`."""
+    start = f"{old}/"
+    return _changed(value, lambda text: new + text[len(old) :] if text.startswith(start) else text)
+
+
+def filled(value: Any, name: str, text: str) -> Any:
+    """A YAML value with `text` wherever {name} stands in it."""
+    return _changed(value, lambda found: found.replace(f"{{{name}}}", text))
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """A YAML value with its texts changed, at any depth."""
     if isinstance(value, dict):
-        return {key: moved(item, old, new) for key, item in value.items()}
+        return {key: _changed(item, change) for key, item in value.items()}
     if isinstance(value, list):
-        return [moved(item, old, new) for item in value]
-    if isinstance(value, str) and value.startswith(f"{old}/"):
-        return new + value[len(old) :]
-    return value
+        return [_changed(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def copy_path(path: Path, out: Path) -> Path:
@@ -51,9 +63,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--move",
         nargs=2,
-        required=True,
         metavar=("OLD", "NEW"),
         help="paths below the folder OLD are below NEW in the copies",
+    )
+    parser.add_argument(
+        "--fill",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "TEXT"),
+        help="TEXT takes the place of {NAME}; may be repeated",
     )
     parser.add_argument(
         "--set",
@@ -65,6 +84,10 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     for path in options.confs:
         copy = copy_path(path, options.out)
-        values = moved(config.read_yaml(path, options.set), *options.move)
+        values: Any = config.read_yaml(path, options.set)
+        if options.move:
+            values = moved(values, *options.move)
+        for name, text in options.fill:
+            values = filled(values, name, text)
         with atomic_write(copy) as stream:
             yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True)

@@ -2,7 +2,8 @@
 
 The loader knows no key by itself: the dataclass it is given says which keys exist, which types
 they have and which may be left out. A misspelt key, a wrong type or a missing key is an
-`InputError` that names the file and the key.
+`InputError` that names the key and the file in which it stands: a file may take values over from
+another one with `base: other.yaml` (`atat.base.yaml_file`).
 """
 
 from __future__ import annotations
@@ -13,69 +14,64 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 import yaml
 
+from atat.base import yaml_file
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+from atat.base.yaml_file import Content
 
 T = TypeVar("T")
+Where = Union[str, Callable[[str], str]]  # a name for all keys, or the one of the key that is given
 MAX = sys.float_info.max
 # YAML 1.1 (PyYAML) takes 1e-3 for text: a float needs a dot and a signed exponent.
 _FLOAT_TEXT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
-def load(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
-    """Read the YAML file `path` into the dataclass `cls`.
+def load(path: str | Path, cls: type[T], overrides: Sequence[str] = (), *, bases: bool = True) -> T:
+    """Read the YAML file `path` and its bases into the dataclass `cls`.
 
     `overrides` are "key.sub=value" texts that take the place of what the file says; the value
-    is read as YAML. Raises InputError naming file and key.
+    is read as YAML. Without `bases`, a file that names one is refused. Raises InputError naming
+    file and key.
     """
-    path = Path(path)
-    return from_dict(read_yaml(path, overrides), cls, str(path))
+    content = _read(path, overrides, bases)
+    return from_dict(content.values, cls, content.source_of)
 
 
-def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The mapping a YAML file holds, with `overrides` as in `load`; InputError with the line
-    where it is no YAML."""
-    path = Path(path)
-    try:
-        values = _parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such configuration file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; expected a YAML file, perhaps one in it") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}:{line}: byte {error.object[error.start]:#04x} is not UTF-8; if this is a YAML "
-            "file, convert it with: iconv -t utf-8"
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected `key: value` lines, found a {type(values).__name__}")
+def read_yaml(
+    path: str | Path, overrides: Sequence[str] = (), *, bases: bool = True
+) -> dict[str, Any]:
+    """The mapping a YAML file and its bases (`atat.base.yaml_file`) hold, with `overrides` and `bases`
+    as in `load`; InputError with the line where it is no YAML."""
+    return _read(path, overrides, bases).values
+
+
+def _read(path: str | Path, overrides: Sequence[str], bases: bool) -> Content:
+    content = yaml_file.read(path, bases=bases)
+    layers = content.layers
     for override in overrides:
-        _override(values, override)
-    return values
+        _override(content.values, override)
+        alone: dict[str, Any] = {}
+        _override(alone, override)
+        layers = ((f"--set {override}", alone), *layers)
+    return Content(content.values, layers, content.files)
 
 
-def from_dict(values: Mapping[str, Any], cls: type[T], where: str, prefix: str = "") -> T:
+def from_dict(values: Mapping[str, Any], cls: type[T], where: Where, prefix: str = "") -> T:
     """Build the dataclass `cls` from plain values; `where` names the source in errors."""
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(fields)}"
-            raise InputError(f"{where}: unknown key `{prefix}{key}`; {hint}")
+            raise InputError(
+                f"{_at(where, prefix + str(key))}: unknown key `{prefix}{key}`; {hint}"
+            )
     hints = typing.get_type_hints(cls)
     found = {}
     for name, field in fields.items():
@@ -83,14 +79,15 @@ def from_dict(values: Mapping[str, Any], cls: type[T], where: str, prefix: str =
             found[name] = _convert(values[name], hints[name], where, prefix + name)
         elif _required(field):
             raise InputError(
-                f"{where}: key `{prefix}{name}` is missing ({_type_name(hints[name])})"
+                f"{_at(where, prefix + name)}: key `{prefix}{name}` is missing "
+                f"({_type_name(hints[name])})"
             )
     try:
         return cls(**found)
     except InputError as error:
         # A dataclass checks its own values in __post_init__ and knows neither file nor prefix.
         raise InputError(
-            f"{where}: {'in `' + prefix[:-1] + '`: ' if prefix else ''}{error}"
+            f"{_at(where, prefix[:-1])}: {'in `' + prefix[:-1] + '`: ' if prefix else ''}{error}"
         ) from None
 
 
@@ -113,14 +110,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _parse(text: str) -> Any:
-    """What YAML text stands for. Raises YAMLError, for all that it cannot mean."""
-    try:
-        return yaml.safe_load(text)
-    except (ValueError, RecursionError) as error:  # a thirteenth month, a number of 5000 digits
-        raise yaml.YAMLError(str(error)) from None
-
-
 def _override(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -131,7 +120,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise InputError(f"--set {override}: `{parent}` holds a value, not further keys")
     try:
-        values[last] = _parse(text)
+        values[last] = yaml_file.parse(text)
     except yaml.YAMLError:
         raise InputError(f"--set {override}: `{text}` is not valid YAML") from None
 
@@ -140,7 +129,7 @@ def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
+def _convert(value: Any, hint: Any, where: Where, key: str) -> Any:
     """`value` as the type `hint`, or InputError."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -165,7 +154,7 @@ def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
     return _convert_plain(value, hint, where, key)
 
 
-def _convert_optional(value: Any, arguments: tuple[Any, ...], where: str, key: str) -> Any:
+def _convert_optional(value: Any, arguments: tuple[Any, ...], where: Where, key: str) -> Any:
     if value is None and type(None) in arguments:
         return None
     kinds = [argument for argument in arguments if argument is not type(None)]
@@ -173,7 +162,7 @@ def _convert_optional(value: Any, arguments: tuple[Any, ...], where: str, key: s
     return _convert(value, kinds[0], where, key)
 
 
-def _convert_plain(value: Any, hint: Any, where: str, key: str) -> Any:
+def _convert_plain(value: Any, hint: Any, where: Where, key: str) -> Any:
     if hint is Any:
         _check_finite(value, where, key)
         return value
@@ -182,7 +171,7 @@ def _convert_plain(value: Any, hint: Any, where: str, key: str) -> Any:
         return float(value)
     if hint is float and isinstance(value, str) and _FLOAT_TEXT.fullmatch(value):
         raise InputError(
-            f"{where}: key `{key}`: YAML reads {value} as text, not as a number; "
+            f"{_at(where, key)}: key `{key}`: YAML reads {value} as text, not as a number; "
             f"write {_yaml_float(value)}"
         )
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
@@ -190,7 +179,7 @@ def _convert_plain(value: Any, hint: Any, where: str, key: str) -> Any:
     return value
 
 
-def _check_finite(value: Any, where: str, key: str) -> None:
+def _check_finite(value: Any, where: Where, key: str) -> None:
     """No setting means anything as .nan or .inf, or as a whole number beyond all floats."""
     if isinstance(value, Mapping):
         for name, item in value.items():
@@ -209,9 +198,13 @@ def _yaml_float(text: str) -> str:
     return f"{mantissa}e{sign}{exponent}" if exponent else mantissa
 
 
-def _wrong(value: Any, expected: str, where: str, key: str) -> InputError:
+def _wrong(value: Any, expected: str, where: Where, key: str) -> InputError:
     found = f"{value!r} ({type(value).__name__})"
-    return InputError(f"{where}: key `{key}` is {found}; expected {expected}")
+    return InputError(f"{_at(where, key)}: key `{key}` is {found}; expected {expected}")
+
+
+def _at(where: Where, key: str) -> str:
+    return where if isinstance(where, str) else where(key)
 
 
 def _type_name(hint: Any) -> str:

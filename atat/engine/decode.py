@@ -127,7 +127,7 @@ def task_of(model: Path, name: str) -> Task:
         from atat.engine import model_folder
 
         model_folder.check(model)
-    system = registry.of_conf(path)
+    system = registry.of_model(path)
     if name not in system.tasks:
         raise InputError(
             f"--task {name}: unknown to the model's system ({system.name}); its tasks: "

@@ -124,7 +124,7 @@ def _usable(device: str | torch.device) -> torch.device:
 def _read_config(folder: Path) -> dict[str, Any]:
     """config.yaml; the version first, since other versions have other keys."""
     path = folder / CONFIG
-    about = config.read_yaml(path)
+    about = config.read_yaml(path, bases=False)
     version = about.get("version")
     if isinstance(version, int) and version > VERSION:
         raise InputError(
@@ -157,7 +157,7 @@ def _build(system: System, folder: Path, about: dict[str, Any], device: torch.de
 
 def system_of(folder: Path) -> System:
     """The system that made a packed model, by its config.yaml."""
-    return registry.of_conf(Path(folder) / CONFIG)
+    return registry.of_model(Path(folder) / CONFIG)
 
 
 def parts_of(system: System) -> tuple[str, ...]:

@@ -58,9 +58,14 @@ def names() -> list[str]:
 
 
 def of_conf(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> System:
-    """The system that a conf, or the config.yaml of a run or a model, names."""
+    """The system that a conf, or the config.yaml of a run, names."""
     name = config.read_yaml(path, overrides).get("system", DEFAULT)
     return find(str(name), str(path))
+
+
+def of_model(path: Path) -> System:
+    """The system that config.yaml of a packed model names; no file outside the folder is read."""
+    return find(str(config.read_yaml(path, bases=False).get("system", DEFAULT)), str(path))
 
 
 def load_settings(

@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     for path in options.confs:
         out = copy_path(path, options.out)
-        values = moved(config.read_yaml(path), "data", options.data)
+        values = moved(config.to_dict(config.load(path, TrainSettings)), "data", options.data)
         settings = config.from_dict(values, TrainSettings, str(path))
         out.parent.mkdir(parents=True, exist_ok=True)
         config.save(out, shrink(settings))
