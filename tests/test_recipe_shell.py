@@ -155,6 +155,21 @@ def test_templates_are_filled_with_whatever_a_path_holds(run: Run, folder: Path)
     assert filled == {"one": f"{where}/x", "two": f"a&b|c\\d {where}", "three": "{other}"}
 
 
+def test_a_template_with_a_base_is_not_filled_where_the_base_is_not(run: Run, folder: Path) -> None:
+    recipe = folder / "toy" / "run.sh"
+    recipe.write_text(
+        recipe.read_text().replace(
+            'keep_marks "$exp"', 'fill template.yaml new/filled.yaml exp "$exp"'
+        )
+    )
+    (folder / "toy" / "template.yaml").write_text("base: other.yaml\none: 1\n")
+    result = run("--stop_stage", "0")
+    assert result.returncode == 2 and not (folder / "toy" / "new").exists()
+    assert "template.yaml has a base; fill it by atat conf_copy --fill" in result.stderr
+    (folder / "toy" / "template.yaml").write_text("# base: none\nx:\n  base: y\n")
+    assert run("--stop_stage", "0").returncode == 0
+
+
 def stages(result: subprocess.CompletedProcess[str]) -> list[int]:
     """The stages that did run."""
     lines = [line for line in result.stdout.splitlines() if line.startswith("===")]

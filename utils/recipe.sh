@@ -174,10 +174,12 @@ table_file() {
 }
 
 # fill TEMPLATE FILE KEY VALUE ...: writes FILE, a YAML template of conf/ with VALUE wherever {KEY}
-# stands. In the templates that is between double quotes, unless the value is a number.
+# stands. In the templates that is between double quotes, unless the value is a number. For a conf
+# with a base: atat conf_copy --fill, since the base is looked for beside FILE.
 fill() {
   local text value target=$2
   text=$(<"$1")
+  [[ $'\n'$text != *$'\n'base:* ]] || refuse "$1 has a base; fill it by atat conf_copy --fill"
   shift 2
   while (($# > 0)); do
     [[ $2 != *[[:cntrl:]]* ]] || refuse "a path with control characters: $(printf '%q' "$2")"

@@ -69,9 +69,8 @@ def from_dict(values: Mapping[str, Any], cls: type[T], where: Where, prefix: str
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(fields)}"
-            raise InputError(
-                f"{_at(where, prefix + str(key))}: unknown key `{prefix}{key}`; {hint}"
-            )
+            name = f"{prefix}{key}"
+            raise InputError(f"{_at(where, name)}: unknown key `{name}`; {hint}")
     hints = typing.get_type_hints(cls)
     found = {}
     for name, field in fields.items():

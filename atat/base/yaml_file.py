@@ -88,7 +88,7 @@ def _read(path: Path, bases: bool, readers: tuple[Path, ...]) -> Content:
         merged = merge(beneath.values, own)
     except RecursionError:  # an alias (*name) within what it stands for
         raise InputError(
-            f"{path}: a mapping contains itself, and so does its base {base}"
+            f"{path}: a mapping contains itself, here and in its base {base}; write it out"
         ) from None
     return Content(merged, ((str(path), own), *beneath.layers), (str(path), *beneath.files))
 

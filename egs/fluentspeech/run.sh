@@ -73,7 +73,7 @@ each_training() {
     for percent in 10 1; do
       number=subsets_$percent
       for ((seed = 1; seed <= ${!number}; seed++)); do
-        "$command" "$model" "$exp/conf/${model}_$percent/$seed.yaml" \
+        "$command" "$model" "$exp/conf/$percent/$seed/${model}_subset.yaml" \
           "$exp/${model}_$percent/subset$seed" "$seed"
       done
     done
@@ -123,14 +123,13 @@ prepare_standin() {
 
 # prepare_subsets PERCENT NUMBER: subsets of the training set with their mean and variance and confs.
 prepare_subsets() {
-  local folder=$data/subsets/$1 seed model
+  local folder=$data/subsets/$1 seed
   (($2 > 0)) || return 0
   python local/draw_subsets.py --data "$data/train" --percent "$1" --number "$2" --out "$folder"
   for ((seed = 1; seed <= $2; seed++)); do
     atat cmvn --data "$folder/$seed/train" --out "$folder/$seed/cmvn.ark"
-    for model in e2e atat; do
-      fill "$conf/${model}_subset.yaml" "$exp/conf/${model}_$1/$seed.yaml" subset "$folder/$seed"
-    done
+    atat conf_copy "$conf"/{e2e,atat}_subset.yaml --out "$exp/conf/$1/$seed" \
+      --fill subset "$folder/$seed"
   done
 }
 

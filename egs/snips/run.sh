@@ -67,7 +67,7 @@ each_fold() {
   for name in "${fields[@]}"; do
     for model in "${@:2}"; do
       for ((fold = 0; fold < folds; fold++)); do
-        "$command" "$model" "$parts/$name/$fold" "$run/conf/$name/$model/$fold.yaml" \
+        "$command" "$model" "$parts/$name/$fold" "$run/conf/$name/$fold/$model.yaml" \
           "$run/$name/$model/fold$fold"
       done
     done
@@ -75,7 +75,7 @@ each_fold() {
 }
 
 write_conf() {
-  fill "$conf/$1.yaml" "$3" fold "$2"
+  atat conf_copy "$conf/$1.yaml" --out "${3%/*}" --fill fold "$2"
 }
 
 train() {
