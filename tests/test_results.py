@@ -400,3 +400,86 @@ def test_outputs_that_the_length_limit_ended_are_told_below_the_table() -> None:
     assert "E2E 1: 0" not in text and "- E2E 1:" not in text
     assert "- E2E 2: 1 of 24 outputs ended at decoding's length limit" in text
     assert "- E2E *: 1 of 48 outputs ended at decoding's length limit" in text
+
+
+def summary(text: str) -> tuple[str, str]:
+    """The two lines above the first table."""
+    lines = text.partition("\n## ")[2].splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("- Compared: "))
+    assert lines[at + 1].startswith("- To see first: ")
+    assert not any(line.startswith("|") for line in lines[:at]), "they stand above the table"
+    return lines[at].partition(": ")[2], lines[at + 1].partition(": ")[2]
+
+
+def ours(*names: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "decoded": f"exp/{name}/decode_test", **more} for name in names]
+
+
+def test_above_a_table_stands_who_is_first_and_by_how_much() -> None:
+    for name, wrong in (("E2E", 12), ("AT-AT", 2), ("half", 8), ("text", 0)):
+        decode(f"exp/{name}", wrong)
+    rows = ours("E2E", "half", "AT-AT", "none") + ours("text", ceiling=True)
+    compared, first = summary(write(table(rows)))
+    assert compared == (
+        "4 systems by EM hyp and SemER, beside 1 ceiling (text); of 5 rows 1 not run."
+    )
+    gaps = [
+        results.comparison_text(
+            score.compare("exp/AT-AT/decode_test", f"exp/{other}/decode_test", ["em_hyp"])["em_hyp"]
+        )
+        for other in ("half", "E2E")
+    ]
+    assert gaps[0].startswith("+25.00 [") and gaps[1].startswith("+41.67 [")
+    assert first.endswith(
+        f" with EM hyp 91.67; {gaps[0]} against the next, half; "
+        f"{gaps[1]} against the first row, E2E."
+    )
+    lower = summary(write(table(rows, metrics=["semer", "em_hyp"])))[1]
+    assert lower.startswith("AT-AT is ") and "with SemER 4.17; -12.50 [" in lower
+
+
+def test_a_lead_that_chance_may_turn_is_not_called_clear() -> None:
+    make_data("data/test", [f"spk{i:02d}-{i:02d}" for i in range(24)])
+    for name, wrong in (("E2E", 12), ("close", 2), ("AT-AT", 1)):
+        decode(f"exp/{name}", wrong)
+    said = summary(write(table(ours("E2E", "close", "AT-AT"))))[1]
+    assert said.startswith("AT-AT is first, but not clearly, with EM hyp 95.83; +4.17 [")
+    said = summary(write(table(ours("E2E", "close"))))[1]
+    assert said.startswith("close is clearly ahead with EM hyp 91.67; +41.67 [")
+    assert said.endswith("against the next, E2E."), "the first row is not named twice"
+
+
+def test_of_a_single_system_nothing_is_claimed() -> None:
+    decode("exp/E2E", wrong=6)
+    compared, first = summary(write(table(ours("E2E", "AT-AT"))))
+    assert compared == "2 systems by EM hyp and SemER; of 2 rows 1 not run."
+    assert first == "E2E has EM hyp 75.00; no other system was run to compare it with."
+
+
+def test_where_nothing_was_run_the_figures_of_others_are_looked_at() -> None:
+    rows = ours("E2E", paper={"em_hyp": "no convergence"}) + ours("AT-AT", paper={"em_hyp": 99.5})
+    rows.append({"name": "SOTA", "published": {"em_hyp": 99.0, "semer": 1}, "source": "a paper"})
+    compared, first = summary(write(table(rows)))
+    assert compared == (
+        "2 systems by EM hyp and SemER, beside 1 published by others and the "
+        "paper's figures for 2; none of ours was run."
+    )
+    assert first == (
+        "nothing was run here yet; of the figures of others, AT-AT (paper) is first "
+        "with EM hyp 99.50, +0.50 points against the next, SOTA (published)."
+    )
+    difference = ours("E2E", paper_difference={"semer": 1.0})
+    assert summary(write(table(difference)))[1] == (
+        "nothing was run here yet, and others give no figures to set beside."
+    )
+
+
+def test_a_table_on_several_test_sets_is_judged_on_the_first_that_was_run() -> None:
+    make_data("data/noisy", UTTERANCES)
+    decode("exp/E2E", wrong=6, name="decode_noisy", data="data/noisy")
+    rows = [{"name": "E2E", "decoded": "exp/E2E/decode_{condition}"}]
+    text = write(table(rows, conditions={"clean": "test", "loud": "noisy"}))
+    assert summary(text) == (
+        "1 system by EM hyp and SemER on 2 test sets; of 1 row 1 run on a part of the test sets.",
+        "E2E has EM hyp, loud 75.00; no other system was run to compare it with.",
+    )

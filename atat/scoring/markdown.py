@@ -1,11 +1,14 @@
 """Markdown that reads well as plain text too: aligned tables, numbers with two decimals.
 
-Knows nothing of results.
+Knows nothing of where results come from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from atat.scoring.bootstrap import Comparison
+from atat.scoring.score import p_value_text
 
 
 def join(*blocks: str) -> str:
@@ -37,6 +40,26 @@ def number(value: float | str) -> str:
 def signed(value: float | str) -> str:
     """As `number`, with its sign."""
     return value if isinstance(value, str) else f"{value:+.2f}"
+
+
+def comparison_text(found: Comparison) -> str:
+    """ "+3.21 [+1.02, +5.40], p = 0.004"; "+3.21, p undefined (…)" where too few draws know."""
+    gap = found.difference
+    if gap.value is None:
+        return "n/a"
+    known = gap.low is not None and gap.high is not None
+    interval = f" [{signed(gap.low)}, {signed(gap.high)}]" if known else ""
+    return f"{signed(gap.value)}{interval}, {p_value_text(found)}"
+
+
+def plural(count: int, word: str) -> str:
+    """ "1 row", "3 rows"."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "one", "one and two", "one, two and three"."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def duration(seconds: float) -> str:

@@ -20,7 +20,8 @@ The YAML says which tables there are, which decoded dirs make a row and what the
 decode.json. Paths are relative to the folder the command runs in, the recipe's.
 
 Knows nothing of metrics' definitions (`atat.scoring.metrics`), of pooling and intervals
-(`atat.scoring.results_runs`) or of how text is laid out (`atat.scoring.markdown`).
+(`atat.scoring.results_runs`), of what the lines above a table say (`atat.scoring.results_summary`) or of how text
+is laid out (`atat.scoring.markdown`).
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from atat.base import config, provenance
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.scoring import results_details, results_runs
-from atat.scoring.bootstrap import Comparison
-from atat.scoring.markdown import join, number, signed, table_text
+from atat.scoring.markdown import comparison_text, join, number, signed, table_text
 from atat.scoring.metrics import METRICS
 from atat.scoring.results_runs import Figure, Runs
-from atat.scoring.score import format_interval, p_value_text
+from atat.scoring.results_summary import Entry, summary
+from atat.scoring.score import format_interval
 
 CONDITION = "{condition}"
 NOT_RUN = "not run"
@@ -59,6 +60,7 @@ class Row:
     train: str = ""  # pattern of training folders; empty: found through decode.json
     pool: int = 0  # so many matches are folds of one test set (of each {seed}, where it stands)
     baseline: str = ""  # name of the row that this one is compared with, in pairs
+    ceiling: bool = False  # is told what the others have to find out: no rival of theirs
     note: str = ""
     paper: dict[str, Any] = field(default_factory=dict)
     paper_difference: dict[str, Any] = field(default_factory=dict)  # where it tells no more
@@ -173,6 +175,7 @@ def table_section(table: Table) -> str:
     header = ["", "n", "runs", *(column.title for column in table.columns)]
     return join(
         f"## {table.title}",
+        summary([_entry(row, found[row.name]) for row in table.rows], table.columns),
         table.note.strip(),
         _test_set(table, found),
         table_text(header, body),
@@ -188,6 +191,13 @@ def table_section(table: Table) -> str:
             ],
         ),
     )
+
+
+def _entry(row: Row, found: Mapping[str, Runs]) -> Entry:
+    if row.published:
+        return Entry(row.name, "published", {}, row.published)
+    by_paper = bool(row.paper or row.paper_difference)
+    return Entry(row.name, "ceiling" if row.ceiling else "system", found, row.paper, by_paper)
 
 
 def _find(table: Table, row: Row) -> dict[str, Runs]:
@@ -313,16 +323,6 @@ def _paper_difference(row: Row, baseline: Row, key: str) -> str:
     if any(isinstance(value, str) or value is None for value in pair):
         return UNKNOWN
     return signed(pair[0] - pair[1])
-
-
-def comparison_text(found: Comparison) -> str:
-    """ "+3.21 [+1.02, +5.40], p = 0.004"; "+3.21, p undefined (…)" where too few draws know."""
-    gap = found.difference
-    if gap.value is None:
-        return "n/a"
-    known = gap.low is not None and gap.high is not None
-    interval = f" [{signed(gap.low)}, {signed(gap.high)}]" if known else ""
-    return f"{signed(gap.value)}{interval}, {p_value_text(found)}"
 
 
 def _included(path: str) -> str:
