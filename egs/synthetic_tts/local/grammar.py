@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import yaml
-
+from atat.base import config
 from atat.base.errors import InputError
 from atat.text.trees import Tree
 
@@ -79,7 +78,7 @@ class Grammar:
 
 def load_grammar(path: str | Path, size: str) -> Grammar:
     """Read the grammar with the vocabulary of a size; InputError names what does not fit."""
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    content = config.read_yaml(path)
     if size not in content["vocabulary"]:
         raise InputError(f"{path}: vocabulary has no size '{size}'")
     words = {
