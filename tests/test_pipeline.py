@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import random
 from pathlib import Path
 
@@ -242,36 +241,6 @@ def test_two_neighbouring_slots_of_one_name_stay_two() -> None:
     said = from_tree(parse("[IN:DO [SL:X a b ] [SL:X c ] ]"))
     assert project(said, "a b c".split()).tags == ("B-X", "I-X", "B-X")
     assert project(said, "a c".split()).tags == ("B-X", "B-X")
-
-
-# --------------------------------------------------------------------------------- the CRF layer
-
-
-def test_the_crf_layer_sums_and_finds_what_counting_all_paths_does() -> None:
-    """The library is older than our torch: its numbers are compared with brute force."""
-    import torch
-    from torchcrf import CRF
-
-    torch.manual_seed(0)
-    crf = CRF(3, batch_first=True).requires_grad_(False)
-    emissions = torch.randn(2, 4, 3)
-    lengths = [4, 2]
-    mask = torch.arange(4) < torch.tensor(lengths)[:, None]
-    found = crf.decode(emissions, mask=mask)
-    for row, length in enumerate(lengths):
-        scores = {}
-        for path in itertools.product(range(3), repeat=length):
-            total = crf.start_transitions[path[0]] + crf.end_transitions[path[-1]]
-            total = total + sum(emissions[row, i, tag] for i, tag in enumerate(path))
-            total = total + sum(crf.transitions[a, b] for a, b in zip(path, path[1:]))
-            scores[path] = float(total)
-        best = max(scores, key=lambda path: scores[path])
-        assert tuple(found[row]) == best
-        tags = torch.zeros(2, 4, dtype=torch.long)
-        tags[row, :length] = torch.tensor(best)
-        likelihood = crf(emissions, tags, mask=mask, reduction="none")[row]
-        whole = math.log(sum(math.exp(score) for score in scores.values()))
-        assert float(likelihood) == pytest.approx(scores[best] - whole, abs=1e-4)
 
 
 # ----------------------------------------------------------------------------------- the command

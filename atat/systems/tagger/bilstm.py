@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchcrf import CRF
 
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+from atat.nn.attention import length_mask
+from atat.nn.crf import LinearChainCRF
 from atat.text import glove as vectors
 from atat.text.bio_tags import Tagged
 
@@ -67,11 +68,11 @@ class Network(nn.Module):
         self.lstm = nn.LSTM(embedding, WIDTH, batch_first=True, bidirectional=True)
         self.emission = nn.Linear(2 * WIDTH, len(vocabulary.tags))
         self.intent = nn.Linear(2 * WIDTH, len(vocabulary.intents))
-        self.crf = CRF(len(vocabulary.tags), batch_first=True)
+        self.crf = LinearChainCRF(len(vocabulary.tags))
 
-    def forward(self, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """words (B, T), lengths (B,) -> emissions (B, T, L), intents (B, N), mask (B, T)."""
-        mask = torch.arange(words.shape[1]) < lengths[:, None]
+    def forward(self, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """words (B, T), lengths (B,) -> emissions (B, T, L), intents (B, N)."""
+        mask = length_mask(lengths, words.shape[1])
         if self.training:
             hidden = torch.rand(words.shape) < HIDDEN_WORDS
             words = torch.where(mask & hidden, 1, words)
@@ -83,12 +84,12 @@ class Network(nn.Module):
         states = self.dropout(states)  # (B, T, D)
         # The strongest state of each number: what tells the intent may stand anywhere.
         summary = states.masked_fill(~mask[..., None], -torch.inf).amax(dim=1)
-        return self.emission(states), self.intent(summary), mask
+        return self.emission(states), self.intent(summary)
 
     def loss(self, words: Tensor, lengths: Tensor, tags: Tensor, intents: Tensor) -> Tensor:
         """Mean over the sentences of both negative log likelihoods."""
-        emissions, scores, mask = self(words, lengths)
-        slots = -self.crf(emissions, tags, mask=mask, reduction="mean")
+        emissions, scores = self(words, lengths)
+        slots = -self.crf(emissions, tags, lengths).mean()
         return slots + nn.functional.cross_entropy(scores, intents)
 
 
@@ -126,23 +127,22 @@ def _tag(
     sentences: Sequence[Sequence[str]],
 ) -> list[tuple[Tagged, float]]:
     words, lengths = _words(sentences, numbers)
-    emissions, intents, mask = network(words, lengths)
-    best = network.crf.decode(emissions, mask=mask)
-    tags = torch.zeros_like(words)
-    for row, path in enumerate(best):
-        tags[row, : len(path)] = torch.tensor(path)
-    slots = network.crf(emissions, tags, mask=mask, reduction="none")  # (B,)
+    emissions, intents = network(words, lengths)
+    best = network.crf.best_paths(emissions, lengths)  # (B, T)
+    slots = network.crf(emissions, best, lengths)  # (B,)
     intent_scores, chosen = intents.log_softmax(-1).max(-1)  # (B,)
+    # Rounding can lift the log probability of what is all but certain above 0.
+    scores = (slots + intent_scores).clamp(max=0.0).tolist()
     return [
         (
             Tagged(
                 tuple(sentence),
-                tuple(vocabulary.tags[tag] for tag in path),
-                vocabulary.intents[int(intent)],
+                tuple(vocabulary.tags[tag] for tag in path[: len(sentence)]),
+                vocabulary.intents[intent],
             ),
-            float(score),
+            score,
         )
-        for sentence, path, intent, score in zip(sentences, best, chosen, slots + intent_scores)
+        for sentence, path, intent, score in zip(sentences, best.tolist(), chosen.tolist(), scores)
     ]
 
 
