@@ -1,8 +1,7 @@
 """Kaldi arks: matrices by utterance id, written and read; nothing about what is in them.
 
-The only module that imports kaldiio. kaldiio comes under an NTT evaluation licence, which is no
-free software licence: behind this one door it can be replaced (MIT `omniio.kaldi` has the same
-interface) without touching anything else.
+Binary matrices of floats and those compressed as features are read here; text, vectors, other
+compressions and all writing are for atat/datadir/ark_library.py.
 
 A matrix is named by a specifier as in feats.scp: `file.ark:offset`, `file.ark:offset[0:99]` (rows,
 both ends included), or the path of a file that holds one matrix (global CMVN statistics).
@@ -29,7 +28,7 @@ import numpy as np
 from atat.base import pipes
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import tables
+from atat.datadir import ark_library, tables
 
 # Kaldi's kSpeechFeature: one byte a value, quantised between the quartiles of its column.
 SPEECH_COMPRESSION = 2
@@ -126,10 +125,8 @@ def load_scp(path: str | Path) -> dict[str, str]:
 
 def write_matrix(path: str | Path, matrix: np.ndarray) -> None:
     """Write a file that holds one matrix and no id, in its own precision (float32 or float64)."""
-    import kaldiio.matio
-
     with atomic_write(path, "wb") as stream:
-        kaldiio.matio.write_array(stream, matrix)
+        ark_library.write_matrix(stream, matrix)
 
 
 class Writer:
@@ -155,13 +152,11 @@ class Writer:
 
     def __call__(self, key: str, matrix: np.ndarray) -> None:
         """Append a float matrix (T, F) or vector under an id."""
-        import kaldiio.matio
-
         assert key and not re.search(r"\s", key) and key not in self.specifiers, key
         self._stream.write(f"{key} ".encode())
         self.specifiers[key] = f"{self.ark}:{self._stream.tell()}"
         compression = self.compression if matrix.ndim == 2 and len(matrix) else None
-        kaldiio.matio.write_array(self._stream, matrix, compression_method=compression)
+        ark_library.write_matrix(self._stream, matrix, compression)
 
     def __exit__(
         self,
@@ -271,8 +266,6 @@ def _extent(stream: BinaryIO) -> int | None:
 
 
 def _read_matrix(stream: BinaryIO) -> np.ndarray:
-    import kaldiio.matio
-
     _extent(stream)
     magic = _magic(stream)
     if magic == b"\0BCM ":
@@ -281,16 +274,16 @@ def _read_matrix(stream: BinaryIO) -> np.ndarray:
     if magic in PLAIN:
         stream.seek(len(magic), os.SEEK_CUR)
         return _read_plain(stream, PLAIN[magic])
-    # Anything else kaldiio knows (a pickle among them) has no business in features.
+    # Anything else a library knows (a pickle among them) has no business in features.
     start = stream.read(5)
     if not (start.startswith(b"\0B") or start.lstrip().startswith(b"[")):
         raise ValueError("neither a binary nor a text matrix")
     stream.seek(-len(start), os.SEEK_CUR)
-    return kaldiio.matio.read_kaldi(stream)
+    return ark_library.read_matrix(stream)
 
 
 def _read_plain(stream: BinaryIO, dtype: str) -> np.ndarray:
-    """A matrix of floats, read right into the array; kaldiio's must be copied to be writeable."""
+    """A matrix of floats, read right into the array; a library's must be copied to be writeable."""
     _, rows, _, columns = struct.unpack("<bibi", stream.read(10))
     matrix = np.empty((rows, columns), dtype)
     wanted, found = matrix.nbytes, stream.readinto(matrix.data.cast("B")) if matrix.size else 0
@@ -300,7 +293,7 @@ def _read_plain(stream: BinaryIO, dtype: str) -> np.ndarray:
 
 
 def _read_compressed(stream: BinaryIO) -> np.ndarray:
-    """A matrix of SPEECH_COMPRESSION, several times as fast as kaldiio reads it.
+    """A matrix of SPEECH_COMPRESSION, several times as fast as a library reads it.
 
     Source: the comments on `PerColHeader` in Kaldi's matrix/compressed-matrix.h: a byte stands for
     a point on the straight lines from the column's minimum (0) over its quartiles (64, 192) to its
