@@ -1,4 +1,4 @@
-"""kaldiio and omniio behind one door: the same bytes, the same numbers; which is taken, and when."""
+"""kaldiio and omniio behind one door: the same bytes, the same numbers; which is taken."""
 
 from __future__ import annotations
 

@@ -146,11 +146,11 @@ forget_half_installed() {
   done
 }
 
-# Lines of pip's that ask for no action: a mirror on disk that lacks a package, and what espnet
-# would like to have beside it (requirements-nodeps.txt says why it does not get it).
+# Lines of pip's that ask for no action: a mirror on disk that lacks a package, and what espnet and
+# omniio would like to have beside them (requirements-nodeps.txt says why they do not get it).
 without_noise() {
   grep --line-buffered -v -e 'is ignored: it is neither a file nor a directory' \
-    -e "^ERROR: pip's dependency resolver" -e '^espnet [0-9]* requires' || true
+    -e "^ERROR: pip's dependency resolver" -e '^\(espnet\|omniio\) [0-9.]* requires' || true
 }
 
 install() {

@@ -1,10 +1,10 @@
-"""Packages that only a part of atat needs: what is missing is said in a sentence, with its extra.
+"""Packages that only a part of atat needs: where one is missing, a sentence names its extra.
 
     with extras.needed("espnet", by="audio_encoder.kind espnet"):
         import espnet2
 
-The extras are listed in setup.cfg; `tools/install.sh` installs all of them. Knows nothing of what
-the packages are for.
+The command line says the same of every package of EXTRA_OF that is missing. setup.cfg lists the
+extras, tools/install.sh installs all of them. Knows nothing of what the packages are for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from atat.base.errors import InputError
+
+# What is imported -> the extra of setup.cfg that installs it. Of two that do, the more likely.
+EXTRA_OF = {
+    "espnet2": "espnet",
+    "kaldiio": "kaldi",
+    "omniio": "kaldi-mit",
+    "transformers": "bert",
+    "jiwer": "train",
+    "tensorboard": "train",
+    "torchaudio": "aligners",
+    "pocketsphinx": "aligners",
+    "praatio": "aligners",
+    "espeakng_loader": "voices",
+    "pycrfsuite": "taggers",
+}
+# pip refuses espnet's dependencies: setup.cfg can list only those that its encoders import.
+FURTHER = {"espnet": ", and espnet itself: pip install --no-deps espnet"}
 
 
 @contextmanager
@@ -24,17 +41,20 @@ def needed(extra: str, *, by: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise missing(extra, by=by, reason=str(error)) from None
+        raise InputError(
+            f"{by} needs the extra `{extra}` ({error}); {how_to_install(extra)}"
+        ) from None
 
 
-def missing(extra: str, *, by: str, reason: str) -> InputError:
-    """What to raise where a package of an extra cannot be imported, for a reason."""
-    return InputError(f"{by} needs the extra `{extra}` ({reason}); {how_to_install(extra)}")
+def explain(error: ModuleNotFoundError) -> str | None:
+    """What to tell the user where a package of an extra is missing; None for other modules."""
+    extra = EXTRA_OF.get((error.name or "").split(".")[0])
+    return None if extra is None else f"{error}; {how_to_install(extra)}"
 
 
 def how_to_install(extra: str) -> str:
-    """The commands that install an extra, in a checkout and beside an installed atat."""
+    """The command that installs an extra, in a checkout and beside an installed atat."""
     return (
         f"install it: tools/install.sh in a checkout of atat, pip install 'atat[{extra}]' "
-        "where atat was installed by pip"
+        f"where pip installed atat{FURTHER.get(extra, '')}"
     )

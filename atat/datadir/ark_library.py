@@ -50,7 +50,7 @@ def library(name: str) -> Library:
     Raises InputError where it is not installed.
     """
     if name:
-        with extras.needed(EXTRAS[name], by=f"{VARIABLE}={name}"):
+        with extras.needed(extras.EXTRA_OF[name], by=f"{VARIABLE}={name}"):
             return LIBRARIES[name]()
     for load in LIBRARIES.values():
         try:
@@ -95,4 +95,3 @@ def _omniio() -> Library:
 
 
 LIBRARIES: dict[str, Callable[[], Library]] = {"kaldiio": _kaldiio, "omniio": _omniio}
-EXTRAS = {"kaldiio": "kaldi", "omniio": "kaldi-mit"}

@@ -13,6 +13,7 @@ import pickle
 import torch
 from torch import Tensor, nn
 
+from atat.base import extras
 from atat.base.errors import InputError
 from atat.nn.attention import length_mask
 from atat.nn.settings import AudioEncoderSettings
@@ -101,10 +102,5 @@ def _import(name: str) -> type[nn.Module]:
             f"audio_encoder.espnet_name: `{name}` is unknown; known: {', '.join(ENCODERS)}"
         )
     module, cls = ENCODERS[name]
-    try:
+    with extras.needed("espnet", by="audio_encoder.kind espnet"):
         return getattr(importlib.import_module(module), cls)
-    except ImportError as error:
-        raise InputError(
-            f"audio_encoder.kind espnet needs the package espnet ({error}); tools/install.sh "
-            "installs it"
-        ) from None

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atat.base.errors import InputError
+from atat.base import extras
 from atat.datadir.ctm import NotAligned, Word
 
 FRAME_SHIFT = 0.010  # s
@@ -39,10 +39,8 @@ class Aligner:
     """A pocketsphinx decoder and the pronunciations added to it; not to be shared by threads."""
 
     def __init__(self) -> None:
-        try:
+        with extras.needed("aligners", by="the backend pocketsphinx"):
             import pocketsphinx
-        except ImportError:
-            raise InputError("pocketsphinx is not installed: pip install pocketsphinx") from None
         self._decoder = pocketsphinx.Decoder(
             lm=None,
             samprate=SAMPLE_RATE,

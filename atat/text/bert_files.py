@@ -14,13 +14,16 @@ import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
 from torch import nn
 
+from atat.base import extras
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # Text in, `last_hidden_state` out. Others of transformers' classes read further models that their
 # configuration names.
@@ -29,6 +32,7 @@ ENCODERS = (
     "ernie", "megatron-bert", "mobilebert", "modernbert", "mpnet", "rembert", "roberta",
     "squeezebert", "xlm-roberta", "xlm-roberta-xl",
 )  # fmt: skip
+KIND = "text_encoder.kind bert"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 CODE = "auto_map"  # transformers' key for Python files to run
 # Keys that say how to compute, not what: some of them name code or weights to fetch.
@@ -41,7 +45,8 @@ def pretrained(name: str) -> nn.Module:
 
     Raises InputError where it cannot be loaded or is no BERT of transformers' own.
     """
-    from transformers import AutoConfig, AutoModel
+    with extras.needed("bert", by=KIND):
+        from transformers import AutoConfig, AutoModel
 
     if (Path(name) / CONFIG).is_file():  # before transformers reads it
         check_config(_read_json(Path(name) / CONFIG), f"text_encoder.bert: {name}/{CONFIG}")
@@ -58,7 +63,9 @@ def pretrained(name: str) -> nn.Module:
 
 def pretrained_tokenizer(name: str) -> Tokenizer:
     """The way a BERT of a folder or the hub cuts text. Raises InputError where there is none."""
-    from transformers import AutoTokenizer
+    with extras.needed("bert", by=KIND):
+        from tokenizers import Tokenizer
+        from transformers import AutoTokenizer
 
     found = getattr(_from_pretrained(AutoTokenizer, name), "backend_tokenizer", None)
     if not isinstance(found, Tokenizer):
@@ -74,8 +81,9 @@ def packed(folder: Path) -> nn.Module:
 
     Raises InputError for a configuration that is missing or odd.
     """
-    from transformers import AutoModel
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    with extras.needed("bert", by=KIND):
+        from transformers import AutoModel
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     path = folder / CONFIG
     values = _read_json(path)
@@ -93,6 +101,9 @@ def packed(folder: Path) -> nn.Module:
 
 def packed_tokenizer(folder: Path) -> Tokenizer:
     """The word pieces of a packed model. Raises InputError for a file that is missing or odd."""
+    with extras.needed("bert", by=KIND):
+        from tokenizers import Tokenizer
+
     path = folder / TOKENIZER
     if not path.is_file():
         raise InputError(f"{path}: no such file; copy the whole model again from where it came")
