@@ -1,10 +1,11 @@
 """The library that reads and writes matrices in Kaldi's formats: kaldiio or omniio.
 
 The only module that imports either. kaldiio comes under an evaluation agreement of NTT, which is
-no free software licence; omniio is under MIT. What one writes the other reads, to the bit; they
-differ only in matrices of fewer than five rows compressed as speech, for which omniio computes the
-quantiles as Kaldi does. Where both are installed kaldiio is used: it compresses several times as
-fast. To choose, set ATAT_ARK_LIBRARY=kaldiio or ATAT_ARK_LIBRARY=omniio.
+no free software licence; omniio is under MIT. Both write the same bytes and read the same numbers,
+but for three cases: of less than five rows compressed as speech omniio computes the quantiles as
+Kaldi does; omniio refuses to compress NaN and infinity; kaldiio cannot read a text vector that
+begins with a whole number and goes on with another. Where both are installed kaldiio is used: it
+compresses several times as fast. To choose, set ATAT_ARK_LIBRARY=kaldiio or =omniio.
 
 Knows nothing of ids, offsets and damaged files: atat/datadir/ark.py does, and checks before it calls.
 """
