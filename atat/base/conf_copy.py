@@ -5,8 +5,8 @@
     atat conf_copy conf/{e2e,atat}.yaml --out exp/conf/3 --fill fold data/folds/3
 
 Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it.
-A copy has all values of the conf and of its bases (`atat.base.yaml_file`), so it needs none. Comments
-are not copied. Knows nothing of the keys of a conf.
+A copy has all values of the conf and of its bases (`atat.base.yaml_file`), so it needs none.
+Comments are not copied. Knows nothing of the keys of a conf.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 import yaml
 
@@ -26,7 +26,7 @@ from atat.base.files import atomic_write
 from atat.base.yaml_file import Content
 
 T = TypeVar("T")
-Where = Union[str, Callable[[str], str]]  # a name for all keys, or the one of the key that is given
+Where = str | Callable[[str], str]  # a name for all keys, or the one of the key that is given
 MAX = sys.float_info.max
 # YAML 1.1 (PyYAML) takes 1e-3 for text: a float needs a dot and a signed exponent.
 _FLOAT_TEXT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
@@ -46,8 +46,10 @@ def load(path: str | Path, cls: type[T], overrides: Sequence[str] = (), *, bases
 def read_yaml(
     path: str | Path, overrides: Sequence[str] = (), *, bases: bool = True
 ) -> dict[str, Any]:
-    """The mapping a YAML file and its bases (`atat.base.yaml_file`) hold, with `overrides` and `bases`
-    as in `load`; InputError with the line where it is no YAML."""
+    """The mapping a YAML file and its bases (`atat.base.yaml_file`) hold.
+
+    `overrides` and `bases` as in `load`. InputError with the line where it is no YAML.
+    """
     return _read(path, overrides, bases).values
 
 

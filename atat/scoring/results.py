@@ -20,8 +20,8 @@ The YAML says which tables there are, which decoded dirs make a row and what the
 decode.json. Paths are relative to the folder the command runs in, the recipe's.
 
 Knows nothing of metrics' definitions (`atat.scoring.metrics`), of pooling and intervals
-(`atat.scoring.results_runs`), of what the lines above a table say (`atat.scoring.results_summary`) or of how text
-is laid out (`atat.scoring.markdown`).
+(`atat.scoring.results_runs`), of what the lines above a table say (`atat.scoring.results_summary`)
+or of how text is laid out (`atat.scoring.markdown`).
 """
 
 from __future__ import annotations
