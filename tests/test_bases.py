@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from atat.base import conf_copy, config, yaml_file
 from atat.base.errors import InputError
 from atat.base.yaml_file import merge
 from atat.engine import model_folder, run_folder
-from atat.engine.settings import TrainSettings
-from atat.prepare import miniature_conf
+from atat.systems.joint import miniature_conf, packed
+from atat.systems.joint.settings import TrainSettings
 
 EGS = Path(__file__).parent.parent / "egs"
 BASE = """
@@ -122,7 +123,7 @@ def test_a_base_is_looked_for_beside_the_file_that_names_it(
          r"^conf.yaml over shared.yaml: in `model`: width is 64"),
         ("base: source.yaml", r"^source.yaml: key `train\[0\].task` is missing"),
         ("base: shared.yaml\nmodel: {base: x.yaml}", "^conf.yaml: unknown key `model.base`"),
-        ("base: nothing.yaml", "^conf.yaml over nothing.yaml: key `tokenizer` is missing"),
+        ("base: nothing.yaml", "^conf.yaml over nothing.yaml: key `train` is missing"),
         ("base: knot.yaml\na: &a {b: *a}", "^conf.yaml: a mapping contains itself.*knot.yaml"),
     ],
 )  # fmt: skip
@@ -197,8 +198,10 @@ def test_a_packed_model_has_no_base(folder: Path) -> None:
     """Its loader reads no file outside its folder."""
     write("version: 1\ntasks: [slu]", "other.yaml")
     write("base: ../other.yaml\nversion: 1", "model/config.yaml")
+    about = model_folder._read_config(folder / "model")
+    assert "tasks" not in about
     with pytest.raises(InputError, match="model/config.yaml: unknown key `base`"):
-        model_folder._read_config(folder / "model")
+        packed.load(folder / "model", about, torch.device("cpu"))
 
 
 def with_bases() -> list[Path]:

@@ -7,7 +7,7 @@ Kaldi does; omniio refuses to compress NaN and infinity; kaldiio cannot read a t
 begins with a whole number and goes on with another. Where both are installed kaldiio is used: it
 compresses several times as fast. To choose, set ATAT_ARK_LIBRARY=kaldiio or =omniio.
 
-Knows nothing of ids, offsets and damaged files: `atat.datadir.ark` does, and checks before it calls.
+Knows nothing of ids, offsets and damaged files: `atat.datadir.ark` checks them before it calls.
 """
 
 from __future__ import annotations

@@ -95,8 +95,6 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     """
     folder, device = Path(folder), _usable(device)
     try:
-        if (folder / CONFIG).is_file():
-            digests.check(folder, [CONFIG])  # before it is believed
         system = check(folder)
         digests.check(folder, parts_of(system))
         packed = _build(system, folder, _read_config(folder), device)
@@ -205,12 +203,12 @@ def check_replaceable(folder: Path, system: str | None = None) -> None:
 def check(folder: Path) -> System:
     """The system of a packed model; InputError unless the folder is one and has all its files."""
     missing = [name for name in FILES if not (folder / name).exists()]
-    system = None
-    if CONFIG not in missing:
+    if not missing:
+        digests.check(folder, [CONFIG])  # before it is believed
         system = system_of(folder)
-        missing += [name for name in system.files if not (folder / name).exists()]
-    if system is not None and not missing:
-        return system
+        missing = [name for name in system.files if not (folder / name).exists()]
+        if not missing:
+            return system
     inside = folder / "model"
     hint = f"; did you mean {inside}?" if (inside / CONFIG).exists() else ""
     raise InputError(
