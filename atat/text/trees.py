@@ -68,6 +68,11 @@ def unescape(token: str) -> str:
     return _ESCAPED.sub(r"\1", token)
 
 
+def tag_name(name: str) -> str:
+    """A published name as labels are written: SwitchLightOn, numberOfShots -> NUMBER_OF_SHOTS."""
+    return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).upper()
+
+
 def is_open(token: str) -> bool:
     """Whether a token is an opening tag, `[IN:X` or `[SL:Y`."""
     return token.startswith("[") and _LABEL.fullmatch(token, 1) is not None

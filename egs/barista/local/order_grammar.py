@@ -22,7 +22,7 @@ from pathlib import Path
 from atat.base.errors import InputError
 from atat.base.files import read_lines
 from atat.text.normalize import normalize
-from atat.text.trees import Tree, to_string
+from atat.text.trees import Tree, tag_name, to_string
 
 _TOKEN = re.compile(r"[\[\](),]|\$[^\s\[\](),]+|[^\s\[\](),$]+")
 
@@ -92,11 +92,11 @@ class Grammar:
     def canonical(self, order: Order) -> str:
         """The tree of an order: intent, then its slots in fixed order, values as words."""
         slots = (
-            Tree(f"SL:{label(name)}", tuple(normalize(order.slots[name]).split()))
+            Tree(f"SL:{tag_name(name)}", tuple(normalize(order.slots[name]).split()))
             for name in self.kinds
             if name in order.slots
         )
-        return to_string(Tree(f"IN:{label(order.intent)}", tuple(slots)))
+        return to_string(Tree(f"IN:{tag_name(order.intent)}", tuple(slots)))
 
     def complaints(self, order: Order) -> list[str]:
         """What this grammar cannot express in an order; empty for a good one."""
@@ -194,15 +194,10 @@ def parse_expression(text: str, where: str) -> tuple[Item, ...]:
     return items
 
 
-def label(name: str) -> str:
-    """The name of a tag: `numberOfShots` -> `NUMBER_OF_SHOTS`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
-
-
 def slots_of(grammar: Grammar, semantics: Tree) -> Order:
     """The order that a canonical tree stands for; the inverse of `Grammar.canonical`."""
-    intents = {label(e.intent): e.intent for e in grammar.expressions}
-    names = {label(name): name for name in grammar.kinds}
+    intents = {tag_name(e.intent): e.intent for e in grammar.expressions}
+    names = {tag_name(name): name for name in grammar.kinds}
     intent = intents.get(semantics.label.removeprefix("IN:"))
     slots: dict[str, str] = {}
     for child in semantics.children:

@@ -6,7 +6,8 @@
 writes `human_train` and `human_dev` (other speakers of the same material); `utt2group` names the
 corpus. Both corpora are optional. Of LibriSpeech every subset counts that is found below the
 folder, and of speechocean762 the test speakers too: here they are out-of-domain speech, and nothing
-of them is tested on. `text` is normalised, `text.raw` is not.
+of them is tested on. `text` is normalised, `text.raw` is not. What cannot be used is listed in
+`human_findings_<corpus>.txt`.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.base.files import read_lines
 from atat.datadir import tables as kaldi
+from atat.datadir.corpus import Findings
+from atat.datadir.corpus_librispeech import read_everything
 from atat.datadir.folds import is_dev
 from atat.speech import audio
 from atat.text.normalize import normalize
 
 SPEECHOCEAN = "https://www.openslr.org/101"
-LIBRISPEECH = "https://www.openslr.org/12"
 
 
 @dataclass(frozen=True)
@@ -39,82 +40,59 @@ class Recording:
     corpus: str
 
 
-def speechocean(folder: Path, part: str) -> list[Recording]:
-    """Recordings of one part, train or test. Ids get the prefix of their speaker, `so<speaker>-`.
+def speechocean(folder: Path, _: Findings) -> list[Recording]:
+    """All recordings. Ids get the prefix of their speaker, `so<speaker>-`.
 
     Raises InputError when the folder has another layout.
     """
-    tables = folder / part
-    if not (tables / "wav.scp").is_file():
-        raise InputError(
-            f"{folder}: no {part}/wav.scp; expected speechocean762 with the folders "
-            f"train, test and WAVE (fetch it from {SPEECHOCEAN})"
-        )
-    # Its files put tabs between the columns, and speaker ids are no prefix of utterance ids.
-    wavs, texts, speakers = (
-        kaldi.read_table(tables / name) for name in ("wav.scp", "text", "utt2spk")
-    )
     recordings = []
-    for number, (key, wav) in enumerate(wavs.items(), 1):
-        if key not in texts or key not in speakers:
+    for part in ("train", "test"):
+        tables = folder / part
+        if not (tables / "wav.scp").is_file():
             raise InputError(
-                f"{tables / 'wav.scp'}:{number}: {key!r} is missing in text or "
-                "utt2spk; fetch the corpus again or drop the line"
+                f"{folder}: no {part}/wav.scp; expected speechocean762 with the folders "
+                f"train, test and WAVE (fetch it from {SPEECHOCEAN})"
             )
-        speaker = f"so{speakers[key]}"
-        recordings.append(
-            Recording(f"{speaker}-{key}", speaker, folder / wav, texts[key], "speechocean762")
+        # Its files put tabs between the columns, and speaker ids are no prefix of utterance ids.
+        wavs, texts, speakers = (
+            kaldi.read_table(tables / name) for name in ("wav.scp", "text", "utt2spk")
         )
-    return recordings
-
-
-def librispeech(folder: Path) -> list[Recording]:
-    """Recordings of all subsets below a folder: <speaker>/<chapter>/*.flac and *.trans.txt.
-
-    Raises InputError when there are none.
-    """
-    recordings = []
-    for transcript in sorted(folder.rglob("*.trans.txt")):
-        for number, line in enumerate(read_lines(transcript), 1):
-            key, _, text = line.partition(" ")
-            speaker = key.split("-")[0]
-            if key.count("-") != 2 or not text.strip():
+        for number, (key, wav) in enumerate(wavs.items(), 1):
+            if key not in texts or key not in speakers:
                 raise InputError(
-                    f"{transcript}:{number}: found {line[:60]!r}, expected "
-                    "`<speaker>-<chapter>-<number> <WORDS>`"
+                    f"{tables / 'wav.scp'}:{number}: {key!r} is missing in text or "
+                    "utt2spk; fetch the corpus again or drop the line"
                 )
-            wav = transcript.with_name(f"{key}.flac")
-            recordings.append(Recording(key, speaker, wav, text, "librispeech"))
-    if not recordings:
-        raise InputError(
-            f"{folder}: no *.trans.txt below it; expected LibriSpeech, as it is "
-            f"unpacked from {LIBRISPEECH} (any subset will do)"
-        )
+            speaker = f"so{speakers[key]}"
+            recordings.append(
+                Recording(f"{speaker}-{key}", speaker, folder / wav, texts[key], "speechocean762")
+            )
     return recordings
 
 
-def usable(recordings: Iterable[Recording], max_lost: float) -> list[tuple[Recording, float]]:
-    """Recordings which can be read, with their lengths in s; the others are listed.
+def librispeech(folder: Path, findings: Findings) -> list[Recording]:
+    """Recordings of all that is found of LibriSpeech below a folder."""
+    return [
+        Recording(one.id, one.speaker, one.flac, one.text, "librispeech")
+        for one in read_everything(folder, findings)
+    ]
 
-    Raises InputError when more than the share `max_lost` is lost.
-    """
-    good, lost = [], []
+
+def usable(recordings: Iterable[Recording], findings: Findings) -> list[tuple[Recording, float]]:
+    """Recordings that can be read, with their lengths in s; the others are findings."""
+    good = []
     for recording in recordings:
+        if not normalize(recording.text):
+            findings.add(
+                "transcript without words (left out)",
+                f"{recording.id}: {recording.text!r}",
+                lost=True,
+            )
+            continue
         try:
-            if not normalize(recording.text):
-                raise InputError(f"{recording.id}: no words in its transcript {recording.text!r}")
             good.append((recording, audio.duration(recording.wav)))
         except InputError as error:
-            lost.append(str(error))
-    for message in lost[:20]:
-        print(f"left out: {message}")
-    if len(lost) > 20:
-        print(f"left out: {len(lost) - 20} more")
-    if len(lost) > max_lost * (len(good) + len(lost)):
-        raise InputError(
-            f"{len(lost)} of {len(good) + len(lost)} recordings cannot be used, more "
-            f"than --max_lost {max_lost:g}; the first: {lost[0]}"
-        )
+            findings.add("recording that cannot be read (left out)", str(error), lost=True)
     return good
 
 
@@ -162,15 +140,24 @@ def main(argv: list[str] | None = None) -> None:
         help="share of recordings that may be unusable before it is an error",
     )
     options = parser.parse_args(argv)
-    recordings: list[Recording] = []
-    if options.speechocean is not None:
-        for part in ("train", "test"):
-            recordings += speechocean(options.speechocean, part)
-    if options.librispeech is not None:
-        recordings += librispeech(options.librispeech)
-    if not recordings:
+    corpora = [
+        (folder, read)
+        for folder, read in ((options.speechocean, speechocean), (options.librispeech, librispeech))
+        if folder
+    ]
+    if not corpora:
         raise InputError("no corpus given; name one or both: --speechocean DIR --librispeech DIR")
-    good = usable(recordings, options.max_lost)
+    good = []
+    for folder, read in corpora:
+        findings = Findings()
+        kept = usable(read(folder, findings), findings)
+        findings.close(
+            options.out / f"human_findings_{read.__name__}.txt",
+            kept=len(kept),
+            max_lost=options.max_lost,
+            corpus=folder,
+        )
+        good += kept
     for part in ("train", "dev"):
         chosen = [
             pair for pair in good if is_dev(pair[0].speaker, options.dev_share) == (part == "dev")

@@ -6,8 +6,8 @@
 writes `nlu_outdomain/{train,dev}` (text, semantics) from SNIPS NLU and TOP, and
 `tts_commands/{train,dev}`: some of these, with voices, to be spoken by `atat synthesis`.
 Each corpus is optional. A sentence of SNIPS NLU becomes a tree by bracketing its slots inside its
-intent; trees of TOP are as published. Words are normalised within each span, so that text and
-tree agree. What cannot be used is counted.
+intent; trees of TOP are as published. Words are normalised within each span, and the text is that
+of the tree. Rows of TOP that cannot be used are listed in `nlu_outdomain/<part>/findings.txt`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import argparse
 import json
 import random
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cast_voices import VOICES, Sentence, cast, write_spoken
+from spoken import VOICES, Sentence, write_spoken
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.base.files import read_lines
 from atat.datadir import tables
-from atat.text.normalize import normalize, normalize_tree
-from atat.text.trees import SemanticsError, Tree, parse, to_string, words
+from atat.datadir.corpus import Findings
+from atat.datadir.corpus_top import read_top, top_folder
+from atat.text.normalize import normalize
+from atat.text.trees import Tree, tag_name, to_string, words
 
-PARTS = {"train": ("train_{}_full.json", "train.tsv"), "dev": ("validate_{}.json", "eval.tsv")}
+PARTS = {"train": "train_{}_full.json", "dev": "validate_{}.json"}  # of SNIPS NLU
 
 
 def snips(folder: Path, part: str) -> Iterator[Tree]:
@@ -37,7 +37,7 @@ def snips(folder: Path, part: str) -> Iterator[Tree]:
 
     Raises InputError when the folder has another layout.
     """
-    pattern = PARTS[part][0]
+    pattern = PARTS[part]
     paths = [path / pattern.format(path.name) for path in sorted(folder.iterdir()) if path.is_dir()]
     paths = [path for path in paths if path.is_file()]
     if not paths:
@@ -52,27 +52,12 @@ def snips(folder: Path, part: str) -> Iterator[Tree]:
             for span in entry["data"]:
                 spoken = normalize(span["text"]).split()
                 if "entity" in span and spoken:
-                    children.append(Tree(f"SL:{_tag(span['entity'])}", tuple(spoken)))
+                    children.append(Tree(f"SL:{tag_name(span['entity'])}", tuple(spoken)))
                 else:
                     children.extend(spoken)
             if not children:
                 raise InputError(f"{path}: utterance {number} has no words")
-            yield Tree(f"IN:{_tag(intent)}", tuple(children))
-
-
-def top(folder: Path, part: str, lost: Counter[str]) -> Iterator[Tree]:
-    """The trees of TOP, normalised; lines that hold no tree are counted as lost."""
-    path = folder / PARTS[part][1]
-    for number, line in enumerate(read_lines(path), 1):
-        columns = line.split("\t")
-        if len(columns) != 3:
-            raise InputError(
-                f"{path}:{number}: found {len(columns)} columns, expected 3: sentence, tokens, tree"
-            )
-        try:
-            yield normalize_tree(parse(columns[2]))
-        except SemanticsError:
-            lost["no tree"] += 1
+            yield Tree(f"IN:{tag_name(intent)}", tuple(children))
 
 
 def to_speak(texts: Iterable[str], shortest: int, longest: int) -> list[str]:
@@ -114,11 +99,6 @@ def _read_json(path: Path) -> dict[str, list[dict[str, list[dict[str, str]]]]]:
     return content
 
 
-def _tag(name: str) -> str:
-    """`AddToPlaylist` -> `ADD_TO_PLAYLIST`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_outdomain_text.py "
@@ -134,6 +114,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max_words", type=int, default=14, help="longest sentence to be spoken")
     parser.add_argument("--voices", type=Path, default=VOICES, help="the voices to choose from")
     parser.add_argument("--seed", type=int, default=1, help="draws sentences and voices")
+    parser.add_argument(
+        "--max_lost", type=float, default=0.01, help="share of the rows of TOP that may be unusable"
+    )
     options = parser.parse_args(argv)
     if not (options.snips_nlu or options.top):
         raise InputError("no corpus given; name one or both: --snips_nlu DIR --top DIR")
@@ -144,12 +127,20 @@ def main(argv: list[str] | None = None) -> None:
 
 def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]) -> None:
     """Write the data dirs of one part; `spoken` collects sentences, none of which comes twice."""
-    lost: Counter[str] = Counter()
     trees: dict[str, list[Tree]] = {}
     if options.snips_nlu:
         trees["snips"] = list(snips(options.snips_nlu, part))
     if options.top:
-        trees["top"] = list(top(options.top, part, lost))
+        findings = Findings()
+        rows, _ = read_top(top_folder(options.top, option="--top"), part, findings)
+        trees["top"] = [row.tree for row in rows]
+        findings.close(
+            options.out / "nlu_outdomain" / part / "findings.txt",
+            kept=len(rows),
+            max_lost=options.max_lost,
+            corpus=options.top,
+            noun="rows",
+        )
     write_trees(options.out / "nlu_outdomain" / part, trees)
     meanings = {
         " ".join(words(tree)): to_string(tree) for listed in trees.values() for tree in listed
@@ -165,16 +156,16 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
     chosen = sentences[:count]
     spoken.update(chosen)
     if chosen:
-        casts = cast(options.voices, part, generator)
         write_spoken(
             options.out / "tts_commands" / part,
             [Sentence(text, meanings[text]) for text in chosen],
-            casts,
+            options.voices,
+            part,
             generator,
         )
     print(
-        f"{part}: {total - len(sentences)} of {total} sentences are too short or long, "
-        f"said already or hold odd letters; lost: {dict(lost) or 'none'}"
+        f"{part}: {total - len(sentences)} of {total} sentences are too short or long, said "
+        "already or hold odd letters"
     )
 
 

@@ -17,9 +17,9 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from cast_voices import VOICES, Sentence, cast, write_spoken
 from order_grammar import Grammar, load
 from picovoice import GRAMMAR, SENTENCES, corpus_folder
+from spoken import VOICES, Sentence, write_spoken
 
 from atat.base import cli
 from atat.base.errors import InputError
@@ -108,8 +108,13 @@ def main(argv: list[str] | None = None) -> None:
             understood(grammar, raw) for listed in reversed(sources.values()) for raw in listed
         ]
         generator = random.Random(f"voices {part} {options.seed}")
-        casts = cast(options.voices, part, generator)
-        write_spoken(options.out / "tts_barista" / part, spoken[: options.spoken], casts, generator)
+        write_spoken(
+            options.out / "tts_barista" / part,
+            spoken[: options.spoken],
+            options.voices,
+            part,
+            generator,
+        )
 
 
 if __name__ == "__main__":

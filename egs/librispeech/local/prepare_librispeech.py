@@ -15,7 +15,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from librispeech import (
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.datadir.corpus_librispeech import (
     SPEAKERS,
     Recording,
     Speaker,
@@ -24,12 +29,6 @@ from librispeech import (
     read_folder,
     read_speakers,
 )
-
-from atat.base import cli
-from atat.base.errors import InputError
-from atat.base.files import atomic_write
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
 from atat.speech import audio
 from atat.text.normalize import normalize
 

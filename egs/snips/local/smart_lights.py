@@ -22,7 +22,7 @@ from atat.base.errors import InputError
 from atat.datadir import corpus
 from atat.text import trees
 from atat.text.normalize import normalize, normalize_tree
-from atat.text.trees import Tree
+from atat.text.trees import Tree, tag_name
 
 SOURCE = (
     "https://github.com/sonos/spoken-language-understanding-research-datasets "
@@ -125,16 +125,11 @@ def _sentence(path: Path, intent: str, number: int, utterance: Any) -> Sentence:
         words = part["text"].split()
         name = part.get("slot_name")
         # A slot that spans nothing is none.
-        children += [Tree(f"SL:{label(name)}", tuple(words))] if name and words else words
+        children += [Tree(f"SL:{tag_name(name)}", tuple(words))] if name and words else words
     return Sentence(
         "".join(part["text"] for part in parts),
-        normalize_tree(Tree(f"IN:{label(intent)}", tuple(children))),
+        normalize_tree(Tree(f"IN:{tag_name(intent)}", tuple(children))),
     )
-
-
-def label(name: str) -> str:
-    """SwitchLightOn -> SWITCH_LIGHT_ON."""
-    return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).upper()
 
 
 def tree_text(sentence: Sentence) -> str:

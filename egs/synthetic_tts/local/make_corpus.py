@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from grammar import Grammar, load_grammar
-from speakers import Voices, has_flite, make_voices, without_voices_of
+from speakers import Voices, engines_of, make_voices, without_voices_of
 
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir import tables as kaldi
+from atat.prepare import voices
 from atat.text import trees
 from atat.text.trees import Tree
 
@@ -69,8 +70,6 @@ DISTINCT = 0.8
 UNSEEN = 0.5
 # Share of train_music whose meaning the experiment with few labels knows.
 LABELLED = 0.1
-# What later stages add to a data dir; it goes when the dir's utterances change.
-DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
 
 
 @dataclass(frozen=True)
@@ -192,13 +191,13 @@ def draw_domain(
 def write_dir(
     folder: Path,
     sentences: Sequence[Sentence],
-    voices: Voices,
+    speaking: Voices,
     domain: str,
     rng: random.Random,
     groups: Sequence[str] | None = None,
 ) -> None:
     """A data dir in which the speakers share the sentences evenly."""
-    speakers = list(voices)
+    speakers = list(speaking)
     turns = [speakers[number % len(speakers)] for number in range(len(sentences))]
     rng.shuffle(turns)
     turns = _without_repeats(sentences, turns, speakers)
@@ -206,7 +205,6 @@ def write_dir(
     tables: dict[str, dict[str, str]] = {
         "text": dict(zip(ids, (sentence.text for sentence in sentences))),
         "utt2spk": dict(zip(ids, turns)),
-        "spk2utt": kaldi.speakers_to_utterances(dict(zip(ids, turns))),
     }
     if all(sentence.meaning is not None for sentence in sentences):
         tables["semantics"] = {
@@ -214,20 +212,11 @@ def write_dir(
             for utterance, sentence in zip(ids, sentences)
             if sentence.meaning is not None
         }
-    if any(voices.values()):
-        tables["spk2voice"] = {speaker: voices[speaker] for speaker in set(turns)}
+    if any(speaking.values()):
+        tables["spk2voice"] = {speaker: speaking[speaker] for speaker in set(turns)}
     if groups is not None:
         tables["utt2group"] = dict(zip(ids, groups))
-    if not _is_written(folder, tables):
-        kaldi.write_tables(folder, tables, remove=DERIVED)
-
-
-def _is_written(folder: Path, tables: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether a folder holds the same tables from an earlier run."""
-    return all(
-        (folder / name).exists() and kaldi.read_table(folder / name) == dict(table)
-        for name, table in tables.items()
-    )
+    voices.write_sentences(folder, tables)
 
 
 def _without_repeats(
@@ -248,12 +237,13 @@ def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
     """Write all data dirs and corpus.json; returns what corpus.json holds."""
     size = SIZES[size_name]
     grammar = load_grammar(CONF / "grammar.yaml", size_name)
-    voices = make_voices(CONF / "voices.yaml", size_name, seed)
+    speaking = make_voices(CONF / "voices.yaml", size_name, seed)
+    has_flite = engines_of(speaking["real"]) == {"flite"}
     report: dict[str, Any] = {
         "size": size_name,
         "seed": seed,
-        "real": "flite" if has_flite() else "held-out espeak-ng voices",
-        "voices": voices,
+        "real": "flite" if has_flite else "held-out espeak-ng voices",
+        "voices": speaking,
         "sets": {},
     }
     for domain in (*DOMAINS, "everyday"):
@@ -274,14 +264,14 @@ def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
                     for sentence in sentences
                 ]
             name = f"{part}_{domain}"
-            write_dir(out / name, sentences, voices[part], domain, rng, groups)
+            write_dir(out / name, sentences, speaking[part], domain, rng, groups)
             if part == "test":
-                write_dir(out / f"{name}_real", sentences, voices["real"], domain, rng, groups)
+                write_dir(out / f"{name}_real", sentences, speaking["real"], domain, rng, groups)
             if name == "train_books":
                 write_dir(
                     out / f"{name}_real",
                     sentences,
-                    voices["real_train"],
+                    speaking["real_train"],
                     domain,
                     random.Random(f"real {seed}"),
                 )
@@ -290,7 +280,7 @@ def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
                 write_dir(out / f"{name}_text", distinct, {"text": ""}, domain, rng)
             report["sets"][name] = _describe(sentences, seen, grammar, groups)
     write_lists(out, seed)
-    held = without_voices_of(voices["real"], voices["real_train"])
+    held = without_voices_of(speaking["real"], speaking["real_train"])
     with atomic_write(out / "real_held.list") as stream:
         stream.writelines(f"{speaker}\n" for speaker in held)
     with atomic_write(out / "corpus.json") as stream:

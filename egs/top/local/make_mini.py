@@ -19,11 +19,10 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from top import MANIFESTS, PARTS
-
 from atat.base import cli
 from atat.base.files import atomic_write
 from atat.datadir import tables
+from atat.datadir.corpus_top import MANIFESTS, PARTS
 from atat.prepare.miniature_speech import Line, speak, voice
 from atat.text.normalize import normalize, normalize_tree
 from atat.text.trees import parse, to_string, words

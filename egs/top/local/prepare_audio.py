@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prepare_text import LEFT_OUT
-from top import MANIFESTS, PARTS, read_stop, stop_folder
 
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import read_lines
 from atat.datadir import tables
 from atat.datadir.corpus import Findings
+from atat.datadir.corpus_top import MANIFESTS, PARTS, read_stop, stop_folder
 from atat.speech import audio
 from atat.text.normalize import normalize
 

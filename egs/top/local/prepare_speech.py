@@ -15,42 +15,17 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from atat.base import cli, config
+from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir import tables as kaldi
-from atat.prepare import synthesis
+from atat.prepare import voices
 from atat.text.normalize import normalize
 
 VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
 ENGINE = "engine"  # file in tts_test: who speaks it, for the table
 DEV_SHARE = 20  # of sentences that are read, one in so many is dev
-# What synthesis adds to a data dir; it goes when the dir is written anew.
-DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
-
-
-def choose_voices(path: Path, part: str) -> list[str]:
-    """The voices of the first cast of `part` whose engine is installed.
-
-    A cast is a list of voices of one engine, as `atat synthesis` names them.
-    """
-    content: Any = config.read_yaml(path)
-    casts = content.get(part) if isinstance(content, dict) else None
-    if not isinstance(casts, list) or not all(
-        isinstance(cast, list) and cast and all(isinstance(voice, str) for voice in cast)
-        for cast in casts
-    ):
-        raise InputError(f"{path}: {part}: expected a list of casts, each a list of voices")
-    reasons = []
-    for cast in casts:
-        engine = cast[0].partition(":")[0]
-        reason = synthesis.available(engine)
-        if reason is None:
-            return cast
-        reasons.append(f"{engine}: {reason}")
-    raise InputError(f"{path}: nobody can speak {part}: {'; '.join(reasons)}")
 
 
 def spread(utterances: Sequence[kaldi.Utterance], count: int) -> list[kaldi.Utterance]:
@@ -61,7 +36,7 @@ def spread(utterances: Sequence[kaldi.Utterance], count: int) -> list[kaldi.Utte
 
 
 def write_spoken(
-    folder: Path, sentences: Sequence[kaldi.Utterance], voices: Sequence[str], seed: int
+    folder: Path, sentences: Sequence[kaldi.Utterance], speaking: Sequence[str], seed: int
 ) -> None:
     """Write a data dir in which every sentence has one of the voices, drawn by the seed.
 
@@ -69,11 +44,12 @@ def write_spoken(
     """
     rng = random.Random(f"{folder.name} {seed}")
     names = {
-        voice: f"{folder.name.replace('_', '')}{number:02d}" for number, voice in enumerate(voices)
+        voice: f"{folder.name.replace('_', '')}{number:02d}"
+        for number, voice in enumerate(speaking)
     }
     spoken = []
     for sentence in sentences:
-        speaker = names[rng.choice(voices)]
+        speaker = names[rng.choice(speaking)]
         key = f"{speaker}-{sentence.id.rpartition('-')[2]}"
         spoken.append(replace(sentence, id=key, speaker=speaker))
     used = {utterance.speaker for utterance in spoken}
@@ -82,14 +58,9 @@ def write_spoken(
         "utt2spk": {utterance.id: utterance.speaker for utterance in spoken},
         "spk2voice": {name: voice for voice, name in names.items() if name in used},
     }
-    tables["spk2utt"] = kaldi.speakers_to_utterances(tables["utt2spk"])
     if all(utterance.semantics is not None for utterance in spoken):
         tables["semantics"] = {utterance.id: utterance.semantics or "" for utterance in spoken}
-    if not all(
-        (folder / name).is_file() and kaldi.read_table(folder / name) == table
-        for name, table in tables.items()
-    ):
-        kaldi.write_tables(folder, tables, remove=DERIVED)
+    voices.write_sentences(folder, tables)
     print(f"{folder}: {len(spoken)} sentences for {len(used)} voices")
 
 
@@ -137,21 +108,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1, help="draws who says what")
     options = parser.parse_args(argv)
     counts = {"train": options.spoken, "dev": options.spoken_dev, "test": options.tested}
+    rng = random.Random(f"voices {options.seed}")
     for part, count in counts.items():
         folder, text = options.data / f"tts_{part}", options.data / f"text_{part}"
-        voices = choose_voices(options.voices, "test" if part == "test" else "train")
-        write_spoken(folder, spread(kaldi.load(text), count), voices, options.seed)
+        cast = voices.cast(options.voices, "test" if part == "test" else "train", rng)[0]
+        write_spoken(folder, spread(kaldi.load(text), count), cast.voices, options.seed)
         if part == "test":
             write_groups(folder, text)
-            engine = voices[0].partition(":")[0]
             with atomic_write(folder / ENGINE) as stream:
-                stream.write(f"{engine}\n")
-            print(f"the test is spoken by {len(voices)} voices of {engine}")
+                stream.write(f"{cast.engine}\n")
+            print(f"the test is spoken by {len(cast.voices)} voices of {cast.engine}")
     if options.librispeech_text:
         parts = read_sentences(options.librispeech_text, options.min_words, options.max_words)
-        voices = choose_voices(options.voices, "reading")
+        cast = voices.cast(options.voices, "reading", rng)[0]
         for part, sentences in parts.items():
-            write_spoken(options.data / f"reading_{part}", sentences, voices, options.seed)
+            write_spoken(options.data / f"reading_{part}", sentences, cast.voices, options.seed)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from top import Row, has_intent, read_stop, read_top, stop_folder, top_folder
-
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import tables
 from atat.datadir.corpus import Findings
+from atat.datadir.corpus_top import Row, has_intent, read_stop, read_top, stop_folder, top_folder
 from atat.text.trees import to_string
 
 LEFT_OUT = "left_out"  # file in text_test: rows that are left out, so that recordings know
@@ -65,11 +64,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     options = parser.parse_args(argv)
     if options.corpus:
-        corpus, folder, read = "top", top_folder(options.corpus), read_top
+        folder = top_folder(options.corpus, stop_option="--stop")
+        corpus, read = "top", read_top
     else:
         corpus, folder, read = "stop", stop_folder(options.stop), read_stop
     findings = Findings()
-    sentences: dict[str, list[str]] = {}
     usable = 0
     for part in ("train", "dev", "test"):
         rows, count = read(folder, part, findings)
@@ -85,7 +84,6 @@ def main(argv: list[str] | None = None) -> None:
             options.out / f"text_{part}" / LEFT_OUT,
             {f"{corpus}-{part}-{row.number:06d}": row.text for row in left_out},
         )
-        sentences[part] = [row.text for row in kept]
         print(
             f"{part}: {len(kept)} of {count} sentences, {sum(row.nested for row in kept)} with "
             f"nested intents; {len(left_out)} left out by intent, "
@@ -98,19 +96,6 @@ def main(argv: list[str] | None = None) -> None:
         corpus=folder,
         noun="rows",
     )
-    _print_overlap(sentences)
-
-
-def _print_overlap(sentences: dict[str, list[str]]) -> None:
-    """How many sentences of the test are in training, too: TOP is used as it is."""
-    test = sentences["test"]
-    for part in ("train", "dev"):
-        known = set(sentences[part])
-        shared = sum(text in known for text in test)
-        print(
-            f"{shared} of {len(test)} test sentences ({100 * shared / len(test):.1f} %) stand in "
-            f"{part} word for word"
-        )
 
 
 if __name__ == "__main__":

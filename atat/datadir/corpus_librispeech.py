@@ -5,7 +5,7 @@
 
 Every folder called train-*, dev-* or test-* counts, so that the small editions (train-clean-5) are
 read, too. Single files that are missing are findings; a folder of another layout and a line that
-cannot be read are an InputError. Knows nothing of data dirs.
+cannot be read are an InputError. Knows nothing of data dirs, nor of recipes.
 """
 
 from __future__ import annotations
@@ -136,6 +136,22 @@ def read_folder(corpus: Path, name: str, findings: Findings) -> list[Recording]:
             f"{corpus / name}: no recording with a transcript in it; expected "
             "<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac and "
             f"<speaker>-<chapter>.trans.txt; unpack {name}.tar.gz again"
+        )
+    return [recordings[key] for key in sorted(recordings)]
+
+
+def read_everything(folder: Path, findings: Findings) -> list[Recording]:
+    """The recordings of all chapters below a folder, whatever stands between: any part will do.
+
+    Raises InputError where there is none, and as `read_folder` does.
+    """
+    recordings: dict[str, Recording] = {}
+    for chapter in sorted({path.parent for path in folder.rglob("*.trans.txt")}):
+        _read_chapter(chapter, recordings, findings)
+    if not recordings:
+        raise InputError(
+            f"{folder}: no *.trans.txt below it; expected LibriSpeech, as it is "
+            f"unpacked from {SOURCE} (any folder of it will do)"
         )
     return [recordings[key] for key in sorted(recordings)]
 

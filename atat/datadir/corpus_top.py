@@ -6,7 +6,7 @@ is speech for a later edition of TOP: `manifests/{train,eval,test}.tsv` with a h
 
 What a person says is the normalised sentence; the tree is normalised span by span. Where a tag
 parts a word from its ending ("today 's" with a tag between), the two differ by that blank.
-Knows nothing of data dirs.
+Knows nothing of data dirs, nor of recipes.
 """
 
 from __future__ import annotations
@@ -49,11 +49,15 @@ class Row:
         return sum(label.startswith("IN:") for label, _, _ in brackets(self.tree)) > 1
 
 
-def top_folder(folder: Path) -> Path:
-    """Check that a folder holds TOP; InputError says what is missing or which folder is meant."""
+def top_folder(folder: Path, *, option: str = "--corpus", stop_option: str = "") -> Path:
+    """Check that a folder, given by `option`, holds TOP.
+
+    InputError says what is missing or which folder is meant; `stop_option` is where STOP is given.
+    """
     if (folder / MANIFESTS).is_dir():
-        raise InputError(f"{folder}: is STOP, not TOP; give it as: --stop {folder}")
-    return corpus.root(folder, list(PARTS.values()), name="TOP", source=TOP_URL)
+        advice = f"; give it as: {stop_option} {folder}" if stop_option else f"; get TOP, {TOP_URL}"
+        raise InputError(f"{folder}: is STOP, not TOP{advice}")
+    return corpus.root(folder, list(PARTS.values()), name="TOP", source=TOP_URL, option=option)
 
 
 def stop_folder(folder: Path) -> Path:

@@ -1,0 +1,187 @@
+"""Who speaks synthetic data: `conf/voices.yaml` of a recipe, and the speakers it gives.
+
+    casts = voices.cast("conf/voices.yaml", "train", random.Random("voices 1"), size="tiny")
+
+The file has a list of casts for each part of the data. A cast is a number of speakers of one engine:
+
+    train:
+      - engine: espeak                  # as `atat synthesis` names it
+        voices: [f1, m1, Andrea]        # its voices; `f1:rate=160:pitch=50` has options of its own
+        languages: [en-us, en-gb]       # espeak-ng: a speaker's voice is `language+voice`
+        speakers: 160                   # how many, or {tiny: 16, full: 48}; without: one a voice
+        draw: by_lot                    # voice, language and manner of each speaker; or in_turn
+        manner: {rate: [115, 200]}      # options of the voice, drawn between two bounds
+        share: 0.5                      # of the utterances, against the sum of all shares
+
+Where the casts of a part have shares, all whose engine is installed speak, each its share; where they
+have none, they are alternatives: the first whose engine is installed speaks. `in_turn` goes round the
+lists, `by_lot` draws from them. Equal seeds give equal speakers.
+
+Knows nothing of what is said, and makes no audio: that is `atat synthesis`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from atat.base import config
+from atat.base.errors import InputError
+from atat.datadir import tables as kaldi
+from atat.prepare import synthesis
+from atat.prepare.synthesis_voice import parse_voice
+
+# What synthesis and later steps add to a data dir; it goes when its sentences or voices change.
+DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
+
+
+@dataclass(frozen=True)
+class CastSettings:
+    """A cast as the file has it; see the top of this module."""
+
+    engine: str
+    voices: tuple[str, ...]
+    languages: tuple[str, ...] = ()
+    speakers: Any = None  # a number, numbers by size, or None: one a voice
+    draw: Literal["in_turn", "by_lot"] = "in_turn"
+    manner: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.voices:
+            raise InputError("`voices` is empty; name at least one voice")
+        counts = self.speakers.values() if isinstance(self.speakers, dict) else [self.speakers]
+        if self.speakers is not None and not all(type(n) is int and n > 0 for n in counts):
+            raise InputError(
+                f"`speakers` is {self.speakers!r}; expected a whole number above 0, or "
+                "one for each size: {tiny: 16, full: 48}"
+            )
+        for name, bounds in self.manner.items():
+            if len(bounds) != 2 or bounds[0] > bounds[1]:
+                raise InputError(
+                    f"`manner.{name}` is {list(bounds)}; expected two bounds, the lower "
+                    "one first: [160, 215]"
+                )
+        if self.share is not None and self.share <= 0:
+            raise InputError(f"`share` is {self.share:g}; expected more than 0")
+
+    def count(self, size: str) -> int:
+        """How many speakers there are."""
+        if not isinstance(self.speakers, dict):
+            return self.speakers or len(self.voices)
+        if size not in self.speakers:
+            raise InputError(
+                f"`speakers` has no size {size!r}; there are {', '.join(map(str, self.speakers))}"
+            )
+        return int(self.speakers[size])
+
+    def voice(self, number: int, rng: random.Random) -> str:
+        """The voice of a speaker, `engine:name[:option=value ...]`; numbers are from 0."""
+        name = self._pick(self.voices, number, rng)
+        if self.languages:
+            name = f"{self._pick(self.languages, number, rng)}+{name}"
+        options = [f":{key}={self._between(*bounds, rng)}" for key, bounds in self.manner.items()]
+        return f"{self.engine}:{name}{''.join(options)}"
+
+    def _pick(self, names: tuple[str, ...], number: int, rng: random.Random) -> str:
+        return names[number % len(names)] if self.draw == "in_turn" else rng.choice(names)
+
+    def _between(self, low: float, high: float, rng: random.Random) -> str:
+        """A value between two bounds: a whole number where both are."""
+        if not (low.is_integer() and high.is_integer()):
+            return f"{rng.uniform(low, high):.2f}"
+        # Drawn in two ways, so that each seed keeps giving the voices that it gave.
+        if self.draw == "in_turn":
+            return str(rng.randint(int(low), int(high)))
+        return f"{rng.uniform(low, high):.0f}"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who speaks: a voice for each speaker, and the share of the utterances that they say."""
+
+    engine: str
+    voices: tuple[str, ...]
+    share: float = 1.0
+
+
+def parts(path: str | Path) -> list[str]:
+    """The parts of the data that the file has casts for, in its order."""
+    return list(config.read_yaml(path))
+
+
+def cast(path: str | Path, part: str, rng: random.Random, size: str = "") -> list[Cast]:
+    """Those who speak a part of the data; one cast, unless the file gives shares.
+
+    `size` chooses among numbers of speakers by size. Raises InputError where the file is of another
+    form, and where none of the engines is installed.
+    """
+    settings = _read_part(path, part)
+    together = settings[0].share is not None
+    reasons = [_unavailable(path, part, one.engine) for one in settings]
+    why = [f"{one.engine}: {reason}" for one, reason in zip(settings, reasons) if reason]
+    speaking = [number for number, reason in enumerate(reasons) if reason is None]
+    if not speaking:
+        raise InputError(f"{path}: nobody can speak `{part}`: {'; '.join(why)}")
+    for reason in why if together else ():
+        print(f"left out, {reason}")
+    made = []
+    for number in speaking if together else speaking[:1]:
+        one = settings[number]
+        try:
+            voices = tuple(one.voice(speaker, rng) for speaker in range(one.count(size)))
+            for voice in voices:
+                parse_voice(voice)
+        except InputError as error:
+            raise InputError(f"{path}: in `{part}[{number}]`: {error}") from None
+        made.append(Cast(one.engine, voices, one.share or 1.0))
+    return made
+
+
+def _unavailable(path: str | Path, part: str, engine: str) -> str | None:
+    """None where an engine is installed, else why not."""
+    try:
+        return synthesis.available(engine)
+    except InputError as error:
+        raise InputError(f"{path}: `{part}`: {error}") from None
+
+
+def _read_part(path: str | Path, part: str) -> list[CastSettings]:
+    """The casts of a part as the file has them, at least one."""
+    content = config.read_yaml(path)
+    if part not in content:
+        raise InputError(f"{path}: no casts for `{part}`; there are {', '.join(content) or 'none'}")
+    listed = content[part]
+    if not isinstance(listed, list) or not listed or not all(isinstance(x, dict) for x in listed):
+        raise InputError(
+            f"{path}: `{part}`: expected a list of casts, each with the keys engine and voices"
+        )
+    settings = [
+        config.from_dict(one, CastSettings, str(path), f"{part}[{number}].")
+        for number, one in enumerate(listed)
+    ]
+    if len({one.share is None for one in settings}) > 1:
+        raise InputError(
+            f"{path}: `{part}`: some casts have a `share` and some have none; give all "
+            "of them one (they speak together) or none (the first that can speaks)"
+        )
+    return settings
+
+
+def write_sentences(folder: Path, tables: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the tables of a data dir that is to be spoken; spk2utt is made.
+
+    A folder that holds the same from an earlier run stays, with its audio.
+    """
+    whole: dict[str, kaldi.Table] = {
+        **tables,
+        "spk2utt": kaldi.speakers_to_utterances(tables["utt2spk"]),
+    }
+    if not all(
+        (folder / name).is_file() and kaldi.read_table(folder / name) == table
+        for name, table in whole.items()
+    ):
+        kaldi.write_tables(folder, whole, remove=DERIVED)
