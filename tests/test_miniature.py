@@ -19,7 +19,7 @@ PAPER = EGS / "synthetic_tts" / "conf" / "paper.yaml"
 
 
 def test_a_shrunk_conf_keeps_sources_tasks_and_switches(tmp_path: Path) -> None:
-    miniature_conf.main([str(PAPER), "--out", str(tmp_path), "--data", "data_mini"])
+    miniature_conf.main([str(PAPER), "--out", str(tmp_path), "--move", "data", "data_mini"])
     before = config.load(PAPER, TrainSettings)
     after = config.load(tmp_path / "paper.yaml", TrainSettings)
     assert after.steps < 10 and after.model.width < before.model.width

@@ -3,11 +3,16 @@
 #   #!/usr/bin/env bash
 #   # What the recipe does. This block of comments is what --help prints.
 #   . "$(dirname "$0")/../../utils/recipe.sh"      # also goes to the folder of run.sh
-#   option size tiny "how much data: tiny or full" # declares --size and the variable $size
+#   option lists "a b" "which lists"               # declares --lists and the variable $lists
+#   choice_option size tiny "tiny full" "how much" # one of several words
+#   numbers_option seeds 1 "one training for each" # whole numbers: --seeds "1 2 3"
 #   path_option corpus "" "folder of the corpus"   # the same for a path
 #   paths_option asr "data dirs"                   # the same for several: --asr A --asr B; an array
-#   flag mini "a made-up miniature"                # declares --mini; $mini is "yes" or empty
+#   model_option init "model to start from"        # the same for a packed model
+#   flag all "every folder"                        # declares --all; $all is "yes" or empty
+#   mini_flag max_lost 0.2                         # declares --mini, see below
 #   parse_options "$@"
+#   need corpus "the folder ..., from https://..." # refuses a run without --corpus
 #   activate                                       # the Python environment, built when missing
 #   keep_marks "$exp"                              # where to note which stages are done
 #
@@ -16,13 +21,21 @@
 #   fi
 #   if stage 1 ...
 #
+# A number means the same in every recipe, and a recipe leaves out those that it has no use for:
+#
+#   0 corpus: data dirs     1 synthetic speech            2 validation; what train and test share
+#   3 alignments            4 LFB, CMVN; sets cut out     5 tokenizers, confs
+#   6 training from scratch, pretraining                  7 finetuning
+#   8 decoding              9 scores and tables          10 a demonstration
+#
 # Stages that are done are skipped, unless --stage names where to start. A command that fails ends
 # the recipe with the command line that continues there.
 #
 # `if stage` is more than style: inside the body of an `if` the first command that fails ends the
 # recipe; inside a function that is called as a condition bash would go on (it switches off `set -e`).
 #
-# Knows nothing of what stages do, nor of the options of the programs they call.
+# Knows nothing of what stages do, nor of the options of the programs they call. What recipes do with
+# models is in models.sh.
 
 if [ -z "${BASH_VERSION:-}" ]; then
   echo "error: recipes are written for bash; start them as ./run.sh or bash run.sh" >&2
@@ -49,6 +62,8 @@ refuse() {
 option_names=()
 option_kinds=()
 option_helps=()
+declare -A option_choices=() # of choice_option: name -> words
+mini_values=()
 
 # option NAME DEFAULT HELP: declares --NAME, and the variable NAME that holds its value.
 option() { declare_option value "$@"; }
@@ -65,12 +80,51 @@ paths_option() {
 # The same for a whole number.
 number_option() { declare_option number "$@"; }
 
+# The same for several whole numbers, parted by blanks.
+numbers_option() { declare_option numbers "$@"; }
+
+# choice_option NAME DEFAULT "WORD WORD ..." HELP: the same for one of some words.
+choice_option() {
+  local words
+  read -r -a words <<<"$3"
+  declare_option choice "$1" "$2" "$4: ${words[*]}"
+  option_choices[$1]=$3
+}
+
+# model_option NAME HELP: the same for a packed model, the folder that a training calls model.
+model_option() { declare_option model "$1" "" "$2"; }
+
 # flag NAME HELP: declares --NAME, which takes no value; the variable NAME is "yes" or empty.
 flag() { declare_option flag "$1" "" "$2"; }
 
-# What tables of --mini runs say above them.
-mini_note="Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, \
-nothing else"
+# mini_flag [NAME VALUE ...]: declares --mini, a run on made-up data that shows that every stage works
+# and learns nothing. With it $data is data_mini, $exp exp_mini, $note says so above the table, and
+# the variables NAME are VALUE; but an option that is given is taken as it is.
+mini_flag() {
+  flag mini "made-up data and a few steps of training: every stage in minutes, learns nothing"
+  mini_values=(data data_mini exp exp_mini
+    note "Miniature (--mini): made-up data, a few steps of training; shows that every stage runs, \
+nothing else" "$@")
+}
+
+use_mini() {
+  local index
+  [ -n "${mini-}" ] || return 0
+  ! is_given corpus || refuse "--mini makes its own corpus; leave out --corpus, or --mini"
+  for ((index = 0; index < ${#mini_values[@]}; index += 2)); do
+    is_given "${mini_values[index]}" ||
+      printf -v "${mini_values[index]}" '%s' "${mini_values[index + 1]}"
+  done
+}
+
+# need NAME WHAT: refuses a run in which the option NAME has no value; WHAT says what it is and where
+# to get it.
+need() {
+  local -n value=$1
+  [ -z "${value[*]-}" ] || return 0
+  refuse "--$1 is missing: $2${mini_values:+
+Every stage on made-up data: $0 --mini}"
+}
 
 # Declared again, an option takes another kind, default and help: so a recipe adapts a shared one.
 declare_option() {
@@ -117,6 +171,7 @@ parse_options() {
   ((nj > 0)) || refuse "--nj wants at least 1"
   ((ngpu <= gpus)) || refuse "--ngpu $ngpu, but $gpus GPUs can be seen here"
   is_given stage || recipe_skips_done=yes
+  use_mini
   ((stage <= stop_stage)) || refuse "--stage $stage comes after --stop_stage $stop_stage"
   limit_hardware
 }
@@ -135,8 +190,13 @@ set_option() {
     [ "${option_names[index]}" = "$name" ] || continue
     case ${option_kinds[index]} in
       number) [[ $value =~ ^[0-9]{1,9}$ ]] || refuse "--$name wants a whole number, found '$value'" ;;
-      path | paths) [[ -z $value || $value == /* ]] || value=$recipe_caller/$value ;;
+      numbers) [[ $value =~ ^[0-9]{1,9}(\ [0-9]{1,9})*$ ]] ||
+        refuse "--$name wants whole numbers such as \"1 2 3\", found '$value'" ;;
+      choice) [[ " ${option_choices[$name]} " == *" $value "* && $value != *\ * ]] ||
+        refuse "--$name is one of: ${option_choices[$name]}; found '$value'" ;;
+      path | paths | model) [[ -z $value || $value == /* ]] || value=$recipe_caller/$value ;;
     esac
+    if [ "${option_kinds[index]}" = model ] && [ -n "$value" ]; then check_model "$name" "$value"; fi
     if [ "${option_kinds[index]}" = paths ]; then
       local -n values=$name
       values+=("$value")
@@ -150,11 +210,17 @@ set_option() {
   refuse_option "$name"
 }
 
+check_model() {
+  [ -f "$2/config.yaml" ] && [ -d "$2/tokenizer" ] || refuse "--$1 $2: is no packed model; expected \
+a folder with config.yaml and tokenizer, the folder 'model' of a finished training, such as
+egs/pretrain/exp/two_tasks/seed1/model"
+}
+
 is_option() {
   [[ " ${option_names[*]} " == *" $1 "* ]]
 }
 
-# value, path, paths, number or flag; nothing for what is no option.
+# value, path, number, ...; nothing for what is no option.
 kind_of() {
   local index
   for index in "${!option_names[@]}"; do
@@ -167,10 +233,10 @@ is_given() {
   [[ " ${recipe_arguments[*]-} " == *" --$1"[\ =]* ]]
 }
 
-# table_file NAME: where a results table goes. That of models of one's own (--exp) stays with them, so
-# that it does not take the place of the committed one.
+# table_file NAME: where a results table goes. That of models of one's own (--exp, --mini) stays with
+# them, so that it does not take the place of the committed one.
 table_file() {
-  if is_given exp; then echo "$exp/$1"; else echo "$1"; fi
+  if is_given exp || [ -n "${mini-}" ]; then echo "$exp/$1"; else echo "$1"; fi
 }
 
 # fill TEMPLATE FILE KEY VALUE ...: writes FILE, a YAML template of conf/ with VALUE wherever {KEY}
@@ -205,6 +271,12 @@ print_help() {
     [[ $line == '#!'* ]] && continue
     line=${line#\#}
     printf '%s\n' "${line# }"
+  done <"$(basename "$0")"
+  printf '\nStages; interrupted, the same command continues where it stopped:\n'
+  while IFS= read -r line; do
+    if [[ $line =~ ^if.*\ stage\ ([0-9]+)\ \"([^\"]*)\" ]]; then
+      printf '  %2s  %s\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+    fi
   done <"$(basename "$0")"
   printf '\nOptions (relative paths are meant from the folder you are in):\n'
   for index in "${!option_names[@]}"; do

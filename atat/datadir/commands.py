@@ -6,9 +6,10 @@
     subset     some of the utterances      combine    several dirs as one
     split      one dir in several          relocate   paths after files have moved
     info       what is in it
+    overlap    which sentences and speakers of a test set training has, too
 
 Only the command line: the library is `kaldi` (read, write), `datadir_check`, `datadir_repair`,
-`datadir_normalize` and `datadir_tools`.
+`datadir_normalize`, `datadir_tools` and `overlap`.
 """
 
 from __future__ import annotations
@@ -87,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     relocate.add_argument("--new", required=True, help="how they shall begin")
     add(_info, "info", "Count what is in data dirs").add_argument(
         "folders", metavar="DIR", nargs="+", help="data dirs"
+    )
+    shared = add(_overlap, "overlap", "Count what test sets have in common with training")
+    shared.add_argument("--train", metavar="DIR", nargs="+", required=True, help="data dirs")
+    shared.add_argument(
+        "--test",
+        metavar="DIR",
+        nargs="+",
+        required=True,
+        help="data dirs, each compared with each of --train",
     )
     return parser
 
@@ -228,6 +238,14 @@ def _relocate(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     for folder in options.folders:
         _print_info(folder)
+
+
+def _overlap(options: argparse.Namespace) -> None:
+    from atat.datadir.overlap import overlap
+
+    for test in options.test:
+        for train in options.train:
+            print(f"{test}: {overlap(train, test)} are also in {train}")
 
 
 def _print_info(folder: str) -> None:

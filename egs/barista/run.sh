@@ -4,56 +4,41 @@
 #
 #   egs/barista/run.sh --corpus ~/speech-to-intent-benchmark --speechocean ~/speechocean762 \
 #     --librispeech ~/LibriSpeech --snips_nlu ~/2017-06-custom-intent-engines --top ~/top
-#
-# Stages: 0 corpus, 1 synthetic speech, 2 validate, 3 alignments and folds, 4 LFB, 5 tokenizer,
-# 6 pretrain, 7 finetune, 8 decode, 9 score. Interrupted, the same command continues where it stopped.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
+. "$atat_root/utils/models.sh"
 path_option corpus "" "clone of github.com/Picovoice/speech-to-intent-benchmark"
 path_option speechocean "" "speechocean762 (openslr.org/101): people reading aloud, for asr"
 path_option librispeech "" "LibriSpeech (openslr.org/12), any subset: more of them"
 path_option snips_nlu "" "SNIPS NLU benchmark, its folder of seven intents: commands of other domains"
-path_option top "" "TOP: more of them, the folder with train.tsv and eval.tsv"
+path_option top "" "TOP: more of them, the folder with train.tsv, eval.tsv and test.tsv"
 number_option spoken 3000 "orders of the grammar that are spoken"
 number_option spoken_commands 8000 "commands of other domains that are spoken"
-number_option seed 1 "of every training"
 number_option folds 5 "folds of the rows with real speech"
 option snrs "6 9 12 15 18 21 24" "levels of kitchen noise in the test, dB; \"\" = clean only"
 parse_options "$@"
 
-[ -n "$corpus" ] || refuse "--corpus is missing: the folder of the recordings. Get them with:
+need corpus "the folder of the recordings. Get them with:
   git clone https://github.com/Picovoice/speech-to-intent-benchmark"
 [ -n "$speechocean$librispeech" ] || refuse "give --speechocean or --librispeech or both: without \
 any human speech a model cannot learn to listen to people"
 [ -n "$snips_nlu$top" ] || refuse "give --snips_nlu or --top or both: commands of other domains"
-
 activate
 keep_marks "$exp"
-results=$(table_file RESULTS.md)
 
 spoken_sets=(tts_barista/{train,dev} tts_commands/{train,dev})
 room_sets=(human_train tts_barista/train tts_commands/train)
 tests=(real)
 for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
 
-# train NAME START: queue a training that starts from another model, or from none.
-train() {
-  queue atat train --config "conf/$1.yaml" --out "$exp/$1" --seed "$seed" \
-    ${2:+--init "$exp/$2/model"}
-}
-
-# decode MODEL SET NAME [TASK]: as it comes, and so that only well-formed trees come out.
-decode() {
-  atat decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" \
-    --nj "$nj" --out "$exp/$1/decode_$3"
-  atat decode --model "$exp/$1/model" --data "data/$2" --task "${4:-slu}" --well_formed \
-    --nj "$nj" --out "$exp/$1/decode_$3_well_formed"
-}
-
-score() {
-  atat score --data "data/$2" --decoded "$exp/$1/decode_$3"
-  atat score --data "data/$2" --decoded "$exp/$1/decode_$3_well_formed"
-}
+# What is decoded: model, test set, task; all of it also so that only well-formed trees come out.
+decodings=()
+for name in "${tests[@]}"; do
+  for model in zeroshot replay tts; do decodings+=("$model ${name}_trimmed slu"); done
+done
+for ((fold = 0; fold < folds; fold++)); do decodings+=("folds/$fold folds/$fold/test slu"); done
+decodings+=("zeroshot real_heard nlu")
+decodings+=("${decodings[@]/%/ well_formed}")
 
 if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other commands"; then
   python local/prepare_barista.py --corpus "$corpus" --out data --snrs $snrs
@@ -106,7 +91,7 @@ if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee";
 fi
 
 if stage 6 "Pretrain on everything but coffee"; then
-  train pretrain ""
+  train pretrain
   run_queue
 fi
 
@@ -114,35 +99,29 @@ if stage 7 "Finetune: text, text with replay, text and synthetic speech, folds o
   for name in tts replay zeroshot; do train "$name" pretrain; done
   run_queue
   for ((fold = 0; fold < folds; fold++)); do
-    fill conf/fold.yaml "data/folds/$fold/train.yaml" fold "data/folds/$fold"
-    queue atat train --config "data/folds/$fold/train.yaml" --out "$exp/folds/$fold" \
-      --seed "$seed" --init "$exp/tts/model"
+    fill conf/fold.yaml "$exp/conf/folds/$fold.yaml" fold "data/folds/$fold"
+    confs=$exp/conf train "folds/$fold" tts
   done
   run_queue
 fi
 
 if stage 8 "Decode clean and noisy recordings; pocketsphinx, alone and before our nlu"; then
   for name in "${tests[@]}"; do
-    for model in zeroshot replay tts; do decode "$model" "${name}_trimmed" "$name"; done
     python local/pocketsphinx_grammar.py --data "data/${name}_trimmed" --corpus "$corpus" \
       --out "$exp/pocketsphinx_grammar/decode_$name" --nj "$nj"
   done
-  for ((fold = 0; fold < folds; fold++)); do decode "folds/$fold" "folds/$fold/test" real; done
   atat sphinx_asr --data data/real_trimmed --lm_text data/text_barista/train --nj "$nj" \
     --out "$exp/pocketsphinx/decode_real"
   atat heard --data data/real_trimmed --decoded "$exp/pocketsphinx/decode_real" \
     --out data/real_heard
-  decode zeroshot real_heard heard nlu
+  each_of decode "${decodings[@]}"
 fi
 
 if stage 9 "Score and write the table"; then
+  each_of score "${decodings[@]}"
   for name in "${tests[@]}"; do
-    for model in zeroshot replay tts; do score "$model" "${name}_trimmed" "$name"; done
     atat score --data "data/${name}_trimmed" --task slu \
       --decoded "$exp/pocketsphinx_grammar/decode_$name"
   done
-  for ((fold = 0; fold < folds; fold++)); do score "folds/$fold" "folds/$fold/test" real; done
-  score zeroshot real_heard heard
-  fill conf/results.yaml "$exp/results.yaml" exp "$exp" folds "$folds"
-  atat results --config "$exp/results.yaml" --out "$results"
+  table conf/results.yaml "$(table_file RESULTS.md)" folds "$folds"
 fi

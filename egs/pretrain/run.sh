@@ -8,13 +8,10 @@
 #   egs/pretrain/run.sh --mini          made-up data, three models of a few steps, two minutes
 #
 # Several dirs: --asr DIR --asr DIR. The packed models, for --init of
-# fluentspeech and snips (two_tasks) and of top (four_tasks): exp/{two,three,four}_tasks/model.
-#
-# Stages: 0 gather the data dirs, 2 validate, 4 LFB where there are none, and their mean and variance,
-# 5 tokenizer, 6 pretrain, 8 decode the dev sets, 9 score. Interrupted, the same command continues
-# where it stopped.
+# fluentspeech and snips (two_tasks) and of top (four_tasks): exp/{two,three,four}_tasks/seed1/model.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
+. "$atat_root/utils/models.sh"
 paths_option slu "data dir to learn slu from: speech with semantics"
 paths_option asr "data dir to learn asr and mlm from: speech with text and ctm"
 paths_option nlu "data dir to learn nlu from: text with semantics; those of --slu unless given"
@@ -24,41 +21,26 @@ paths_option dev_nlu "the same for nlu; those of --dev_slu unless given"
 option models "two_tasks three_tasks four_tasks" "which confs to train"
 path_option data "data" "folder of what is gathered"
 number_option vocab_size 5000 "word pieces at most"
-number_option seed 1 "of every training"
 option max_lost 0.01 "share of utterances that may be unusable, or without word times for mlm"
-flag mini "made-up data and a few steps of training"
+# Some utterances of the miniature have no alignment; processes cost more than they give.
+mini_flag max_lost 0.2 nj 1
 parse_options "$@"
 
-results=$(table_file RESULTS.md) note=""
+corpus=$(realpath -m "$data")/corpus
 if [ -n "$mini" ]; then
-  is_given data || data=data_mini
-  is_given exp || exp=exp_mini
-  is_given nj || nj=1 # with so little to do, a process more costs more than it gives
-  is_given max_lost || max_lost=0.2 # some utterances of the miniature have no alignment
-  results=$exp/RESULTS.md
-  note=$mini_note
-  corpus=$PWD/$data/corpus
-  [[ $data != /* ]] || corpus=$data/corpus
   slu=("$corpus/music/train_music") dev_slu=("$corpus/music/dev_music")
   asr=("$corpus"/read/train_{clean_100,other_500}) dev_asr=("$corpus/read/dev_clean")
 fi
 for name in slu asr dev_slu dev_asr; do
-  [ -n "${!name-}" ] || refuse "--$name is missing: data dirs that other recipes have made, such as
+  need "$name" "data dirs that other recipes have made, such as
   --slu egs/synthetic_tts/data/full/train_music --dev_slu egs/synthetic_tts/data/full/dev_music
     (made by egs/synthetic_tts/run.sh --size full --stop_stage 4)
   --asr egs/librispeech/data/train/asr --dev_asr egs/librispeech/data/train/dev
-    (made by egs/librispeech/run.sh --corpus DIR --stop_stage 4)
-or see every stage on made-up data: $0 --mini"
+    (made by egs/librispeech/run.sh --corpus DIR --stop_stage 4)"
 done
-
+confs=$exp/conf
 activate
 keep_marks "$exp"
-
-decodings=()
-for model in $models; do
-  decodings+=("$model slu" "$model asr")
-  if [ "$model" = four_tasks ]; then decodings+=("$model nlu"); fi
-done
 
 if stage 0 "Gather the data dirs"; then
   if [ -n "$mini" ]; then local/make_mini.sh "$corpus"; fi
@@ -80,6 +62,9 @@ if stage 4 "LFB where there are none, data dirs by task, mean and variance"; the
       --max_lost "$max_lost"
   done
   python local/join.py --data "$data"
+  for task in slu asr; do
+    atat datadir overlap --train "$data/train_$task" --test "$data/dev_$task"
+  done
   atat cmvn --data "$data"/train_{slu,asr} --out "$data/cmvn.ark" --max_utterances 50000
 fi
 
@@ -90,32 +75,26 @@ if stage 5 "Tokenizer"; then
     --out "$data/tokenizer"
 fi
 
-if stage 6 "Pretrain: $models"; then
+if stage 6 "Pretrain on two, three and four tasks"; then
   for model in $models; do
-    if [ -n "$mini" ]; then
-      atat miniature_conf "conf/$model.yaml" --out "$exp/conf" --data "$data"
-    else
-      atat conf_copy "conf/$model.yaml" --out "$exp/conf" --move data "$data"
-    fi
-    queue atat train --config "$exp/conf/$model.yaml" --out "$exp/$model" --seed "$seed"
+    copy_confs data "$data" "conf/$model.yaml"
+    train "$model"
   done
   run_queue
 fi
 
+decodings=()
+for model in $models; do
+  decodings+=("$model dev_slu slu" "$model dev_asr asr")
+  if [ "$model" = four_tasks ]; then decodings+=("$model dev_nlu nlu"); fi
+done
+
 if stage 8 "Decode the dev sets"; then
-  for line in "${decodings[@]}"; do
-    read -r model task <<<"$line"
-    atat decode --model "$exp/$model/model" --data "$data/dev_$task" --task "$task" \
-      --nj "$nj" --out "$exp/$model/decode_$task"
-  done
+  each_of decode "${decodings[@]}"
 fi
 
 if stage 9 "Score and write the tables"; then
-  for line in "${decodings[@]}"; do
-    read -r model task <<<"$line"
-    atat score --data "$data/dev_$task" --decoded "$exp/$model/decode_$task"
-  done
+  each_of score "${decodings[@]}"
   python local/validations.py "$exp"/{two,three,four}_tasks --out "$exp/validations.md"
-  fill conf/results.yaml "$exp/results.yaml" exp "$exp" data "$data"
-  atat results --config "$exp/results.yaml" --out "$results" --title_note "$note"
+  table conf/results.yaml "$(table_file RESULTS.md)"
 fi

@@ -1,6 +1,6 @@
 """Training confs in miniature: the same sources, tasks and switches, a small model, a few steps.
 
-    atat miniature_conf conf/*.yaml --out exp_mini/conf --data data_mini
+    atat miniature_conf conf/*.yaml --out exp_mini/conf --move data data_mini
 
 For the `--mini` runs of recipes, which show that every stage works and learn nothing. Knows no
 recipe; a setting that concerns neither size nor duration stays as it is.
@@ -73,16 +73,22 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat miniature_conf",
         description="Write training confs in miniature. Example: atat miniature_conf "
-        "conf/*.yaml --out exp_mini/conf --data data_mini",
+        "conf/*.yaml --out exp_mini/conf --move data data_mini",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")
     parser.add_argument("--out", type=Path, required=True, help="folder for the small ones")
-    parser.add_argument("--data", default="data", help="folder that takes the place of data/")
+    parser.add_argument(
+        "--move",
+        nargs=2,
+        default=("data", "data"),
+        metavar=("OLD", "NEW"),
+        help="paths below the folder OLD are below NEW in the small ones",
+    )
     options = parser.parse_args(argv)
     for path in options.confs:
         out = copy_path(path, options.out)
-        values = moved(config.to_dict(config.load(path, TrainSettings)), "data", options.data)
+        values = moved(config.to_dict(config.load(path, TrainSettings)), *options.move)
         settings = config.from_dict(values, TrainSettings, str(path))
         out.parent.mkdir(parents=True, exist_ok=True)
         config.save(out, shrink(settings))

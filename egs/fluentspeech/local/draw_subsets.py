@@ -1,11 +1,16 @@
 """Random subsets of a training set, for the rows with few recordings.
 
-    python local/draw_subsets.py --data data/train --percent 10 --number 10 --out data/subsets/10
+    python local/draw_subsets.py --data data/train --percent 10 --number 10 --out data/subsets/10 \\
+        --confs exp/conf
 
-writes `data/subsets/10/{1..10}/train`. Subset k holds the utterances whose hash with the seed k is
-smallest: it does not change with the order of the data dir, the sets of two seeds have nothing to
-do with each other, and the 1 % of a seed are a part of its 10 %. Speakers and commands are not
-balanced, as nothing is said of it where such figures are published (README.md).
+writes `data/subsets/10/{1..10}`: the data dir `train`, its mean and variance `cmvn.ark`, and of
+`exp/conf/e2e_subset.yaml` and `atat_subset.yaml` a conf for each, `exp/conf/{e2e,atat}_10/{1..10}.yaml`,
+with the subset's folder for {subset}.
+
+Subset k holds the utterances whose hash with the seed k is smallest: it does not change with the
+order of the data dir, the sets of two seeds have nothing to do with each other, and the 1 % of a
+seed are a part of its 10 %. Speakers and commands are not balanced, as nothing is said of it where
+such figures are published (README.md).
 """
 
 from __future__ import annotations
@@ -14,10 +19,16 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from atat.base import cli
+import yaml
+
+from atat.base import cli, config
+from atat.base.conf_copy import moved
 from atat.base.errors import InputError
-from atat.datadir import edit
+from atat.base.files import atomic_write
+from atat.datadir import cmvn, edit
 from atat.datadir.files import DataDir
+
+MODELS = ("e2e", "atat")
 
 
 def chosen(utterances: list[str], percent: float, seed: int) -> list[str]:
@@ -30,16 +41,30 @@ def chosen(utterances: list[str], percent: float, seed: int) -> list[str]:
     return sorted(utterances, key=order)[:count]
 
 
+def write_confs(confs: Path, subset: Path, percent: float, seed: int) -> None:
+    """Write the confs of one subset."""
+    for model in MODELS:
+        values = moved(config.read_yaml(confs / f"{model}_subset.yaml"), "{subset}", str(subset))
+        with atomic_write(confs / f"{model}_{percent:g}" / f"{seed}.yaml") as stream:
+            yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0] + " Example: python local/draw_subsets.py "
-        "--data data/train --percent 10 --number 10 --out data/subsets/10",
+        "--data data/train --percent 10 --number 10 --out data/subsets/10 --confs exp/conf",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="data dir to draw from")
     parser.add_argument("--percent", type=float, required=True, help="size of each subset")
     parser.add_argument("--number", type=int, required=True, help="how many; seeds from 1 on")
     parser.add_argument("--out", type=Path, required=True, help="folder for the subsets")
+    parser.add_argument(
+        "--confs",
+        type=Path,
+        required=True,
+        help="folder of e2e_subset.yaml and atat_subset.yaml, and for the confs",
+    )
     options = parser.parse_args(argv)
     if not 0 < options.percent <= 100:
         raise InputError(f"--percent {options.percent:g}: expected more than 0, 100 at most")
@@ -48,8 +73,11 @@ def main(argv: list[str] | None = None) -> None:
         def choose(data: DataDir, seed: int = seed) -> list[str]:
             return chosen(list(data.speakers), options.percent, seed)
 
-        size = edit.subset(options.data, options.out / str(seed) / "train", choose)
-        print(f"{options.out / str(seed) / 'train'}: {size} utterances")
+        folder = options.out / str(seed)
+        size = edit.subset(options.data, folder / "train", choose)
+        print(f"{folder / 'train'}: {size} utterances")
+        cmvn.main(["--data", str(folder / "train"), "--out", str(folder / "cmvn.ark")])
+        write_confs(options.confs, folder, options.percent, seed)
 
 
 if __name__ == "__main__":

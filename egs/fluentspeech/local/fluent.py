@@ -27,10 +27,10 @@ SOURCE = (
     "https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/"
 )
 SPLITS_SOURCE = "https://github.com/maseEval/mase (slu_splits/fluent_speech_commands)"
-ORIGINAL = {"train": "train_data.csv", "valid": "valid_data.csv", "test": "test_data.csv"}
+ORIGINAL = {"train": "train_data.csv", "dev": "valid_data.csv", "test": "test_data.csv"}
 RESPLIT = {
     "train": "train_data.csv",
-    "valid": "valid_data.csv",
+    "dev": "valid_data.csv",
     "test_speaker": "speaker_test_data.csv",
     "test_utterance": "utterance_test_data.csv",
 }

@@ -26,7 +26,7 @@ from atat.base.files import atomic_write
 from atat.prepare.miniature_speech import Line, speak
 
 SPEAKERS, COMMANDS_EACH = 10, 12
-FIRST_VALID, FIRST_TEST = 6, 8  # speakers of the original split: train, valid, test
+FIRST_DEV, FIRST_TEST = 6, 8  # speakers of the original split: train, dev, test
 COMMANDS = (  # sentence, action, object, location
     ("Change language", "change language", "none", "none"),
     ("OK now switch the main language to Chinese", "change language", "Chinese", "none"),
@@ -104,14 +104,14 @@ def write_splits(out: Path, made: Sequence[Recording]) -> None:
     def original(one: Recording) -> str:
         if one.speaker >= FIRST_TEST:
             return "test"
-        return "valid" if one.speaker >= FIRST_VALID else "train"
+        return "dev" if one.speaker >= FIRST_DEV else "train"
 
     def resplit(one: Recording) -> str:
         if one.speaker >= FIRST_TEST:
             return "test_speaker"
         if one.command in UNSEEN_COMMANDS:
             return "test_utterance"
-        return "valid" if one.speaker >= FIRST_VALID else "train"
+        return "dev" if one.speaker >= FIRST_DEV else "train"
 
     splits: list[tuple[str, dict[str, str], Callable[[Recording], str], int]] = [
         ("", ORIGINAL, original, 1),

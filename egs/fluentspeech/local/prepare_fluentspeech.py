@@ -2,11 +2,10 @@
 
     python local/prepare_fluentspeech.py --corpus ~/fluent_speech_commands_dataset --out data
 
-writes `data/{train,valid,test}` of the original split, or with `--split unseen` and
-`--split challenge` `data/{train,valid,test_speaker,test_utterance}`: wav.scp, utt2spk, utt2dur,
+writes `data/{train,dev,test}` of the original split, or with `--split unseen` and
+`--split challenge` `data/{train,dev,test_speaker,test_utterance}`: wav.scp, utt2spk, utt2dur,
 text (normalised), text.raw (as published), semantics. `findings.txt` lists every row that is odd
-or left out. How many sentences and speakers of a test set are in training, too, is printed.
-Whether a transcript is what was said nobody checks here.
+or left out. Whether a transcript is what was said nobody checks here.
 """
 
 from __future__ import annotations
@@ -105,19 +104,6 @@ def write(folder: Path, part: Sequence[tuple[Row, tables.Utterance]]) -> None:
     )
 
 
-def print_overlap(
-    name: str, test: Sequence[tables.Utterance], train: Sequence[tables.Utterance]
-) -> None:
-    """How much of a test set training has heard: sentences, and speakers."""
-    sentences, speakers = {one.text for one in train}, {one.speaker for one in train}
-    known_text = sum(one.text in sentences for one in test)
-    known_speaker = sum(one.speaker in speakers for one in test)
-    print(
-        f"{name}: of {len(test)} utterances, the sentences of {known_text} and the speakers of "
-        f"{known_speaker} are in train, too"
-    )
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_fluentspeech.py "
@@ -160,10 +146,6 @@ def main(argv: list[str] | None = None) -> None:
                 f"{options.out / name}: nothing is left for it; see {options.out / 'findings.txt'}"
             )
         write(options.out / name, part)
-    utterances = {name: [one for _, one in part] for name, part in parts.items()}
-    for name in utterances:
-        if name.startswith("test"):
-            print_overlap(name, utterances[name], utterances["train"])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@
 
 writes `OUT/asr` (all utterances of --train), `OUT/mlm` (those of them whose words have times) and
 `OUT/dev`, by which models are chosen: the dev_* of --eval together, or, where there is none, a
-share of the training speakers, which are then in neither `asr` nor `mlm`. Prints how many sentences
-of each dir of --eval stand in training, too.
+share of the training speakers, which are then in neither `asr` nor `mlm`.
 """
 
 from __future__ import annotations
@@ -55,7 +54,6 @@ def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: floa
             f"{out}/dev: no dev-* folder, so training speakers are held out for it: {len(chosen)}"
         )
     _write_aligned(out / "asr", out / "mlm")
-    _report_overlap(out / "asr", evaluate)
 
 
 def _of(chosen: set[str], inside: bool) -> Callable[[DataDir], list[str]]:
@@ -80,19 +78,6 @@ def _write_aligned(source: Path, target: Path) -> None:
         f"{source}: {total} utterances; {target}: {count} of them, the words of "
         f"{total - count} have no times"
     )
-
-
-def _report_overlap(train: Path, evaluate: Sequence[Path]) -> None:
-    heard = tables.read_table(train / "text")
-    sentences = set(heard.values())
-    for folder in evaluate:
-        texts = tables.read_table(folder / "text")
-        known = sum(text in sentences for text in texts.values())
-        same = sum(key in heard for key in texts)
-        print(
-            f"{folder}: {known} of {len(texts)} sentences also stand in training"
-            + (f", {same} as the very same recording" if same else "")
-        )
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,8 +4,7 @@
 
 joins `DATA/parts/<role>_*` to `DATA/<role>` (train_slu, dev_slu, train_asr, dev_asr, train_nlu,
 dev_nlu). The dirs of nlu keep text and meaning alone. `DATA/train_mlm` holds the utterances of
-train_asr whose words have times. Prints what each has, and how many sentences and speakers of a dev
-set are in training, too.
+train_asr whose words have times. Prints what each has.
 """
 
 from __future__ import annotations
@@ -65,22 +64,6 @@ def _with_times(source: Path, target: Path) -> Path:
     return target
 
 
-def report(data: Path) -> None:
-    """Print what the dev sets have in common with training; sentences are compared as texts."""
-    for role in ("slu", "asr", "nlu"):
-        train, dev = data / f"train_{role}", data / f"dev_{role}"
-        if not train.is_dir():
-            continue
-        heard, asked = tables.load(train), tables.load(dev)
-        sentences, voices = {u.text for u in heard}, {u.speaker for u in heard}
-        known = sum(u.text in sentences for u in asked)
-        line = f"{dev}: {known} of {len(asked)} sentences also stand in {train}"
-        if role != "nlu":
-            shared = {u.speaker for u in asked} & voices
-            line += f", {len(shared)} of {len({u.speaker for u in asked})} speakers as well"
-        print(line)
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0] + " Example: python local/join.py --data data",
@@ -90,7 +73,6 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     for folder in join(options.data):
         print(f"{folder}: {len(tables.read_table(folder / 'utt2spk'))} utterances")
-    report(options.data)
 
 
 if __name__ == "__main__":

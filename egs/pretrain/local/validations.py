@@ -2,7 +2,7 @@
 
     python local/validations.py exp/two_tasks exp/three_tasks --out exp/validations.md
 
-Reads the last of the `validations` in each folder's train.json. Losses of several models on the
+Reads the last of the `validations` in the train.json of each seed. Losses of several models on the
 same dev set compare; exact match is that of a greedy search on some utterances.
 """
 
@@ -19,10 +19,21 @@ from atat.scoring.markdown import join, table_text
 
 
 def rows_of(folder: Path) -> list[list[str]]:
-    """A row for each source of the last validation; one that says "not run" without train.json."""
-    path = folder / "train.json"
-    if not path.is_file():
+    """Rows for the trainings in a folder, seed1 and so on; one that says "not run" without any."""
+    paths = sorted(folder.glob("seed*/train.json"))
+    if not paths:
         return [[folder.name, "not run", "", "", ""]]
+    return [
+        row
+        for path in paths
+        for row in _rows(
+            path, f"{folder.name}, {path.parent.name}" if len(paths) > 1 else folder.name
+        )
+    ]
+
+
+def _rows(path: Path, name: str) -> list[list[str]]:
+    """A row for each source of the last validation of a training."""
     validations = json.loads(path.read_text(encoding="utf-8"))["validations"]
     if not validations:
         raise InputError(f"{path}: no validation was made; check the key `valid` of its conf")
@@ -32,7 +43,7 @@ def rows_of(folder: Path) -> list[list[str]]:
         exact = source["exact_match"]
         rows.append(
             [
-                folder.name,
+                name,
                 str(last["step"]),
                 source["name"],
                 f"{source['loss']:.3f}",

@@ -1,0 +1,53 @@
+"""Data for the stand-in of a pretrained model: a training set whose tags have other names.
+
+    atat miniature_standin --data data_mini/train --out data_mini/standin --utterances 40
+
+For `--mini` runs of recipes that finetune a model which was pretrained elsewhere. The stand-in learns
+from the miniature itself; with other tags, so that those of the corpus are new to it as to a real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from atat.base import cli
+from atat.datadir import tables
+from atat.datadir.edit import evenly, subset
+from atat.text.trees import Tree, parse, to_string
+
+PREFIX = "STANDIN_"
+
+
+def renamed(tree: Tree) -> Tree:
+    """The same tree with a prefix before the name of every tag."""
+    kind, _, name = tree.label.partition(":")
+    children = (renamed(child) if isinstance(child, Tree) else child for child in tree.children)
+    return Tree(f"{kind}:{PREFIX}{name}", tuple(children))
+
+
+def write(source: Path, target: Path, utterances: int = 0) -> int:
+    """Write the data dir, of all utterances for 0 or evenly spread ones; how many there are."""
+    count = subset(
+        source, target, evenly(utterances) if utterances else lambda data: list(data.speakers)
+    )
+    trees = tables.read_table(target / "semantics")
+    tables.write_table(
+        target / "semantics", {key: to_string(renamed(parse(tree))) for key, tree in trees.items()}
+    )
+    return count
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="atat miniature_standin",
+        description="Write a data dir whose tags have other names. Example: python -m "
+        "atat miniature_standin --data data_mini/train --out data_mini/standin --utterances 40",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data dir with trees")
+    parser.add_argument("--out", type=Path, required=True, help="data dir to write")
+    parser.add_argument("--utterances", type=int, default=0, help="evenly spread; 0 = all")
+    options = parser.parse_args(argv)
+    count = write(options.data, options.out, options.utterances)
+    print(f"{options.out}: {count} utterances, their tags renamed")

@@ -1,0 +1,58 @@
+# What is trained and decoded, and from which data; run.sh sources this when its options are known.
+# With an --init, models start from it. A miniature, and --conf cpu with --pretrain_data, pretrain a
+# model of their own in small: on what egs/synthetic_tts has made, or on made-up music to which TOP's
+# tags are new. Otherwise nothing can be trained.
+
+conf_folder=conf tokenizer=$data/tokenizer_top results=$(table_file RESULTS.md)
+if [ "$conf" = cpu ]; then
+  conf_folder=conf/cpu tokenizer=$data/cpu/tokenizer_top
+  is_given exp || exp+=/cpu
+  results=$(table_file RESULTS.cpu.md)
+  note=${note:-Small models (--conf cpu), trained on two CPU cores; they were pretrained on little speech}
+fi
+confs=$exp/conf
+text_of_stop="" # whether text and trees are STOP's own
+[ -n "$corpus" ] || text_of_stop=yes
+
+# Where models start, the tokenizer of that, and the conf of what is pretrained here.
+start=$init base=$init/tokenizer pretrain=""
+if [ -z "$init" ] && [ -n "$mini$pretrain_data" ]; then
+  start=pretrain base=$data/cpu/tokenizer pretrain=pretrain${librispeech_text:+_reading}
+else
+  librispeech_text=""
+fi
+[ -n "$start" ] || echo "Without --init (or --conf cpu with --pretrain_data) nothing can be trained: \
+data are prepared, and the table says \"not run\"."
+
+models=(e2e tts zeroshot)
+# Replay wants what was pretrained on.
+if [ -n "$pretrain" ] && [ "$conf" = cpu ]; then models+=(replay); fi
+
+# Data dirs that are spoken, that have speech, that are tested, and that pretraining learns from.
+speech=("$data"/tts_{train,dev,test})
+tests=(tts_test)
+pretrained_on=("$data"/pretrain/train_{music,everyday})
+if [ -n "$librispeech_text" ]; then
+  speech+=("$data"/reading_{train,dev})
+  pretrained_on+=("$data/reading_train")
+fi
+if [ -n "$mini" ]; then speech+=("$data"/pretrain/{train,dev}_{music,everyday}); fi
+with_audio=("${speech[@]}")
+if [ -n "$stop$audio" ]; then
+  tests+=(real_test)
+  with_audio+=("$data/real_test")
+fi
+
+# What is decoded: model, test set, task, and an option of atat decode. The miniature, a part of it.
+decodings=()
+for set in "${tests[@]}"; do
+  for model in "${models[@]}"; do
+    decodings+=("$model $set slu" "$model $set slu well_formed")
+  done
+  decodings+=("zeroshot $set nlu")
+done
+if [ -n "$mini" ]; then
+  decodings=("e2e real_test slu" "zeroshot real_test slu" "zeroshot real_test slu well_formed"
+    "zeroshot real_test nlu" "tts real_test slu" "tts tts_test slu")
+  if [ "${models[*]: -1}" = replay ]; then decodings+=("replay real_test slu"); fi
+fi

@@ -1,0 +1,100 @@
+# What recipes do with models: train each with several seeds, decode, score, write the table. A run.sh
+# sources this after recipe.sh and before it parses its options:
+#
+#   . "$atat_root/utils/models.sh"             # declares --seeds
+#
+#   confs=$exp/conf                            # folder of the confs of this run
+#   copy_confs data "$data" conf/*.yaml        # makes them, in miniature with --mini
+#   train pretrain                             # queues $exp/pretrain/seed1, ..., by $confs/pretrain.yaml
+#   train finetune pretrain                    # ... that start from the model of pretrain of their seed
+#   run_queue
+#   decode finetune test slu well_formed       # $exp/finetune/seed1/decode_test_slu_well_formed, ...
+#   score finetune test slu well_formed
+#   table conf/results.yaml "$(table_file RESULTS.md)"
+#
+# Knows no recipe; what it needs of one are the variables below, exp, nj and, where there are, init, mini.
+
+numbers_option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
+
+data=data            # folder of data dirs
+confs=conf           # folder of training confs
+note=""              # stands below the title of the table
+decode_options=()    # further options of every decoding
+declare -A train_set # training -> KEY=VALUE that replaces a value of its conf
+
+# copy_confs OLD NEW CONF ...: copies of training confs in $confs, in which all that lies below the
+# folder OLD lies below NEW. With --mini their models are tiny and trained for a few steps.
+copy_confs() {
+  local program=conf_copy
+  if [ -n "${mini-}" ]; then program=miniature_conf; fi
+  python -m "atat.$program" "${@:3}" --out "$confs" --move "$1" "$2"
+}
+
+# train NAME [START [CONF]]: queues a training for each seed, by $confs/CONF.yaml (CONF is NAME unless
+# given) or, where each seed has a conf of its own, $confs/CONF/SEED.yaml. START is a training of this
+# recipe, whose model of the same seed it starts from, or the folder of a packed model.
+train() {
+  local name=$1 start=${2-} conf=$confs/${3:-$1} seed file model
+  for seed in $seeds; do
+    file=$conf.yaml model=$start
+    [ ! -d "$conf" ] || file=$conf/$seed.yaml
+    [ -z "$start" ] || [[ $start == */* ]] || model=$exp/$start/seed$seed/model
+    queue atat train --config "$file" --out "$exp/$name/seed$seed" --seed "$seed" \
+      ${model:+--init "$model"} ${train_set[$name]:+--set "${train_set[$name]}"}
+  done
+}
+
+# decode NAME SET TASK [OPTION]: the models of a training decode $data/SET; OPTION is one of atat decode.
+decode() {
+  local seed folder
+  for seed in $seeds; do
+    folder=$exp/$1/seed$seed
+    atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
+      ${decode_options[@]+"${decode_options[@]}"} --nj "$nj" --out "$folder/$(decoded_name "${@:2}")"
+  done
+}
+
+# score NAME SET TASK [OPTION]: what `decode` of the same arguments has made.
+score() {
+  local seed
+  for seed in $seeds; do
+    atat score --data "$data/$2" --decoded "$exp/$1/seed$seed/$(decoded_name "${@:2}")"
+  done
+}
+
+# decoded_name SET TASK [OPTION]: of folds/0/test it is decode_test_slu.
+decoded_name() { echo "decode_${1##*/}_$2${3:+_$3}"; }
+
+# each_of COMMAND LINE ...: calls COMMAND with the words of each line; for lists of decodings.
+each_of() {
+  local line words
+  for line in "${@:2}"; do
+    read -r -a words <<<"$line"
+    "$1" "${words[@]}"
+  done
+}
+
+# table TEMPLATE FILE [KEY VALUE ...]: fills a template of conf/ (see `fill`) and writes the table.
+table() {
+  local filled=$exp/${1##*/}
+  fill "$1" "$filled" exp "$exp" data "$data" "${@:3}"
+  atat results --config "$filled" --out "$2" --title_note "$note"
+  echo "The table: $(realpath "$2")"
+}
+
+# start_from_init: what finetuning starts from is the model of --init: $start, its tokenizer $base. A
+# miniature without --init trains a stand-in on its own training set, with other tags ($standin).
+start_from_init() {
+  start=$init base=$init/tokenizer standin=""
+  if [ -n "$mini" ] && [ -z "$init" ]; then
+    standin=standin start=$exp/standin/seed${seeds%% *}/model base=$data/tokenizer_standin
+  fi
+  [ -n "$start" ] || echo "no --init: rows that start from a pretrained model will say \"not run\""
+}
+
+# prepare_standin SOURCE [N]: data dir and tokenizer of the stand-in, from N utterances of SOURCE.
+prepare_standin() {
+  atat miniature_standin --data "$1" --out "$data/standin" ${2:+--utterances "$2"}
+  atat tokenizer train --data "$data/standin" --vocab_size 500 \
+    --out "$data/tokenizer_standin"
+}
