@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import tiny
 
+from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import tables
+from atat.datadir.overlap import overlap
 from atat.scoring.metrics import tree_counts
 from atat.text import trees
 
@@ -44,12 +46,13 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
 ) -> None:
     data = prepare(local, corpus)
     printed = capsys.readouterr().out
-    sizes = {name: len(tables.load(data / name)) for name in ("train", "valid", "test")}
-    assert sizes == {"train": 70, "valid": 24, "test": 24}  # 72 but for the two faults
+    sizes = {name: len(tables.load(data / name)) for name in ("train", "dev", "test")}
+    assert sizes == {"train": 70, "dev": 24, "test": 24}  # 72 but for the two faults
     assert "1  recording that is not there (left out)" in printed
     assert "1  recording that cannot be read (left out)" in printed
     assert "not published" not in printed
-    assert "of 24 utterances, the sentences of 24 and the speakers of 0 are in train" in printed
+    shared = overlap(data / "train", data / "test")
+    assert str(shared) == "24 of 24 sentences (100.0 %), 0 of 2 speakers"
     listed = (data / "findings.txt").read_text()
     assert "train_data.csv:3: " in listed and "truncated" in listed
     for one in tables.load(data / "train"):
@@ -110,13 +113,11 @@ def test_em_hyp_is_the_3_tuple_and_em_full_adds_the_transcript(local: Any) -> No
 
 
 @pytest.mark.parametrize("split", ["unseen", "challenge"])
-def test_further_splits_have_two_tests(
-    local: Any, corpus: Path, split: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_further_splits_have_two_tests(local: Any, corpus: Path, split: str) -> None:
     data = prepare(local, corpus, "--split", split)
     parts = {
         name: tables.load(data / name)
-        for name in ("train", "valid", "test_speaker", "test_utterance")
+        for name in ("train", "dev", "test_speaker", "test_utterance")
     }
     ids = [one.id for part in parts.values() for one in part]
     assert len(ids) == len(set(ids)) == 118
@@ -124,7 +125,7 @@ def test_further_splits_have_two_tests(
     said = {one.text for one in parts["train"]}
     assert not heard & {one.speaker for one in parts["test_speaker"]}
     assert not said & {one.text for one in parts["test_utterance"]}
-    assert "test_utterance: of 13 utterances, the sentences of 0 and" in capsys.readouterr().out
+    assert overlap(data / "train", data / "test_utterance").sentences == 0
 
 
 def test_splits_are_found_beside_data_and_else_said_where_to_put(local: Any, corpus: Path) -> None:
@@ -162,7 +163,7 @@ def test_odd_rows_are_left_out_or_kept_and_listed(
         "recording in two sets (kept in both",
     ):
         assert f"1  {finding}" in printed
-    assert len(tables.load(data / "test")) == 23 and len(tables.load(data / "valid")) == 25
+    assert len(tables.load(data / "test")) == 23 and len(tables.load(data / "dev")) == 25
 
 
 def test_too_much_lost_stops(local: Any, corpus: Path) -> None:
@@ -207,6 +208,9 @@ def test_subsets_depend_on_their_seed_alone(local: Any, corpus: Path) -> None:
     assert set(chosen(utterances[::-1], 10, 1)) == ten[0]
     assert set(chosen(utterances, 1, 1)) < ten[0]
     data = prepare(local, corpus)
+    for model in ("e2e", "atat"):
+        conf = 'cmvn: "{subset}/cmvn.ark"\ntrain: [{data: "{subset}/train", task: slu}]\nsteps: 5\n'
+        (data / f"{model}_subset.yaml").write_text(conf)
     local("draw_subsets").main(
         [
             "--data",
@@ -217,8 +221,17 @@ def test_subsets_depend_on_their_seed_alone(local: Any, corpus: Path) -> None:
             "2",
             "--out",
             str(data / "subsets"),
+            "--confs",
+            str(data),
         ]
     )
+    for seed in "12":
+        assert config.read_yaml(data / "e2e_10" / f"{seed}.yaml") == {
+            "cmvn": f"{data}/subsets/{seed}/cmvn.ark",
+            "steps": 5,
+            "train": [{"data": f"{data}/subsets/{seed}/train", "task": "slu"}],
+        }
+        assert (data / "subsets" / seed / "cmvn.ark").is_file()
     whole = tables.read_table(data / "train" / "semantics")
     parts = [tables.read_table(data / "subsets" / seed / "train" / "semantics") for seed in "12"]
     assert [len(part) for part in parts] == [7, 7] and parts[0] != parts[1]

@@ -11,7 +11,10 @@ import pytest
 
 from atat.base.errors import InputError
 from atat.datadir import tables
+from atat.datadir.corpus import Findings
+from atat.datadir.corpus_librispeech import folders, read_everything, read_folder, read_speakers
 from atat.datadir.ctm import read_ctm
+from atat.datadir.overlap import overlap
 from atat.prepare import synthesis
 from atat.prepare.textgrid import write_textgrid
 
@@ -106,17 +109,17 @@ def test_a_training_set_keeps_its_folders(local: Any, made: Path, tmp_path: Path
     ],
 )
 def test_another_level_is_refused_and_the_right_one_named(
-    local: Any, corpus: Path, inside: str, answer: str
+    corpus: Path, inside: str, answer: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        local("librispeech").folders((corpus / inside).resolve())
+        folders((corpus / inside).resolve())
     assert answer.format(corpus=corpus.resolve()) in str(caught.value)
 
 
-def test_archives_that_are_not_unpacked_are_named(local: Any, tmp_path: Path) -> None:
+def test_archives_that_are_not_unpacked_are_named(tmp_path: Path) -> None:
     (tmp_path / "dev-clean.tar.gz").touch()
     with pytest.raises(InputError, match="found dev-clean.tar.gz; unpack it first: tar -xzf"):
-        local("librispeech").folders(tmp_path)
+        folders(tmp_path)
 
 
 def test_missing_files_are_listed_and_counted(
@@ -157,23 +160,27 @@ def test_half_a_download_is_refused(local: Any, corpus: Path, tmp_path: Path) ->
         ("19-198-0001 AGAIN\n19-198-0001 AGAIN", "19-198-0001 stands a second time"),
     ],
 )
-def test_a_transcript_of_another_form(local: Any, corpus: Path, line: str, message: str) -> None:
+def test_a_transcript_of_another_form(corpus: Path, line: str, message: str) -> None:
     path = corpus / "train-clean-100" / "19" / "198" / "19-198.trans.txt"
     path.write_text(line + "\n")
     with pytest.raises(InputError, match=f"19-198.trans.txt:[12]: {message}"):
-        local("librispeech").read_folder(corpus, "train-clean-100", _findings())
+        read_folder(corpus, "train-clean-100", Findings())
 
 
-def _findings() -> Any:
-    from atat.datadir.corpus import Findings
+def test_all_chapters_below_a_folder_are_those_of_its_folders(corpus: Path) -> None:
+    """egs/barista takes what there is, at any depth."""
+    whole = {one.id: one for one in read_everything(corpus.parent, Findings())}
+    assert whole == {
+        one.id: one for name in folders(corpus) for one in read_folder(corpus, name, Findings())
+    }
+    with pytest.raises(InputError, match="no .*trans.txt below it; expected LibriSpeech"):
+        read_everything(corpus / "train-clean-100" / "19" / "198" / "nothing", Findings())
 
-    return Findings()
 
-
-def test_a_speaker_list_of_another_form(local: Any, corpus: Path) -> None:
+def test_a_speaker_list_of_another_form(corpus: Path) -> None:
     (corpus / "SPEAKERS.TXT").write_text("; comment\n19 F train-clean-100\n")
     with pytest.raises(InputError, match="SPEAKERS.TXT:2: found '19 F train-clean-100', expected"):
-        local("librispeech").read_speakers(corpus)
+        read_speakers(corpus)
 
 
 def test_what_has_no_alignment_stays_in_asr_and_leaves_mlm(
@@ -196,8 +203,11 @@ def test_what_has_no_alignment_stays_in_asr_and_leaves_mlm(
     assert read_ctm(tmp_path / "set" / "mlm" / "ctm").keys() == mlm
     said = capsys.readouterr().out
     assert "25 utterances" in said and "the words of 2 have no times" in said
-    assert "test_clean: 1 of 5 sentences also stand in training\n" in said
-    assert "dev_clean: 0 of 5 sentences" in said
+    shared = [overlap(tmp_path / "set" / "asr", folder) for folder in tests]
+    assert [(one.sentences, one.utterances, one.speakers) for one in shared] == [
+        (0, 5, 0),
+        (1, 5, 0),
+    ]
 
 
 def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path) -> None:

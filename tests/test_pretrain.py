@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from atat.base.errors import InputError
 from atat.datadir import ark, tables
 from atat.datadir.ctm import Word, write_ctm
+from atat.datadir.overlap import overlap
 from atat.speech import audio
 from atat.speech.fbank import lfb
 
@@ -86,9 +88,7 @@ def ids(folder: Path) -> set[str]:
     return {utterance.id for utterance in tables.load(folder)}
 
 
-def test_gathered_and_joined(
-    local: Any, dirs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_gathered_and_joined(local: Any, dirs: dict[str, Path], tmp_path: Path) -> None:
     """Every utterance arrives in the dir of its task; nlu reads the sentences of slu."""
     before = {
         path: path.stat().st_mtime_ns for folder in dirs.values() for path in folder.rglob("*")
@@ -107,8 +107,11 @@ def test_gathered_and_joined(
     assert before == {
         path: path.stat().st_mtime_ns for folder in dirs.values() for path in folder.rglob("*")
     }
-    said = capsys.readouterr().out
-    assert "dev_slu: 1 of 1 sentences also stand in" in said and "0 of 1 speakers" in said
+    shared = {
+        task: overlap(data / f"train_{task}", data / f"dev_{task}") for task in ("slu", "nlu")
+    }
+    assert str(shared["slu"]) == "1 of 1 sentences (100.0 %), 0 of 1 speakers"
+    assert str(shared["nlu"]) == "1 of 1 sentences (100.0 %)"
 
 
 def test_several_dirs_of_one_option(local: Any, dirs: dict[str, Path], tmp_path: Path) -> None:
@@ -232,11 +235,17 @@ def test_losses_are_reported_and_missing_models_said(local: Any, tmp_path: Path)
         {"name": "asr/dev_asr", "loss": 2.5, "accuracy": 0.5, "exact_match": None},
     ]
     validations = [{"step": 5, "sources": []}, {"step": 10, "sources": sources}]
-    (tmp_path / "two_tasks").mkdir()
-    (tmp_path / "two_tasks" / "train.json").write_text(json.dumps({"validations": validations}))
+    path = tmp_path / "two_tasks" / "seed1" / "train.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"validations": validations}))
     rows = local("validations").rows_of
     assert rows(tmp_path / "two_tasks") == [
         ["two_tasks", "10", "slu/dev_slu", "1.250", "12.5"],
         ["two_tasks", "10", "asr/dev_asr", "2.500", "–"],
     ]
     assert rows(tmp_path / "four_tasks")[0][:2] == ["four_tasks", "not run"]
+    shutil.copytree(path.parent, path.parent.with_name("seed2"))
+    assert [row[0] for row in rows(tmp_path / "two_tasks")[1:3]] == [
+        "two_tasks, seed1",
+        "two_tasks, seed2",
+    ]

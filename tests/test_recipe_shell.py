@@ -72,8 +72,8 @@ def run(folder: Path) -> Run:
 def test_help_is_the_comment_block_and_the_options(run: Run) -> None:
     result = run("--help")
     assert result.returncode == 0
-    block = "A recipe of three stages.\n\nThey say what they do.\n\nOptions"
-    assert result.stdout.startswith(block)
+    block = "A recipe of three stages.\n\nThey say what they do.\n\nStages; "
+    assert result.stdout.startswith(block) and "\n   2  Two\n\nOptions" in result.stdout
     for name in ("stage", "stop_stage", "nj", "ngpu", "corpus", "exp", "size"):
         assert f"  --{name} " in result.stdout
     assert "how much (tiny)" in result.stdout
@@ -328,3 +328,176 @@ def test_a_stage_is_done_again_when_a_repeated_option_changes(folder: Path) -> N
     assert said("--asr", "a", "--asr", "b")
     assert not said("--asr", "a", "--asr", "b")
     assert said("--asr", "a", "--asr", "c")
+
+
+KINDS = """#!/usr/bin/env bash
+# Kinds of options.
+. "{root}/utils/recipe.sh"
+. "$atat_root/utils/models.sh"
+path_option corpus "" "folder of the corpus"
+choice_option field both "close far both" "where the microphone is"
+model_option init "model to start from"
+option max_lost 0.01 "share"
+mini_flag max_lost 0.5 nj 1 corpus data_mini/corpus
+parse_options "$@"
+need corpus "the folder, from https://example.org"
+start_from_init
+echo "$data $exp $(table_file RESULTS.md) $max_lost $nj $corpus|$note"
+echo "$field; $seeds; $start; $base; $standin"
+if stage 0 "Zero"; then :; fi
+if [ -n "$start" ] && stage 7 "Seven of $field"; then :; fi
+"""
+
+
+@pytest.fixture
+def kinds(folder: Path) -> Run:
+    (folder / "toy" / "run.sh").write_text(KINDS.format(root=ROOT))
+    for name in ("config.yaml", "tokenizer/pieces"):
+        (folder / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "model" / name).touch()
+
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["toy/run.sh", *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+    return start
+
+
+def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Path) -> None:
+    said = kinds("--corpus", "/c", "--nj", "3").stdout.splitlines()
+    assert said[1:3] == ["data exp RESULTS.md 0.01 3 /c|", "both; 1; ; /tokenizer; "]
+    assert "no --init" in said[0]
+    said = kinds("--mini").stdout.splitlines()
+    assert said[0].startswith("data_mini exp_mini exp_mini/RESULTS.md 0.5 1 data_mini/corpus|Mini")
+    assert said[1] == "both; 1; exp_mini/standin/seed1/model; data_mini/tokenizer_standin; standin"
+    said = kinds(
+        "--mini", "--max_lost", "0.1", "--exp", "/e", "--init", "model", "--seeds", "4 5"
+    ).stdout.splitlines()
+    assert said[0].startswith("data_mini /e /e/RESULTS.md 0.1 1 ")
+    assert said[1] == f"both; 4 5; {folder}/model; {folder}/model/tokenizer; "
+    assert "=== stage 7: Seven of both" in "\n".join(said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [],
+            "--corpus is missing: the folder, from https://example.org\nEvery stage on made-up data: "
+            "toy/run.sh --mini",
+        ),
+        (["--mini", "--corpus", "x"], "--mini makes its own corpus; leave out --corpus, or --mini"),
+        (["--field", "near"], "--field is one of: close far both; found 'near'"),
+        (["--field", "close far"], "--field is one of: close far both; found 'close far'"),
+        (["--field", ""], "--field is one of: close far both; found ''"),
+        (["--seeds", "1 two"], "--seeds wants whole numbers such as \"1 2 3\", found '1 two'"),
+        (["--seeds", ""], "--seeds wants whole numbers"),
+        (["--init", "toy"], "toy: is no packed model; expected a folder with config.yaml and tok"),
+    ],
+)
+def test_what_an_option_may_not_be_is_said(kinds: Run, arguments: list[str], message: str) -> None:
+    result = kinds(*arguments)
+    assert result.returncode == 2 and message in result.stderr
+    assert "===" not in result.stdout
+
+
+def test_help_lists_the_stages(kinds: Run) -> None:
+    said = kinds("--help").stdout
+    assert "   0  Zero\n   7  Seven of $field\n" in said
+    assert "where the microphone is: close far both (both)" in said
+
+
+MODELS = """#!/usr/bin/env bash
+. "{root}/utils/recipe.sh"
+. "$atat_root/utils/models.sh"
+flag mini "less"
+parse_options "$@"
+confs="$exp/conf" train_set[big]="model.width=$seeds"
+mkdir -p "$confs/folds"
+if stage 6 "Train"; then
+  copy_confs data "my data" conf/a.yaml conf/b.yaml
+  train small
+  train big small a
+  train folds "$exp/packed model"
+  run_queue
+fi
+if stage 8 "Decode"; then
+  each_of decode "small test slu" "big folds/0/test nlu well_formed"
+fi
+if stage 9 "Score"; then
+  each_of score "small test slu" "big folds/0/test nlu well_formed"
+  table results.yaml "$(table_file RESULTS.md)" folds 5
+fi
+"""
+
+
+def test_models_are_trained_decoded_and_scored_with_each_seed(folder: Path) -> None:
+    """`python` is a program that says how it was called."""
+    (folder / "toy" / "run.sh").write_text(MODELS.format(root=ROOT))
+    (folder / "toy" / "results.yaml").write_text('a: "{exp}/seed*"\nb: "{data}"\nfolds: {folds}\n')
+    program = folder / "bin" / "python"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\necho\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+    def called(*arguments: str) -> list[str]:
+        result = subprocess.run(
+            [
+                "toy/run.sh",
+                "--exp",
+                "my exp",
+                "--ngpu",
+                "0",
+                "--nj",
+                "1",
+                "--seeds",
+                "7 8",
+                *arguments,
+            ],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        assert result.returncode == 0, result.stderr
+        lines = [line for line in result.stdout.splitlines() if line.startswith("<")]
+        return [line[1:-1].replace("><", "|").replace(f"{folder}/my exp", "EXP") for line in lines]
+
+    assert called("--stop_stage", "6") == [
+        "-m|atat conf_copy|conf/a.yaml|conf/b.yaml|--out|EXP/conf|--move|data|my data",
+        "-m|atat train|--config|EXP/conf/small.yaml|--out|EXP/small/seed7|--seed|7",
+        "-m|atat train|--config|EXP/conf/small.yaml|--out|EXP/small/seed8|--seed|8",
+        "-m|atat train|--config|EXP/conf/a.yaml|--out|EXP/big/seed7|--seed|7|--init|"
+        "EXP/small/seed7/model|--set|model.width=7 8",
+        "-m|atat train|--config|EXP/conf/a.yaml|--out|EXP/big/seed8|--seed|8|--init|"
+        "EXP/small/seed8/model|--set|model.width=7 8",
+        "-m|atat train|--config|EXP/conf/folds/7.yaml|--out|EXP/folds/seed7|--seed|7|--init|"
+        "EXP/packed model",
+        "-m|atat train|--config|EXP/conf/folds/8.yaml|--out|EXP/folds/seed8|--seed|8|--init|"
+        "EXP/packed model",
+    ]
+    decoded = called("--stage", "8", "--stop_stage", "8")
+    assert decoded[1::2] == [
+        "-m|atat decode|--model|EXP/small/seed8/model|--data|data/test|--task|slu|--nj|1|--out|"
+        "EXP/small/seed8/decode_test_slu",
+        "-m|atat decode|--model|EXP/big/seed8/model|--data|data/folds/0/test|--task|nlu|"
+        "--well_formed|--nj|1|--out|EXP/big/seed8/decode_test_nlu_well_formed",
+    ]
+    scored = called("--stage", "9")
+    # What is scored is what was decoded, of the same data.
+    assert [line.split("|")[-1] for line in scored[:-1]] == [
+        line.split("|")[-1] for line in decoded
+    ]
+    assert [line.split("|")[3] for line in scored[:-1]] == [line.split("|")[5] for line in decoded]
+    assert scored[-1] == (
+        "-m|atat results|--config|EXP/results.yaml|--out|EXP/RESULTS.md|--title_note|"
+    )
+    assert yaml.safe_load((folder / "my exp" / "results.yaml").read_text()) == {
+        "a": f"{folder}/my exp/seed*",
+        "b": "data",
+        "folds": 5,
+    }
+    assert called("--mini", "--stage", "6", "--stop_stage", "6")[0].startswith(
+        "-m|atat miniature_conf|conf/a.yaml|conf/b.yaml|--out|EXP/conf|--move|data|my data"
+    )

@@ -44,12 +44,43 @@ TABLES = [
 RESULTS = sorted(EGS.glob("*/conf/**/results*.yaml"))
 
 
+RUNS = sorted(EGS.glob("*/run.sh"))
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(EGS))
 
 
 def test_there_are_recipes():
     assert len(CONFS) >= 14 and len(RESULTS) >= 2
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name_of)
+def test_a_recipe_soon_begins_and_numbers_its_stages_like_the_others(path):
+    lines = path.read_text().splitlines()
+    stages = [
+        (number, int(found[1]))
+        for number, line in enumerate(lines, 1)
+        if (found := re.match(r'if .*\bstage (\d+) "', line))
+    ]
+    assert stages[0][0] <= 60
+    numbers = [stage for _, stage in stages]
+    assert numbers == sorted(set(numbers))
+    # Every recipe has these; which others there are is said in utils/recipe.sh.
+    assert {0, 2, 4, 5, 6, 8, 9} <= set(numbers) <= set(range(11))
+    body = dict(zip(numbers, "\n".join(lines).split("\nif ")[-len(numbers) :]))
+    assert "atat features" in body[4] and "datadir" in body[2] and "tokenizer" in body[5]
+    assert "score" in body[9] and "table" in body[9]
+
+
+def test_options_of_recipes_are_spelt_alike():
+    """No --seed beside --seeds, no data dir `valid` beside `dev`."""
+    for path in RUNS:
+        text = path.read_text()
+        assert not re.search(r"option seeds?\b", text), path
+        assert '. "$atat_root/utils/models.sh"' in text, path  # which declares --seeds
+    for path in CONFS:
+        assert not re.search(r"/valid\b", path.read_text()), path
 
 
 @pytest.mark.parametrize("path", CONFS, ids=name_of)

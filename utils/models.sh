@@ -1,18 +1,19 @@
-# What recipes do with models: train each with several seeds, decode, score, write the table. A run.sh
-# sources this after recipe.sh and before it parses its options:
+# What recipes do with models: train each with several seeds, decode, score, write the table. A
+# run.sh sources this after recipe.sh and before it parses its options:
 #
-#   . "$atat_root/utils/models.sh"             # declares --seeds
+#   . "$atat_root/utils/models.sh"         # declares --seeds
 #
-#   confs=$exp/conf                            # folder of the confs of this run
-#   copy_confs data "$data" conf/*.yaml        # makes them, in miniature with --mini
-#   train pretrain                             # queues $exp/pretrain/seed1, ..., by $confs/pretrain.yaml
-#   train finetune pretrain                    # ... that start from the model of pretrain of their seed
+#   confs=$exp/conf                        # folder of the confs of this run
+#   copy_confs data "$data" conf/*.yaml    # makes them, in miniature with --mini
+#   train pretrain                         # queues $exp/pretrain/seed1, ... by $confs/pretrain.yaml
+#   train finetune pretrain                # ... that start from pretrain's model of the same seed
 #   run_queue
-#   decode finetune test slu well_formed       # $exp/finetune/seed1/decode_test_slu_well_formed, ...
+#   decode finetune test slu well_formed   # $exp/finetune/seed1/decode_test_slu_well_formed, ...
 #   score finetune test slu well_formed
 #   table conf/results.yaml "$(table_file RESULTS.md)"
 #
-# Knows no recipe; what it needs of one are the variables below, exp, nj and, where there are, init, mini.
+# Knows no recipe; what it needs of one are the variables below, exp, nj and, where there are, init
+# and mini.
 
 numbers_option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
 
@@ -30,9 +31,9 @@ copy_confs() {
   python -m "atat.$program" "${@:3}" --out "$confs" --move "$1" "$2"
 }
 
-# train NAME [START [CONF]]: queues a training for each seed, by $confs/CONF.yaml (CONF is NAME unless
-# given) or, where each seed has a conf of its own, $confs/CONF/SEED.yaml. START is a training of this
-# recipe, whose model of the same seed it starts from, or the folder of a packed model.
+# train NAME [START [CONF]]: queues a training for each seed, by $confs/CONF.yaml (CONF is NAME
+# unless given) or, where each seed has a conf of its own, $confs/CONF/SEED.yaml. START is a training
+# of this recipe, whose model of the same seed it starts from, or the folder of a packed model.
 train() {
   local name=$1 start=${2-} conf=$confs/${3:-$1} seed file model
   for seed in $seeds; do
@@ -44,13 +45,15 @@ train() {
   done
 }
 
-# decode NAME SET TASK [OPTION]: the models of a training decode $data/SET; OPTION is one of atat decode.
+# decode NAME SET TASK [OPTION]: the models of a training decode $data/SET; OPTION is a flag of
+# atat decode.
 decode() {
   local seed folder
   for seed in $seeds; do
     folder=$exp/$1/seed$seed
     atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
-      ${decode_options[@]+"${decode_options[@]}"} --nj "$nj" --out "$folder/$(decoded_name "${@:2}")"
+      ${decode_options[@]+"${decode_options[@]}"} --nj "$nj" \
+      --out "$folder/$(decoded_name "${@:2}")"
   done
 }
 
@@ -82,8 +85,8 @@ table() {
   echo "The table: $(realpath "$2")"
 }
 
-# start_from_init: what finetuning starts from is the model of --init: $start, its tokenizer $base. A
-# miniature without --init trains a stand-in on its own training set, with other tags ($standin).
+# start_from_init: what finetuning starts from is the model of --init: $start, its tokenizer $base.
+# A miniature without --init trains a stand-in on its own training set, with other tags ($standin).
 start_from_init() {
   start=$init base=$init/tokenizer standin=""
   if [ -n "$mini" ] && [ -z "$init" ]; then

@@ -34,8 +34,8 @@
 # `if stage` is more than style: inside the body of an `if` the first command that fails ends the
 # recipe; inside a function that is called as a condition bash would go on (it switches off `set -e`).
 #
-# Knows nothing of what stages do, nor of the options of the programs they call. What recipes do with
-# models is in models.sh.
+# Knows nothing of what stages do, nor of the options of the programs they call. What recipes do
+# with models is in models.sh.
 
 if [ -z "${BASH_VERSION:-}" ]; then
   echo "error: recipes are written for bash; start them as ./run.sh or bash run.sh" >&2
@@ -97,9 +97,9 @@ model_option() { declare_option model "$1" "" "$2"; }
 # flag NAME HELP: declares --NAME, which takes no value; the variable NAME is "yes" or empty.
 flag() { declare_option flag "$1" "" "$2"; }
 
-# mini_flag [NAME VALUE ...]: declares --mini, a run on made-up data that shows that every stage works
-# and learns nothing. With it $data is data_mini, $exp exp_mini, $note says so above the table, and
-# the variables NAME are VALUE; but an option that is given is taken as it is.
+# mini_flag [NAME VALUE ...]: declares --mini, a run on made-up data that shows that every stage
+# works and learns nothing. With it $data is data_mini, $exp exp_mini, $note says so above the table,
+# and the variables NAME are VALUE; but an option that is given is taken as it is.
 mini_flag() {
   flag mini "made-up data and a few steps of training: every stage in minutes, learns nothing"
   mini_values=(data data_mini exp exp_mini
@@ -117,8 +117,8 @@ use_mini() {
   done
 }
 
-# need NAME WHAT: refuses a run in which the option NAME has no value; WHAT says what it is and where
-# to get it.
+# need NAME WHAT: refuses a run in which the option NAME has no value; WHAT says what it is and
+# where to get it.
 need() {
   local -n value=$1
   [ -z "${value[*]-}" ] || return 0
@@ -196,7 +196,7 @@ set_option() {
         refuse "--$name is one of: ${option_choices[$name]}; found '$value'" ;;
       path | paths | model) [[ -z $value || $value == /* ]] || value=$recipe_caller/$value ;;
     esac
-    if [ "${option_kinds[index]}" = model ] && [ -n "$value" ]; then check_model "$name" "$value"; fi
+    [ "${option_kinds[index]}" != model ] || [ -z "$value" ] || check_model "$name" "$value"
     if [ "${option_kinds[index]}" = paths ]; then
       local -n values=$name
       values+=("$value")
@@ -211,8 +211,8 @@ set_option() {
 }
 
 check_model() {
-  [ -f "$2/config.yaml" ] && [ -d "$2/tokenizer" ] || refuse "--$1 $2: is no packed model; expected \
-a folder with config.yaml and tokenizer, the folder 'model' of a finished training, such as
+  [ -f "$2/config.yaml" ] && [ -d "$2/tokenizer" ] || refuse "--$1 $2: is no packed model; \
+expected a folder with config.yaml and tokenizer, the folder 'model' of a finished training, such as
 egs/pretrain/exp/two_tasks/seed1/model"
 }
 
@@ -233,8 +233,8 @@ is_given() {
   [[ " ${recipe_arguments[*]-} " == *" --$1"[\ =]* ]]
 }
 
-# table_file NAME: where a results table goes. That of models of one's own (--exp, --mini) stays with
-# them, so that it does not take the place of the committed one.
+# table_file NAME: where a results table goes. That of models of one's own (--exp, --mini) stays
+# with them, so that it does not take the place of the committed one.
 table_file() {
   if is_given exp || [ -n "${mini-}" ]; then echo "$exp/$1"; else echo "$1"; fi
 }

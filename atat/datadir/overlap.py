@@ -2,9 +2,9 @@
 
     atat datadir overlap --train data/train --test data/dev data/test
 
-A figure on a test set says less where training has its sentences or has heard its speakers. Sentences
-are compared as the texts of the data dirs, normalised or not; of data dirs without audio speakers are
-no people, and are not compared. Knows nothing of what is done about it: nothing is removed.
+A figure on a test set says less where training has its sentences or has heard its speakers.
+Sentences are compared as the texts of the data dirs, normalised or not. Speakers are compared where
+both dirs have audio; those of text alone are names of corpora. Counts only: nothing is removed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def overlap(train: str | Path, test: str | Path) -> Overlap:
 def _texts(folder: Path) -> dict[str, str]:
     if not (folder / "text").is_file():
         raise InputError(
-            f"{folder}: no file `text`; sentences can be compared only where both data "
-            "dirs have one"
+            f"{folder}: no file `text`; expected data dirs with text, else sentences "
+            "cannot be compared"
         )
     return tables.read_table(folder / "text")

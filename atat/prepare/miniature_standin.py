@@ -2,8 +2,9 @@
 
     atat miniature_standin --data data_mini/train --out data_mini/standin --utterances 40
 
-For `--mini` runs of recipes that finetune a model which was pretrained elsewhere. The stand-in learns
-from the miniature itself; with other tags, so that those of the corpus are new to it as to a real one.
+For `--mini` runs of recipes that finetune a model which was pretrained elsewhere. The stand-in
+learns from the miniature itself; with other tags, so that those of the corpus are new to it, as
+they are to a real one. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from atat.base import cli
 from atat.datadir import tables
 from atat.datadir.edit import evenly, subset
 from atat.text.trees import Tree, parse, to_string

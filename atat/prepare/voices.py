@@ -2,7 +2,7 @@
 
     casts = voices.cast("conf/voices.yaml", "train", random.Random("voices 1"), size="tiny")
 
-The file has a list of casts for each part of the data. A cast is a number of speakers of one engine:
+The file has a list of casts for each part of the data. A cast is some speakers of one engine:
 
     train:
       - engine: espeak                  # as `atat synthesis` names it
@@ -13,9 +13,9 @@ The file has a list of casts for each part of the data. A cast is a number of sp
         manner: {rate: [115, 200]}      # options of the voice, drawn between two bounds
         share: 0.5                      # of the utterances, against the sum of all shares
 
-Where the casts of a part have shares, all whose engine is installed speak, each its share; where they
-have none, they are alternatives: the first whose engine is installed speaks. `in_turn` goes round the
-lists, `by_lot` draws from them. Equal seeds give equal speakers.
+Where the casts of a part have shares, all whose engine is installed speak, each its share. Where
+they have none, they are alternatives: the first whose engine is installed speaks. `in_turn` (unless
+given) goes round the lists, `by_lot` draws from them. Equal seeds give equal speakers.
 
 Knows nothing of what is said, and makes no audio: that is `atat synthesis`.
 """
@@ -56,14 +56,14 @@ class CastSettings:
         counts = self.speakers.values() if isinstance(self.speakers, dict) else [self.speakers]
         if self.speakers is not None and not all(type(n) is int and n > 0 for n in counts):
             raise InputError(
-                f"`speakers` is {self.speakers!r}; expected a whole number above 0, or "
-                "one for each size: {tiny: 16, full: 48}"
+                f"`speakers` is {self.speakers!r}; expected a whole number above 0, "
+                "or one for each size: {tiny: 16, full: 48}"
             )
         for name, bounds in self.manner.items():
             if len(bounds) != 2 or bounds[0] > bounds[1]:
                 raise InputError(
-                    f"`manner.{name}` is {list(bounds)}; expected two bounds, the lower "
-                    "one first: [160, 215]"
+                    f"`manner.{name}` is {list(bounds)}; expected two bounds, the "
+                    "lower one first: [160, 215]"
                 )
         if self.share is not None and self.share <= 0:
             raise InputError(f"`share` is {self.share:g}; expected more than 0")
@@ -165,8 +165,8 @@ def _read_part(path: str | Path, part: str) -> list[CastSettings]:
     ]
     if len({one.share is None for one in settings}) > 1:
         raise InputError(
-            f"{path}: `{part}`: some casts have a `share` and some have none; give all "
-            "of them one (they speak together) or none (the first that can speaks)"
+            f"{path}: `{part}`: some casts have a `share` and some have none; give "
+            "all one (they speak together) or none (the first that can speaks)"
         )
     return settings
 

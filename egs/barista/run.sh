@@ -10,7 +10,7 @@
 path_option corpus "" "clone of github.com/Picovoice/speech-to-intent-benchmark"
 path_option speechocean "" "speechocean762 (openslr.org/101): people reading aloud, for asr"
 path_option librispeech "" "LibriSpeech (openslr.org/12), any subset: more of them"
-path_option snips_nlu "" "SNIPS NLU benchmark, its folder of seven intents: commands of other domains"
+path_option snips_nlu "" "SNIPS NLU benchmark, folder of seven intents: commands of other domains"
 path_option top "" "TOP: more of them, the folder with train.tsv, eval.tsv and test.tsv"
 number_option spoken 3000 "orders of the grammar that are spoken"
 number_option spoken_commands 8000 "commands of other domains that are spoken"
@@ -61,7 +61,8 @@ if stage 1 "Synthetic speech, clean and in rooms"; then
 fi
 
 if stage 2 "Validate the data dirs"; then
-  for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" text_barista/train; do
+  for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" \
+    text_barista/train; do
     atat datadir validate "data/$name" --nj "$nj"
   done
 fi

@@ -18,7 +18,7 @@ choice_option split original "original unseen challenge" "which csv files are tr
 number_option subsets_10 0 "random subsets of 10 % to train on as well; published: 10"
 number_option subsets_1 0 "random subsets of 1 %; published: 20"
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
-# Of so few recordings the two planted faults are more than 1 %; models that learn nothing write on.
+# Of so few recordings the two planted faults are more than 1 %; what learns nothing writes on.
 mini_flag corpus data_mini/corpus subsets_10 2 max_lost 0.05 decode_options "--max_length=40"
 parse_options "$@"
 
@@ -49,7 +49,7 @@ if stage 0 "Data dirs, a tree for each command"; then
     --max_lost "$max_lost"
 fi
 
-if stage 2 "Validate the data dirs; which sentences and speakers of a test are in training, too"; then
+if stage 2 "Validate the data dirs; sentences and speakers of a test that training has"; then
   for name in train dev "${tests[@]}"; do
     atat datadir validate "$data/$name" --nj "$nj"
   done

@@ -2,10 +2,10 @@
 # LibriSpeech: speech recognition (asr), and transcripts of speech with masked words (mlm), at the
 # sizes of the paper; WER on dev and test.
 #
-#   egs/librispeech/run.sh --corpus ~/LibriSpeech                 every train-* folder (960 h)
+#   egs/librispeech/run.sh --corpus ~/LibriSpeech           every train-* folder (960 h)
 #   egs/librispeech/run.sh --corpus ~/LibriSpeech --train train-clean-100
-#   egs/librispeech/run.sh --corpus ~/LibriSpeech --all           every folder, as the paper: no fair WER
-#   egs/librispeech/run.sh --mini                                 a made-up corpus, two minutes
+#   egs/librispeech/run.sh --corpus ~/LibriSpeech --all     every folder, as the paper: no fair WER
+#   egs/librispeech/run.sh --mini                           a made-up corpus, two minutes
 #
 # Get the corpus from https://www.openslr.org/12; any of its folders will do. Each choice of folders
 # to train on has data, models and table of its own; LFB are shared.
@@ -13,7 +13,7 @@
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
 path_option corpus "" "the folder LibriSpeech, which holds train-clean-100, ..."
-option train "" "folders to train on, e.g. \"train-clean-100 train-clean-360\"; every train-* unless given"
+option train "" "folders to train on, such as \"train-clean-100 dev-other\"; every train-* unless given"
 flag all "train on every folder, dev and test included (the paper's \"all splits\")"
 path_option alignments "" "word times made by others: TextGrids, *.alignment.txt or Gentle's JSON"
 flag partial "parts of folders are meant: do not compare them with SPEAKERS.TXT"
@@ -55,9 +55,6 @@ if stage 2 "Validate the data dirs; what does not decode is dropped and listed";
   for folder in "${folders[@]}"; do
     atat datadir repair "$folder" --max_lost "$max_lost" --nj "$nj"
   done
-  if ((${#tested[@]} > 0)); then
-    atat datadir overlap --train "${trained[@]}" --test "${tested[@]}"
-  fi
 fi
 
 if stage 3 "Alignments: when each word of training is spoken"; then
@@ -70,6 +67,8 @@ if stage 4 "LFB, the training set, mean and variance"; then
     --max_lost "$max_lost"
   python local/make_sets.py --train "${trained[@]}" --eval ${tested[@]+"${tested[@]}"} \
     --out "$set"
+  [ -z "${tested[*]-}" ] ||
+    atat datadir overlap --train "$set/asr" --test "${tested[@]}"
   atat cmvn --data "$set/asr" --out "$set/cmvn.ark" --max_utterances 20000
 fi
 

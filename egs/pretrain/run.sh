@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The models that other recipes start from: AT-AT pretrained on two tasks (slu, asr), three (mlm) and
-# four (nlu), from data dirs that other recipes have made.
+# The models that other recipes start from: AT-AT pretrained on two tasks (slu, asr), three (mlm)
+# and four (nlu), from data dirs that other recipes have made.
 #
 #   egs/pretrain/run.sh --slu egs/synthetic_tts/data/full/train_music \
 #     --dev_slu egs/synthetic_tts/data/full/dev_music \
 #     --asr egs/librispeech/data/train/asr --dev_asr egs/librispeech/data/train/dev
 #   egs/pretrain/run.sh --mini          made-up data, three models of a few steps, two minutes
 #
-# Several dirs: --asr DIR --asr DIR. The packed models, for --init of
-# fluentspeech and snips (two_tasks) and of top (four_tasks): exp/{two,three,four}_tasks/seed1/model.
+# Several dirs: --asr DIR --asr DIR. The packed models, for --init of fluentspeech and snips
+# (two_tasks) and of top (four_tasks): exp/{two,three,four}_tasks/seed1/model.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
@@ -62,8 +62,8 @@ if stage 4 "LFB where there are none, data dirs by task, mean and variance"; the
       --max_lost "$max_lost"
   done
   python local/join.py --data "$data"
-  for task in slu asr; do
-    atat datadir overlap --train "$data/train_$task" --test "$data/dev_$task"
+  for folder in "$data"/dev_*; do
+    atat datadir overlap --train "$data/train_${folder##*/dev_}" --test "$folder"
   done
   atat cmvn --data "$data"/train_{slu,asr} --out "$data/cmvn.ark" --max_utterances 50000
 fi

@@ -17,7 +17,7 @@ model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option field both "close far both" "where the microphone is"
 number_option folds 5 "parts of the cross-validation"
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
-# Of so few recordings the one planted as missing is more than 1 %; models that learn nothing write on.
+# Of so few recordings the one planted as missing is more than 1 %; what learns nothing writes on.
 mini_flag corpus data_mini/corpus folds 2 max_lost 0.05 decode_options "--max_length=40"
 parse_options "$@"
 
@@ -87,7 +87,7 @@ if stage 6 "Train from scratch"; then
   run_queue
 fi
 
-if [ -n "$start" ] && stage 7 "Finetune: the audio encoder with a new decoder, the whole model"; then
+if [ -n "$start" ] && stage 7 "Finetune: the audio encoder with a new decoder; all of it"; then
   for part in "${parts[@]}"; do
     for model in e2e_encoder atat; do train "$part/$model" "$start"; done
   done

@@ -9,9 +9,10 @@
 #
 # The assistant plays music and reads books. Music is learned from speech; books come only in
 # finetuning, as text alone or as text and synthetic speech (the paper's zero-shot experiment).
-# Experiments, each with a table of its own: main, this one; low_resource, with the meaning of a tenth
-# of the music (the paper's Table 1); full_music, against recogniser and tagger (Table 2); real_audio,
-# against training on "real" speech (Table 6); ablations. local/experiments.sh lists what they train.
+# Experiments, each with a table of its own: main, this one; low_resource, with the meaning of a
+# tenth of the music (the paper's Table 1); full_music, against recogniser and tagger (Table 2);
+# real_audio, against training on "real" speech (Table 6); ablations. local/experiments.sh lists what
+# they train.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"

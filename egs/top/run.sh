@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TOP: nested intents and slots, learned from text and understood when spoken (Table 5 of the paper).
+# TOP: nested intents and slots, learned from text, understood when spoken (Table 5 of the paper).
 #
 #   egs/top/run.sh --corpus ~/top-dataset-semantic-parsing --stop ~/stop \
 #     --init egs/pretrain/exp/four_tasks/seed1/model         the paper's sizes, for a GPU
@@ -18,7 +18,7 @@ path_option audio "" "folder of recordings of test sentences ..."
 path_option audio_csv "" "... and what is said in them: columns file, row or text, speaker"
 model_option init "model pretrained on four tasks, such as egs/pretrain makes"
 choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
-path_option pretrain_data "" "with --conf cpu, without --init: data of egs/synthetic_tts to pretrain on"
+path_option pretrain_data "" "with --conf cpu, without --init: data of egs/synthetic_tts"
 path_option librispeech_text "" "further sentences to be read for pretraining, lines <utt> <WORDS>"
 option leave_out "" "words of intents; their sentences are left out, e.g. \"UNSUPPORTED MUSIC\""
 number_option spoken 0 "training sentences that are spoken; 0 = all"
@@ -31,12 +31,13 @@ mini_flag max_lost 0.5 nj 1 corpus data_mini/corpus/top stop data_mini/corpus/st
 parse_options "$@"
 
 [ -n "$stop" ] || need corpus "Facebook's TOP, the folder of the zip at
-http://fb.me/semanticparsingdialog (or STOP alone: --stop, https://dl.fbaipublicfiles.com/stop/stop.tar.gz)."
+  http://fb.me/semanticparsingdialog
+or STOP alone: --stop, https://dl.fbaipublicfiles.com/stop/stop.tar.gz"
 if [ -n "$pretrain_data" ]; then
   [ "$conf" = cpu ] || refuse "--pretrain_data goes with --conf cpu; models of the paper's sizes \
 start from one of egs/pretrain: --init egs/pretrain/exp/four_tasks/seed1/model"
-  [ -f "$pretrain_data/train_music/feats.scp" ] || refuse "$pretrain_data: no train_music/feats.scp; \
-expected what this makes: egs/synthetic_tts/run.sh --size full --stop_stage 4"
+  [ -f "$pretrain_data/train_music/feats.scp" ] || refuse "$pretrain_data: no \
+train_music/feats.scp; expected what this makes: egs/synthetic_tts/run.sh --size full --stop_stage 4"
 fi
 
 . local/rows.sh

@@ -50,8 +50,8 @@ def speechocean(folder: Path, _: Findings) -> list[Recording]:
         tables = folder / part
         if not (tables / "wav.scp").is_file():
             raise InputError(
-                f"{folder}: no {part}/wav.scp; expected speechocean762 with the folders "
-                f"train, test and WAVE (fetch it from {SPEECHOCEAN})"
+                f"{folder}: no {part}/wav.scp; expected speechocean762 with the "
+                f"folders train, test and WAVE (fetch it from {SPEECHOCEAN})"
             )
         # Its files put tabs between the columns, and speaker ids are no prefix of utterance ids.
         wavs, texts, speakers = (

@@ -3,9 +3,9 @@
     python local/draw_subsets.py --data data/train --percent 10 --number 10 --out data/subsets/10 \\
         --confs exp/conf
 
-writes `data/subsets/10/{1..10}`: the data dir `train`, its mean and variance `cmvn.ark`, and of
-`exp/conf/e2e_subset.yaml` and `atat_subset.yaml` a conf for each, `exp/conf/{e2e,atat}_10/{1..10}.yaml`,
-with the subset's folder for {subset}.
+writes `data/subsets/10/{1..10}`: the data dir `train` and its mean and variance, `cmvn.ark`. For
+each there are confs, `exp/conf/{e2e,atat}_10/{1..10}.yaml`: those of `exp/conf/e2e_subset.yaml` and
+`atat_subset.yaml` with the subset's folder for {subset}.
 
 Subset k holds the utterances whose hash with the seed k is smallest: it does not change with the
 order of the data dir, the sets of two seeds have nothing to do with each other, and the 1 % of a

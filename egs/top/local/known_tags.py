@@ -20,7 +20,7 @@ from atat.text.trees import is_open, parse, tags
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0] + " Example: python local/known_tags.py "
-        "--tokenizer ../pretrain/exp/four_tasks/model/tokenizer --data data/text_train",
+        "--tokenizer ../pretrain/exp/four_tasks/seed1/model/tokenizer --data data/text_train",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--tokenizer", type=Path, required=True, help="that of the model")

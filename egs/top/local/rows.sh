@@ -1,14 +1,14 @@
 # What is trained and decoded, and from which data; run.sh sources this when its options are known.
-# With an --init, models start from it. A miniature, and --conf cpu with --pretrain_data, pretrain a
-# model of their own in small: on what egs/synthetic_tts has made, or on made-up music to which TOP's
-# tags are new. Otherwise nothing can be trained.
+# With an --init, models start from it. Without, --conf cpu with --pretrain_data pretrains a small one
+# on what egs/synthetic_tts has made, and --mini on made-up music, to which TOP's tags are new.
+# Otherwise nothing can be trained.
 
 conf_folder=conf tokenizer=$data/tokenizer_top results=$(table_file RESULTS.md)
 if [ "$conf" = cpu ]; then
   conf_folder=conf/cpu tokenizer=$data/cpu/tokenizer_top
   is_given exp || exp+=/cpu
   results=$(table_file RESULTS.cpu.md)
-  note=${note:-Small models (--conf cpu), trained on two CPU cores; they were pretrained on little speech}
+  note=${note:-Small models (--conf cpu), trained on two CPU cores, pretrained on little speech}
 fi
 confs=$exp/conf
 text_of_stop="" # whether text and trees are STOP's own
@@ -21,8 +21,8 @@ if [ -z "$init" ] && [ -n "$mini$pretrain_data" ]; then
 else
   librispeech_text=""
 fi
-[ -n "$start" ] || echo "Without --init (or --conf cpu with --pretrain_data) nothing can be trained: \
-data are prepared, and the table says \"not run\"."
+[ -n "$start" ] || echo "Without --init (or --conf cpu with --pretrain_data) nothing can be \
+trained: data are prepared, and the table says \"not run\"."
 
 models=(e2e tts zeroshot)
 # Replay wants what was pretrained on.
