@@ -1,0 +1,132 @@
+"""Every row of a recipe's table is trained, decoded and scored by its run.sh.
+
+Recipes run whole with a `python` that only notes how it was called: no corpus, no model. Of
+egs/synthetic_tts see test_synthetic_tts_experiments.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from atat.base import config
+from atat.scoring.results import Report
+
+ROOT = Path(__file__).resolve().parent.parent
+PRETRAINED = ["--slu", "/s", "--dev_slu", "/ds", "--asr", "/a", "--dev_asr", "/da"]
+# The recipe, options with which all of its rows are run, and its filled table.
+RECIPES = [
+    ("barista", ["--corpus", "/c", "--speechocean", "/s", "--top", "/t"], "exp/results.yaml"),
+    (
+        "fluentspeech",
+        ["--corpus", "/c", "--init", "model", "--subsets_10", "2", "--subsets_1", "2"],
+        "exp/results.yaml",
+    ),
+    (
+        "fluentspeech",
+        ["--corpus", "/c", "--init", "model", "--split", "unseen"],
+        "exp/unseen/results_resplit.yaml",
+    ),
+    ("snips", ["--corpus", "/c", "--init", "model"], "exp/folds5/results.yaml"),
+    (
+        "top",
+        ["--corpus", "/c", "--stop", "/s", "--conf", "cpu", "--pretrain_data", "made"],
+        "exp/cpu/results.yaml",
+    ),
+    ("librispeech", ["--corpus", "/c"], "exp/train/results.yaml"),
+    ("pretrain", PRETRAINED, "exp/results.yaml"),
+]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The recipes and what they share, without programs; files that these would have made."""
+    for name in ("egs", "utils"):
+        shutil.copytree(
+            ROOT / name,
+            tmp_path / name,
+            ignore=shutil.ignore_patterns("data*", "exp*", "wavs", "lfb", "bench"),
+        )
+    programs = {
+        "tools/install.sh": "",
+        "venv/bin/python": f'{{ printf "%s\\t" "$@"; echo; }} >>"{tmp_path}/calls"\n',
+    }
+    for name, body in programs.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}")
+        (tmp_path / name).chmod(0o755)
+    sets = [f"data/{part}_{kind}\n" for part in ("dev", "test") for kind in ("clean", "other")]
+    made = {
+        "model/config.yaml": "",
+        "model/tokenizer/pieces": "",
+        "made/train_music/feats.scp": "",
+        "egs/top/data/tts_test/engine": "flite\n",
+        "egs/librispeech/data/train/train_dirs": "data/train_clean_100\n",
+        "egs/librispeech/data/train/eval_dirs": "".join(sets),
+    }
+    for name, text in made.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def called(clone: Path, recipe: str, options: list[str]) -> list[dict[str, str]]:
+    """What the recipe calls: the module, and the value of each of its options."""
+    environment = {**os.environ, "ATAT_VENV": str(clone / "venv")}
+    done = subprocess.run(
+        [f"egs/{recipe}/run.sh", "--ngpu", "0", "--nj", "2", "--seeds", "3 4", *options],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    calls = []
+    for line in (clone / "calls").read_text().splitlines():
+        words = line.rstrip("\t").split("\t")
+        module = words[1] if words[0] == "-m" else words[0]
+        calls.append(
+            {
+                "program": module,
+                **{
+                    word: value
+                    for word, value in zip(words, [*words[1:], ""])
+                    if word.startswith("--")
+                },
+            }
+        )
+    return calls
+
+
+@pytest.mark.parametrize(("recipe", "options", "table"), RECIPES, ids=lambda value: str(value)[:20])
+def test_every_row_is_decoded_of_a_model_that_is_trained(
+    clone: Path, recipe: str, options: list[str], table: str
+) -> None:
+    calls = called(clone, recipe, options)
+    trained = {call["--out"] for call in calls if call["program"] == "atat train"}
+    decoded = {call["--out"]: call for call in calls if "/decode_" in call.get("--out", "")}
+    scored = {call["--decoded"]: call for call in calls if call["program"] == "atat score"}
+    assert scored.keys() <= decoded.keys()
+    for call in decoded.values():
+        if call["program"] == "atat decode":
+            assert scored[call["--out"]]["--data"] == call["--data"]
+            assert call["--model"].removesuffix("/model") in trained
+    report = config.load(clone / "egs" / recipe / table, Report)
+    found: set[str] = set()
+    for part in report.tables:
+        for row in part.rows:
+            for condition in part.conditions.values() or [""]:
+                pattern = row.decoded.replace("{condition}", condition).replace("{seed}", "*")
+                matches = {folder for folder in decoded if fnmatch(folder, pattern)}
+                assert matches or not row.decoded, pattern
+                found |= matches
+    # Nothing is decoded in vain; barista alone also decodes noise without --well_formed.
+    assert found == decoded.keys() or recipe == "barista"
+    for call in calls:
+        if call["program"] == "atat train" and "/seed3/" in call.get("--init", ""):
+            assert call["--out"].endswith("seed3")
