@@ -60,6 +60,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "base.conf_copy", "training confs for other data, or with other values"
         ),
         "miniature_conf": Command("systems.joint.miniature_conf", "the same with a tiny model"),
+        "miniature_standin": Command(
+            "prepare.miniature_standin", "a domain to start a miniature from"
+        ),
     },
 }
 

@@ -28,7 +28,7 @@ declare -A train_set # training -> KEY=VALUE that replaces a value of its conf
 copy_confs() {
   local program=conf_copy
   if [ -n "${mini-}" ]; then program=miniature_conf; fi
-  python -m "atat.$program" "${@:3}" --out "$confs" --move "$1" "$2"
+  atat "$program" "${@:3}" --out "$confs" --move "$1" "$2"
 }
 
 # train NAME [START [CONF]]: queues a training for each seed, by $confs/CONF.yaml (CONF is NAME
