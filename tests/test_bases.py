@@ -188,7 +188,7 @@ def test_copies_need_no_base() -> None:
         "train": [{"data": "data_mini/a", "task": "slu"}, {"data": "data_mini/b", "task": "nlu"}],
         "model": {"width": 64, "decoder": {"layers": 3, "heads": 2}},
     }
-    miniature_conf.main([conf, "--out", "mini", "--data", "data_mini"])
+    miniature_conf.main([conf, "--out", "mini", "--move", "data", "data_mini"])
     Path("shared.yaml").unlink()
     small = config.load("mini/conf.yaml", TrainSettings)
     assert [source.data for source in small.train] == ["data_mini/a", "data_mini/b"]

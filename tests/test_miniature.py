@@ -9,8 +9,7 @@ import pytest
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import tables
-from atat.engine.settings import TrainSettings
-from atat.prepare import miniature_conf, miniature_standin, synthesis
+from atat.prepare import miniature_standin, synthesis
 from atat.prepare.miniature_speech import VARIANTS, Line, speak, voice
 from atat.speech import audio
 from atat.systems.joint import miniature_conf

@@ -1,7 +1,7 @@
 """Every row of a recipe's table is trained, decoded and scored by its run.sh.
 
-Recipes run whole with a `python` that only notes how it was called: no corpus, no model. Of
-egs/synthetic_tts see test_synthetic_tts_experiments.py.
+Recipes run whole with an `atat` and a `python` that only note how they were called: no corpus, no
+model. Of egs/synthetic_tts see test_synthetic_tts_experiments.py.
 """
 
 from __future__ import annotations
@@ -52,12 +52,14 @@ def clone(tmp_path: Path) -> Path:
             tmp_path / name,
             ignore=shutil.ignore_patterns("data*", "exp*", "wavs", "lfb", "bench"),
         )
+    # A line is written at once: several programs run side by side.
     programs = {
         "tools/install.sh": "",
         "venv/bin/python": f'{{ printf "%s\\t" "$@"; echo; }} >>"{tmp_path}/calls"\n',
+        "venv/bin/atat": f'{{ printf "%s\\t" "atat $1" "${{@:2}}"; echo; }} >>"{tmp_path}/calls"\n',
     }
     for name, body in programs.items():
-        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"#!/bin/bash\n{body}")
         (tmp_path / name).chmod(0o755)
     sets = [f"data/{part}_{kind}\n" for part in ("dev", "test") for kind in ("clean", "other")]

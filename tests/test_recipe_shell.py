@@ -383,8 +383,8 @@ def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Pat
     [
         (
             [],
-            "--corpus is missing: the folder, from https://example.org\nEvery stage on made-up data: "
-            "toy/run.sh --mini",
+            "--corpus is missing: the folder, from https://example.org\n"
+            "Every stage on made-up data: toy/run.sh --mini",
         ),
         (["--mini", "--corpus", "x"], "--mini makes its own corpus; leave out --corpus, or --mini"),
         (["--field", "near"], "--field is one of: close far both; found 'near'"),
@@ -432,10 +432,10 @@ fi
 
 
 def test_models_are_trained_decoded_and_scored_with_each_seed(folder: Path) -> None:
-    """`python` is a program that says how it was called."""
+    """`atat` is a program that says how it was called."""
     (folder / "toy" / "run.sh").write_text(MODELS.format(root=ROOT))
     (folder / "toy" / "results.yaml").write_text('a: "{exp}/seed*"\nb: "{data}"\nfolds: {folds}\n')
-    program = folder / "bin" / "python"
+    program = folder / "bin" / "atat"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\necho\n')
     program.chmod(0o755)
@@ -465,23 +465,23 @@ def test_models_are_trained_decoded_and_scored_with_each_seed(folder: Path) -> N
         return [line[1:-1].replace("><", "|").replace(f"{folder}/my exp", "EXP") for line in lines]
 
     assert called("--stop_stage", "6") == [
-        "-m|atat conf_copy|conf/a.yaml|conf/b.yaml|--out|EXP/conf|--move|data|my data",
-        "-m|atat train|--config|EXP/conf/small.yaml|--out|EXP/small/seed7|--seed|7",
-        "-m|atat train|--config|EXP/conf/small.yaml|--out|EXP/small/seed8|--seed|8",
-        "-m|atat train|--config|EXP/conf/a.yaml|--out|EXP/big/seed7|--seed|7|--init|"
+        "conf_copy|conf/a.yaml|conf/b.yaml|--out|EXP/conf|--move|data|my data",
+        "train|--config|EXP/conf/small.yaml|--out|EXP/small/seed7|--seed|7",
+        "train|--config|EXP/conf/small.yaml|--out|EXP/small/seed8|--seed|8",
+        "train|--config|EXP/conf/a.yaml|--out|EXP/big/seed7|--seed|7|--init|"
         "EXP/small/seed7/model|--set|model.width=7 8",
-        "-m|atat train|--config|EXP/conf/a.yaml|--out|EXP/big/seed8|--seed|8|--init|"
+        "train|--config|EXP/conf/a.yaml|--out|EXP/big/seed8|--seed|8|--init|"
         "EXP/small/seed8/model|--set|model.width=7 8",
-        "-m|atat train|--config|EXP/conf/folds/7.yaml|--out|EXP/folds/seed7|--seed|7|--init|"
+        "train|--config|EXP/conf/folds/7.yaml|--out|EXP/folds/seed7|--seed|7|--init|"
         "EXP/packed model",
-        "-m|atat train|--config|EXP/conf/folds/8.yaml|--out|EXP/folds/seed8|--seed|8|--init|"
+        "train|--config|EXP/conf/folds/8.yaml|--out|EXP/folds/seed8|--seed|8|--init|"
         "EXP/packed model",
     ]
     decoded = called("--stage", "8", "--stop_stage", "8")
     assert decoded[1::2] == [
-        "-m|atat decode|--model|EXP/small/seed8/model|--data|data/test|--task|slu|--nj|1|--out|"
+        "decode|--model|EXP/small/seed8/model|--data|data/test|--task|slu|--nj|1|--out|"
         "EXP/small/seed8/decode_test_slu",
-        "-m|atat decode|--model|EXP/big/seed8/model|--data|data/folds/0/test|--task|nlu|"
+        "decode|--model|EXP/big/seed8/model|--data|data/folds/0/test|--task|nlu|"
         "--well_formed|--nj|1|--out|EXP/big/seed8/decode_test_nlu_well_formed",
     ]
     scored = called("--stage", "9")
@@ -489,15 +489,13 @@ def test_models_are_trained_decoded_and_scored_with_each_seed(folder: Path) -> N
     assert [line.split("|")[-1] for line in scored[:-1]] == [
         line.split("|")[-1] for line in decoded
     ]
-    assert [line.split("|")[3] for line in scored[:-1]] == [line.split("|")[5] for line in decoded]
-    assert scored[-1] == (
-        "-m|atat results|--config|EXP/results.yaml|--out|EXP/RESULTS.md|--title_note|"
-    )
+    assert [line.split("|")[2] for line in scored[:-1]] == [line.split("|")[4] for line in decoded]
+    assert scored[-1] == ("results|--config|EXP/results.yaml|--out|EXP/RESULTS.md|--title_note|")
     assert yaml.safe_load((folder / "my exp" / "results.yaml").read_text()) == {
         "a": f"{folder}/my exp/seed*",
         "b": "data",
         "folds": 5,
     }
     assert called("--mini", "--stage", "6", "--stop_stage", "6")[0].startswith(
-        "-m|atat miniature_conf|conf/a.yaml|conf/b.yaml|--out|EXP/conf|--move|data|my data"
+        "miniature_conf|conf/a.yaml|conf/b.yaml|--out|EXP/conf|--move|data|my data"
     )
