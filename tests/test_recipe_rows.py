@@ -53,10 +53,11 @@ def clone(tmp_path: Path) -> Path:
             ignore=shutil.ignore_patterns("data*", "exp*", "wavs", "lfb", "bench"),
         )
     # A line is written at once: several programs run side by side.
+    note = f'echo "$line" >>"{tmp_path}/calls"'
     programs = {
         "tools/install.sh": "",
-        "venv/bin/python": f'{{ printf "%s\\t" "$@"; echo; }} >>"{tmp_path}/calls"\n',
-        "venv/bin/atat": f'{{ printf "%s\\t" "atat $1" "${{@:2}}"; echo; }} >>"{tmp_path}/calls"\n',
+        "venv/bin/python": f'line=$(printf "%s\\t" "$@"); {note}\n',
+        "venv/bin/atat": f'line=$(printf "%s\\t" "atat $1" "${{@:2}}"); {note}\n',
     }
     for name, body in programs.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
