@@ -346,8 +346,8 @@ recipe_work=0            # how many of them did run
 recipe_skipped=0         # how many were done before
 recipe_stage_started=0
 
-# keep_marks FOLDER: done stages leave a mark in FOLDER/.stages. A mark holds what it was made
-# with (options, files of conf/ and local/) and counts only as long as that is the same.
+# keep_marks FOLDER [FILE ...]: done stages leave a mark in FOLDER/.stages. A mark holds what it was
+# made with (options, files of conf/ and local/, each FILE) and counts only as long as that is the same.
 keep_marks() {
   recipe_marks=$1/.stages
   mkdir -p "$recipe_marks"
@@ -362,6 +362,7 @@ keep_marks() {
     for folder in conf local; do
       [ ! -d "$folder" ] || find "$folder" -type f -not -path '*/__pycache__/*' -exec cksum {} + | sort
     done
+    [ $# -lt 2 ] || cksum "${@:2}"
   )
 }
 

@@ -4,6 +4,8 @@
     atat conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6
     atat conf_copy conf/{e2e,atat}.yaml --out exp/conf/3 --fill fold data/folds/3
 
+With `--fit`, sources whose data dirs are not there are left out (`atat.prepare.conf_fit`).
+
 Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it.
 A copy has all values of the conf and of its bases (`atat.base.yaml_file`), so it needs none.
 Comments are not copied. Knows nothing of the keys of a conf.
@@ -21,6 +23,7 @@ import yaml
 from atat.base import config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+from atat.prepare import conf_fit
 
 
 def moved(value: Any, old: str, new: str) -> Any:
@@ -81,6 +84,11 @@ def main(argv: list[str] | None = None) -> None:
         metavar="KEY=VALUE",
         help="another value for a key; may be repeated",
     )
+    parser.add_argument(
+        "--fit",
+        action="store_true",
+        help="leave out sources whose data dir lacks what their task reads",
+    )
     options = parser.parse_args(argv)
     for path in options.confs:
         copy = copy_path(path, options.out)
@@ -89,5 +97,7 @@ def main(argv: list[str] | None = None) -> None:
             values = moved(values, *options.move)
         for name, text in options.fill:
             values = filled(values, name, text)
+        if options.fit:
+            values = conf_fit.fitted(values, str(path))
         with atomic_write(copy) as stream:
             yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True)

@@ -36,11 +36,19 @@ class Findings:
         return dict(Counter(kind for kind, _ in self.items))
 
     def close(
-        self, path: Path, *, kept: int, max_lost: float, corpus: Path, noun: str = "recordings"
+        self,
+        path: Path,
+        *,
+        kept: int,
+        max_lost: float,
+        corpus: Path,
+        noun: str = "recordings",
+        advice: str = "Is the download whole?",
     ) -> None:
         """List everything in `path`, print the counts; `kept` recordings (`noun`) are left.
 
-        Raises InputError when more than the share `max_lost` of the recordings is lost.
+        Raises InputError, which ends in `advice`, when more than the share `max_lost` of the
+        recordings is lost.
         """
         counts = [f"{number:6d}  {kind}" for kind, number in self.counts().items()]
         with atomic_write(path) as stream:

@@ -1,0 +1,289 @@
+"""Data dirs from a table of utterances and a folder of recordings.
+
+    table = utterance_table.read("utterances.csv")
+    sets = own_corpus.arrange(own_corpus.usable(table, folder, wavs, findings))
+    own_corpus.write(Path("data"), sets)
+
+What a row has decides which task can learn from it, and so in which data dirs it is:
+
+    train      dev      test        recordings whose meaning is known (slu; asr and nlu with a text)
+    train_asr  dev_asr  test_asr    recordings with a transcript only
+    train_nlu  dev_nlu  test_nlu    sentences with their meaning, without a recording
+
+Speakers of dev and test are not in train where there are enough speakers (`SPEAKERS`); else
+utterances are split. A sentence that is said in a test set is no sentence of train_nlu. Knows
+nothing of models; `atat.datadir.utterance_table` reads the table, `atat.text.slot_trees` makes trees of slots.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atat.base.errors import InputError
+from atat.base.files import atomic_write
+from atat.datadir import parts, tables
+from atat.datadir.corpus import Findings
+from atat.datadir.utterance_table import Row, Table
+from atat.speech import audio
+from atat.text import slot_trees, trees
+from atat.text.normalize import normalize, normalize_tree
+
+DEV, TEST = 0.1, 0.2  # shares of the utterances
+SPEAKERS = 5  # fewer cannot be kept apart without losing too much of the training set
+SLU, ASR, NLU = KINDS = ("", "_asr", "_nlu")  # the ending of a data dir
+SETS = tuple(part + kind for kind in KINDS for part in parts.PARTS)
+DECODINGS = "decodings"  # lines `<set> <task>`: what a model can be tested on
+WRITER = "text"  # the speaker of sentences that nobody speaks
+
+
+@dataclass(frozen=True)
+class Item:
+    """A usable row: the utterance it became, and its text as it stands in the table."""
+
+    utterance: tables.Utterance
+    raw: str
+
+    @property
+    def kind(self) -> str:
+        if self.utterance.wav is None:
+            return NLU
+        return ASR if self.utterance.semantics is None else SLU
+
+
+Sets = dict[str, list[Item]]  # name of a data dir -> what is in it
+
+
+def usable(table: Table, folder: Path, wavs: Path, findings: Findings) -> list[Item]:
+    """What can be used of a table whose recordings lie in `folder`; the rest goes to `findings`.
+
+    Recordings that are not 16 kHz with one channel are converted into the folder `wavs`.
+    """
+    items: dict[str, Item] = {}
+    paths: dict[str, str] = {}
+    for what in table.broken:
+        findings.add("row with other cells than the header (left out)", what, lost=True)
+    for row in table.rows:
+        if row.path and paths.setdefault(row.path, row.where) != row.where:
+            findings.add(
+                "recording in two rows (the first counts)",
+                f"{row.where}: {row.path}, first in {paths[row.path]}",
+            )
+            continue
+        try:
+            item = _item(row, table, folder, wavs, findings)
+        except InputError as error:
+            findings.add("row that cannot be used (left out)", f"{row.where}: {error}", lost=True)
+            continue
+        if item.utterance.id in items:
+            findings.add(
+                "row that cannot be used (left out)",
+                f"{row.where}: the recording "
+                f"{row.path!r} is called like another one but for signs; rename it",
+                lost=True,
+            )
+            continue
+        items[item.utterance.id] = item
+    return list(items.values())
+
+
+def _item(row: Row, table: Table, folder: Path, wavs: Path, findings: Findings) -> Item:
+    """A row as an utterance; InputError, without its line, where it cannot be used."""
+    text = normalize(row.text) if table.has("text") else None
+    if text == "":
+        raise InputError(f"no words in the column text, found {row.text!r}; write what is said")
+    tree = _meaning(row, text, findings)
+    if not row.path:
+        if text is None or tree is None:
+            raise InputError(
+                "neither a recording nor a text with a meaning; add a path, or text "
+                "and tree (or intent)"
+            )
+        speaker, key = WRITER, f"{WRITER}-{int(row.where.rpartition(':')[2]):06d}"
+        return Item(tables.Utterance(key, speaker, text=text, semantics=tree), row.text)
+    if text is None and tree is None:
+        raise InputError("neither text nor meaning, nothing can be learned; fill in one of them")
+    name = _identifier(os.path.splitext(row.path)[0].removeprefix(str(folder)))
+    speaker = _identifier(row.speaker)
+    if table.has("speaker") and not speaker:
+        findings.add("recording without a speaker (is a speaker of its own)", row.where)
+    key = f"{speaker}-{name}" if speaker else name
+    wav, seconds = usable_audio(folder / row.path, wavs / f"{key}.wav")
+    return Item(
+        tables.Utterance(
+            key, speaker or key, wav=str(wav), duration=seconds, text=text, semantics=tree
+        ),
+        row.text,
+    )
+
+
+def _meaning(row: Row, text: str | None, findings: Findings) -> str | None:
+    """The tree of a row, normalised; None where the row has no meaning."""
+    if row.tree:
+        return trees.to_string(normalize_tree(trees.parse(row.tree)))
+    if not row.intent:
+        if row.slots:
+            raise InputError(f"slots {row.slots!r} without an intent; fill in the intent")
+        return None
+    found = slot_trees.build(row.intent, slot_trees.parse_slots(row.slots), text)
+    for name in found.ambiguous:
+        findings.add(
+            "slot value that stands twice in the text (the first is taken)",
+            f"{row.where}: {name} in {text!r}; give a tree where that is wrong",
+        )
+    return trees.to_string(found.tree)
+
+
+def usable_audio(path: Path, converted: Path) -> tuple[Path, float]:
+    """A recording at 16 kHz with one channel, and its seconds; the first of several channels.
+
+    That is `path` itself, or `converted`, which is written unless it is there and newer. Raises
+    InputError for what is not there or cannot be read.
+    """
+    info = audio.probe(path)
+    if info.sample_rate == audio.SAMPLE_RATE and info.channels == 1:
+        audio.check(path)
+        return path.resolve(), info.duration
+    if not converted.exists() or converted.stat().st_mtime_ns < path.stat().st_mtime_ns:
+        audio.save(
+            converted, audio.load(path, resample=True, channel=0 if info.channels > 1 else None)
+        )
+    return converted.resolve(), audio.duration(converted)
+
+
+def _identifier(name: str) -> str:
+    """A name as a part of an id. No hyphen: ids of a speaker must sort together."""
+    return re.sub(r"\W+", "_", name).strip("_")
+
+
+def arrange(items: Iterable[Item]) -> Sets:
+    """The data dirs of all usable rows, without empty ones; InputError where train is empty."""
+    by_kind: dict[str, list[Item]] = {kind: [] for kind in KINDS}
+    for item in items:
+        by_kind[item.kind].append(item)
+    sets: Sets = {}
+    known: dict[str, str] = {}  # part of a speaker, or of an utterance where speakers are few
+    for kind in (SLU, ASR):  # who is in the test of slu is in no training set of asr
+        known |= _parts_of_recordings(by_kind[kind], known)
+        for item in by_kind[kind]:
+            part = known.get(item.utterance.speaker) or known[item.utterance.id]
+            sets.setdefault(part + kind, []).append(item)
+    for item, part in _parts_of_sentences(by_kind[NLU], sets):
+        sets.setdefault(part + NLU, []).append(item)
+    if not any(parts.TRAIN + kind in sets for kind in KINDS):
+        raise InputError("not one row can be used; see the findings")
+    return {name: sets[name] for name in SETS if name in sets}
+
+
+def _parts_of_recordings(items: Sequence[Item], known: Mapping[str, str]) -> dict[str, str]:
+    """The part of each speaker that has none yet; of each utterance where speakers are few."""
+    new = [item.utterance for item in items if item.utterance.speaker not in known]
+    are_many = len({item.utterance.speaker for item in items}) >= SPEAKERS
+    return parts.split([one.speaker if are_many else one.id for one in new], dev=DEV, test=TEST)
+
+
+def _parts_of_sentences(items: Sequence[Item], sets: Sets) -> Iterable[tuple[Item, str]]:
+    """The part of each sentence: that in which it is spoken, if that is dev or test."""
+    spoken = {
+        item.utterance.text: part
+        for part in (parts.DEV, parts.TEST)
+        for kind in (SLU, ASR)
+        for item in sets.get(part + kind, [])
+    }
+    chosen = parts.split([item.utterance.text or "" for item in items], dev=DEV, test=TEST)
+    for item in items:
+        text = item.utterance.text or ""
+        yield item, spoken.get(text) or chosen[text]
+
+
+def write(out: Path, sets: Sets) -> None:
+    """Write the data dirs and the list of `DECODINGS`; dirs of an earlier table go."""
+    for name in SETS:
+        if name not in sets:
+            shutil.rmtree(out / name, ignore_errors=True)
+            continue
+        tables.write(out / name, (item.utterance for item in sets[name]))
+        raw = {item.utterance.id: item.raw for item in sets[name] if item.raw}
+        if raw:
+            tables.write_table(out / name / "text.raw", raw)
+        else:
+            (out / name / "text.raw").unlink(missing_ok=True)
+    with atomic_write(out / DECODINGS) as stream:
+        stream.writelines(f"{name} {task}\n" for name, task in decodings(sets))
+
+
+def decodings(sets: Sets) -> list[tuple[str, str]]:
+    """The test sets with the tasks that each can be decoded as."""
+    tasks = {SLU: ("slu", "asr", "nlu"), ASR: ("asr",), NLU: ("nlu",)}
+    found = []
+    for kind in KINDS:
+        for item in sets.get(parts.TEST + kind, [])[:1]:
+            found += [
+                (parts.TEST + kind, task)
+                for task in tasks[kind]
+                if task == "slu" or item.utterance.text is not None
+            ]
+    return found
+
+
+def describe(sets: Sets) -> list[str]:
+    """Lines that say what is in the data dirs, and how much of test is in train."""
+    lines = []
+    for name, items in sets.items():
+        voices = [item.utterance for item in items]
+        sentences = {one.text or one.semantics for one in voices}
+        line = f"{name}: {len(items)} utterances, {len(sentences)} sentences"
+        if voices[0].wav is not None:
+            hours = sum(one.duration or 0.0 for one in voices) / 3600
+            line += f", {len({one.speaker for one in voices})} speakers, {hours:.2f} h"
+        if name.startswith(parts.TEST) and (train := name.replace(parts.TEST, "train")) in sets:
+            known = {item.utterance.text or item.utterance.semantics for item in sets[train]}
+            heard = {item.utterance.speaker for item in sets[train]}
+            line += (
+                f"; the sentences of {sum((o.text or o.semantics) in known for o in voices)}"
+                f" and the speakers of {sum(o.speaker in heard for o in voices)} are in "
+                f"{train}, too"
+            )
+        lines.append(line)
+    return lines
+
+
+def remarks(table: Table, items: Sequence[Item]) -> list[str]:
+    """What the missing columns cost, and other things to know, as sentences."""
+    found = []
+    if table.unread:
+        found.append(f"columns that are not read: {', '.join(table.unread)}")
+    if not table.has("path"):
+        found.append(
+            "no column path: only nlu is learned, the meaning of sentences that are read; "
+            "a model that understands speech needs recordings"
+        )
+    if not table.has("text"):
+        found.append(
+            "no column text: only slu is learned. Lost: asr and nlu, and the loss on words "
+            "(CTC), without which a model learns to listen from far more recordings only"
+        )
+    if not (table.has("tree") or table.has("intent")):
+        found.append(
+            "no column tree or intent: only asr is learned. Lost: slu and nlu, that is "
+            "intents and slots"
+        )
+    if table.has("tree") and table.has("intent"):
+        found.append("both tree and intent: intent and slots are read where a row has no tree")
+    voices = {item.utterance.speaker for item in items if item.utterance.wav is not None}
+    if table.has("path") and not table.has("speaker"):
+        found.append(
+            "no column speaker: every recording is a speaker of its own, since nobody "
+            "knows who speaks. If few people do, test has voices of train: figures are "
+            "better than for new people, and their intervals too narrow"
+        )
+    elif table.has("path") and len(voices) < SPEAKERS:
+        found.append(
+            f"{len(voices)} speakers are too few to keep some for the test (at least "
+            f"{SPEAKERS}): utterances are split, figures are for these speakers"
+        )
+    return found

@@ -1,0 +1,61 @@
+"""A training conf that fits the data at hand: sources that cannot be read from are left out.
+
+One conf names all sources a corpus might have; a data dir that is not there, or that lacks a file
+its task reads, takes its source out of `train` or `valid`. Command line:
+`atat conf_copy --fit`. Knows nothing of the other keys of a conf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from atat.base.errors import InputError
+from atat.systems.joint.tasks import task
+
+FILES = {"text": ("text",), "semantics": ("semantics",), "audio": ("feats.scp", "wav.scp")}
+
+
+def missing(folder: Path, task_name: str) -> str | None:
+    """What a data dir lacks for a task, as text; None: nothing."""
+    if not folder.is_dir():
+        return "no such data dir"
+    reads = task(task_name)
+    for what in (reads.source, reads.target):
+        if not any((folder / name).is_file() for name in FILES[what]):
+            return f"no {' or '.join(FILES[what])}"
+    return None
+
+
+def fitted(
+    values: dict[str, Any],
+    where: str,
+    tell: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """The values of a conf without the sources that cannot be read; `tell` hears which go.
+
+    Raises InputError where no source of `train` is left.
+    """
+
+    def kept(sources: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+        chosen = []
+        for source in sources:
+            why = missing(Path(source["data"]), source["task"])
+            if why is None:
+                chosen.append(source)
+            else:
+                tell(f"{where}: {key}: {source['task']} of {source['data']} is left out: {why}")
+        return chosen
+
+    train = kept(values.get("train") or [], "train")
+    if not train:
+        raise InputError(
+            f"{where}: key `train`: no source can be read; make one of the data dirs it names"
+        )
+    valid = dict(values.get("valid") or {})
+    valid["sources"] = kept(valid.get("sources") or [], "valid.sources")
+    fit = {**values, "train": train, "valid": valid}
+    if not any(task(source["task"]).source == "audio" for source in train):
+        fit.pop("cmvn", None)  # of recordings that there are none of
+    return fit
