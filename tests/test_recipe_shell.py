@@ -190,6 +190,19 @@ def test_done_stages_are_skipped_until_something_changes(run: Run, folder: Path)
     assert stages(run("--size", "full")) == []
 
 
+def test_stages_are_done_again_when_a_file_they_are_made_from_changes(
+    run: Run, folder: Path
+) -> None:
+    script = folder / "toy" / "run.sh"
+    script.write_text(
+        script.read_text().replace('keep_marks "$exp"', 'keep_marks "$exp" "$corpus"')
+    )
+    table = folder / "a b.csv"
+    for content, expected in (("1", [0, 1, 2]), ("1", []), ("2", [0, 1, 2]), ("2", [])):
+        table.write_text(content)
+        assert stages(run("--corpus", table.name)) == expected
+
+
 def test_a_stage_rerun_alone_invalidates_the_later_ones(run: Run) -> None:
     run()
     assert stages(run("--stage", "1", "--stop_stage", "1")) == [1]

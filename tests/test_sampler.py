@@ -174,6 +174,16 @@ def test_short_utterances_come_first():
     assert longest(range(40, 80)) > 1000
 
 
+def test_short_first_means_nothing_to_sentences():
+    curriculum = BatchSettings(examples=8, block=10, short_first_steps=40)
+    plain = BatchSettings(examples=8, block=10)
+    plans = [
+        Sampler([LENGTHS[0]], [1.0], [False], settings, seed=1).plan(3)
+        for settings in (curriculum, plain)
+    ]
+    assert items(plans[:1]) == items(plans[1:])
+
+
 def test_too_small_a_step_for_the_mix_is_refused():
     with pytest.raises(InputError, match="batch.examples .1. is too small.*text.*raise it to 4 or"):
         sampler(examples=1)

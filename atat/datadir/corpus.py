@@ -60,7 +60,7 @@ class Findings:
         if self.lost > max_lost * total:
             raise InputError(
                 f"{corpus}: {self.lost} of {total} {noun} must be left out, more than "
-                f"--max_lost {max_lost:g}; they are listed in {path}. Is the download whole?"
+                f"--max_lost {max_lost:g}; they are listed in {path}. {advice}"
             )
 
 

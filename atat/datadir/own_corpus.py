@@ -38,7 +38,7 @@ SPEAKERS = 5  # fewer cannot be kept apart without losing too much of the traini
 SLU, ASR, NLU = KINDS = ("", "_asr", "_nlu")  # the ending of a data dir
 SETS = tuple(part + kind for kind in KINDS for part in parts.PARTS)
 DECODINGS = "decodings"  # lines `<set> <task>`: what a model can be tested on
-WRITER = "text"  # the speaker of sentences that nobody speaks
+WRITTEN = "text"  # how ids of sentences that nobody speaks begin
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def _item(row: Row, table: Table, folder: Path, wavs: Path, findings: Findings) 
                 "neither a recording nor a text with a meaning; add a path, or text "
                 "and tree (or intent)"
             )
-        speaker, key = WRITER, f"{WRITER}-{int(row.where.rpartition(':')[2]):06d}"
-        return Item(tables.Utterance(key, speaker, text=text, semantics=tree), row.text)
+        key = f"{WRITTEN}-{int(row.where.rpartition(':')[2]):06d}"
+        return Item(tables.Utterance(key, key, text=text, semantics=tree), row.text)
     if text is None and tree is None:
         raise InputError("neither text nor meaning, nothing can be learned; fill in one of them")
     name = _identifier(os.path.splitext(row.path)[0].removeprefix(str(folder)))
@@ -244,9 +244,9 @@ def describe(sets: Sets) -> list[str]:
             known = {item.utterance.text or item.utterance.semantics for item in sets[train]}
             heard = {item.utterance.speaker for item in sets[train]}
             line += (
-                f"; the sentences of {sum((o.text or o.semantics) in known for o in voices)}"
-                f" and the speakers of {sum(o.speaker in heard for o in voices)} are in "
-                f"{train}, too"
+                f"; in {train}, too: the sentences of "
+                f"{sum((o.text or o.semantics) in known for o in voices)}, the speakers of "
+                f"{sum(o.speaker in heard for o in voices)}"
             )
         lines.append(line)
     return lines
@@ -264,8 +264,8 @@ def remarks(table: Table, items: Sequence[Item]) -> list[str]:
         )
     if not table.has("text"):
         found.append(
-            "no column text: only slu is learned. Lost: asr and nlu, and the loss on words "
-            "(CTC), without which a model learns to listen from far more recordings only"
+            "no column text: only slu is learned. Lost: asr and nlu, and the loss on the "
+            "words (CTC), without which a model needs far more recordings to learn from"
         )
     if not (table.has("tree") or table.has("intent")):
         found.append(

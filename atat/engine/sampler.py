@@ -143,7 +143,7 @@ class Sampler:
         """Longest utterance (seconds) while short ones come first; None once all may come."""
         settings = self.settings
         step = block * settings.block
-        if step >= settings.short_first_steps:
+        if step >= settings.short_first_steps or not any(self.is_audio):
             return None
         start = settings.short_first_seconds
         longest = max(

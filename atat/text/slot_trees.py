@@ -53,19 +53,14 @@ def build(intent: str, slots: Sequence[Slot], text: str | None) -> Located:
     if text is None:
         return Located(Tree(root, tuple(map(_node, labels, values))))
     words = text.split()
-    starts = _locate(words, slots, values)
-    ambiguous = tuple(
-        name
-        for (name, _), value in zip(slots, values)
-        if len(_places(words, value)) > sum(value == other for other in values)
-    )
+    starts, ambiguous = _locate(words, slots, values)
     children: list[Tree | str] = []
     position = 0
     for number in sorted(range(len(slots)), key=starts.__getitem__):
         children += words[position : starts[number]]
         children.append(_node(labels[number], values[number]))
         position = starts[number] + len(values[number])
-    return Located(Tree(root, (*children, *words[position:])), ambiguous)
+    return Located(Tree(root, (*children, *words[position:])), tuple(ambiguous))
 
 
 def label(name: str, kind: str) -> str:
@@ -122,9 +117,13 @@ def _node(tag: str, words: Sequence[str]) -> Tree:
 
 def _locate(
     words: Sequence[str], slots: Sequence[Slot], values: Sequence[Sequence[str]]
-) -> list[int]:
-    """Where each value begins. Long ones choose first: "york" does not break up "new york"."""
+) -> tuple[list[int], list[str]]:
+    """Where each value begins, and the names of slots that could as well begin later.
+
+    Long values choose first: "york" does not break up "new york".
+    """
     starts = [-1] * len(slots)
+    ambiguous = []
     taken = [False] * len(words)
     for number in sorted(range(len(slots)), key=lambda number: -len(values[number])):
         size = len(values[number])
@@ -139,9 +138,16 @@ def _locate(
                 f"the value {value!r} of the slot {name!r} is not in the text {' '.join(words)!r}"
                 " (or another slot has taken its words); write it as it is said there"
             )
+        rivals = [
+            other
+            for other, start in enumerate(starts)
+            if start < 0 and values[other] == values[number]
+        ]
+        if len(free) > len(rivals):  # itself is one of them
+            ambiguous.append(slots[number][0])
         starts[number] = free[0]
         taken[free[0] : free[0] + size] = [True] * size
-    return starts
+    return starts, ambiguous
 
 
 def _places(words: Sequence[str], value: Sequence[str]) -> list[int]:

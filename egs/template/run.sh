@@ -4,35 +4,32 @@
 #   egs/template/run.sh --corpus ~/commands   ~/commands/utterances.csv says what is said there
 #   egs/template/run.sh --mini                every stage on a made-up miniature; learns nothing
 #
-# README.md says what the csv may hold, how much data it takes and what to expect.
-# Stages: 0 data dirs, 2 validate, 4 LFB, 5 tokenizer, 6 train, 8 decode, 9 score.
-# Interrupted, the same command continues where it stopped.
+# README.md: what the csv may hold, how much data it takes and what to expect. Stages: 0 data dirs,
+# 2 validate, 4 LFB, 5 tokenizer, 6 train, 8 decode, 9 score; after an interruption it continues.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 path_option corpus "" "folder that the paths of the csv start from"
 path_option csv "" "the csv file; utterances.csv in --corpus unless given"
 option conf cpu "sizes of model and training: conf/cpu.yaml, conf/gpu.yaml, or a conf of yours"
 number_option steps 0 "steps of training; 0 = as the conf has them"
-number_option vocab_size 500 "word pieces at most"
+path_option init "" "trained model to start from: the folder 'model' of a training"
 option max_lost 0.01 "share of the rows that may be unusable"
 flag mini "a made-up miniature, six steps of training"
 parse_options "$@"
-
-data=data note="" set=()
+data=data note="" set=""
 if [ -n "$mini" ]; then
   data=data_mini corpus=data_mini/corpus steps=6 note=$mini_note
   is_given exp || exp=exp_mini
 fi
-((steps == 0)) || set=(--set "steps=$steps")
+((steps == 0)) || set="--set steps=$steps"
 [ -n "$corpus" ] || refuse "--corpus is missing: the folder of your recordings and utterances.csv"
 csv=${csv:-$corpus/utterances.csv}
 [ -n "$mini" ] || [ -f "$csv" ] || refuse "$csv: no such file; README.md says what it holds"
 activate
 [ -z "$mini" ] || python local/make_example.py --recordings 60 --out "$corpus"
 keep_marks "$exp" "$csv"
-
 # with FILE SET ...: the data dirs among those sets that have the file.
-with() { for set in "${@:2}"; do [ ! -e "$data/$set/$1" ] || echo "$data/$set"; done; }
+with() { for one in "${@:2}"; do [ ! -e "$data/$one/$1" ] || echo "$data/$one"; done; }
 train=(train{,_asr,_nlu}) all=({train,dev,test}{,_asr,_nlu})
 
 if stage 0 "Data dirs of what the csv has: train, dev and test of other speakers"; then
@@ -45,16 +42,17 @@ if stage 4 "LFB of all recordings; mean and variance of those of train"; then
   for one in $(with wav.scp "${all[@]}"); do
     atat features --data "$one" --arks "$data/lfb" --nj "$nj" --max_lost "$max_lost"
   done
-  heard=$(with wav.scp "${train[@]}")
-  [ -z "$heard" ] || atat cmvn --data $heard --out "$data/cmvn.ark"
+  with wav.scp "${train[@]}" | xargs -r atat cmvn --out "$data/cmvn.ark" --data
 fi
-if stage 5 "Tokenizer: word pieces, and the tags of the trees"; then
-  atat tokenizer train --data $(with utt2spk "${train[@]}") --vocab_size "$vocab_size" \
-    --out "$data/tokenizer"
+if stage 5 "Tokenizer: word pieces (those of --init), and the tags of the trees"; then
+  vocabulary=(train --vocab_size 500)
+  [ -z "$init" ] || vocabulary=(extend --tokenizer "$init/tokenizer")
+  atat tokenizer "${vocabulary[@]}" --out "$data/tokenizer" \
+    --data $(with utt2spk "${train[@]}")
 fi
 if stage 6 "Train on all tasks that the columns of the csv allow"; then
-  atat conf_copy "conf/$conf.yaml" --move data "$data" --fit --out "$exp/conf" "${set[@]}"
-  queue atat train --config "$exp/conf/$conf.yaml" --out "$exp/joint"
+  atat conf_copy "conf/$conf.yaml" --fit --move data "$data" --out "$exp/conf" $set
+  queue atat train --config "$exp/conf/$conf.yaml" --out "$exp/joint" ${init:+--init "$init"}
   run_queue
 fi
 if stage 8 "Decode the test sets, as every task they have the files of"; then

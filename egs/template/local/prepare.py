@@ -26,7 +26,7 @@ def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
         )
     findings = Findings()
     items = own_corpus.usable(table, corpus, out / "wavs", findings)
-    first = next((f"The first: {what}" for _, what in findings.items), "")
+    first = next((f"The first: {what}" for kind, what in findings.items if "left out" in kind), "")
     findings.close(
         out / "findings.txt",
         kept=len(items),
