@@ -194,9 +194,8 @@ def test_stages_are_done_again_when_a_file_they_are_made_from_changes(
     run: Run, folder: Path
 ) -> None:
     script = folder / "toy" / "run.sh"
-    script.write_text(
-        script.read_text().replace('keep_marks "$exp"', 'keep_marks "$exp" "$corpus"')
-    )
+    marks = 'keep_marks "$exp"'
+    script.write_text(script.read_text().replace(marks, f'{marks} "$corpus"'))
     table = folder / "a b.csv"
     for content, expected in (("1", [0, 1, 2]), ("1", []), ("2", [0, 1, 2]), ("2", [])):
         table.write_text(content)

@@ -234,22 +234,30 @@ def describe(sets: Sets) -> list[str]:
     """Lines that say what is in the data dirs, and how much of test is in train."""
     lines = []
     for name, items in sets.items():
-        voices = [item.utterance for item in items]
-        sentences = {one.text or one.semantics for one in voices}
-        line = f"{name}: {len(items)} utterances, {len(sentences)} sentences"
-        if voices[0].wav is not None:
-            hours = sum(one.duration or 0.0 for one in voices) / 3600
-            line += f", {len({one.speaker for one in voices})} speakers, {hours:.2f} h"
-        if name.startswith(parts.TEST) and (train := name.replace(parts.TEST, "train")) in sets:
-            known = {item.utterance.text or item.utterance.semantics for item in sets[train]}
-            heard = {item.utterance.speaker for item in sets[train]}
+        line = f"{name}: {len(items)} utterances, {len(set(map(_said, items)))} sentences"
+        is_spoken = items[0].utterance.wav is not None
+        if is_spoken:
+            hours = sum(item.utterance.duration or 0.0 for item in items) / 3600
+            line += f", {len(set(map(_speaker, items)))} speakers, {hours:.2f} h"
+        train = name.replace(parts.TEST, parts.TRAIN)
+        if train != name and train in sets:
+            known, heard = set(map(_said, sets[train])), set(map(_speaker, sets[train]))
             line += (
-                f"; in {train}, too: the sentences of "
-                f"{sum((o.text or o.semantics) in known for o in voices)}, the speakers of "
-                f"{sum(o.speaker in heard for o in voices)}"
+                f"; in {train}, too: the sentences of {sum(_said(item) in known for item in items)}"
             )
+            if is_spoken:
+                line += f", the speakers of {sum(_speaker(item) in heard for item in items)}"
         lines.append(line)
     return lines
+
+
+def _said(item: Item) -> str:
+    """The sentence of an item; where its words are not known, its meaning."""
+    return item.utterance.text or item.utterance.semantics or ""
+
+
+def _speaker(item: Item) -> str:
+    return item.utterance.speaker
 
 
 def remarks(table: Table, items: Sequence[Item]) -> list[str]:
