@@ -11,10 +11,11 @@ import pytest
 import torch
 import yaml
 
-from atat.base import conf_copy, config, yaml_file
+from atat.base import config, yaml_file
 from atat.base.errors import InputError
 from atat.base.yaml_file import merge
 from atat.engine import model_folder, run_folder
+from atat.prepare import conf_copy
 from atat.systems.joint import miniature_conf, packed
 from atat.systems.joint.settings import TrainSettings
 

@@ -178,7 +178,7 @@ def test_short_first_means_nothing_to_sentences():
     curriculum = BatchSettings(examples=8, block=10, short_first_steps=40)
     plain = BatchSettings(examples=8, block=10)
     plans = [
-        Sampler([LENGTHS[0]], [1.0], [False], settings, seed=1).plan(3)
+        Sampler([LENGTHS[0]], [1.0], [TEXT], settings, seed=1).plan(3)
         for settings in (curriculum, plain)
     ]
     assert items(plans[:1]) == items(plans[1:])

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atat.base import conf_copy, config
+from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import own_corpus, parts, tables, utterance_table
 from atat.engine.settings import TrainSettings
-from atat.prepare import conf_fit
+from atat.prepare import conf_copy, conf_fit
 from atat.speech import audio
 from atat.text import slot_trees
 from atat.text import trees as semantics

@@ -68,7 +68,7 @@ def test_every_command_of_the_page_runs(clone: Path, tmp_path: Path) -> None:
     assert table in found.stdout  # cat
     assert table.count("not run") == 4 + 2  # no recordings without meaning, no sentences alone
     for folder in (exp, clone / "egs" / "template" / "exp_rehearsal"):
-        assert (folder / "joint" / "decode_test_slu" / "score.json").is_file()
+        assert (folder / "joint" / "seed1" / "decode_test_slu" / "score.json").is_file()
     spoken = tmp_path / "home" / "commands" / "recordings" / "test00"
     understood = re.findall(rf"^({spoken}/\S+\.wav) \[IN:.* \]$", found.stdout, re.MULTILINE)
     # Well-formed, whatever was learned.

@@ -55,6 +55,7 @@ class Sampler:
         if targets is not None:
             self.targets = [np.asarray(target) for target in targets]
         self.budgets = list(budgets)
+        self._has_audio = any(budget.per_second for budget in self.budgets)
         self.settings = settings
         self.seed = seed
         self.ranks = ranks
@@ -143,7 +144,7 @@ class Sampler:
         """Longest utterance (seconds) while short ones come first; None once all may come."""
         settings = self.settings
         step = block * settings.block
-        if step >= settings.short_first_steps or not any(self.is_audio):
+        if step >= settings.short_first_steps or not self._has_audio:
             return None
         start = settings.short_first_seconds
         longest = max(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atat.base.errors import InputError
-from atat.systems.joint.tasks import task
+from atat.text.tasks import task
 
 FILES = {"text": ("text",), "semantics": ("semantics",), "audio": ("feats.scp", "wav.scp")}
 

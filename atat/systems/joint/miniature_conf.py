@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from atat.base import config
-from atat.base.conf_copy import copy_path, moved
 from atat.nn.settings import (
     AudioEncoderSettings,
     CtcSettings,
     DecoderSettings,
     TextEncoderSettings,
 )
+from atat.prepare.conf_copy import copy_path, moved
 from atat.systems.joint.settings import ModelSettings, TrainSettings
 
 STEPS = 6

@@ -22,11 +22,11 @@ from pathlib import Path
 import yaml
 
 from atat.base import cli, config
-from atat.base.conf_copy import moved
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir import cmvn, edit
 from atat.datadir.files import DataDir
+from atat.prepare.conf_copy import moved
 
 MODELS = ("e2e", "atat")
 
