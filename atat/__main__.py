@@ -57,7 +57,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "Recipes": {
         "conf_copy": Command(
-            "base.conf_copy", "training confs for other data, or with other values"
+            "prepare.conf_copy", "training confs for other data, or with other values"
         ),
         "miniature_conf": Command("systems.joint.miniature_conf", "the same with a tiny model"),
         "miniature_standin": Command(

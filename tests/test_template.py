@@ -12,7 +12,7 @@ import pytest
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import own_corpus, parts, tables, utterance_table
-from atat.engine.settings import TrainSettings
+from atat.systems.joint.settings import TrainSettings
 from atat.prepare import conf_copy, conf_fit
 from atat.speech import audio
 from atat.text import slot_trees

@@ -66,7 +66,7 @@ def test_every_command_of_the_page_runs(clone: Path, tmp_path: Path) -> None:
     exp = clone / "egs" / "template" / "exp"
     table = (exp / "RESULTS.md").read_text()
     assert table in found.stdout  # cat
-    assert table.count("not run") == 4 + 2  # no recordings without meaning, no sentences alone
+    assert table.count("| not run") == 4 + 2  # no recordings without meaning, no sentences alone
     for folder in (exp, clone / "egs" / "template" / "exp_rehearsal"):
         assert (folder / "joint" / "seed1" / "decode_test_slu" / "score.json").is_file()
     spoken = tmp_path / "home" / "commands" / "recordings" / "test00"
@@ -78,7 +78,7 @@ def test_every_command_of_the_page_runs(clone: Path, tmp_path: Path) -> None:
 def test_what_the_page_names_is_there() -> None:
     """Files, options and columns."""
     run = (ROOT / "egs" / "template" / "run.sh").read_text()
-    declared = set(re.findall(r"^(?:path_|number_)?(?:option|flag) (\w+)", run, re.MULTILINE))
+    declared = set(re.findall(r"^(?:path_|number_|model_|mini_)?(?:option|flag) (\w+)", run, re.MULTILINE))
     shared = {"exp", "stop_stage", "recordings", "out"}
     assert set(re.findall(r"--([a-z_]+)", PAGE)) <= declared | shared
     for link in re.findall(r"\]\(([^)#]+)\)", PAGE):

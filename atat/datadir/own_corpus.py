@@ -12,7 +12,7 @@ What a row has decides which task can learn from it, and so in which data dirs i
 
 Speakers of dev and test are not in train where there are enough speakers (`SPEAKERS`); else
 utterances are split. A sentence that is said in a test set is no sentence of train_nlu. Knows
-nothing of models; `atat.datadir.utterance_table` reads the table, `atat.text.slot_trees` makes trees of slots.
+nothing of models; `utterance_table` reads the table, `atat.text.slot_trees` makes trees of slots.
 """
 
 from __future__ import annotations

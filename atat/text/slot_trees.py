@@ -7,8 +7,8 @@
 
 Slots are `name=value` separated by semicolons, or a JSON object, {"song": "silver river"}, where
 a list of values is a slot that occurs several times. Text and values are normalised
-(`atat.text.normalize`) before they are compared, so 9:30 is found in "at 9:30". Without a text the tree
-is the slots alone, in their order. Slots do not nest here; write trees for that.
+(`atat.text.normalize`) before they are compared, so 9:30 is found in "at 9:30". Without a text the
+tree is the slots alone, in their order. Slots do not nest here; write trees for that.
 
 Knows nothing of tables and files: whoever calls says in which row a mistake is.
 """

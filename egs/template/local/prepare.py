@@ -1,4 +1,4 @@
-"""Data dirs from a folder of recordings and a csv file: atat.datadir.utterance_table, atat.datadir.own_corpus.
+"""Data dirs from a folder of recordings and a csv file, by atat.datadir.own_corpus.
 
     python local/prepare.py --corpus ~/commands --csv ~/commands/utterances.csv --out data
 
