@@ -12,9 +12,9 @@ import pytest
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import own_corpus, parts, tables, utterance_table
-from atat.systems.joint.settings import TrainSettings
 from atat.prepare import conf_copy, conf_fit
 from atat.speech import audio
+from atat.systems.joint.settings import TrainSettings
 from atat.text import slot_trees
 from atat.text import trees as semantics
 from atat.text.trees import Tree

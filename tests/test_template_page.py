@@ -78,7 +78,8 @@ def test_every_command_of_the_page_runs(clone: Path, tmp_path: Path) -> None:
 def test_what_the_page_names_is_there() -> None:
     """Files, options and columns."""
     run = (ROOT / "egs" / "template" / "run.sh").read_text()
-    declared = set(re.findall(r"^(?:path_|number_|model_|mini_)?(?:option|flag) (\w+)", run, re.MULTILINE))
+    kinds = "(?:path_|number_|model_|mini_)?(?:option|flag)"
+    declared = set(re.findall(rf"^{kinds} (\w+)", run, re.MULTILINE)) | {"mini"}
     shared = {"exp", "stop_stage", "recordings", "out"}
     assert set(re.findall(r"--([a-z_]+)", PAGE)) <= declared | shared
     for link in re.findall(r"\]\(([^)#]+)\)", PAGE):

@@ -34,17 +34,29 @@ def register(system: System) -> None:
 
 def find(name: str, where: str) -> System:
     """The system called `name`; InputError with the known names. where: it was asked for."""
-    for module in filter(None, os.environ.get("ATAT_SYSTEMS", "").split(",")):
-        importlib.import_module(module.strip())
+    _import_those_of_the_user()
     if name in _registered:
         return _registered[name]
     if name in names():
         found: System = importlib.import_module(f"{PACKAGE}.{name}.system").system
         return found
     raise InputError(
-        """The system of this name; InputError with the known ones. where: it was asked for."""
-        "your own is found when its module is named in the environment variable ATAT_SYSTEMS"
+        f"{where}: system `{name}` is unknown; known: {', '.join((*names(), *_registered))}. One "
+        "of your own is found when its module is named in the environment variable ATAT_SYSTEMS"
     )
+
+
+def _import_those_of_the_user() -> None:
+    for module in filter(None, os.environ.get("ATAT_SYSTEMS", "").split(",")):
+        try:
+            importlib.import_module(module.strip())
+        except ModuleNotFoundError as error:
+            if error.name != module.strip():
+                raise
+            raise InputError(
+                f"ATAT_SYSTEMS names {module.strip()}, which cannot be imported; correct the name, "
+                "or add its folder to PYTHONPATH"
+            ) from None
 
 
 def names() -> list[str]:

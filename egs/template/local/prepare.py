@@ -20,21 +20,12 @@ def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
     """Write the data dirs of a corpus; InputError where too much of it cannot be used."""
     table = utterance_table.read(csv)
     if not corpus.is_dir():
-        raise InputError(
-            f"--corpus {corpus}: no such folder; expected the one that the paths in "
-            f"{csv} start from"
-        )
+        raise InputError(f"--corpus {corpus}: no such folder; the paths in {csv} start from it")
     findings = Findings()
     items = own_corpus.usable(table, corpus, out / "wavs", findings)
     first = next((f"The first: {what}" for kind, what in findings.items if "left out" in kind), "")
-    findings.close(
-        out / "findings.txt",
-        kept=len(items),
-        max_lost=max_lost,
-        corpus=csv,
-        noun="rows",
-        advice=first,
-    )
+    kept, where = len(items), out / "findings.txt"
+    findings.close(where, kept=kept, max_lost=max_lost, corpus=csv, noun="rows", advice=first)
     sets = own_corpus.arrange(items)
     own_corpus.write(out, sets)
     for line in (*own_corpus.remarks(table, items), *own_corpus.describe(sets)):
