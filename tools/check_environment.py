@@ -1,7 +1,7 @@
 """Import every package that requirements.txt names, and say which one cannot be.
 
 Called at the end of install.sh. It knows nothing of versions: pip has seen to those, except
-that torch and torchaudio must be of one release, which shows when torchaudio is loaded.
+that torchaudio needs torch's CUDA libraries, which shows when it is loaded.
 """
 
 from __future__ import annotations
