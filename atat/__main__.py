@@ -101,7 +101,7 @@ def overview() -> str:
 def _unknown(name: str) -> str:
     names = [name for commands in COMMANDS.values() for name in commands]
     near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
+    hint = f"; did you mean `{near[0]}`?" if near else "."
     return f"`atat {name}` is not a command{hint} The commands are: {', '.join(names)}"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from atat.base import config
 from atat.base.errors import InputError
+from atat.engine import registry
 from atat.systems.joint.settings import TrainSettings
 
 GOOD = """
@@ -128,3 +129,13 @@ def test_the_number_proposed_is_one_that_yaml_reads(text):
     import yaml
 
     assert yaml.safe_load(config._yaml_float(text)) == float(text)
+
+
+def test_a_system_that_is_not_known_is_told_with_those_that_are(tmp_path: Path) -> None:
+    conf = tmp_path / "train.yaml"
+    conf.write_text("system: jiont\n")
+    with pytest.raises(InputError) as error:
+        registry.of_conf(conf)
+    message = str(error.value)
+    assert message.startswith(f"{conf}: system `jiont` is not known; the systems are: joint.")
+    assert "ATAT_SYSTEMS" in message and "Correct the key `system`" in message

@@ -153,8 +153,8 @@ class OnlyTheCore:
 sys.meta_path.insert(0, OnlyTheCore())
 import numpy as np
 import atat
+from atat import Recognizer
 from atat.engine import decode
-from atat.systems.joint.recognizer import Recognizer
 
 model, data = sys.argv[1:3]
 print(atat.__file__)

@@ -41,8 +41,9 @@ def find(name: str, where: str) -> System:
         found: System = importlib.import_module(f"{PACKAGE}.{name}.system").system
         return found
     raise InputError(
-        f"{where}: system `{name}` is unknown; known: {', '.join((*names(), *_registered))}. One "
-        "of your own is found when its module is named in the environment variable ATAT_SYSTEMS"
+        f"{where}: system `{name}` is not known; the systems are: "
+        f"{', '.join(sorted({*names(), *_registered}))}. Correct the key `system`; a system of "
+        "your own is found when its module is named in the environment variable ATAT_SYSTEMS"
     )
 
 

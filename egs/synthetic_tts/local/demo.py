@@ -4,7 +4,7 @@
 
 For each it prints what was said, what the model understood of the recording, of the sentence as
 text, and (where the model has learned it) the transcript. It shows the public interface,
-`atat.systems.joint.recognizer.Recognizer`, in the few lines a program needs.
+`atat.Recognizer`, in the few lines a program needs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from atat.base import cli
 from atat.datadir import tables
 
 if TYPE_CHECKING:
+    from atat import Recognizer
     from atat.datadir.tables import Utterance
-    from atat.systems.joint.recognizer import Recognizer
 
 
 def show(recognizer: Recognizer, utterance: Utterance, tasks: tuple[str, ...]) -> None:
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data dirs")
     parser.add_argument("--utterances", type=int, default=2, help="recordings of each data dir")
     options = parser.parse_args(argv)
-    from atat.systems.joint.recognizer import Recognizer
+    from atat import Recognizer
 
     recognizer = Recognizer.load(options.model)
     for folder in options.data:
