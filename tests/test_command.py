@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +44,55 @@ def test_each_help_calls_the_command_by_its_name(name: str, capsys) -> None:
     assert ended.value.code == 0
     assert said.startswith(f"usage: atat {name} ")
     assert f"atat {name}" in " ".join(said.split()[3:]), "no example"
+
+
+@pytest.mark.parametrize("name", [*EVERY, "align report"])
+def test_each_help_says_what_is_read_and_written_with_an_example(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for parser in _parsers_of(name, monkeypatch):  # of its subcommands, too
+        said = parser.format_help()
+        prog = re.escape(parser.prog)
+        for part in (r"Reads: \S", r"Writes: \S", rf"Examples?:\n  {prog} \S"):
+            assert re.search(rf"^{part}", said, re.MULTILINE), (parser.prog, part, said)
+
+
+@pytest.mark.parametrize("name", [*EVERY, "align report"])
+def test_the_examples_of_a_help_are_understood(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsers = _parsers_of(name, monkeypatch)
+    read = argparse.ArgumentParser.parse_args
+
+    def read_only(parser: argparse.ArgumentParser, *args: Any) -> None:
+        read(parser, *args)
+        raise _Understood
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", read_only)
+    for parser in parsers:
+        for example in re.findall(r"^  atat (.*)$", parser.format_help(), re.MULTILINE):
+            if not example.endswith("--help"):
+                with pytest.raises(_Understood):
+                    main(shlex.split(example))
+
+
+class _Understood(Exception):
+    """The command line was read; the command itself is not run."""
+
+
+def _parsers_of(name: str, monkeypatch: pytest.MonkeyPatch) -> list[argparse.ArgumentParser]:
+    """Every parser that is made on the way to the help of a command."""
+    made: list[argparse.ArgumentParser] = []
+    begin = argparse.ArgumentParser.__init__
+
+    def noted(parser: argparse.ArgumentParser, *args: Any, **options: Any) -> None:
+        begin(parser, *args, **options)
+        made.append(parser)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "__init__", noted)
+        with pytest.raises(SystemExit):
+            main([*name.split(), "--help"])
+    assert made
+    return made
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -1,9 +1,11 @@
-"""How every command line of the package starts, fails and is interrupted."""
+"""How every command line of the package explains itself, starts, fails and is interrupted."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,21 @@ _SENTENCES: dict[int | None, str] = {
     errno.ENAMETOOLONG: "this name is too long for the file system; give a shorter one",
     errno.ELOOP: "its symbolic links lead in a circle; remove the link",
 }
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults beside the options, the description as it is laid out."""
+
+
+def guide(what: str, *examples: str, reads: str, writes: str) -> str:
+    """The description of a command: what it does, reads and writes, and how it is called."""
+    paragraphs = [
+        textwrap.fill(what, 88),
+        textwrap.fill(f"Reads: {reads}", 88, subsequent_indent="  ", break_on_hyphens=False),
+        textwrap.fill(f"Writes: {writes}", 88, subsequent_indent="  ", break_on_hyphens=False),
+        "\n  ".join(["Example:" if len(examples) == 1 else "Examples:", *examples]),
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def run(main: Callable[[], None]) -> None:

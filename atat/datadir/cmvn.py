@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import ark, contents, tables
 from atat.datadir.tables import Utterance
@@ -117,9 +118,14 @@ def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat cmvn",
-        description="Global CMVN statistics of data dirs, in Kaldi's format. "
-        "Example: atat cmvn --data data/train --out exp/cmvn.ark",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Sum up mean and variance of the features of data dirs, in Kaldi's format.",
+            "atat cmvn --data data/train --out data/cmvn.ark",
+            reads="DATA/feats.scp and its arks; where there is none, the recordings of "
+            "DATA/wav.scp.",
+            writes="OUT, one matrix. In a YAML file of a training it is the key cmvn.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--data", nargs="+", required=True, help="dirs with feats.scp or audio")
     parser.add_argument("--out", required=True, help="file for the statistics")

@@ -1,6 +1,6 @@
 """The command line of Kaldi data dirs: `atat datadir COMMAND DIR …`.
 
-    validate   list everything that is wrong, with file, line and how to mend it
+    validate   list everything that is wrong, with file, line and how to fix it
     repair     sort, drop what has no partner or is broken, rebuild spk2utt; keeps a backup
     normalize  text and trees as they are spoken: lower case, numbers in words, no signs
     subset     some of the utterances      combine    several dirs as one
@@ -8,8 +8,8 @@
     info       what is in it
     overlap    which sentences and speakers of a test set training has, too
 
-Only the command line: the library is `kaldi` (read, write), `datadir_check`, `datadir_repair`,
-`datadir_normalize`, `datadir_tools` and `overlap`.
+Only the command line: the library is `tables` (read, write), `check`, `repair`, `normalize`, `edit`
+and `overlap`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,82 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from atat.base import cli
 from atat.base.errors import InputError
 
 if TYPE_CHECKING:
     from atat.datadir.check_audio import AudioOptions
 
-EXAMPLE = "example: atat datadir validate data/train"
+
+class _Help(NamedTuple):
+    """What the help of a command says: in one line, what it reads and writes, and an example."""
+
+    what: str
+    reads: str
+    writes: str
+    example: str
+
+
+HELP = {
+    "validate": _Help(
+        "List everything that is wrong in a data dir",
+        "all tables of DIR, and the recordings and features that they name.",
+        "nothing in the tables; prints each kind of error with file, line and how to fix it. The "
+        "exit code is 2 when there are errors.",
+        "atat datadir validate data/train",
+    ),
+    "repair": _Help(
+        "Sort, drop what is broken, rebuild spk2utt; keep a backup",
+        "all tables of DIR, and the recordings and features that they name.",
+        "the tables of DIR; those it changes are kept in DIR/.backup.",
+        "atat datadir repair data/train",
+    ),
+    "normalize": _Help(
+        "Write text and trees as they are spoken; keep text.raw",
+        "DIR/text and DIR/semantics.",
+        "DIR/text and DIR/semantics: lower case, numbers in words, no signs. The original text "
+        "stays in DIR/text.raw.",
+        "atat datadir normalize data/train data/test",
+    ),
+    "subset": _Help(
+        "Write some utterances of a data dir as another",
+        "all tables of IN.",
+        "OUT, a data dir.",
+        "atat datadir subset --utterances 500 data/train data/train_500",
+    ),
+    "combine": _Help(
+        "Join data dirs of different utterances",
+        "all tables of each IN.",
+        "OUT, a data dir.",
+        "atat datadir combine data/both data/train data/dev",
+    ),
+    "split": _Help(
+        "Cut a data dir into parts, written to IN/splitK/1 … K",
+        "all tables of IN.",
+        "K data dirs, IN/splitK/1 … K; speakers stay whole.",
+        "atat datadir split data/train --parts 4",
+    ),
+    "relocate": _Help(
+        "Rewrite the beginning of paths in all scp files",
+        "DIR/*.scp.",
+        "the same files.",
+        "atat datadir relocate data/train --old /old/disk --new /new/disk",
+    ),
+    "info": _Help(
+        "Count what is in data dirs",
+        "the tables of each DIR.",
+        "nothing; prints utterances, speakers, words, hours.",
+        "atat datadir info data/train data/test",
+    ),
+    "overlap": _Help(
+        "Count what test sets have in common with training",
+        "text and utt2spk of all data dirs.",
+        "nothing; prints how many sentences and speakers of each test set training has, too.",
+        "atat datadir overlap --train data/train --test data/dev data/test",
+    ),
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,28 +106,33 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atat datadir",
-        description="Kaldi data dirs.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Check, repair, cut and join Kaldi data dirs.",
+            "atat datadir validate data/train",
+            "atat datadir subset --help",
+            reads="the tables of data dirs.",
+            writes="the tables of data dirs; `validate`, `info` and `overlap` only print.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
         command: Callable[[argparse.Namespace], None],
         name: str,
-        text: str,
     ) -> argparse.ArgumentParser:
+        what, reads, writes, example = HELP[name]
         added = commands.add_parser(
             name,
-            help=text,
-            description=text + ".",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            help=what,
+            description=cli.guide(what + ".", example, reads=reads, writes=writes),
+            formatter_class=cli.HelpFormatter,
         )
         added.set_defaults(command=command)
         return added
 
-    _add_check_options(add(_validate, "validate", "List everything that is wrong in a data dir"))
-    repair = add(_repair, "repair", "Sort, drop what is broken, rebuild spk2utt; keep a backup")
+    _add_check_options(add(_validate, "validate"))
+    repair = add(_repair, "repair")
     _add_check_options(repair)
     repair.add_argument(
         "--max_lost",
@@ -67,14 +140,12 @@ def _parser() -> argparse.ArgumentParser:
         default=0.01,
         help="share of the utterances that may go; more stops, nothing changed",
     )
-    add(
-        _normalize, "normalize", "Write text and trees as they are spoken; keep text.raw"
-    ).add_argument("folders", metavar="DIR", nargs="+", help="data dirs")
-    _add_subset_options(add(_subset, "subset", "Write some utterances of a data dir as another"))
-    combine = add(_combine, "combine", "Join data dirs of different utterances")
+    add(_normalize, "normalize").add_argument("folders", metavar="DIR", nargs="+", help="data dirs")
+    _add_subset_options(add(_subset, "subset"))
+    combine = add(_combine, "combine")
     combine.add_argument("target", metavar="OUT", help="data dir to write")
     combine.add_argument("sources", metavar="IN", nargs="+", help="data dirs to join")
-    split = add(_split, "split", "Cut a data dir into parts, written to IN/splitK/1 … K")
+    split = add(_split, "split")
     split.add_argument("folder", metavar="IN", help="data dir")
     split.add_argument("--parts", type=int, required=True, help="number of parts, K")
     split.add_argument(
@@ -82,14 +153,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="cut inside speakers too; the parts are IN/splitKutt/1 … K",
     )
-    relocate = add(_relocate, "relocate", "Rewrite the beginning of paths in all scp files")
+    relocate = add(_relocate, "relocate")
     relocate.add_argument("folder", metavar="DIR", help="data dir")
     relocate.add_argument("--old", required=True, help="how the paths begin now")
     relocate.add_argument("--new", required=True, help="how they shall begin")
-    add(_info, "info", "Count what is in data dirs").add_argument(
-        "folders", metavar="DIR", nargs="+", help="data dirs"
-    )
-    shared = add(_overlap, "overlap", "Count what test sets have in common with training")
+    add(_info, "info").add_argument("folders", metavar="DIR", nargs="+", help="data dirs")
+    shared = add(_overlap, "overlap")
     shared.add_argument("--train", metavar="DIR", nargs="+", required=True, help="data dirs")
     shared.add_argument(
         "--test",
@@ -150,7 +219,7 @@ def _validate(options: argparse.Namespace) -> None:
         print(report, file=sys.stderr if report.errors else sys.stdout)
     if report.errors:
         raise InputError(
-            f"{options.folder}: {report.errors.total()} errors of {len(report.errors)} kinds; mend "
+            f"{options.folder}: {report.errors.total()} errors of {len(report.errors)} kinds; fix "
             f"them, or drop what is broken with: atat datadir repair {options.folder}"
         )
     print(f"{options.folder}: no errors, {report.warnings.total()} warnings")

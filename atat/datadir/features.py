@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat.base import lock, parallel, pipes
+from atat.base import cli, lock, parallel, pipes
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ark, tables
@@ -374,9 +374,15 @@ def _numbered(arks: Path, name: str, kind: str) -> Iterator[tuple[int, Path]]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat features",
-        description="Make the LFB arks of data dirs; a rerun makes only what is missing. "
-        "Example: atat features --data data/train data/dev --arks lfb --nj 4",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Compute log-mel filterbanks (LFB) of the recordings of data dirs. A rerun "
+            "computes only what is missing.",
+            "atat features --data data/train data/dev --arks lfb --nj 4",
+            reads="DATA/wav.scp, DATA/segments where there is one, and the recordings they name.",
+            writes="ARKS/raw_lfb_NAME.N.ark and .scp, where NAME is the data dir's; "
+            "feats.scp, utt2num_frames and utt2dur in the data dir.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--data", nargs="+", required=True, help="data dirs with wav.scp")
     parser.add_argument("--arks", required=True, help="folder for the arks")

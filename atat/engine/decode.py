@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import machine, precision
+from atat.base import cli, machine, precision
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object_or_none
@@ -42,7 +42,21 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
         prog="atat decode",
-        description=__doc__,
+        description=cli.guide(
+            "Decode a data dir with a packed model. After an interruption the same command "
+            "continues; finished, it returns at once. An utterance that cannot be read gets "
+            "an empty hypothesis, which scoring counts as wrong; more than --max_lost of them "
+            "are an error.",
+            "atat decode --model exp/joint/model --data data/test --task slu --out "
+            "exp/joint/decode_test",
+            "atat decode --model exp/joint/model --data data/test --task asr --out "
+            "exp/joint/decode_test_asr",
+            reads="MODEL, a packed model; DATA, with feats.scp or wav.scp, or text for tasks "
+            "that read text.",
+            writes="OUT/hyp, the best hypothesis of each utterance; OUT/nbest.jsonl, the "
+            "others with their scores; OUT/decode.json, how it was decoded and which "
+            "utterances were lost.",
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", required=True, type=Path, help="packed model, exp/<name>/model")

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import lock
+from atat.base import cli, lock
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
 from atat.engine import registry, run_folder
@@ -32,7 +32,15 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
         prog="atat pack",
-        description=__doc__,
+        description=cli.guide(
+            "Make a model of a training's checkpoints, at any time: while it runs, when it "
+            "was interrupted, when it has ended. The training itself is not changed.",
+            "atat pack exp/joint",
+            "atat pack exp/joint --average 3 --out exp/joint/mean3",
+            reads="RUN, the folder of a training. Its data and the model it started from are "
+            "not needed.",
+            writes="OUT, a packed model; without --out RUN/model.",
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, help="folder of a training (--out of atat train)")

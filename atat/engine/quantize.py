@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from atat.base import cli
 from atat.base.errors import InputError
 
 
@@ -35,9 +36,14 @@ def quantize(model: Path, out: Path) -> None:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat quantize",
-        description="Bring a packed model's weights to 8 bits, for decoding on a CPU. Example: "
-        "atat quantize --model exp/atat/model --out exp/atat/model_int8",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Bring the weights of a packed model to 8 bits, for decoding on a CPU.",
+            "atat quantize --model exp/joint/model --out exp/joint/model_int8",
+            reads="MODEL, a packed model (exp/NAME/model).",
+            writes="OUT, a packed model for `atat decode` and the Recognizer. It cannot be "
+            "trained further.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--model", type=Path, required=True, help="packed model folder")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")

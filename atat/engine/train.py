@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import config, lock, machine, precision
+from atat.base import cli, config, lock, machine, precision
 from atat.engine import forecast, pack, registry, run_folder
 
 if TYPE_CHECKING:
@@ -33,7 +33,18 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
         prog="atat train",
-        description=__doc__,
+        description=cli.guide(
+            "Train a model as a YAML file says. After an interruption the same command "
+            "continues the training. After its end it does nothing, unless `steps` has grown. "
+            "On several GPUs: torchrun --nproc_per_node 4 -m atat train ...",
+            "atat train --config conf/pretrain.yaml --out exp/pretrain",
+            "atat train --config conf/books.yaml --out exp/books --init exp/pretrain/model",
+            "atat train --config conf/joint.yaml --out exp/joint2 --seed 2 --set optim.peak=1.0e-3",
+            reads="CONFIG; what it names: data dirs with features or recordings, a tokenizer, "
+            "CMVN; INIT, a packed model to start from.",
+            writes="OUT/model, the packed model; OUT/checkpoint-*.pt; OUT/train.log and "
+            "OUT/tensorboard; OUT/train.json, what the run was and took.",
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat.base import lock, parallel
+from atat.base import cli, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
@@ -234,8 +234,19 @@ def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atat align",
-        description=__doc__,
-        formatter_class=_HelpFormatter,
+        description=cli.guide(
+            "Find out when each word of a data dir is spoken. A rerun aligns only what is "
+            "missing. `atat align report` compares alignments.",
+            "atat align --backend pocketsphinx --data data/train --nj 4",
+            "atat align --backend textgrid --data data/train --textgrids LibriSpeech-TextGrids",
+            "atat align report --reference data/test/ctm pocketsphinx=ps.ctm --out table.md",
+            reads="DATA/text; with pocketsphinx and ctc DATA/wav.scp and the recordings, else "
+            "the files that another aligner wrote.",
+            writes="OUT (DATA/ctm), word times from the start of each utterance; OUT.lost, "
+            "the utterances without, of which more than --max_lost are an error; "
+            "OUT.json, how it was made.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     add = parser.add_argument
     add("--backend", choices=SOURCES, required=True, help="who aligns, or what is read")
@@ -254,10 +265,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--channel", type=int, help="channel to take of audio with several, from 0")
     add("--allow_pipes", action="store_true", help="run shell commands in wav.scp")
     return parser
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults beside the options, the description as it is laid out."""
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -284,8 +291,15 @@ def main(argv: list[str] | None = None) -> None:
     if argv[:1] == ["report"]:
         parser = argparse.ArgumentParser(
             prog="atat align report",
-            description=align_report.__doc__,
-            formatter_class=_HelpFormatter,
+            description=cli.guide(
+                "The table of boundary errors: how far the word boundaries of aligners lie "
+                "from a reference.",
+                "atat align report --reference data/test/ctm pocketsphinx=ps.ctm --out table.md",
+                reads="the ctm REFERENCE, and the ctm of each NAME=CTM; joined on the "
+                "utterance id.",
+                writes="OUT, a table in Markdown, and the same figures as JSON beside it.",
+            ),
+            formatter_class=cli.HelpFormatter,
         )
         align_report.add_options(parser)
         align_report.main(parser.parse_args(argv[1:]))

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from atat.base import config
+from atat.base import cli, config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.prepare import conf_fit
@@ -58,7 +58,16 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
         prog="atat conf_copy",
-        description=__doc__,
+        description=cli.guide(
+            "Copy training confs, with other values of some keys or data in another folder. "
+            "Values are changed, never text: a folder may have any name. A copy holds all "
+            "values of the conf and of its bases; comments are not copied.",
+            "atat conf_copy conf/*.yaml --out exp/conf --move data/train /corpora/data/all",
+            "atat conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6",
+            "atat conf_copy conf/{e2e,atat}.yaml --out exp/conf/3 --fill fold data/folds/3",
+            reads="training confs (YAML), and the files that they name as their base.",
+            writes="a conf of the same name in OUT for each of them.",
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")

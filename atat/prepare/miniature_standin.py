@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from atat.base import cli
 from atat.datadir import tables
 from atat.datadir.edit import evenly, subset
 from atat.text.trees import Tree, parse, to_string
@@ -41,9 +42,14 @@ def write(source: Path, target: Path, utterances: int = 0) -> int:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat miniature_standin",
-        description="Write a data dir whose tags have other names. Example: python -m "
-        "atat miniature_standin --data data_mini/train --out data_mini/standin --utterances 40",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Write a copy of a data dir in which all tags have other names. A miniature run "
+            "trains on it what stands in for a pretrained model.",
+            "atat miniature_standin --data data_mini/train --out data_mini/standin --utterances 40",
+            reads="DATA, a data dir with trees (semantics).",
+            writes="OUT, a data dir.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="data dir with trees")
     parser.add_argument("--out", type=Path, required=True, help="data dir to write")

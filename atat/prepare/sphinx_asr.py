@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
+from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.provenance import provenance
@@ -57,9 +58,16 @@ def search_of(lm_text: Path | None, folder: Path) -> dict[str, str]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat sphinx_asr",
-        description=__doc__.split("\n\n")[0] + " Example: atat sphinx_asr --data "
-        "data/test --lm_text data/train --out exp/pocketsphinx/decode_test_asr",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Transcribe a data dir with pocketsphinx, a recogniser to compare the asr task of "
+            "our own models with.",
+            "atat sphinx_asr --data data/test --lm_text data/train --out "
+            "exp/sphinx/decode_test_asr",
+            reads="DATA/wav.scp and the recordings; LM_TEXT/text, from which a language model "
+            "is made.",
+            writes="OUT, a decoded dir for `atat score`, `atat heard` and `atat pipeline`.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="data dir with recordings")
     parser.add_argument("--out", type=Path, required=True, help="decoded dir to write")

@@ -21,7 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-from atat.base import lock, parallel
+from atat.base import cli, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ids
@@ -315,10 +315,16 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat synthesis",
-        description="Speak the text of data dirs with the voices in their spk2voice; a rerun "
-        "speaks only what is missing. "
-        "Example: atat synthesis --data data/train data/test --wavs wavs --nj 2",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Speak the text of data dirs with synthetic voices. A rerun speaks only what is "
+            "missing.",
+            "atat synthesis --data data/train data/test --wavs wavs --nj 2",
+            reads="DATA/text, DATA/utt2spk and DATA/spk2voice, whose lines are a speaker and "
+            "a voice, such as `anna espeak:en-us+f3:rate=160`.",
+            writes="recordings in WAVS/NAME, where NAME is the data dir's; wav.scp, utt2dur, "
+            "spk2utt and, where the engines tell word times, ctm in the data dir.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument(
         "--data", nargs="+", required=True, help="data dirs with text, utt2spk and spk2voice"

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atat.base import config, provenance
+from atat.base import cli, config, provenance
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.scoring import results_details, results_runs
@@ -357,9 +357,15 @@ def _legend(report: Report) -> str:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat results",
-        description="Write RESULTS.md from what was scored, e.g. "
-        "atat results --config conf/results.yaml --out RESULTS.md",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Write the results tables of a recipe.",
+            "atat results --config conf/results.yaml --out RESULTS.md",
+            reads="CONFIG, a YAML file that says which tables there are and which decoded "
+            "dirs are a row; their score.json, per_utt.jsonl and decode.json; the "
+            "train.json of their models.",
+            writes="OUT, Markdown. A row whose decoded dirs are not there says `not run`.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--config", required=True, help="YAML that names tables and rows")
     parser.add_argument("--out", required=True, help="Markdown file to write")

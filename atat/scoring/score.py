@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.base.json_file import read_object, read_object_or_none
@@ -294,12 +295,20 @@ def _figure(value: float | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    formatter = argparse.ArgumentDefaultsHelpFormatter
+    formatter = cli.HelpFormatter
     parser = argparse.ArgumentParser(
         prog="atat score",
-        description="Score decoded utterances, e.g. atat score --data data/test "
-        "--decoded exp/slu/decode_test; or compare two decoded dirs: "
-        "atat score compare A B [--metric em_hyp]",
+        description=cli.guide(
+            "Score the hypotheses of a decoded dir against a data dir, or compare two decoded "
+            "dirs.",
+            "atat score --data data/test --decoded exp/joint/decode_test",
+            "atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
+            reads="DECODED/hyp and DECODED/decode.json; DATA/text or DATA/semantics, utt2spk "
+            "and, for groups apart, utt2group.",
+            writes="DECODED/score.json, figures in per cent with 95 % intervals, and "
+            "DECODED/per_utt.jsonl, what each utterance got in each metric, with "
+            "reference and hypothesis to read.",
+        ),
         formatter_class=formatter,
     )
     parser.add_argument("--data", help="data dir with the references")
@@ -310,8 +319,13 @@ def _parser() -> argparse.ArgumentParser:
     pair = commands.add_parser(
         "compare",
         help="paired bootstrap of two decoded dirs",
-        description="Differences A - B in points of per cent with their 95 % interval, e.g. "
-        "atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
+        description=cli.guide(
+            "Differences A - B in points of per cent, with 95 % intervals and p-values of a "
+            "paired bootstrap.",
+            "atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
+            reads="per_utt.jsonl of both, which `atat score` has written.",
+            writes="nothing; prints the differences.",
+        ),
         formatter_class=formatter,
     )
     pair.add_argument("first", metavar="A", help="decoded dir, scored before")

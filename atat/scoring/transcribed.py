@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from atat.base import cli
 from atat.datadir import tables
 from atat.datadir.tables import Utterance
 from atat.scoring import decoded_dir as decoded
@@ -47,9 +48,17 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat heard",
-        description=__doc__.split("\n\n")[0] + " Example: atat heard --data data/test "
-        "--decoded exp/asr/decode_test_asr --out exp/asr/heard_test",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Make a data dir of the words that a recogniser heard, so that an nlu can read them.",
+            "atat heard --data data/test --decoded exp/asr/decode_test_asr --out "
+            "exp/asr/heard_test",
+            "atat decode --model exp/nlu/model --data exp/asr/heard_test --task nlu --out "
+            "exp/decode_heard",
+            reads="DECODED, a decoded dir of task asr; the data dir DATA that was decoded.",
+            writes="OUT, a data dir whose text is what was heard; utt2spk, semantics and "
+            "utt2group are DATA's. There is no audio in it.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="data dir that was decoded")
     parser.add_argument("--decoded", type=Path, required=True, help="decoded dir of task asr")

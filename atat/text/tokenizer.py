@@ -27,6 +27,7 @@ from typing import Literal
 
 import sentencepiece
 
+from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.text import trees
@@ -367,20 +368,46 @@ def read_data(folders: Iterable[str | Path]) -> tuple[list[str], set[str]]:
 
 def main(argv: list[str] | None = None) -> None:
     """Train a tokenizer from data dirs, or add the tags of data dirs to one."""
-    show = argparse.ArgumentDefaultsHelpFormatter
+    show = cli.HelpFormatter
     parser = argparse.ArgumentParser(
         prog="atat tokenizer",
-        description="Train a tokenizer, or add tags to one. Example: atat tokenizer "
-        "train --data data/train --vocab_size 5000 --out data/tokenizer",
+        description=cli.guide(
+            "Train a tokenizer, or add the tags of further data dirs to one.",
+            "atat tokenizer train --data data/train --vocab_size 1000 --out data/tokenizer",
+            "atat tokenizer extend --tokenizer data/tokenizer --data data/books --out "
+            "data/tokenizer_books",
+            reads="DATA/text and DATA/semantics; extend also reads the folder of a tokenizer.",
+            writes="OUT, the folder of a tokenizer. In a YAML file of a training it is the "
+            "key tokenizer.",
+        ),
         formatter_class=show,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser(
-        "train", help="learn word pieces and collect tags", formatter_class=show
+        "train",
+        help="learn word pieces and collect tags",
+        description=cli.guide(
+            "Learn word pieces from the text of data dirs, and collect the tags of their trees.",
+            "atat tokenizer train --data data/train --vocab_size 1000 --out data/tokenizer",
+            reads="DATA/text and DATA/semantics; one of them is enough.",
+            writes="OUT, the folder of a tokenizer.",
+        ),
+        formatter_class=show,
     )
     train.add_argument("--vocab_size", type=int, default=5000, help="number of word pieces")
     extend = commands.add_parser(
-        "extend", help="append new tags, keeping every id", formatter_class=show
+        "extend",
+        help="append new tags, keeping every id",
+        description=cli.guide(
+            "Append the tags of data dirs to a tokenizer. Word pieces and every id stay, so a "
+            "model that was trained with the old tokenizer can start a training with the new "
+            "one (--init).",
+            "atat tokenizer extend --tokenizer exp/joint/model/tokenizer --data data/books "
+            "--out data/tokenizer_books",
+            reads="the folder TOKENIZER, which may be exp/NAME/model/tokenizer; DATA/semantics.",
+            writes="OUT, the folder of the new tokenizer.",
+        ),
+        formatter_class=show,
     )
     extend.add_argument(
         "--tokenizer",

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atat.base import config
+from atat.base import cli, config
+from atat.base.conf_copy import copy_path, moved
 from atat.nn.settings import (
     AudioEncoderSettings,
     CtcSettings,
@@ -72,9 +73,14 @@ def shrink_model(model: ModelSettings) -> ModelSettings:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat miniature_conf",
-        description="Write training confs in miniature. Example: atat miniature_conf "
-        "conf/*.yaml --out exp_mini/conf --move data data_mini",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=cli.guide(
+            "Write training confs in miniature: the same sources and tasks, a tiny model, a "
+            "few steps.",
+            "atat miniature_conf conf/*.yaml --out exp_mini/conf --move data data_mini",
+            reads="training confs of system joint (YAML).",
+            writes="a conf of the same name in OUT for each of them.",
+        ),
+        formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")
     parser.add_argument("--out", type=Path, required=True, help="folder for the small ones")

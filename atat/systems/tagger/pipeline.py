@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
@@ -35,7 +36,6 @@ from atat.text import bio_tags, trees
 from atat.text.bio_tags import Tagged
 
 KINDS = ("crf", "bilstm_crf")
-EXAMPLE = "example: atat pipeline train --kind crf --data data/train --out exp/crf"
 
 
 class Tagger(Protocol):
@@ -240,11 +240,18 @@ def _is_finished(path: Path, key: dict[str, Any]) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    formatter = argparse.ArgumentDefaultsHelpFormatter
+    formatter = cli.HelpFormatter
     parser = argparse.ArgumentParser(
         prog="atat pipeline",
-        description=__doc__.split("\n\n")[0],
-        epilog=EXAMPLE,
+        description=cli.guide(
+            "The second stage of a two-stage system: tag intent and slots in the words of a "
+            "recogniser.",
+            "atat pipeline train --kind crf --data data/train --valid data/dev --out exp/crf",
+            "atat pipeline decode --model exp/crf/model --text exp/asr/decode_test_asr --out "
+            "exp/crf/decode_test",
+            reads="train: data dirs with text and trees. decode: a tagger and words.",
+            writes="train: the folder of a tagger. decode: a decoded dir for `atat score`.",
+        ),
         formatter_class=formatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -252,7 +259,13 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         help="train a tagger",
         formatter_class=formatter,
-        description="Train a tagger of intents and slots.",
+        description=cli.guide(
+            "Train a tagger of intents and slots.",
+            "atat pipeline train --kind crf --data data/train --valid data/dev --out exp/crf",
+            reads="DATA/text and DATA/semantics; VALID's likewise; HEARD, what a recogniser "
+            "heard of the same utterances.",
+            writes="OUT/model, the tagger, and OUT/train.json.",
+        ),
     )
     one.set_defaults(command=train)
     one.add_argument("--kind", choices=KINDS, required=True, help="kind of model")
@@ -284,7 +297,13 @@ def _parser() -> argparse.ArgumentParser:
         "decode",
         help="tag words",
         formatter_class=formatter,
-        description="Tag words and write trees.",
+        description=cli.guide(
+            "Tag words with a trained tagger, and write trees.",
+            "atat pipeline decode --model exp/crf/model --text exp/asr/decode_test_asr --out "
+            "exp/crf/decode_test",
+            reads="MODEL; TEXT, a decoded dir of task asr or a data dir with text.",
+            writes="OUT, a decoded dir like that of `atat decode`.",
+        ),
     )
     two.set_defaults(command=decode)
     two.add_argument("--model", type=Path, required=True, help="trained tagger, exp/<name>/model")
