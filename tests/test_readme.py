@@ -1,13 +1,15 @@
-"""The README names every room of the house, and none that is not there."""
+"""READMEs name what is there: every module, every part of the contract, and nothing else."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import tiny
 import yaml
 
+from atat.__main__ import COMMANDS
 from atat.base import config
 from atat.systems.joint.model import build_model
 from atat.systems.joint.settings import ModelSettings, TrainSettings
@@ -34,3 +36,27 @@ def test_the_conf_for_ones_own_data_is_one_for_a_laptop() -> None:
     count = [sum(p.numel() for p in each.parameters()) for each in (model, paper)]
     assert count[0] < 0.1 * count[1]
     assert settings.steps * settings.batch.examples < 50_000
+
+
+def test_the_page_on_a_system_of_your_own_names_every_part_of_the_contract() -> None:
+    page = (ROOT / "atat/systems/README.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|", page, re.M))
+    for node in ast.parse((ROOT / "atat/engine/contract.py").read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name not in ("Term", "Budget"):
+            there = {
+                part.name if isinstance(part, ast.FunctionDef) else part.target.id
+                for part in node.body
+                if isinstance(part, ast.FunctionDef | ast.AnnAssign)
+            }
+            named = set(re.findall(r"\w+", rows[node.name]))
+            assert {name for name in there if name[:2] != "__"} <= named, node.name
+
+
+def test_the_commands_that_readmes_name_are_there() -> None:
+    known = {name for group in COMMANDS.values() for name in group}
+    for path in [ROOT / "README.md", *ROOT.glob("*/*/README.md")]:
+        text = path.read_text()
+        blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+        lines = re.findall(r"^ *atat ([a-z_]+)", blocks, re.MULTILINE)
+        for name in [*lines, *re.findall(r"`atat ([a-z_]+)", text)]:
+            assert name in known, (path, name)

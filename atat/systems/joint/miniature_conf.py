@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from atat.base import cli, config
-from atat.base.conf_copy import copy_path, moved
 from atat.nn.settings import (
     AudioEncoderSettings,
     CtcSettings,
