@@ -10,7 +10,6 @@ those of two corpora are those of both together.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import ark, contents, tables
+from atat.datadir.lost import report as report_lost
 from atat.datadir.tables import Utterance
 from atat.speech.fbank import lfb
 
@@ -86,19 +86,6 @@ def _features(
         yield features
 
 
-def _report_lost(lost: dict[str, str], total: int, max_lost: float) -> None:
-    if not lost:
-        return
-    shown = "".join(f"\n  {why}" for why in list(lost.values())[:5])
-    message = f"{len(lost)} of {total} utterances cannot be read and are left out:{shown}"
-    if len(lost) > max_lost * total:
-        raise InputError(
-            f"{message}\nfix or drop them (atat datadir repair), or allow "
-            f"more with --max_lost (now {max_lost:g})"
-        )
-    print(f"warning: {message}", file=sys.stderr)
-
-
 def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
     """Utterances of all data dirs, or `most` of them spread evenly."""
     found: list[Utterance] = []
@@ -144,10 +131,14 @@ def main(argv: list[str] | None = None) -> None:
     lost: dict[str, str] = {}
     try:
         stats = accumulate(_features(utterances, arguments.num_mels, lost))
-    except InputError:
-        _report_lost(lost, len(utterances), arguments.max_lost)  # why there are no features
-        raise
-    _report_lost(lost, len(utterances), arguments.max_lost)
+    finally:  # an error is often explained by what was lost
+        report_lost(
+            lost,
+            len(utterances),
+            arguments.max_lost,
+            "cannot be read and are left out",
+            "fix or drop them (atat datadir repair)",
+        )
     ark.write_matrix(arguments.out, stats)
     count = len(utterances) - len(lost)
     print(f"{arguments.out}: {int(stats[0, -1])} frames of {count} utterances")

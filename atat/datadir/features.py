@@ -24,6 +24,7 @@ from atat.base import cli, lock, parallel, pipes
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ark, tables
+from atat.datadir.lost import report as report_lost
 from atat.speech import audio
 from atat.speech.fbank import Options, lfb
 
@@ -119,7 +120,15 @@ def _make(
         # Enough to see what is wrong, without going through a whole corpus at 8 kHz.
         if len(lost) > max(max_lost * len(pieces), ENOUGH_LOST):
             break
-    _report_lost(lost, len(pieces), arks / f"{name}.lost", data, max_lost)
+    report_lost(
+        lost,
+        len(pieces),
+        max_lost,
+        "give no features",
+        "fix or drop them (what is finished is kept)",
+        data=data,
+        path=arks / f"{name}.lost",
+    )
     rows = {piece.id: made[piece.id] for piece in pieces if piece.id not in lost}
     tables.write_tables(
         data,
@@ -214,7 +223,7 @@ def make_chunk(chunk: Chunk) -> Outcome:
                     allow_pipes=settings.allow_pipes,
                 )
             except InputError as error:
-                broken[piece.id] = " ".join(str(error).split())  # a line of a table
+                broken[piece.id] = str(error)
                 continue
             features = lfb(samples, num_mels=settings.num_mels)
             durations[piece.id] = len(features), len(samples) / audio.SAMPLE_RATE
@@ -311,22 +320,6 @@ def _remove_unfinished(arks: Path, name: str) -> None:
         for _, stem in list(_numbered(arks, name, kind)):
             if not stem.with_name(stem.name + ".made").exists():
                 stem.with_name(f"{stem.name}.{kind}").unlink()
-
-
-def _report_lost(lost: dict[str, str], total: int, path: Path, data: Path, max_lost: float) -> None:
-    """List what is lost in a file and its first lines here; too much of it is an InputError."""
-    if not lost:
-        path.unlink(missing_ok=True)
-        return
-    tables.write_table(path, lost)
-    shown = "".join(f"\n  {key}: {why}" for key, why in list(lost.items())[:5])
-    message = f"{data}: {len(lost)} of {total} utterances give no features (all in {path}):{shown}"
-    if len(lost) > max_lost * total:
-        raise InputError(
-            f"{message}\nmend or drop them, or allow more with --max_lost "
-            f"(now {max_lost:g}); what is finished is kept"
-        )
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def _drop_elsewhere(data: Path, max_lost: float, allow_pipes: bool) -> None:

@@ -27,6 +27,7 @@ from atat.base.files import atomic_write
 from atat.base.json_file import read_object_or_none
 from atat.base.provenance import provenance
 from atat.datadir import contents, fingerprint, tables
+from atat.datadir.lost import describe, refuse_too_many
 from atat.datadir.tables import Utterance
 from atat.engine import registry
 from atat.scoring import decoded_dir
@@ -217,7 +218,7 @@ def decode(options: argparse.Namespace) -> None:
     _refuse_too_many(lost, utterances, options)
     if lost:
         print(
-            f"warning: {_told(lost, utterances, options)}each has an empty hypothesis, which "
+            f"warning: {_message(lost, utterances, options)}\neach has an empty hypothesis, which "
             "counts as wrong",
             file=sys.stderr,
         )
@@ -243,20 +244,15 @@ def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> di
 def _refuse_too_many(
     lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace
 ) -> None:
-    if len(lost) > options.max_lost * len(utterances):
-        raise InputError(
-            f"{_told(lost, utterances, options)}fix or drop them (atat datadir repair), "
-            f"or allow more with --max_lost (now {options.max_lost:g})"
-        )
+    message = _message(lost, utterances, options)
+    fix = "fix or drop them (atat datadir repair)"
+    refuse_too_many(lost, len(utterances), options.max_lost, message, fix)
 
 
-def _told(lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace) -> str:
-    shown = "".join(f"\n  {why}" for why in list(lost.values())[:5])
-    more = "\n  ..." if len(lost) > 5 else ""
-    return (
-        f"{options.data}: {len(lost)} of {len(utterances)} utterances cannot be read:"
-        f"{shown}{more}\n"
-    )
+def _message(
+    lost: Mapping[str, str], utterances: list[Utterance], options: argparse.Namespace
+) -> str:
+    return describe(lost, len(utterances), "cannot be read", data=options.data)
 
 
 def _decode_rest(

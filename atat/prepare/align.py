@@ -28,6 +28,7 @@ from atat.base.json_file import read_object, read_object_or_none
 from atat.base.provenance import provenance
 from atat.datadir import ids, tables
 from atat.datadir.ctm import Word, write_ctm
+from atat.datadir.lost import report as report_lost
 from atat.datadir.tables import Utterance
 from atat.prepare import align_report
 from atat.prepare.align_backends import (
@@ -43,7 +44,6 @@ from atat.prepare.align_backends import (
 )
 
 CHUNK = 100  # utterances: what an interrupted run may have to do again
-SHOWN = 5  # lost utterances that are printed; the others are in CTM.lost
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,15 @@ def make(
     parts = out.with_name(out.name + ".parts")
     with lock.hold(parts, f"alignment of {data}"):
         aligned, lost = _align_missing(utterances, settings, parts, fingerprints, nj)
-        _report_lost(out, lost, len(utterances), max_lost)
+        report_lost(
+            lost,
+            len(utterances),
+            max_lost,
+            "have no alignment",
+            "fix them and run again (what was aligned is kept)",
+            data=data,
+            path=out.with_name(out.name + ".lost"),
+        )
         if textgrids is not None:
             _write_textgrids(grids, aligned)
         write_ctm(out, {utt: found.words for utt, found in aligned.items()})
@@ -200,27 +208,6 @@ def _read_parts(parts: Path, fingerprints: Mapping[str, str]) -> dict[str, Align
         except (ValueError, TypeError, LookupError) as error:
             print(f"warning: {path} is damaged and not used: {error}", file=sys.stderr)
     return aligned
-
-
-def _report_lost(out: Path, lost: Mapping[str, str], total: int, max_lost: float) -> None:
-    """List what has no alignment; raise InputError when it is too much."""
-    path = out.with_name(out.name + ".lost")
-    if not lost:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_write(path) as stream:
-        stream.writelines(f"{utt} {' '.join(lost[utt].split())}\n" for utt in sorted(lost))
-    shown = [f"  {utt}: {lost[utt]}" for utt in sorted(lost)[:SHOWN]]
-    shown += [f"  and {len(lost) - SHOWN} more"] if len(lost) > SHOWN else []
-    listing = "\n".join([f"all in {path}:", *shown])
-    count = f"{len(lost)} of {total} utterances have no alignment"
-    if len(lost) > max_lost * total:
-        raise InputError(
-            f"{count}, more than {max_lost:.1%}; what was aligned is kept: mend these and run "
-            f"again, or go on without them with --max_lost {len(lost) / total + 0.001:.3f}; "
-            f"{listing}"
-        )
-    print(f"{count}, {listing}")
 
 
 def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) -> None:

@@ -27,6 +27,7 @@ from atat.base.files import remove_leftovers
 from atat.datadir import ids
 from atat.datadir import tables as kaldi
 from atat.datadir.ctm import Word, ctm_rows
+from atat.datadir.lost import report as report_lost
 from atat.prepare import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
 from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, parse_voice
 from atat.speech import audio
@@ -177,7 +178,16 @@ def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lo
     _speak_missing(missing, spoken, wavs / JOURNAL, nj, str(data))
     results = [spoken[order.utterance] for order in orders]
     lost = {result.utterance: result.error for result in results if result.error is not None}
-    _report_lost(lost, len(orders), data, wavs / "synthesis.lost", max_lost)
+    report_lost(
+        lost,
+        len(orders),
+        max_lost,
+        "are not spoken",
+        "fix their text or voice (what was spoken is kept)",
+        data=data,
+        path=wavs / "synthesis.lost",
+        advice=f"\ndrop them from the other files with: atat datadir repair {data}",
+    )
     _write_tables(data, [order for order in orders if order.utterance not in lost], spoken)
     hours = sum(result.duration for result in results) / 3600
     count = len(orders) - len(lost)
@@ -273,26 +283,6 @@ def _read_journal(path: Path) -> dict[str, Spoken]:
                 file=sys.stderr,
             )
     return spoken
-
-
-def _report_lost(
-    lost: Mapping[str, str], total: int, data: Path, path: Path, max_lost: float
-) -> None:
-    if not lost:
-        path.unlink(missing_ok=True)
-        return
-    kaldi.write_table(path, lost)
-    shown = "".join(f"\n  {utterance}: {why}" for utterance, why in list(lost.items())[:5])
-    message = f"{data}: {len(lost)} of {total} utterances are not spoken (all in {path}):{shown}"
-    if len(lost) > max_lost * total:
-        raise InputError(
-            f"{message}\nmend their text or voice, or allow more with --max_lost "
-            f"(now {max_lost:g}); what was spoken is kept"
-        )
-    print(
-        f"warning: {message}\ndrop them from the other files with: atat datadir repair {data}",
-        file=sys.stderr,
-    )
 
 
 def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spoken]) -> None:

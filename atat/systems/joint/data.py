@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from atat.base.errors import InputError
-from atat.datadir import contents, tables
+from atat.datadir import contents, lost, tables
 from atat.datadir.ctm import Word, read_ctm
 from atat.datadir.tables import Utterance
 from atat.engine.batching import target_cost
@@ -269,13 +269,9 @@ class TaskData:
     def _check_lost(self, total: int, max_lost: float) -> None:
         if not self.lost:
             return
-        shown = ", ".join(f"{utt} ({why})" for utt, why in list(self.lost.items())[:5])
-        message = (
-            f"{self.source.data}: {len(self.lost)} of {total} utterances can't be used for task "
-            f"{self.task}: {shown}{', ...' if len(self.lost) > 5 else ''}"
-        )
-        if len(self.lost) > max_lost * total:
-            raise InputError(f"{message}; mend them or allow more with max_lost (now {max_lost})")
+        what = f"cannot be used for task {self.task}"
+        message = lost.describe(self.lost, total, what, data=self.source.data)
+        lost.refuse_too_many(self.lost, total, max_lost, message, "fix them", option="max_lost")
         logger.warning(message)
 
     def _alignments(self) -> dict[str, list[Word]]:
