@@ -47,7 +47,7 @@ def test_touching_words_still_touch_when_written(tmp_path: Path) -> None:
         ("u 1 0.0 -1.0 a\n", ":1: duration is '-1.0'"),
         ("u 1 nan 1.0 a\n", ":1: start is 'nan'"),
         ("u 1 0 1 a\nv 1 0 1 a\nu 1 1 1 b\n", ":3: u appeared before"),
-        ("u 1 0 1 a\r\n", ":1: Windows line end"),
+        ("u 1 0 1 a\r\n", ":1: 1 line ends in CRLF"),
     ],
 )
 def test_malformed_ctm_names_its_line(tmp_path: Path, content: str, message: str) -> None:

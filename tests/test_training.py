@@ -579,11 +579,11 @@ def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("train.json", '{"finished": tr', "train.json: damaged, not JSON .*remove it"),
-        ("train.json", '["finished"]', "train.json: damaged, no object in it; remove it"),
+        ("train.json", '{"finished": tr', "train.json:1: torn or not JSON .*remove it"),
+        ("train.json", '["finished"]', "train.json: expected a JSON object, found list; remove it"),
         ("train.json", '{"finished": true}', "train.json: damaged, no number of steps.*remove it"),
-        ("inputs.json", '{"data', "inputs.json: damaged, not JSON .*remove it to go on"),
-        ("inputs.json", "\x00\xff", "inputs.json: damaged, not JSON"),
+        ("inputs.json", '{"data', "inputs.json:1: torn or not JSON .*remove it to go on"),
+        ("inputs.json", "\x00\xff", "inputs.json: byte 2 is not UTF-8; remove it"),
         ("config.yaml", "steps: [", "config.yaml:1: not valid YAML"),
         ("config.yaml", "", "config.yaml: key `train` is missing"),
     ],

@@ -93,3 +93,11 @@ def _announce_other_checkout() -> None:
                     file=sys.stderr,
                 )
             return
+
+
+def check_positive(options: argparse.Namespace, *names: str) -> None:
+    """InputError unless each of these options is 1 or more; one that is None is not given."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} is {value}; expected 1 or more")

@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from atat.base.errors import InputError
 
 TEMPORARY = ".tmp"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JUST_MADE = 60  # s: a scratch folder of this age may not be held yet by the process that made it
 
 
@@ -165,41 +166,72 @@ def fields(line: str) -> list[str]:
     return [field for field in line.replace("\t", " ").split(" ") if field]
 
 
-def read_lines(path: str | Path) -> list[str]:
-    """Lines of a UTF-8 text file without their newlines.
+class ByteFault(NamedTuple):
+    """What is wrong with the bytes of a text file, and where."""
 
-    Raises InputError, naming file and line, for a missing file, a byte order mark, Windows
-    line ends and bytes that are not UTF-8.
-    """
-    path = Path(path)
+    line: int
+    kind: str
+    message: str
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a user's file; InputError where it is missing, a folder or not readable."""
     try:
-        data = path.read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, a file was expected") from None
     except PermissionError:
         raise InputError(f"{path}: may not be read; allow it with: chmod u+r {path}") from None
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise InputError(
-            f"{path}:1: starts with a byte order mark; save as plain UTF-8, with: "
-            f"sed -i '1s/^\\xef\\xbb\\xbf//' {path}"
-        )
-    carriage_return = data.find(b"\r\n")
-    if carriage_return >= 0:
-        line = data.count(b"\n", 0, carriage_return) + 1
-        raise InputError(
-            f"{path}:{line}: Windows line end (CRLF); convert with: sed -i 's/\\r$//' {path}"
-        )
+
+
+def plain_lines(path: str | Path, data: bytes) -> tuple[list[str], list[ByteFault]]:
+    """The lines of a text file's bytes without their newlines, and what is wrong with the bytes.
+
+    A byte order mark and the carriage returns of Windows are left out, bytes that are not UTF-8
+    become U+FFFD.
+    """
+    faults = []
+    if data.startswith(BYTE_ORDER_MARK):
+        data = data[len(BYTE_ORDER_MARK) :]
+        way_out = f"save as plain UTF-8: sed -i '1s/^\\xef\\xbb\\xbf//' {path}"
+        message = f"starts with a byte order mark; {way_out}"
+        faults.append(ByteFault(1, "byte order mark", message))
+    if (at := data.find(b"\r\n")) >= 0:
+        count = data.count(b"\r\n")
+        found = "1 line ends in CRLF" if count == 1 else f"{count} lines end in CRLF"
+        message = f"{found}, this the first; convert: sed -i 's/\\r$//' {path}"
+        faults.append(ByteFault(data.count(b"\n", 0, at) + 1, "Windows line ends", message))
+        data = data.replace(b"\r\n", b"\n")
     try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8; "
-            "convert with: iconv -t utf-8"
-        ) from None
-    lines = text.split("\n")
-    if lines and lines[-1] == "":
+        lines = data.decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        lines = [_decode(path, *row, faults) for row in enumerate(data.split(b"\n"), 1)]
+    if lines[-1] == "":
         lines.pop()
+    return lines, faults
+
+
+def _decode(path: str | Path, number: int, line: bytes, faults: list[ByteFault]) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        message = (
+            f"byte {line[error.start]:#04x} is not UTF-8; convert the file, if it is Latin-1: "
+            f"iconv -f latin1 -t utf-8 {path}"
+        )
+        faults.append(ByteFault(number, "not UTF-8", message))
+        return line.decode("utf-8", errors="replace")
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Lines of a UTF-8 text file without their newlines.
+
+    Raises InputError, naming file and line, for a missing file, a byte order mark, Windows
+    line ends and bytes that are not UTF-8.
+    """
+    lines, faults = plain_lines(path, read_bytes(path))
+    for fault in faults:
+        raise InputError(f"{path}:{fault.line}: {fault.message}")
     return lines

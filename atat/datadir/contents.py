@@ -11,7 +11,6 @@ each time. Knows nothing of what is done with the utterances.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atat.base import pipes
+from atat.base import digests, pipes
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir import ark, tables
@@ -35,7 +34,6 @@ LARGEST = 1e4
 # A file as young as this may change once more without another time of change.
 YOUNG = 2.0  # s
 PENDING = 2000  # files handed to the readers at a time, so that an interrupt is quick
-BLOCK = 2**20  # bytes read at a time
 TABLES = {"feats": "feats.scp", "wav": "wav.scp"}
 
 
@@ -86,7 +84,7 @@ def digest(folder: str | Path, kind: str) -> str | None:
     if not found or not all(content.is_there for content in found.values()):
         return None
     facts = [(key, content.digest) for key, content in sorted(found.items())]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    return digests.of_text(repr(facts))[: digests.SHORT]
 
 
 def faults(folder: str | Path, utterances: Sequence[Utterance], kind: str) -> dict[str, str]:
@@ -164,11 +162,7 @@ def _examine_features(key: str, specifier: str) -> Content:
 
 def digest_of_file(path: str | Path) -> str:
     """Digest of the bytes of a recording, wherever it lies; raises OSError."""
-    sha = hashlib.sha1(usedforsecurity=False)
-    with open(path, "rb") as stream:
-        while block := stream.read(BLOCK):
-            sha.update(block)
-    return sha.hexdigest()[:16]
+    return digests.of_file(path, "sha1")[: digests.SHORT]
 
 
 def _examine_recording(_: str, path: str) -> Content:

@@ -11,7 +11,6 @@ what is still to do, whatever --nj it has and however the data dir has changed.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import os
 import re
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat.base import cli, lock, parallel, pipes
+from atat.base import cli, digests, lock, parallel, pipes
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ark, tables
@@ -167,7 +166,7 @@ def read_pieces(data: Path, settings: Settings) -> list[Piece]:
             settings.resample,
             settings.channel,
         )
-        fingerprint = hashlib.sha1(repr(identity).encode()).hexdigest()[:16]
+        fingerprint = digests.of_text(repr(identity), "sha1")[: digests.SHORT]
         pieces.append(Piece(key, wav, start, end, fingerprint))
     return pieces
 
@@ -395,9 +394,7 @@ def main(argv: list[str] | None = None) -> None:
         "--max_lost", type=float, default=0.01, help="share of utterances that may give no features"
     )
     arguments = parser.parse_args(argv)
-    for option in ("nj", "num_mels"):
-        if getattr(arguments, option) < 1:
-            raise InputError(f"--{option} {getattr(arguments, option)}: expected 1 or more")
+    cli.check_positive(arguments, "nj", "num_mels")
     settings = Settings(
         arguments.num_mels,
         arguments.compress,

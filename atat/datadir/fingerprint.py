@@ -7,16 +7,15 @@ elsewhere is the same. Knows nothing of results.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from atat.base import digests
 from atat.datadir import contents
 
 # Not the scp files: where audio and features lie says nothing of what they are (see `of_sound`).
 TABLES = ("utt2spk", "text", "semantics", "ctm", "segments", "utt2num_frames")
 WEIGHTS = "model.safetensors"
-BLOCK = 2**20  # bytes read at a time
 
 
 def of_data(folders: Iterable[str | Path]) -> dict[str, str]:
@@ -53,8 +52,4 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _digest(path: Path) -> str:
-    sha = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(BLOCK):
-            sha.update(block)
-    return sha.hexdigest()[:16]
+    return digests.of_file(path)[: digests.SHORT]

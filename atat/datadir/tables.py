@@ -19,12 +19,11 @@ from pathlib import Path
 
 from atat.base import together
 from atat.base.errors import InputError
-from atat.base.files import atomic_write, fields
+from atat.base.files import atomic_write, fields, plain_lines, read_bytes
 from atat.base.pipes import WAYS_OUT, is_pipe
 from atat.base.report import Finding
 from atat.datadir import ids
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = " \t"
 # The files that `load` reads.
 LOADED = (
@@ -363,33 +362,14 @@ def check_ids(path: Path, found: Mapping[str, object], expected: Mapping[str, ob
 def _lines(scan: Scan) -> list[str]:
     """Lines of a file as text; what is wrong with their bytes goes to the scan's findings."""
     path = scan.path
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, a file was expected") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read; allow it with: chmod u+r {path}") from None
-    if data.startswith(BYTE_ORDER_MARK):
-        data = data[len(BYTE_ORDER_MARK) :]
+    data = read_bytes(path)
+    lines, faults = plain_lines(path, data)
+    for fault in faults:
+        scan.find(*fault)
+    data = data.replace(b"\r\n", b"\n")
+    if lines and not data.endswith(b"\n"):
         scan.find(
-            1,
-            "byte order mark",
-            "starts with a byte order mark; save as plain UTF-8: "
-            f"sed -i '1s/^\\xef\\xbb\\xbf//' {path}",
-        )
-    if (at := data.find(b"\r\n")) >= 0:
-        count = data.count(b"\r\n")
-        scan.find(
-            data.count(b"\n", 0, at) + 1,
-            "Windows line ends",
-            f"{count} lines end in CRLF, this the first; convert: sed -i 's/\\r$//' {path}",
-        )
-        data = data.replace(b"\r\n", b"\n")
-    if data and not data.endswith(b"\n"):
-        scan.find(
-            data.count(b"\n") + 1,
+            len(lines),
             "no newline at the end",
             "the last line has no newline: is the file whole? If so: echo >> " + str(path),
             is_error=False,
@@ -402,26 +382,7 @@ def _lines(scan: Scan) -> list[str]:
             f"{blanks} lines end in a blank, this the first; remove: sed -i 's/[ \\t]*$//' {path}",
             is_error=False,
         )
-    try:
-        lines = data.decode("utf-8").split("\n")
-    except UnicodeDecodeError:
-        lines = [_decode(scan, *row) for row in enumerate(data.split(b"\n"), 1)]
-    if lines[-1] == "":
-        lines.pop()
     return lines
-
-
-def _decode(scan: Scan, number: int, line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        scan.find(
-            number,
-            "not UTF-8",
-            f"byte {line[error.start]:#04x} is not UTF-8; convert the "
-            f"file, if it is Latin-1: iconv -f latin1 -t utf-8 {scan.path}",
-        )
-        return line.decode("utf-8", errors="replace")
 
 
 def _line(path: Path, key: str, value: str) -> str:

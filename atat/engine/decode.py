@@ -124,9 +124,7 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
     if options.extra_length < 3:
         raise InputError(f"--extra_length is {options.extra_length}; expected 3 or more")
-    for name in ("beam", "nbest", "max_frames", "max_tokens", "nj"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise InputError(f"--{name} is {getattr(options, name)}; expected 1 or more")
+    cli.check_positive(options, "beam", "nbest", "max_frames", "max_tokens", "nj")
     task_of(options.model, options.task)  # refuses a task that the model does not know
     if is_finished(options):
         print(f"{options.out}: finished before; remove the folder to decode anew")

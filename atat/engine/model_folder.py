@@ -2,7 +2,7 @@
 
 model/config.yaml        system, version, sizes and what is known of the training
 model/model.safetensors  weights
-model/SHA256SUMS         digests of all files, checked whenever the model is read
+model/SHA256SUMS         checksums of all files, checked whenever the model is read
 ...                      what the system adds (its vocabulary, say): `atat.engine.contract.System`
 
 Knows no system: config.yaml names the one that reads the folder.
@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atat.base import config, digests
+from atat.base import checksums, config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.engine import registry
@@ -84,7 +84,7 @@ def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(weights)) from None
-    digests.write(partial)
+    checksums.write(partial)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
@@ -96,7 +96,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     folder, device = Path(folder), _usable(device)
     try:
         system = check(folder)
-        digests.check(folder, parts_of(system))
+        checksums.check(folder, parts_of(system))
         packed = _build(system, folder, _read_config(folder), device)
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
@@ -160,7 +160,7 @@ def system_of(folder: Path) -> System:
 
 def parts_of(system: System) -> tuple[str, ...]:
     """All that a packed model of a system may hold."""
-    return (*FILES, *system.files, *system.optional_files, digests.NAME)
+    return (*FILES, *system.files, *system.optional_files, checksums.NAME)
 
 
 def check_finite(state: Mapping[str, Tensor], where: str = "the model") -> None:
@@ -204,7 +204,7 @@ def check(folder: Path) -> System:
     """The system of a packed model; InputError unless the folder is one and has all its files."""
     missing = [name for name in FILES if not (folder / name).exists()]
     if not missing:
-        digests.check(folder, [CONFIG])  # before it is believed
+        checksums.check(folder, [CONFIG])  # before it is believed
         system = system_of(folder)
         missing = [name for name in system.files if not (folder / name).exists()]
         if not missing:

@@ -21,6 +21,7 @@ from typing import Any
 from atat.base import config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+from atat.base.json_file import read_object
 from atat.datadir import fingerprint
 from atat.engine import registry
 from atat.engine.settings import RunSettings
@@ -52,7 +53,7 @@ def facts(folder: Path) -> dict[str, Any] | None:
     path = folder / TRAIN
     if not path.is_file():
         return None
-    found = _read_json(path)
+    found = read_object(path, WAY_OUT[TRAIN])
     if not isinstance(found.get("steps"), int):
         raise InputError(f"{path}: damaged, no number of steps in it; {WAY_OUT[TRAIN]}")
     return found
@@ -110,7 +111,7 @@ def check_same(folder: Path, settings: RunSettings) -> None:
     path = folder / INPUTS
     if not path.is_file():  # of a version that did not note them
         return
-    for changed in fingerprint.changed(_read_json(path), settings.inputs()):
+    for changed in fingerprint.changed(read_object(path, WAY_OUT[INPUTS]), settings.inputs()):
         raise InputError(
             f"{folder}: {changed} was another when this training began. To train on the new one, "
             "remove the folder or give another --out; to keep the model, bring the old one back"
@@ -141,17 +142,6 @@ def settle_steps(folder: Path, settings: RunSettings, *, done: int, width: int) 
         return None
     config.save(folder / "config.yaml", settings)
     return f"{folder}: " + change_of_steps(settings.optim, before, now, done, width)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object that a file of a run holds; InputError where it was torn or is another's."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: damaged, not JSON ({error}); {WAY_OUT[path.name]}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: damaged, no object in it; {WAY_OUT[path.name]}")
-    return found
 
 
 def _compared(settings: RunSettings) -> dict[str, Any]:

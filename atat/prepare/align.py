@@ -13,7 +13,6 @@ nothing of how the backends align.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atat.base import cli, lock, parallel
+from atat.base import cli, digests, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
@@ -78,7 +77,7 @@ def make(
     )
     prepare(settings)
     fingerprints = {u.id: _fingerprint(u, settings) for u in utterances}
-    made = hashlib.sha1("".join(fingerprints.values()).encode()).hexdigest()
+    made = digests.of_text("".join(fingerprints.values()), "sha1")
     if _is_made(out, made) and textgrids is None:
         print(
             f"{out}: already made from the same data with {settings.backend}, nothing to do; "
@@ -141,7 +140,7 @@ def _load(data: Path, settings: Settings) -> list[Utterance]:
 
 def _fingerprint(utterance: Utterance, settings: Settings) -> str:
     parts = (settings, utterance.wav, utterance.start, utterance.end, utterance.text)
-    return hashlib.sha1(repr((*parts, origin(utterance, settings))).encode()).hexdigest()
+    return digests.of_text(repr((*parts, origin(utterance, settings))), "sha1")
 
 
 def _about(out: Path) -> Path:
@@ -168,7 +167,7 @@ def _run(
     for first in range(0, len(utterances), size):
         chunk = utterances[first : first + size]
         # Named after what is inside: no run overwrites a part that another has left.
-        name = hashlib.sha1("".join(fingerprints[u.id] for u in chunk).encode()).hexdigest()[:16]
+        name = digests.of_text("".join(fingerprints[u.id] for u in chunk), "sha1")[: digests.SHORT]
         part = parts / f"{name}.json"
         jobs.append(Job(chunk, settings, part, {u.id: fingerprints[u.id] for u in chunk}))
     here = nj == 1 or len(jobs) < 2 or settings.backend in IN_PROCESS
@@ -259,8 +258,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     source = getattr(options, option) if option else None
     if option and source is None:
         raise InputError(f"--backend {options.backend} needs --{option}")
-    if options.nj < 1:
-        raise InputError(f"--nj {options.nj}: expected 1 or more")
+    cli.check_positive(options, "nj")
     return Settings(
         backend=options.backend,
         source=source,

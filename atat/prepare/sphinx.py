@@ -9,7 +9,6 @@ Knows nothing of meaning: what comes out are words. `align_pocketsphinx` aligns 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from atat.base import parallel
+from atat.base import digests, parallel
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir import contents, tables
@@ -219,7 +218,7 @@ def _fingerprint(jobs: Sequence[Job]) -> str:
         files = (job.language_model, job.dictionary)
         sizes = [Path(name).stat().st_size if name is not None else 0 for name in files]
         content.append([repr(replace(job, network=None)), hash_of(job.network), sizes])
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return digests.of_text(json.dumps(content))
 
 
 def _recording(wav: str) -> str:
@@ -233,7 +232,7 @@ def _recording(wav: str) -> str:
 @lru_cache
 def hash_of(network: Network | None) -> str:
     """A name for a network that is the same in every process."""
-    return hashlib.sha256(repr(network).encode()).hexdigest()
+    return digests.of_text(repr(network))
 
 
 def _read_journal(path: Path, key: str) -> dict[str, Heard]:

@@ -21,7 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-from atat.base import cli, lock, parallel
+from atat.base import cli, digests, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ids
@@ -127,7 +127,7 @@ class Order:
     def fingerprint(self) -> str:
         """Changes when the audio would."""
         identity = json.dumps([VERSION, self.utterance, self.voice, self.text])
-        return hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16]
+        return digests.of_text(identity)[: digests.SHORT]
 
 
 @dataclass(frozen=True)
@@ -329,8 +329,7 @@ def main(argv: list[str] | None = None) -> None:
         "--max_lost", type=float, default=0.01, help="share of utterances that may fail"
     )
     options = parser.parse_args(argv)
-    if options.nj < 1:
-        raise InputError(f"--nj {options.nj}: expected 1 or more")
+    cli.check_positive(options, "nj")
     for data in options.data:
         wavs = Path(options.wavs) / Path(os.path.abspath(data)).name
         synthesise(data, wavs, nj=options.nj, max_lost=options.max_lost)

@@ -14,7 +14,6 @@ in `atat.scoring.metrics`. Knows nothing of models or of how several runs are pu
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from atat.base import cli
+from atat.base import cli, digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.base.json_file import read_object, read_object_or_none
@@ -206,9 +205,9 @@ def check_same_utterances(
     ):
         lost = sorted(set(here) - set(there))
         if lost:
-            shown = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
             raise InputError(
-                f"{other}: {len(lost)} of {len(here)} utterances of {place} are missing: {shown}; "
+                f"{other}: {len(lost)} of {len(here)} utterances of {place} are missing: "
+                f"{_first_names(lost)}; "
                 "both must hold the same utterances (decode the whole data dir again)"
             )
 
@@ -239,9 +238,14 @@ def _for_all(path: Path, utterances: Collection[str]) -> dict[str, str]:
     table = read_table(path)
     lost = sorted(set(utterances) - set(table))
     if lost:
-        shown = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
-        raise InputError(f"{path}: {len(lost)} of {len(utterances)} utterances missing: {shown}")
+        raise InputError(
+            f"{path}: {len(lost)} of {len(utterances)} utterances missing: {_first_names(lost)}"
+        )
     return table
+
+
+def _first_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 Read = TypeVar("Read")
@@ -258,7 +262,7 @@ def _whole(path: Path, read: Callable[[Path], Read], mend: str) -> Read:
 def _fingerprint(path: Path) -> str:
     """A hash of the hypotheses, so that a score of earlier ones is never taken for theirs."""
     try:
-        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return "sha256:" + digests.of_file(path)[: digests.SHORT]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; decode first: atat decode") from None
 

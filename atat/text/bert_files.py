@@ -21,6 +21,7 @@ from torch import nn
 from atat.base import extras
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+from atat.base.json_file import read_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,6 +34,7 @@ ENCODERS = (
     "squeezebert", "xlm-roberta", "xlm-roberta-xl",
 )  # fmt: skip
 KIND = "text_encoder.kind bert"
+COPY_AGAIN = "copy the whole model again from where it came"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 CODE = "auto_map"  # transformers' key for Python files to run
 # Keys that say how to compute, not what: some of them name code or weights to fetch.
@@ -49,7 +51,9 @@ def pretrained(name: str) -> nn.Module:
         from transformers import AutoConfig, AutoModel
 
     if (Path(name) / CONFIG).is_file():  # before transformers reads it
-        check_config(_read_json(Path(name) / CONFIG), f"text_encoder.bert: {name}/{CONFIG}")
+        check_config(
+            read_object(Path(name) / CONFIG, COPY_AGAIN), f"text_encoder.bert: {name}/{CONFIG}"
+        )
     config = _from_pretrained(AutoConfig, name)
     check_config(config.to_dict(), f"text_encoder.bert: the configuration of `{name}`")
     kernel = str(getattr(config, "_attn_implementation", None))
@@ -86,7 +90,7 @@ def packed(folder: Path) -> nn.Module:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     path = folder / CONFIG
-    values = _read_json(path)
+    values = read_object(path, COPY_AGAIN)
     check_config(values, str(path))
     sizes = {k: v for k, v in values.items() if k not in IGNORED and not k.startswith("_")}
     try:
@@ -106,7 +110,7 @@ def packed_tokenizer(folder: Path) -> Tokenizer:
 
     path = folder / TOKENIZER
     if not path.is_file():
-        raise InputError(f"{path}: no such file; copy the whole model again from where it came")
+        raise InputError(f"{path}: no such file; {COPY_AGAIN}")
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # of `tokenizers`, which raises nothing narrower
@@ -138,20 +142,6 @@ def check_config(values: Mapping[str, Any], where: str) -> None:
         raise InputError(
             f"{where}: `model_type` is {kind!r}; expected a text encoder: {', '.join(ENCODERS)}"
         )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; copy the whole model again from where it came"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({_first_line(error)})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected keys and values, found a {type(values).__name__}")
-    return values
 
 
 def _from_pretrained(cls: Any, name: str, **options: Any) -> Any:

@@ -16,7 +16,6 @@ Knows nothing of models, and does not normalise: it takes text as the data dirs 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
 import re
@@ -27,7 +26,7 @@ from typing import Literal
 
 import sentencepiece
 
-from atat.base import cli
+from atat.base import cli, digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.text import trees
@@ -152,7 +151,7 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """A hash of all pieces and symbols: equal where all ids mean the same."""
         table = json.dumps([self._pieces, self.symbols])
-        return hashlib.sha256(table.encode()).hexdigest()[:16]
+        return digests.of_text(table)[: digests.SHORT]
 
     def save(self, folder: str | Path) -> None:
         """Write bpe.model, symbols.txt and tokenizer.json (version and fingerprint, last)."""

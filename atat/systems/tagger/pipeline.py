@@ -16,7 +16,6 @@ by alignment.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from atat.base import cli
+from atat.base import cli, digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
@@ -230,7 +229,7 @@ def _named(options: argparse.Namespace) -> dict[str, Any]:
 
 def _fingerprint(*content: Any) -> str:
     text = repr([list(part) if not isinstance(part, str) else part for part in content])
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
+    return "sha256:" + digests.of_text(text)[: digests.SHORT]
 
 
 def _is_finished(path: Path, key: dict[str, Any]) -> bool:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 import shutil
 import zlib
 from dataclasses import replace
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atat.base import cli, lock, parallel
+from atat.base import cli, digests, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import read_lines, remove_leftovers
 from atat.datadir import ids, tables
@@ -71,7 +70,7 @@ def fingerprint(utterance: Utterance, seed: int) -> str:
         ) from None
     source = (utterance.wav, utterance.start, utterance.end, there.st_size, there.st_mtime_ns)
     drawn = (seed, SPEEDS, PADDED, FILTERED, REVERBERATED, NOISY, LEAD, TAIL, SNR)
-    return hashlib.sha1(repr((VERSION, utterance.id, source, drawn)).encode()).hexdigest()[:16]
+    return digests.of_text(repr((VERSION, utterance.id, source, drawn)), "sha1")[: digests.SHORT]
 
 
 def write_chunk(chunk: list[tuple[Utterance, Path]], seed: int) -> list[Path]:

@@ -15,7 +15,7 @@ import tiny
 import torch
 from safetensors import SafetensorError
 
-from atat.base import digests
+from atat.base import checksums
 from atat.base.errors import InputError
 from atat.engine import model_folder
 from atat.systems.joint.model import build_model
@@ -30,7 +30,7 @@ FILES = (
     "tokenizer/bpe.model",
     "tokenizer/symbols.txt",
     "tokenizer/tokenizer.json",
-    digests.NAME,
+    checksums.NAME,
 )
 
 
@@ -79,7 +79,7 @@ def test_a_packed_model_copied_in_part_is_noticed(folder, name, how):
         (folder / name).unlink()
     else:
         (folder / name).write_bytes(whole[: len(whole) // 2] if how == "cut" else b"")
-    if (name, how) == (digests.NAME, "gone"):
+    if (name, how) == (checksums.NAME, "gone"):
         model_folder.load(folder)  # as models were before there was a list
         return
     with pytest.raises(InputError, match=f"{folder}.*(copy|Training writes)"):
@@ -89,11 +89,11 @@ def test_a_packed_model_copied_in_part_is_noticed(folder, name, how):
 def test_the_list_is_one_that_sha256sum_reads_and_names_every_file(folder):
     if shutil.which("sha256sum"):
         subprocess.run(
-            ["sha256sum", "--check", "--strict", "--quiet", digests.NAME], cwd=folder, check=True
+            ["sha256sum", "--check", "--strict", "--quiet", checksums.NAME], cwd=folder, check=True
         )
-    listed = {line.split("  ", 1)[1] for line in (folder / digests.NAME).read_text().splitlines()}
+    listed = {line.split("  ", 1)[1] for line in (folder / checksums.NAME).read_text().splitlines()}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert listed == there - {digests.NAME} == set(FILES) - {digests.NAME}
+    assert listed == there - {checksums.NAME} == set(FILES) - {checksums.NAME}
 
 
 def test_a_file_smuggled_in_is_noticed(folder):
@@ -105,7 +105,7 @@ def test_a_file_smuggled_in_is_noticed(folder):
 @pytest.mark.parametrize("name", FILES[:-1])
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02", b"[[[[", b"version: 1\n", b"[1, 2]"])
 def test_without_a_list_odd_files_give_a_sentence_too(folder, name, content):
-    (folder / digests.NAME).unlink()
+    (folder / checksums.NAME).unlink()
     (folder / name).write_bytes(content)
     with pytest.raises(InputError, match=name.rsplit("/")[0]):
         model_folder.load(folder)
@@ -115,7 +115,7 @@ def test_wrong_folders_and_other_versions_are_told_in_a_sentence(folder, tmp_pat
     for wrong in (tmp_path / "nowhere", folder / "config.yaml", folder / "tokenizer", tmp_path):
         with pytest.raises(InputError, match=f"{wrong}: not a packed model"):
             model_folder.load(wrong)
-    (folder / digests.NAME).unlink()
+    (folder / checksums.NAME).unlink()
     text = (folder / "config.yaml").read_text()
     newer = text.replace("version: 1", "version: 2\nflavour: new")
     (folder / "config.yaml").write_text(newer)
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_written_or_read_is_told_in_a_sentence(
         with pytest.raises(InputError, match="cannot be written here .*ead-only"):
             model_folder.save(tmp_path / "other", model)
     with monkeypatch.context() as patch:
-        patch.setattr(digests, "of_file", lambda path: refuse(errno.EACCES))
+        patch.setattr(checksums, "of_file", lambda path: refuse(errno.EACCES))
         with pytest.raises(InputError, match="somewhere: cannot be read .*denied"):
             model_folder.load(folder)
 
