@@ -431,7 +431,7 @@ def test_unusable_data_is_named(corpus, tmp_path):
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
     lines = (data / "ctm").read_text().splitlines()
     (data / "ctm").write_text("\n".join(line for line in lines if "-003" not in line) + "\n")
-    with pytest.raises(InputError, match="spk0-003 .no word alignment.*max_lost"):
+    with pytest.raises(InputError, match="spk0-003: no word alignment.*max_lost"):
         TaskData(Source(str(data), "mlm"), encoding)
     assert len(TaskData(Source(str(data), "mlm"), encoding, max_lost=0.2)) == 9
     (data / "ctm").unlink()
