@@ -36,7 +36,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "synthesis": Command(
             "prepare.synthesis", "speak the text of data dirs with synthetic voices"
         ),
-        "tokenizer": Command("text.tokenizer", "learn word pieces and tags, or add tags"),
+        "tokenizer": Command("text.tokenizer_command", "learn word pieces and tags, or add tags"),
     },
     "Models": {
         "train": Command("engine.train", "train a model as a YAML file says"),
@@ -52,7 +52,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
     },
     "Results": {
-        "score": Command("scoring.score", "score what was decoded, or compare two decodings"),
+        "score": Command(
+            "scoring.score_command", "score what was decoded, or compare two decodings"
+        ),
         "results": Command("scoring.results", "RESULTS.md from scored folders"),
     },
     "Recipes": {

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from atat.base.errors import InputError
-from atat.datadir.ctm import NotAligned, Word, boundary_errors, check
+from atat.datadir.ctm import NotAligned, Word, check
+from atat.datadir.word_boundaries import boundary_errors
 from atat.nn.forced_alignment import align_ctc
 from atat.prepare.align_gentle import read_gentle
 from atat.prepare.align_librispeech import read_librispeech

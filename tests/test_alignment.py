@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir.ctm import Word, boundary_errors, check, match_words, read_ctm, write_ctm
+from atat.datadir.ctm import Word, check, read_ctm, write_ctm
+from atat.datadir.word_boundaries import boundary_errors, match_words
 
 WORDS = [Word("turn", 0.1, 0.2), Word("it", 0.3, 0.15), Word("up", 0.6, 0.4)]
 

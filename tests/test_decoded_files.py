@@ -15,7 +15,7 @@ from atat.base.errors import InputError
 from atat.datadir import tables
 from atat.engine import decode, model_folder
 from atat.nn.beam_search import SearchOptions
-from atat.scoring import score
+from atat.scoring import score_command
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
@@ -98,7 +98,7 @@ def test_outputs_that_the_length_limit_ended_are_counted_and_said(
     assert cut and all(one["length"] == 3 for one in cut)
     assert json.loads((tmp_path / "cut/decode.json").read_text())["at_limit"] == len(cut)
     assert f"{len(cut)} of 8 outputs ended at the length limit" in said
-    score.main(["--data", str(data), "--decoded", str(tmp_path / "cut")])
+    score_command.main(["--data", str(data), "--decoded", str(tmp_path / "cut")])
     assert f"note: {len(cut)} of the outputs ended" in capsys.readouterr().out
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from atat.base import machine
+from atat.base import machine, processor
 
 
 @pytest.fixture(autouse=True)
@@ -44,5 +44,5 @@ def test_onednn_is_chosen_where_it_is_faster_and_exact(
 
 
 def test_the_processor_is_told_where_linux_says_it() -> None:
-    facts = machine.processor_facts()
+    facts = processor.processor_facts()
     assert not facts or "vendor_id" in facts or "CPU implementer" in facts

@@ -11,7 +11,7 @@ import pytest
 
 from atat.base.errors import InputError
 from atat.datadir import tables
-from atat.scoring import score
+from atat.scoring import score, score_command
 from atat.scoring.decoded_dir import read_transcripts
 
 TREE = "[IN:PLAY play [SL:SONG {} ] ]"
@@ -174,10 +174,10 @@ def test_compare_refuses_other_test_sets(tmp_path: Path) -> None:
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = make_data(tmp_path / "data", dict.fromkeys(SONGS, "seen"))
     decoded = make_decoded(tmp_path / "dec", trees())
-    score.main(["--data", str(data), "--decoded", str(decoded), "--slu_f1"])
+    score_command.main(["--data", str(data), "--decoded", str(decoded), "--slu_f1"])
     shown = capsys.readouterr().out
     assert "n = 4, 2 speakers" in shown and "group seen" in shown and "slu_f1" in shown
-    score.main(["compare", str(decoded), str(decoded), "--metric", "em_full", "semer"])
+    score_command.main(["compare", str(decoded), str(decoded), "--metric", "em_full", "semer"])
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 

@@ -12,10 +12,11 @@ import pytest
 import tiny
 
 from atat.base.errors import InputError
-from atat.text import tokenizer
+from atat.text import tokenizer_command
 from atat.text import trees as semantics
 from atat.text.normalize import normalize_tree
-from atat.text.tokenizer import Tokenizer, main
+from atat.text.tokenizer import Tokenizer
+from atat.text.tokenizer_command import main
 from atat.text.trees import Tree
 
 TEXTS = [
@@ -254,8 +255,10 @@ def test_command_line(tmp_path: Path) -> None:
         (folder / "text").write_text(f"a-1 {text}\n")
         (folder / "semantics").write_text(f"a-1 {tree}\n")
     first, second = tmp_path / "first", tmp_path / "second"
-    tokenizer.main(["train", "--data", str(music), "--vocab_size", "400", "--out", str(first)])
-    tokenizer.main(
+    tokenizer_command.main(
+        ["train", "--data", str(music), "--vocab_size", "400", "--out", str(first)]
+    )
+    tokenizer_command.main(
         [
             "extend",
             "--tokenizer",
@@ -272,9 +275,9 @@ def test_command_line(tmp_path: Path) -> None:
 
     (books / "semantics").write_text("a-1 [IN:READ x ]\na-2 [IN:READ x\n")
     with pytest.raises(InputError, match=r"books/semantics:2: .*missing"):
-        tokenizer.read_data([books])
+        tokenizer_command.read_data([books])
     with pytest.raises(InputError, match="neither text nor semantics"):
-        tokenizer.read_data([tmp_path])
+        tokenizer_command.read_data([tmp_path])
 
 
 def test_every_tree_of_top(data_root: Path) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+from atat.base.processor import processor_facts
+
 # glibc's names for its settings, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 NEVER = -1  # give nothing back, however much is free at the top
@@ -76,23 +78,3 @@ def _products_are_exact() -> bool:
     a, b = (torch.randn(128, 128, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()
     return float((a @ b - exact).abs().max() / exact.abs().max()) < 1e-5
-
-
-def sums_of_int8_overflow() -> bool:
-    """Whether the processor adds products of 8 bits in 16: x86 without the VNNI instructions.
-
-    There torch's kernels want activations in 7 bits (its quantisation observers do the same).
-    """
-    flags = processor_facts().get("flags", "").split()
-    return "sse2" in flags and not {"avx512_vnni", "avx_vnni"} & set(flags)
-
-
-def processor_facts() -> dict[str, str]:
-    """What Linux says of the first core: "model name", "vendor_id" and more; empty elsewhere."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            first = stream.read().split("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
-    return {name.strip(): value.strip() for name, value in pairs}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from atat.base.errors import InputError
-from atat.base.machine import processor_facts
+from atat.base.processor import processor_facts
 
 if TYPE_CHECKING:
     import torch

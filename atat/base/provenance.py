@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from atat.base.machine import processor_facts
+from atat.base.processor import processor_facts
 
 VECTORS = (("amx_tile", "AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX"))
 PACKAGES = ("torch", "torchaudio", "sentencepiece", "transformers", "espnet", "numpy")

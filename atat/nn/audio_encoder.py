@@ -78,16 +78,3 @@ class AudioEncoder(nn.Module):
         """features (B, T, F), normalised; lengths (B,) -> memory (B, T', D), lengths (B,)."""
         x, lengths = self.front_end(features, lengths)
         return self.encoder(x, lengths), lengths
-
-
-class Cmvn(nn.Module):
-    """Global mean and variance normalisation; travels with the model's weights."""
-
-    def __init__(self, mel_bins: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(mel_bins))
-        self.register_buffer("inverse_std", torch.ones(mel_bins))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, T, F) -> (B, T, F)."""
-        return (features - self.mean) * self.inverse_std

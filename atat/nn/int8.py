@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from atat.base import machine
+from atat.base import processor
 
 LARGEST = 127
 
@@ -50,7 +50,7 @@ class Int8Linear(nn.Module):
                 self.weight, self.scale.double(), zeros, 0
             )
             self._product = torch.ops.quantized.linear_prepack(weight, self.bias)
-            self._reduced = machine.sums_of_int8_overflow()
+            self._reduced = processor.sums_of_int8_overflow()
         return torch.ops.quantized.linear_dynamic(x.float(), self._product, self._reduced)
 
     def __getstate__(self) -> dict[str, Any]:

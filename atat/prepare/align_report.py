@@ -19,7 +19,8 @@ from pathlib import Path
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.provenance import provenance
-from atat.datadir.ctm import BoundaryErrors, Spread, Word, boundary_errors, read_ctm
+from atat.datadir.ctm import Word, read_ctm
+from atat.datadir.word_boundaries import BoundaryErrors, Spread, boundary_errors
 
 COLUMNS = ("mean", "median", "≤ 20 ms", "≤ 50 ms", "≤ 100 ms")
 

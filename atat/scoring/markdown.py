@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atat.scoring.bootstrap import Comparison
-from atat.scoring.score import p_value_text
+from atat.scoring.figures import p_value_text
 
 
 def join(*blocks: str) -> str:

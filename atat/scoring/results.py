@@ -36,11 +36,11 @@ from atat.base import cli, config, provenance
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.scoring import results_details, results_runs
+from atat.scoring.figures import format_interval
 from atat.scoring.markdown import comparison_text, join, number, signed, table_text
 from atat.scoring.metrics import METRICS
 from atat.scoring.results_runs import Figure, Runs
 from atat.scoring.results_summary import Entry, summary
-from atat.scoring.score import format_interval
 
 CONDITION = "{condition}"
 NOT_RUN = "not run"

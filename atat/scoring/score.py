@@ -1,8 +1,5 @@
 """Score decoded utterances against a data dir, and compare two decoded dirs.
 
-    atat score --data data/test --decoded exp/slu/decode_test
-    atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp
-
 Hypotheses and references are joined on the utterance id: a missing or an extra hypothesis is an
 error. Written into the decoded dir: `score.json` (figures in per cent with count and 95 %
 interval; each group of `utt2group` apart) and `per_utt.jsonl` (per utterance the numerator and
@@ -13,23 +10,22 @@ in `atat.scoring.metrics`. Knows nothing of models or of how several runs are pu
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from atat.base import cli, digests
+from atat.base import digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
-from atat.base.json_file import read_object, read_object_or_none
+from atat.base.json_file import read_object
 from atat.base.provenance import provenance
 from atat.datadir.tables import read_table
 from atat.scoring import bootstrap, metrics
-from atat.scoring.bootstrap import Comparison, Interval
+from atat.scoring.bootstrap import Comparison
 from atat.scoring.metrics import Counts
 from atat.text.tasks import TARGETS, Target
 from atat.text.tasks import task as task_called
@@ -212,15 +208,6 @@ def check_same_utterances(
             )
 
 
-def format_interval(interval: Interval) -> str:
-    """As tables show a figure: "83.45 [80.12, 86.40]", or "n/a"."""
-    if interval.value is None:
-        return "n/a"
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.2f}"
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
 def _task_of(decoded: Path) -> tuple[str, Target]:
     """The task of a decoded dir, and which table of the data dir is its reference."""
     path = decoded / "decode.json"
@@ -265,92 +252,3 @@ def _fingerprint(path: Path) -> str:
         return "sha256:" + digests.of_file(path)[: digests.SHORT]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; decode first: atat decode") from None
-
-
-def _print_summary(title: str, summary: dict[str, Any]) -> None:
-    unit = f", {summary['speakers']} speakers" if summary["resampled"] == "speakers" else ""
-    print(f"{title} (n = {summary['n']}{unit})")
-    for name, figure in summary["metrics"].items():
-        interval = Interval(figure["value"], figure["low"], figure["high"])
-        total = f"{figure['numerator']:g}/{figure['denominator']:g}"
-        print(f"  {name:<14} {format_interval(interval):<26} {total}")
-
-
-def _print_comparison(compared: Mapping[str, Comparison]) -> None:
-    for name, found in compared.items():
-        values = f"{_figure(found.first)} - {_figure(found.second)}"
-        p_value = p_value_text(found)
-        print(f"{name:<14} {values:<17} = {format_interval(found.difference):<24} {p_value}")
-
-
-def p_value_text(found: Comparison) -> str:
-    """ "p = 0.004", "p < 0.001" or "p undefined", with the draws used where not all were."""
-    if found.p_value is None:
-        text = "p undefined"
-    else:
-        text = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
-    if found.draws < found.replicates:
-        text += f" (defined in {found.draws:,} of {found.replicates:,} draws)"
-    return text
-
-
-def _figure(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.2f}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    formatter = cli.HelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="atat score",
-        description=cli.guide(
-            "Score the hypotheses of a decoded dir against a data dir, or compare two decoded "
-            "dirs.",
-            "atat score --data data/test --decoded exp/joint/decode_test",
-            "atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
-            reads="DECODED/hyp and DECODED/decode.json; DATA/text or DATA/semantics, utt2spk "
-            "and, for groups apart, utt2group.",
-            writes="DECODED/score.json, figures in per cent with 95 % intervals, and "
-            "DECODED/per_utt.jsonl, what each utterance got in each metric, with "
-            "reference and hypothesis to read.",
-        ),
-        formatter_class=formatter,
-    )
-    parser.add_argument("--data", help="data dir with the references")
-    parser.add_argument("--decoded", help="decoded dir with `hyp`; the scores are written there")
-    parser.add_argument("--task", help="task that was decoded; None = as decode.json says")
-    parser.add_argument("--slu_f1", action="store_true", help="also SLU-F1 as defined by SLURP")
-    commands = parser.add_subparsers(dest="command", metavar="[compare A B]")
-    pair = commands.add_parser(
-        "compare",
-        help="paired bootstrap of two decoded dirs",
-        description=cli.guide(
-            "Differences A - B in points of per cent, with 95 % intervals and p-values of a "
-            "paired bootstrap.",
-            "atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp",
-            reads="per_utt.jsonl of both, which `atat score` has written.",
-            writes="nothing; prints the differences.",
-        ),
-        formatter_class=formatter,
-    )
-    pair.add_argument("first", metavar="A", help="decoded dir, scored before")
-    pair.add_argument("second", metavar="B", help="decoded dir of the same utterances")
-    pair.add_argument("--metric", nargs="+", default=[], help="metrics to compare; none = all")
-    return parser
-
-
-def main(argv: list[str] | None = None) -> None:
-    """`score` by default; `compare A B` when the first word says so."""
-    parser = _parser()
-    options = parser.parse_args(argv)
-    if options.command == "compare":
-        _print_comparison(compare(options.first, options.second, options.metric))
-        return
-    if not options.data or not options.decoded:
-        parser.error("--data and --decoded are required (or: compare A B)")
-    result = score(options.data, options.decoded, task=options.task, slu_f1=options.slu_f1)
-    _print_summary(f"{options.decoded} on {options.data}", result)
-    about = read_object_or_none(Path(options.decoded) / "decode.json") or {}
-    if about.get("at_limit"):
-        print(f"  note: {about['at_limit']} of the outputs ended at decoding's length limit")
-    for group, summary in result["groups"].items():
-        _print_summary(f"group {group}", summary)

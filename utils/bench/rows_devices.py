@@ -18,7 +18,7 @@ from table import Table, seconds_text
 from atat.base.provenance import outside_shortened
 from atat.datadir import tables
 from atat.scoring.bootstrap import Interval
-from atat.scoring.score import format_interval
+from atat.scoring.figures import format_interval
 from atat.scoring.transcribed import write_heard
 
 SYSTEMS = ("fp32", "bf16", "int8", "two stages, fp32")

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from atat.engine.contract import Term
-from atat.nn.audio_encoder import AudioEncoder, Cmvn
+from atat.nn.audio_encoder import AudioEncoder
+from atat.nn.cmvn import Cmvn
 from atat.nn.ctc import CtcHead
 from atat.nn.decoder import Decoder
 from atat.nn.loss import correct_tokens, cross_entropy_sum
