@@ -15,7 +15,7 @@ from waiting import until
 
 from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, features, tables
-from atat.datadir.features import Settings
+from atat.datadir.feature_arks import Settings
 from atat.speech import audio
 from atat.speech.fbank import lfb
 

@@ -11,7 +11,7 @@ import tiny
 
 from atat.base import pipes
 from atat.base.errors import InputError
-from atat.datadir import cmvn, commands, features, tables
+from atat.datadir import cmvn, commands, feature_arks, features, tables
 from atat.datadir.check import validate
 from atat.datadir.check_audio import AudioOptions
 from atat.datadir.tables import Utterance
@@ -119,7 +119,7 @@ def test_pipes_are_errors_of_validate_only_where_the_audio_is_needed(
     assert validate(piped).errors == {"shell pipe": 6}
     assert "features --allow_pipes" in str(validate(piped))
     assert not validate(piped, AudioOptions(allow_pipes=True)).errors
-    features.make(piped, piped.parent / "lfb", settings=features.Settings(allow_pipes=True))
+    features.make(piped, piped.parent / "lfb", settings=feature_arks.Settings(allow_pipes=True))
     before = runs(piped)
     report = validate(piped)
     assert not report.errors and report.warnings["shell pipe"] == 6

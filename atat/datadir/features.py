@@ -3,9 +3,8 @@
     atat features --data data/train --arks lfb --nj 4
 
 Writes ARKS/raw_lfb_<name of the data dir>.<n>.{ark,scp,made}, a few hundred utterances each, and
-feats.scp, utt2num_frames and utt2dur into the data dir. An ark counts once its `.made` is there: a
-table `<utterance> <frames> <seconds> <fingerprint of audio and options>`, by which a rerun finds
-what is still to do, whatever --nj it has and however the data dir has changed.
+feats.scp, utt2num_frames and utt2dur into the data dir. A rerun makes what is missing (see
+`feature_arks`), whatever --nj it has and however the data dir has changed.
 """
 
 from __future__ import annotations
@@ -13,75 +12,32 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from atat.base import cli, digests, lock, parallel, pipes
-from atat.base.errors import InputError
+from atat.base import cli, lock, parallel
 from atat.base.files import remove_leftovers
-from atat.datadir import ark, tables
+from atat.datadir import tables
+from atat.datadir.feature_arks import (
+    Chunk,
+    Made,
+    Outcome,
+    Piece,
+    Settings,
+    make_chunk,
+    numbered,
+    read_made,
+    read_pieces,
+    remove_unfinished,
+)
 from atat.datadir.lost import report as report_lost
-from atat.speech import audio
-from atat.speech.fbank import Options, lfb
+from atat.speech.fbank import Options
 
-# Goes up when the numbers change, so that arks from before are made again.
-VERSION = 1
 # Utterances of one ark: what a crash may cost.
 CHUNK = 500
 # Lost utterances worth listing before a run that has lost too many stops.
 ENOUGH_LOST = 100
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the audio of a data dir becomes features."""
-
-    num_mels: int = 80
-    compress: bool = False
-    resample: bool = False
-    channel: int | None = None
-    allow_pipes: bool = False
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The audio of one utterance."""
-
-    id: str
-    wav: str
-    start: float | None  # seconds into the recording; None = the whole file
-    end: float | None
-    fingerprint: str  # of the audio file and the settings
-
-
-@dataclass(frozen=True)
-class Made:
-    """An utterance that was dealt with; `feats` is None where it is shorter than one frame."""
-
-    num_frames: int
-    duration: float
-    fingerprint: str
-    feats: str | None
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """The utterances of one ark, and where it goes."""
-
-    stem: Path
-    pieces: Sequence[Piece]
-    settings: Settings
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a chunk: what was made, and why some audio could not be read."""
-
-    made: dict[str, Made]
-    broken: dict[str, str]
 
 
 def make(
@@ -137,153 +93,11 @@ def _make(
             "utt2dur": {key: tables.seconds(row.duration) for key, row in rows.items()},
         },
     )
-    _remove_unfinished(arks, name)
+    remove_unfinished(arks, name)
     if lost:
         _drop_elsewhere(data, max_lost, settings.allow_pipes)
     hours = sum(row.duration for row in rows.values()) / 3600
     print(f"{data}: features of {len(rows)} utterances, {hours:.2f} h ({len(missing)} made now)")
-
-
-def read_pieces(data: Path, settings: Settings) -> list[Piece]:
-    """What a data dir has to be computed, by utterance id.
-
-    Unlike `kaldi.load` it does not mind feats.scp, which may be of before the dir has grown.
-    """
-    wavs = _read_wavs(data, settings.allow_pipes)
-    versions: dict[str, str] = {}
-    pieces = []
-    for key, (recording, start, end) in _read_spans(data, wavs).items():
-        wav = wavs[recording]
-        version = versions.setdefault(wav, _version(wav))
-        identity = (
-            VERSION,
-            wav,
-            version,
-            start,
-            end,
-            settings.num_mels,
-            settings.compress,
-            settings.resample,
-            settings.channel,
-        )
-        fingerprint = digests.of_text(repr(identity), "sha1")[: digests.SHORT]
-        pieces.append(Piece(key, wav, start, end, fingerprint))
-    return pieces
-
-
-def read_made(arks: Path, name: str) -> dict[str, Made]:
-    """What earlier runs have made, the latest of each utterance."""
-    made: dict[str, Made] = {}
-    for _, stem in sorted(_numbered(arks, name, "made")):
-        ark_path = stem.with_name(stem.name + ".ark")
-        if not ark_path.exists():
-            continue
-        try:
-            made.update(_read_shard(stem, ark_path))
-        except (InputError, ValueError) as error:
-            print(
-                f"warning: {stem}.made: what it says of {ark_path} cannot be read ({error}); its "
-                "utterances are made again",
-                file=sys.stderr,
-            )
-    return made
-
-
-def _read_shard(stem: Path, ark_path: Path) -> dict[str, Made]:
-    """What was made into one ark; ValueError where that is not what a run has written."""
-    offsets = tables.read_table(stem.with_name(stem.name + ".scp"))
-    made = {}
-    for key, row in tables.read_table(stem.with_name(stem.name + ".made")).items():
-        frames, seconds, fingerprint = row.split()
-        # The folder may have been moved since: only the offset is taken from the scp.
-        offset = offsets[key].rpartition(":")[2] if key in offsets else None
-        feats = None if offset is None else f"{ark_path}:{offset}"
-        made[key] = Made(int(frames), float(seconds), fingerprint, feats)
-    return made
-
-
-def make_chunk(chunk: Chunk) -> Outcome:
-    """Compute the features of some utterances and write them into one ark. Runs in a worker."""
-    settings = chunk.settings
-    durations: dict[str, tuple[int, float]] = {}
-    broken: dict[str, str] = {}
-    files = {
-        kind: chunk.stem.with_name(f"{chunk.stem.name}.{kind}") for kind in ("ark", "scp", "made")
-    }
-    with ark.Writer(files["ark"], files["scp"], compress=settings.compress) as write:
-        for piece in chunk.pieces:
-            try:
-                samples = audio.load(
-                    piece.wav,
-                    piece.start,
-                    piece.end,
-                    resample=settings.resample,
-                    channel=settings.channel,
-                    allow_pipes=settings.allow_pipes,
-                )
-            except InputError as error:
-                broken[piece.id] = str(error)
-                continue
-            features = lfb(samples, num_mels=settings.num_mels)
-            durations[piece.id] = len(features), len(samples) / audio.SAMPLE_RATE
-            if len(features):
-                write(piece.id, features)
-    prints = {piece.id: piece.fingerprint for piece in chunk.pieces}
-    made = {
-        key: Made(frames, seconds, prints[key], write.specifiers.get(key))
-        for key, (frames, seconds) in durations.items()
-    }
-    tables.write_table(
-        files["made"],
-        {
-            key: f"{row.num_frames} {row.duration:.6f} {row.fingerprint}"
-            for key, row in made.items()
-        },
-    )
-    return Outcome(made, broken)
-
-
-def _read_wavs(data: Path, allow_pipes: bool) -> dict[str, str]:
-    path = data / "wav.scp"
-    if not data.is_dir():
-        raise InputError(f"{data}: no such data dir (a folder with at least wav.scp and utt2spk)")
-    if not path.exists():
-        raise InputError(f"{data}: has no wav.scp; features are made of audio")
-    resolve = tables.path_resolver(data)
-    wavs = tables.read_table(path)
-    for line, (key, wav) in enumerate(wavs.items(), 1):
-        if pipes.is_pipe(wav) and not allow_pipes:
-            raise InputError(
-                f"{path}:{line}: {key!r} is a shell command ({wav!r}), which would be "
-                "executed; allow that with --allow_pipes if you trust it"
-            )
-        wavs[key] = resolve(wav)
-    return wavs
-
-
-def _read_spans(
-    data: Path, wavs: dict[str, str]
-) -> dict[str, tuple[str, float | None, float | None]]:
-    """Recording, start and end (s) of each utterance."""
-    speakers = tables.read_table(data / "utt2spk")
-    path = data / "segments"
-    if not path.exists():
-        tables.check_ids(data / "wav.scp", wavs, speakers)
-        return {key: (key, None, None) for key in wavs}
-    segments = tables.read_table(path)
-    tables.check_ids(path, segments, speakers)
-    spans: dict[str, tuple[str, float | None, float | None]] = {}
-    for line, (key, value) in enumerate(segments.items(), 1):
-        try:
-            spans[key] = tables.parse_segment(value)
-        except ValueError as error:
-            raise InputError(f"{path}:{line}: {error}") from None
-        if spans[key][0] not in wavs:
-            raise InputError(
-                f"{path}:{line}: the recording {spans[key][0]!r} of {key!r} is not in "
-                "wav.scp; add it or drop the segment"
-            )
-    return spans
 
 
 def _compute(
@@ -295,7 +109,7 @@ def _compute(
     from tqdm import tqdm
 
     size = max(1, min(CHUNK, math.ceil(len(pieces) / (4 * nj))))
-    first = 1 + max((number for number, _ in _numbered(arks, name, "ark")), default=0)
+    first = 1 + max((number for number, _ in numbered(arks, name, "ark")), default=0)
     chunks = [
         Chunk(arks / f"{name}.{first + start // size}", pieces[start : start + size], settings)
         for start in range(0, len(pieces), size)
@@ -308,17 +122,6 @@ def _compute(
             rate = seconds / max(progress.format_dict["elapsed"], 1e-3)
             progress.set_postfix_str(f"{rate:.0f} s of audio/s")
             yield outcome
-
-
-def _remove_unfinished(arks: Path, name: str) -> None:
-    """Remove arks of processes that were killed before they said what is in them.
-
-    Once the data dir's tables are written nothing refers to one.
-    """
-    for kind in ("ark", "scp"):
-        for _, stem in list(_numbered(arks, name, kind)):
-            if not stem.with_name(stem.name + ".made").exists():
-                stem.with_name(f"{stem.name}.{kind}").unlink()
 
 
 def _drop_elsewhere(data: Path, max_lost: float, allow_pipes: bool) -> None:
@@ -343,24 +146,6 @@ def _too_short(made: dict[str, Made]) -> dict[str, str]:
         for key, row in made.items()
         if row.feats is None
     }
-
-
-def _version(wav: str) -> str:
-    """What changes when an audio file is written anew; the same for all that is not there."""
-    try:
-        status = os.stat(wav)
-    except OSError:
-        return "none"
-    return f"{status.st_size} {status.st_mtime_ns}"
-
-
-def _numbered(arks: Path, name: str, kind: str) -> Iterator[tuple[int, Path]]:
-    """Number and path without ending of the files of one kind."""
-    if arks.is_dir():
-        pattern = re.compile(rf"({re.escape(name)}\.(\d+))\.{kind}")
-        for file in os.listdir(arks):
-            if match := pattern.fullmatch(file):
-                yield int(match[2]), arks / match[1]
 
 
 def main(argv: list[str] | None = None) -> None:
