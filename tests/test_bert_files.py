@@ -24,7 +24,7 @@ from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import ModelSettings
 from atat.text import bert_files
-from atat.text.encoder_ids import build_source
+from atat.text.encoder_ids import build_encoder_ids
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *tiny.WORDS]
 CODE = """
@@ -66,7 +66,7 @@ from atat.engine import model_folder as packed
 from atat.base.errors import InputError
 from atat.nn.settings import TextEncoderSettings
 from atat.nn.text_encoder import build_text_encoder
-from atat.text.encoder_ids import build_source
+from atat.text.encoder_ids import build_encoder_ids
 
 def attempt(name, read):
     try:
@@ -79,7 +79,7 @@ for folder in map(Path, sys.argv[1:]):
     text = TextEncoderSettings(kind="bert", bert=str(folder / "bert"))
     attempt(folder.name + ":packed", lambda: packed.load(folder))
     attempt(folder.name + ":start", lambda: build_text_encoder(text, 8, 9))
-    attempt(folder.name + ":words", lambda: build_source(text.bert_or_none, None))
+    attempt(folder.name + ":words", lambda: build_encoder_ids(text.bert_or_none, None))
 """
 
 
@@ -110,7 +110,7 @@ def model(bert: Path) -> Packed:
         tokenizer,
         settings,
         units,
-        build_source(text.bert_or_none, tokenizer),
+        build_encoder_ids(text.bert_or_none, tokenizer),
         set(),
         ("nlu",),
     )

@@ -21,7 +21,7 @@ from atat.engine import model_folder
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
-from atat.text.encoder_ids import build_source
+from atat.text.encoder_ids import build_encoder_ids
 
 FILES = (
     "config.yaml",
@@ -39,7 +39,7 @@ def model() -> Packed:
     torch.manual_seed(0)
     tokenizer = tiny.make_tokenizer()
     built, units = build_model(tiny.MODEL, tokenizer)
-    source = build_source(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
+    source = build_encoder_ids(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     pairs = {("IN:PLAY", "SL:THING")}
     return Packed(built.eval(), tokenizer, tiny.MODEL, units, source, pairs, ("slu", "nlu"))
 

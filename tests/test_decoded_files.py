@@ -19,7 +19,7 @@ from atat.scoring import score_command
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
-from atat.text.encoder_ids import build_source
+from atat.text.encoder_ids import build_encoder_ids
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     tokenizer = tiny.make_tokenizer()
     made, units = build_model(tiny.MODEL, tokenizer)
-    source = build_source(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
+    source = build_encoder_ids(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     path = tmp_path_factory.mktemp("exp") / "model"
     everything = Packed(
         made, tokenizer, tiny.MODEL, units, source, {("", "IN:PLAY")}, ("asr", "slu", "nlu")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from atat.engine import forecast
-from atat.engine.forecast import Share
+from atat.engine.forecast import SourceLoad
 from atat.engine.settings import BatchSettings, Source
 from atat.systems.joint.settings import TrainSettings
 
-AUDIO = Share("data/a", 100, 300.0, 75.0, 1.0)
-SAME = Share("data/a", 100, 300.0, 75.0, 3.0)
-TEXT = Share("data/b", 40, 0.0, 10.0, 2.0)
+AUDIO = SourceLoad("data/a", 100, 300.0, 75.0, 1.0)
+SAME = SourceLoad("data/a", 100, 300.0, 75.0, 3.0)
+TEXT = SourceLoad("data/b", 40, 0.0, 10.0, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from atat.systems.joint.data import Encoding, TaskData
 from atat.systems.joint.system import system
 from atat.text import trees
 from atat.text.ctc_labels import build_units
-from atat.text.encoder_ids import PieceSource
+from atat.text.encoder_ids import PieceIds
 
 SETTINGS = BatchSettings(examples=12, block=3, max_frames=300)
 TASKS = ("slu", "mlm", "asr")
@@ -125,7 +125,7 @@ def sentences(folder: Path, texts: list[str]) -> Path:
 
 def encoding() -> Encoding:
     tokenizer = tiny.make_tokenizer()
-    return Encoding(tokenizer, source_text=PieceSource(tokenizer), mel_bins=16)
+    return Encoding(tokenizer, source_text=PieceIds(tokenizer), mel_bins=16)
 
 
 def random_texts(count: int) -> list[str]:

@@ -300,11 +300,11 @@ def test_a_bert_from_a_local_folder_is_the_text_encoder(tmp_path, tokenizer):
     BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
     sizes = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path / "bert")
-    from atat.text.encoder_ids import build_source
+    from atat.text.encoder_ids import build_encoder_ids
 
     text = TextEncoderSettings(kind="bert", bert=str(tmp_path / "bert"))
     model, _ = build_model(replace(tiny.MODEL, text_encoder=text), tokenizer)
-    ids = build_source(text.bert_or_none, tokenizer)("play the song")
+    ids = build_encoder_ids(text.bert_or_none, tokenizer)("play the song")
     assert ids == [2, *(words.index(word) for word in ("play", "the", "song")), 3]
     memory, _ = model.eval().encode(
         False, torch.tensor([ids, [*ids[:3], 0, 0]]), torch.tensor([5, 3])

@@ -98,7 +98,7 @@ def test_the_model_is_of_the_checkpoints_that_were_asked_for(corpus, tmp_path, c
     exp = tmp_path / "exp"
     train(short(corpus, steps=6), exp)
     before = json.loads((exp / "train.json").read_text())
-    states = [checkpoint.load(path)["model"] for path in checkpoint.found(exp)]
+    states = [checkpoint.load(path)["model"] for path in checkpoint.paths_in(exp)]
     name = "decoder.norm.weight"
 
     pack.main([str(exp), "--average", "2", "--out", str(tmp_path / "mean")])
@@ -171,7 +171,7 @@ def test_a_finished_run_that_gets_more_steps_is_a_longer_run(corpus, tmp_path, c
     with pytest.raises(InputError, match="step 6 is done, so steps cannot be 3.*atat pack"):
         train_cli.main(command)
     assert config.read_yaml(tmp_path / "exp" / "config.yaml")["steps"] == 6
-    for path in checkpoint.found(tmp_path / "exp"):
+    for path in checkpoint.paths_in(tmp_path / "exp"):
         path.unlink()
     with pytest.raises(InputError, match="finished with 6 steps, and its checkpoints are gone"):
         train_cli.main([*command, "--set", "steps=9"])
@@ -193,7 +193,7 @@ def test_a_run_can_be_shortened_to_the_steps_it_has(corpus, tmp_path, monkeypatc
     facts = json.loads((tmp_path / "exp" / "train.json").read_text())
     assert facts["finished"] and facts["steps"] == 5
     assert [validation["step"] for validation in facts["validations"]] == [5]
-    newest = checkpoint.load(checkpoint.found(tmp_path / "exp")[-1])["model"]
+    newest = checkpoint.load(checkpoint.paths_in(tmp_path / "exp")[-1])["model"]
     assert_same(weights(tmp_path / "exp" / "model"), newest)
 
 

@@ -28,7 +28,7 @@ from atat.nn.settings import AudioEncoderSettings
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.tagger import pipeline
-from atat.text.encoder_ids import build_source
+from atat.text.encoder_ids import build_encoder_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -231,7 +231,7 @@ def test_the_wheel_outside_the_repository_uses_a_model_with_nothing_but_the_core
 ) -> None:
     settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
     model, units = build_model(settings, tokenizer)
-    source = build_source(settings.text_encoder.bert_or_none, tokenizer)
+    source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
     one = Packed(model.eval(), tokenizer, settings, units, source, set(), ("slu",))
     model_folder.save(tmp_path / "model", one)
     data = tiny.make_data(tmp_path / "data", count=3)

@@ -136,7 +136,7 @@ def about(folder: Path) -> tuple[str, str, str]:
 def unfinished(folder: Path) -> None:
     """As it was when it was interrupted after a step."""
     (folder / "train.json").unlink()
-    checkpoint.found(folder)[-1].unlink()
+    checkpoint.paths_in(folder)[-1].unlink()
 
 
 def test_a_training_says_its_precision_and_goes_on_with_it(corpus, tmp_path, monkeypatch, capfd):

@@ -21,7 +21,7 @@ from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
 from atat.systems.joint.settings import InitSettings, TrainSettings
-from atat.text.encoder_ids import build_source
+from atat.text.encoder_ids import build_encoder_ids
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def folder(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     tokenizer = tiny.make_tokenizer()
     model, units = build_model(tiny.MODEL, tokenizer)
-    source = build_source(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
+    source = build_encoder_ids(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     path = tmp_path_factory.mktemp("quantize") / "model"
     model_folder.save(
         path,

@@ -19,7 +19,7 @@ from atat.speech.silence import is_silent
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
-from atat.text.encoder_ids import build_source
+from atat.text.encoder_ids import build_encoder_ids
 
 RATE = 16000
 
@@ -30,7 +30,7 @@ def recognizer() -> Recognizer:
     torch.manual_seed(1)
     settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
     model, units = build_model(settings, tokenizer)
-    source = build_source(settings.text_encoder.bert_or_none, tokenizer)
+    source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
     pairs = {(None, "[IN:PLAY"), ("[IN:PLAY", "[SL:THING")}
     one = Packed(model.eval(), tokenizer, settings, units, source, pairs, ("slu", "nlu"))
     return Recognizer(one)

@@ -77,7 +77,7 @@ def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers, se
     monkeypatch.setattr(Trainer, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(settings(corpus, workers=workers, valid=valid), tmp_path / "broken")
-    assert checkpoint.found(tmp_path / "broken")[-1].name == "checkpoint-00000006.pt"
+    assert checkpoint.paths_in(tmp_path / "broken")[-1].name == "checkpoint-00000006.pt"
     monkeypatch.setattr(Trainer, "_step", whole)
     train(settings(corpus, workers=workers, valid=valid), tmp_path / "broken")
     assert [p.name for p in checkpoint.scheduled(tmp_path / "broken", 4)] == [
@@ -108,7 +108,7 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
         finally:
             job.kill()
     assert job.returncode == 130 and "DataLoader" not in errors
-    assert checkpoint.found(tmp_path / "exp")
+    assert checkpoint.paths_in(tmp_path / "exp")
 
 
 def test_a_training_that_fails_ends_and_so_do_its_workers(corpus, tmp_path):
@@ -475,7 +475,7 @@ def test_mlm_masks_whole_words_of_the_audio_freshly_each_time(corpus):
 def test_the_mean_of_checkpoints(corpus, tmp_path):
     valid = ValidSettings(average=2)
     train(settings(corpus, steps=8, valid=valid), tmp_path / "exp")
-    paths = checkpoint.found(tmp_path / "exp")
+    paths = checkpoint.paths_in(tmp_path / "exp")
     states = [checkpoint.load(path)["model"] for path in paths]
     after = weights(tmp_path / "exp")
     name = "decoder.norm.weight"
@@ -561,12 +561,12 @@ def test_weights_that_are_not_finite_are_never_kept(corpus, tmp_path, monkeypatc
     wild = replace(run, optim=OptimSettings(schedule="constant", peak=1e300, warmup=1))
     with pytest.raises(InputError, match="step 1: .*not finite.*`.*weight` has .*NaN or infinite"):
         train(wild, tmp_path / "wild")
-    assert not checkpoint.found(tmp_path / "wild") and not (tmp_path / "wild" / "model").exists()
+    assert not checkpoint.paths_in(tmp_path / "wild") and not (tmp_path / "wild" / "model").exists()
 
     train(run, tmp_path / "exp")
     before = (tmp_path / "exp" / "model" / "model.safetensors").read_bytes()
     (tmp_path / "exp" / "train.json").unlink()
-    newest = checkpoint.found(tmp_path / "exp")[-1]
+    newest = checkpoint.paths_in(tmp_path / "exp")[-1]
     state = checkpoint.load(newest)
     state["model"]["decoder.norm.weight"][3] = float("nan")
     checkpoint.save(newest, state)
@@ -653,7 +653,7 @@ def test_behind_a_damaged_checkpoint_the_run_goes_on_from_the_one_before(corpus,
     train(run, tmp_path / "straight")
     shutil.copytree(tmp_path / "straight", tmp_path / "damaged")
     (tmp_path / "damaged" / "train.json").unlink()
-    paths = checkpoint.found(tmp_path / "damaged")
+    paths = checkpoint.paths_in(tmp_path / "damaged")
     for path in paths[1:]:
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 4
@@ -663,7 +663,7 @@ def test_behind_a_damaged_checkpoint_the_run_goes_on_from_the_one_before(corpus,
     for path in paths[1:]:
         assert f"{path}: damaged" in caplog.text and Path(f"{path}.damaged").is_file()
     assert "going on from step 4 instead" in caplog.text
-    for path in checkpoint.found(tmp_path / "damaged"):
+    for path in checkpoint.paths_in(tmp_path / "damaged"):
         path.write_bytes(b"")
     with pytest.raises(InputError, match="no checkpoint before it can be read.*begin from step 0"):
         train(run, tmp_path / "damaged")

@@ -12,7 +12,7 @@ def at_least(smallest: int, **values: int) -> None:
             raise InputError(f"{name} is {value}; expected at least {smallest}")
 
 
-def share(**values: float) -> None:
+def below_one(**values: float) -> None:
     """Raise InputError for the first value outside [0, 1): dropout rates and the like."""
     for name, value in values.items():
         if not 0 <= value < 1:

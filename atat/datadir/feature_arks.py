@@ -36,7 +36,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Clip:
     """The audio of one utterance."""
 
     id: str
@@ -61,7 +61,7 @@ class Chunk:
     """The utterances of one ark, and where it goes."""
 
     stem: Path
-    pieces: Sequence[Piece]
+    clips: Sequence[Clip]
     settings: Settings
 
 
@@ -73,14 +73,14 @@ class Outcome:
     broken: dict[str, str]
 
 
-def read_pieces(data: Path, settings: Settings) -> list[Piece]:
+def read_clips(data: Path, settings: Settings) -> list[Clip]:
     """What a data dir has to be computed, by utterance id.
 
     Unlike `kaldi.load` it does not mind feats.scp, which may be of before the dir has grown.
     """
     wavs = _read_wavs(data, settings.allow_pipes)
     versions: dict[str, str] = {}
-    pieces = []
+    clips = []
     for key, (recording, start, end) in _read_spans(data, wavs).items():
         wav = wavs[recording]
         version = versions.setdefault(wav, _version(wav))
@@ -96,8 +96,8 @@ def read_pieces(data: Path, settings: Settings) -> list[Piece]:
             settings.channel,
         )
         fingerprint = digests.of_text(repr(identity), "sha1")[: digests.SHORT]
-        pieces.append(Piece(key, wav, start, end, fingerprint))
-    return pieces
+        clips.append(Clip(key, wav, start, end, fingerprint))
+    return clips
 
 
 def read_made(arks: Path, name: str) -> dict[str, Made]:
@@ -140,24 +140,24 @@ def make_chunk(chunk: Chunk) -> Outcome:
         kind: chunk.stem.with_name(f"{chunk.stem.name}.{kind}") for kind in ("ark", "scp", "made")
     }
     with ark.Writer(files["ark"], files["scp"], compress=settings.compress) as write:
-        for piece in chunk.pieces:
+        for clip in chunk.clips:
             try:
                 samples = audio.load(
-                    piece.wav,
-                    piece.start,
-                    piece.end,
+                    clip.wav,
+                    clip.start,
+                    clip.end,
                     resample=settings.resample,
                     channel=settings.channel,
                     allow_pipes=settings.allow_pipes,
                 )
             except InputError as error:
-                broken[piece.id] = str(error)
+                broken[clip.id] = str(error)
                 continue
             features = lfb(samples, num_mels=settings.num_mels)
-            durations[piece.id] = len(features), len(samples) / audio.SAMPLE_RATE
+            durations[clip.id] = len(features), len(samples) / audio.SAMPLE_RATE
             if len(features):
-                write(piece.id, features)
-    prints = {piece.id: piece.fingerprint for piece in chunk.pieces}
+                write(clip.id, features)
+    prints = {clip.id: clip.fingerprint for clip in chunk.clips}
     made = {
         key: Made(frames, seconds, prints[key], write.specifiers.get(key))
         for key, (frames, seconds) in durations.items()

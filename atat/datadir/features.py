@@ -21,14 +21,14 @@ from atat.base.files import remove_leftovers
 from atat.datadir import tables
 from atat.datadir.feature_arks import (
     Chunk,
+    Clip,
     Made,
     Outcome,
-    Piece,
     Settings,
     make_chunk,
     numbered,
+    read_clips,
     read_made,
-    read_pieces,
     remove_unfinished,
 )
 from atat.datadir.lost import report as report_lost
@@ -56,35 +56,35 @@ def make(
     place. So is another extraction at work in ARKS.
     """
     data, arks = Path(data), Path(os.path.abspath(arks))
-    pieces = read_pieces(data, settings)
+    clips = read_clips(data, settings)
     with lock.hold(arks, f"feature extraction of {data}"):
-        _make(data, arks, pieces, nj, settings, max_lost)
+        _make(data, arks, clips, nj, settings, max_lost)
 
 
 def _make(
-    data: Path, arks: Path, pieces: Sequence[Piece], nj: int, settings: Settings, max_lost: float
+    data: Path, arks: Path, clips: Sequence[Clip], nj: int, settings: Settings, max_lost: float
 ) -> None:
     name = f"raw_lfb_{data.resolve().name}"
     remove_leftovers(arks, f"{name}.*")
     made = read_made(arks, name)
-    missing = [piece for piece in pieces if not _is_made(piece, made)]
-    lost = _too_short({piece.id: made[piece.id] for piece in pieces if _is_made(piece, made)})
+    missing = [clip for clip in clips if not _is_made(clip, made)]
+    lost = _too_short({clip.id: made[clip.id] for clip in clips if _is_made(clip, made)})
     for outcome in _compute(arks, name, missing, nj, settings, data):
         made.update(outcome.made)
         lost.update(outcome.broken | _too_short(outcome.made))
         # Enough to see what is wrong, without going through a whole corpus at 8 kHz.
-        if len(lost) > max(max_lost * len(pieces), ENOUGH_LOST):
+        if len(lost) > max(max_lost * len(clips), ENOUGH_LOST):
             break
     report_lost(
         lost,
-        len(pieces),
+        len(clips),
         max_lost,
         "give no features",
         "fix or drop them (what is finished is kept)",
         data=data,
         path=arks / f"{name}.lost",
     )
-    rows = {piece.id: made[piece.id] for piece in pieces if piece.id not in lost}
+    rows = {clip.id: made[clip.id] for clip in clips if clip.id not in lost}
     tables.write_tables(
         data,
         {
@@ -101,21 +101,21 @@ def _make(
 
 
 def _compute(
-    arks: Path, name: str, pieces: Sequence[Piece], nj: int, settings: Settings, data: Path
+    arks: Path, name: str, clips: Sequence[Clip], nj: int, settings: Settings, data: Path
 ) -> Iterator[Outcome]:
     """The outcomes of all chunks, under a progress bar."""
-    if not pieces:
+    if not clips:
         return
     from tqdm import tqdm
 
-    size = max(1, min(CHUNK, math.ceil(len(pieces) / (4 * nj))))
+    size = max(1, min(CHUNK, math.ceil(len(clips) / (4 * nj))))
     first = 1 + max((number for number, _ in numbered(arks, name, "ark")), default=0)
     chunks = [
-        Chunk(arks / f"{name}.{first + start // size}", pieces[start : start + size], settings)
-        for start in range(0, len(pieces), size)
+        Chunk(arks / f"{name}.{first + start // size}", clips[start : start + size], settings)
+        for start in range(0, len(clips), size)
     ]
     seconds = 0.0
-    with tqdm(total=len(pieces), desc=str(data), unit="utt") as progress:
+    with tqdm(total=len(clips), desc=str(data), unit="utt") as progress:
         for outcome in parallel.run(make_chunk, chunks, nj):
             seconds += sum(row.duration for row in outcome.made.values())
             progress.update(len(outcome.made) + len(outcome.broken))
@@ -135,8 +135,8 @@ def _drop_elsewhere(data: Path, max_lost: float, allow_pipes: bool) -> None:
     print(f"{plan}\nthe old files are in {data}/.backup", file=sys.stderr)
 
 
-def _is_made(piece: Piece, made: dict[str, Made]) -> bool:
-    return piece.id in made and made[piece.id].fingerprint == piece.fingerprint
+def _is_made(clip: Clip, made: dict[str, Made]) -> bool:
+    return clip.id in made and made[clip.id].fingerprint == clip.fingerprint
 
 
 def _too_short(made: dict[str, Made]) -> dict[str, str]:

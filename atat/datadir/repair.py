@@ -46,7 +46,7 @@ class Plan:
         """Everything that goes, by reason, counted; the utterances by name."""
         lines = [
             f"{self.data.folder}: {len(self.lost)} of {self.total} utterances go "
-            f"({share(len(self.lost), self.total)}), {len(self.lost_alignments)} alignments"
+            f"({percent(len(self.lost), self.total)}), {len(self.lost_alignments)} alignments"
         ]
         for noun, lost in (("utterances", self.lost), ("alignments", self.lost_alignments)):
             for reason, count in Counter(lost.values()).items():
@@ -60,7 +60,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def share(part: int, whole: int) -> str:
+def percent(part: int, whole: int) -> str:
     return f"{100 * part / max(whole, 1):.2f} %"
 
 
@@ -105,7 +105,7 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
     if len(todo.lost) > max_lost * todo.total:
         raise InputError(
             f"{folder}: {len(todo.lost)} of {todo.total} utterances "
-            f"({share(len(todo.lost), todo.total)}) would go, more than {100 * max_lost:g} %; "
+            f"({percent(len(todo.lost), todo.total)}) would go, more than {100 * max_lost:g} %; "
             "nothing was changed. Mend the cause, or allow it with --max_lost"
         )
     changed = {

@@ -79,7 +79,7 @@ def newest(folder: Path) -> tuple[dict[str, Any] | None, dict[Path, str]]:
     changes nothing. Raises InputError where all are damaged: to begin again is for the user to say.
     """
     damaged: dict[Path, str] = {}
-    for path in reversed(found(folder)):
+    for path in reversed(paths_in(folder)):
         try:
             return load(path, STATE), damaged
         except Damaged as error:
@@ -160,21 +160,21 @@ def path_of(folder: Path, step: int) -> Path:
     return folder / f"checkpoint-{step:08d}.pt"
 
 
-def found(folder: Path) -> list[Path]:
+def paths_in(folder: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     return sorted(path for path in folder.glob("checkpoint-*.pt") if _NAME.fullmatch(path.name))
 
 
 def scheduled(folder: Path, every: int) -> list[Path]:
     """Checkpoints that an uninterrupted run would have, too: each `every` steps, and the last."""
-    paths = found(folder)
+    paths = paths_in(folder)
     return [path for path in paths if _step(path) % every == 0 or path == paths[-1]]
 
 
 def keep_last(folder: Path, count: int, every: int) -> None:
     """Remove all but the last `count` checkpoints of the schedule, and the newest."""
     kept = set(scheduled(folder, every)[-max(count, 1) :])
-    for path in found(folder):
+    for path in paths_in(folder):
         if path not in kept:
             path.unlink()
 

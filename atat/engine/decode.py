@@ -264,8 +264,7 @@ def _decode_rest(
     """Decode what is not done yet, appending to the partial file; the seconds it took."""
     from tqdm import tqdm
 
-    from atat.engine.decode_workers import DecodeBatches
-    from atat.engine.decode_workers import decoded as decoded_entries
+    from atat.engine.decode_workers import DecodeBatches, decode_all
 
     audio = _is_audio(options)
     budget = options.max_frames if audio else options.max_tokens
@@ -283,7 +282,7 @@ def _decode_rest(
             total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
         ) as bar,
     ):
-        for entries in decoded_entries(batches, nj):
+        for entries in decode_all(batches, nj):
             for entry in entries:
                 entry["seconds"] = before + time.monotonic() - start
                 done[entry["utt"]] = entry

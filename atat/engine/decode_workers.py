@@ -100,7 +100,7 @@ def _under(items: Sequence[Item], budget: int) -> list[list[Item]]:
     return [list(items[part]) for part in batch_slices((item.length for item in items), budget)]
 
 
-def decoded(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
+def decode_all(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
     """The entries of all batches, in the order in which they are finished, by `nj` processes.
 
     The longest utterances come first: no process is left with a long batch at the end. With one

@@ -21,7 +21,7 @@ LIMIT = DAY  # seconds that a training on a CPU may take without a warning
 
 
 @dataclass(frozen=True)
-class Share:
+class SourceLoad:
     """One source of the mix: what it brings to a mean step."""
 
     data: str
@@ -31,20 +31,20 @@ class Share:
     weight: float
 
 
-def states_of_a_step(shares: Sequence[Share], examples: int) -> float:
+def states_of_a_step(loads: Sequence[SourceLoad], examples: int) -> float:
     """Encoder states of a mean optimizer step, those of all its examples together."""
-    total = sum(share.weight for share in shares)
-    return sum(examples * share.weight / total * share.states for share in shares)
+    total = sum(load.weight for load in loads)
+    return sum(examples * load.weight / total * load.states for load in loads)
 
 
-def hours(shares: Sequence[Share]) -> float:
+def hours(loads: Sequence[SourceLoad]) -> float:
     """Hours of recordings, those of several tasks counted once."""
-    return sum({share.data: share.seconds for share in shares if share.seconds}.values()) / 3600
+    return sum({load.data: load.seconds for load in loads if load.seconds}.values()) / 3600
 
 
 def opening(
     settings: RunSettings,
-    shares: Sequence[Share],
+    loads: Sequence[SourceLoad],
     parameters: tuple[int, int],
     device: str,
     precision: str,
@@ -57,8 +57,8 @@ def opening(
     steps = f"{settings.steps:,} steps of {settings.batch.examples} examples"
     if done:
         steps += f", going on after step {done:,}"
-    texts = sum({share.data: share.utterances for share in shares if not share.seconds}.values())
-    data = [f"{hours(shares):.2f} hours of recordings"] if hours(shares) else []
+    texts = sum({load.data: load.utterances for load in loads if not load.seconds}.values())
+    data = [f"{hours(loads):.2f} hours of recordings"] if hours(loads) else []
     data += [f"{texts:,} sentences of text"] if texts else []
     return (
         f"{millions(whole)} parameters{learning}, on {device} in {precision}; {steps}; "

@@ -99,14 +99,14 @@ def chosen_by(settings: RunSettings, run: Path) -> list[Path]:
     if settings.valid.average > 0:
         return checkpoint.scheduled(run, settings.checkpoint_every)[-settings.valid.average :]
     best = run / checkpoint.BEST
-    return [best if best.is_file() else checkpoint.found(run)[-1]]
+    return [best if best.is_file() else checkpoint.paths_in(run)[-1]]
 
 
 def any_in(run: Path) -> bool:
     """Whether a run has checkpoints."""
     from atat.engine import checkpoint
 
-    return bool(checkpoint.found(run))
+    return bool(checkpoint.paths_in(run))
 
 
 def pack(run: Path, paths: Sequence[Path], out: Path) -> str:

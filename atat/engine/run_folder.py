@@ -71,7 +71,7 @@ def open_for(folder: Path, settings: RunSettings) -> None:
         check_same(folder, settings)
     else:
         with atomic_write(folder / INPUTS) as stream:
-            json.dump(settings.inputs(), stream, indent=1)
+            json.dump(settings.digests(), stream, indent=1)
         config.save(folder / "config.yaml", settings)
 
 
@@ -111,7 +111,7 @@ def check_same(folder: Path, settings: RunSettings) -> None:
     path = folder / INPUTS
     if not path.is_file():  # of a version that did not note them
         return
-    for changed in fingerprint.changed(read_object(path, WAY_OUT[INPUTS]), settings.inputs()):
+    for changed in fingerprint.changed(read_object(path, WAY_OUT[INPUTS]), settings.digests()):
         raise InputError(
             f"{folder}: {changed} was another when this training began. To train on the new one, "
             "remove the folder or give another --out; to keep the model, bring the old one back"

@@ -134,6 +134,6 @@ class RunSettings:
         """What must not change within a run; a system leaves out what is unused."""
         return config.to_dict(self)
 
-    def inputs(self) -> dict[str, str]:
+    def digests(self) -> dict[str, str]:
         """Digests of all that the run reads (`atat.datadir.fingerprint`)."""
         raise NotImplementedError

@@ -196,7 +196,9 @@ def _announce(trainer: Trainer) -> None:
     if distributed.rank() > 0 or left <= 0:
         return
     shares = [
-        forecast.Share(source.data, len(source), _seconds(source), source.states, source.weight)
+        forecast.SourceLoad(
+            source.data, len(source), _seconds(source), source.states, source.weight
+        )
         for source in trainer.parts.train
     ]
     training = sum(parameter.numel() for parameter in trainer.optimizer.parameters())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
 from atat.base.errors import InputError
-from atat.base.limits import at_least, share
+from atat.base.limits import at_least, below_one
 
 # Of ESPnet's layers `input_layer` that shorten; the others (linear, none) leave the length alone.
 ESPNET_SUBSAMPLING = {
@@ -59,7 +59,7 @@ class AudioEncoderSettings:
             )
         at_least(1, mel_bins=self.mel_bins, layers=self.layers, heads=self.heads)
         at_least(1, feed_forward=self.feed_forward)
-        share(dropout=self.dropout)
+        below_one(dropout=self.dropout)
         if self.kind == "espnet" and not self.espnet_name:
             raise InputError(
                 "kind espnet needs espnet_name: transformer, conformer, e_branchformer"
@@ -80,7 +80,7 @@ class TextEncoderSettings:
 
     def __post_init__(self) -> None:
         at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
-        share(dropout=self.dropout, word_dropout=self.word_dropout)
+        below_one(dropout=self.dropout, word_dropout=self.word_dropout)
         if self.kind == "bert" and not self.bert:
             raise InputError(
                 "kind bert needs the key `bert`: a folder with a BERT saved by `transformers`, or "
@@ -104,7 +104,7 @@ class DecoderSettings:
 
     def __post_init__(self) -> None:
         at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
-        share(dropout=self.dropout)
+        below_one(dropout=self.dropout)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from atat.nn.settings import TextEncoderSettings
 from atat.nn.transformer import Encoder
 from atat.text import bert_files
-from atat.text.encoder_ids import BertSource, SourceTokenizer
+from atat.text.encoder_ids import BertIds, EncoderIds
 
 
 class SmallTextEncoder(nn.Module):
@@ -70,7 +70,7 @@ def build_text_encoder(
     return BertTextEncoder(bert_files.packed(Path(settings.bert)), width)
 
 
-def save_bert_files(model: nn.Module, source: SourceTokenizer, folder: Path) -> None:
+def save_bert_files(model: nn.Module, source: EncoderIds, folder: Path) -> None:
     """Put BERT's configuration and word pieces beside packed weights, so that a pack is whole."""
-    if isinstance(model, BertTextEncoder) and isinstance(source, BertSource):
+    if isinstance(model, BertTextEncoder) and isinstance(source, BertIds):
         bert_files.save(model.bert, source.tokenizer, folder)

@@ -61,7 +61,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Recognized:
     """What was recognised: words ("" for nothing), from where to where (s).
 
     `seconds` is the length of the recording, `wall_seconds` what the decoding of it took.
@@ -130,7 +130,7 @@ def write_dictionary(words: Iterable[str], path: Path) -> None:
         stream.writelines(lines)
 
 
-def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Heard]:
+def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Recognized]:
     """Decode all jobs; returns utterance -> what was heard."""
     from tqdm import tqdm
 
@@ -151,7 +151,7 @@ def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Heard]:
     return {job.utterance: done[job.utterance] for job in jobs}
 
 
-def hear(job: Job) -> Heard:
+def hear(job: Job) -> Recognized:
     """Decode one recording in this process."""
     samples = audio.load(job.wav, job.start, job.end)
     decoder = _decoder(job.language_model, job.dictionary)
@@ -169,7 +169,7 @@ def hear(job: Job) -> Heard:
     ]
     seconds = len(samples) / audio.SAMPLE_RATE
     rate = decoder.config["frate"]
-    return Heard(
+    return Recognized(
         job.utterance,
         text=hypothesis.hypstr if hypothesis is not None else "",
         begin=words[0].start_frame / rate if words else 0.0,
@@ -235,24 +235,24 @@ def hash_of(network: Network | None) -> str:
     return digests.of_text(repr(network))
 
 
-def _read_journal(path: Path, key: str) -> dict[str, Heard]:
+def _read_journal(path: Path, key: str) -> dict[str, Recognized]:
     """What an earlier run with the same settings finished."""
     if not path.exists():
         return {}
     first, *lines = path.read_text(encoding="utf-8").split("\n")
     if first != json.dumps({"settings": key}):
         return {}
-    done: dict[str, Heard] = {}
+    done: dict[str, Recognized] = {}
     for line in lines:
         try:
-            heard = Heard(**json.loads(line))
+            heard = Recognized(**json.loads(line))
         except (json.JSONDecodeError, TypeError):
             continue  # the line that was being written when the run was interrupted
         done[heard.utterance] = heard
     return done
 
 
-def totals(heard: Mapping[str, Heard]) -> tuple[float, float]:
+def totals(heard: Mapping[str, Recognized]) -> tuple[float, float]:
     """Seconds of audio, and seconds of decoding."""
     return (
         sum(one.seconds for one in heard.values()),

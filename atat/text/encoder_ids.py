@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import tokenizers
 
 
-class SourceTokenizer(Protocol):
+class EncoderIds(Protocol):
     """How a text encoder wants its text."""
 
     def __call__(self, text: str) -> list[int]: ...
 
 
-class PieceSource:
+class PieceIds:
     """<cls> word pieces <sep>, on our own BPE."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -31,7 +31,7 @@ class PieceSource:
         return [self.tokenizer.cls_id, *self.tokenizer.encode_text(text), self.tokenizer.sep_id]
 
 
-class BertSource:
+class BertIds:
     """[CLS] BERT's word pieces [SEP]."""
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
@@ -43,15 +43,15 @@ class BertSource:
         return self.tokenizer.encode(text).ids
 
 
-def build_source(
+def build_encoder_ids(
     bert: str | None, tokenizer: Tokenizer, pretrained: bool = True
-) -> SourceTokenizer:
+) -> EncoderIds:
     """The ids of BERT, a folder or a name on the hub, or without one those of our word pieces.
 
     pretrained False: `bert` is the folder of a packed model's BERT.
     """
     if bert is None:
-        return PieceSource(tokenizer)
+        return PieceIds(tokenizer)
     if pretrained:
-        return BertSource(bert_files.pretrained_tokenizer(bert))
-    return BertSource(bert_files.packed_tokenizer(Path(bert)))
+        return BertIds(bert_files.pretrained_tokenizer(bert))
+    return BertIds(bert_files.packed_tokenizer(Path(bert)))

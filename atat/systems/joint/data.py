@@ -31,7 +31,7 @@ from atat.systems.joint.batch import Batch, Example, collate
 from atat.systems.joint.constraint import Pair, pairs_of
 from atat.text import trees as semantics
 from atat.text.ctc_labels import Units, frames_needed
-from atat.text.encoder_ids import SourceTokenizer
+from atat.text.encoder_ids import EncoderIds
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
@@ -43,7 +43,7 @@ class Encoding:
     """How a model wants its examples: everything of it that the data side needs to know."""
 
     tokenizer: Tokenizer
-    source_text: SourceTokenizer | None = None  # None: no text tasks
+    source_text: EncoderIds | None = None  # None: no text tasks
     units: Units | None = None  # None: no CTC
     subsampling: int = 4  # frames to one encoder state
     mel_bins: int = 80

@@ -25,7 +25,7 @@ from atat.systems.joint.constraint import Pair
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.settings import ModelSettings
 from atat.text.ctc_labels import Units
-from atat.text.encoder_ids import SourceTokenizer, build_source
+from atat.text.encoder_ids import EncoderIds, build_encoder_ids
 from atat.text.tokenizer import Tokenizer
 
 
@@ -46,7 +46,7 @@ class Packed:
     tokenizer: Tokenizer
     settings: ModelSettings
     units: Units | None
-    source_text: SourceTokenizer | None
+    source_text: EncoderIds | None
     pairs: set[Pair]
     tasks: tuple[str, ...]
     weights: Literal["float32", "int8"] = "float32"  # of linear layers (atat/nn/int8.py)
@@ -84,7 +84,7 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
     model, units = build_model(settings, tokenizer, pretrained=False)
     source = None
     if settings.text_encoder is not None:
-        source = build_source(settings.text_encoder.bert_or_none, tokenizer, pretrained=False)
+        source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer, pretrained=False)
     pairs = _read_pairs(folder / "trees.json")
     return Packed(
         model, tokenizer, values.model, units, source, pairs, values.tasks, values.weights

@@ -12,7 +12,7 @@ from typing import Any, Literal, Optional
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.base.limits import share
+from atat.base.limits import below_one
 from atat.engine import settings as engine
 from atat.nn.settings import (
     AudioEncoderSettings,
@@ -57,7 +57,7 @@ class OptimSettings(engine.OptimSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        share(label_smoothing=self.label_smoothing)
+        below_one(label_smoothing=self.label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class TrainSettings(engine.RunSettings):
             model = self.model_of_mix()
         return config.to_dict(replace(self, model=model))
 
-    def inputs(self) -> dict[str, str]:
+    def digests(self) -> dict[str, str]:
         """Digests of data, recordings, tokenizer, and the start or the CMVN."""
         from atat.datadir import fingerprint
 

@@ -10,7 +10,7 @@ from atat.engine import model_folder
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import TrainSettings
-from atat.text.encoder_ids import PieceSource, build_source
+from atat.text.encoder_ids import PieceIds, build_encoder_ids
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
@@ -41,7 +41,7 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
         tokenizer,
         model_settings,
         units,
-        build_source(text.bert_or_none, tokenizer) if text else None,
+        build_encoder_ids(text.bert_or_none, tokenizer) if text else None,
         set(),
         tasks,
     )
@@ -100,8 +100,8 @@ def _extend(packed: Packed, tokenizer: Tokenizer, settings: TrainSettings) -> No
         )
     packed.model.extend(tokenizer.vocab_size - base.vocab_size)
     packed.tokenizer = tokenizer
-    if isinstance(packed.source_text, PieceSource):
-        packed.source_text = PieceSource(tokenizer)
+    if isinstance(packed.source_text, PieceIds):
+        packed.source_text = PieceIds(tokenizer)
 
 
 def _check_zero_shot(settings: TrainSettings) -> None:
