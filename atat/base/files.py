@@ -119,7 +119,7 @@ def _remove_scratch(prefix: str) -> None:
 
 def _open_temporary(path: Path, mode: str) -> IO[Any]:
     """The file beside `path`, held and empty; of another name where a living process has it."""
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
 
     def untouched(name: str, flags: int) -> int:
         return os.open(name, flags & ~os.O_TRUNC, 0o666)

@@ -63,7 +63,7 @@ def choose_products() -> None:
 
     if processor_facts().get("vendor_id") != "AuthenticAMD":
         return
-    products = torch.backends.mkldnn.matmul
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set at run time
     before = products.fp32_precision
     products.fp32_precision = "bf16"
     if not _products_are_exact():

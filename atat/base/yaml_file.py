@@ -72,8 +72,10 @@ def merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in own.items():
         beneath = merged.get(key)
-        both = isinstance(value, dict) and isinstance(beneath, dict)
-        merged[key] = merge(beneath, value) if both else value
+        if isinstance(value, dict) and isinstance(beneath, dict):
+            merged[key] = merge(beneath, value)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -132,9 +134,9 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
+        place = f":{mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
+        raise InputError(f"{path}{place}: not valid YAML: {problem}") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):

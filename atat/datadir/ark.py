@@ -82,7 +82,7 @@ def summarize(specifier: str | Path, key: str | None = None) -> Summary:
             return _summary_of(np.ascontiguousarray(matrix))
         extent = _extent(stream)
         stream.seek(start)
-        content = stream.read(extent)
+        content = stream.read(-1 if extent is None else extent)
     minimum, span, rows, _ = struct.unpack_from("<ffii", content, len(magic))
     return Summary(rows, minimum, minimum + span, _digest(content))
 
@@ -286,7 +286,8 @@ def _read_plain(stream: BinaryIO, dtype: str) -> np.ndarray:
     """A matrix of floats, read right into the array; a library's must be copied to be writeable."""
     _, rows, _, columns = struct.unpack("<bibi", stream.read(10))
     matrix = np.empty((rows, columns), dtype)
-    wanted, found = matrix.nbytes, stream.readinto(matrix.data.cast("B")) if matrix.size else 0
+    readinto = stream.readinto  # type: ignore[attr-defined]  # of a file that `_open` opened
+    wanted, found = matrix.nbytes, readinto(matrix.data.cast("B")) if matrix.size else 0
     if found != wanted:
         raise ValueError(f"{found} of {wanted} bytes are there")
     return matrix

@@ -16,7 +16,7 @@ import io
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from typing import BinaryIO, NamedTuple, Optional
+from typing import IO, BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Library(NamedTuple):
 
     read: Callable[[BinaryIO], np.ndarray]  # the matrix or vector that starts here
     # The stream, a matrix or vector, and Kaldi's number of a way to compress it.
-    write: Callable[[BinaryIO, np.ndarray, Optional[int]], None]
+    write: Callable[[IO[bytes], np.ndarray, Optional[int]], None]
 
 
 def read_matrix(stream: BinaryIO) -> np.ndarray:
@@ -39,7 +39,7 @@ def read_matrix(stream: BinaryIO) -> np.ndarray:
     return library(_chosen()).read(stream)
 
 
-def write_matrix(stream: BinaryIO, matrix: np.ndarray, compression: int | None = None) -> None:
+def write_matrix(stream: IO[bytes], matrix: np.ndarray, compression: int | None = None) -> None:
     """Write a matrix or vector; `compression` is Kaldi's number of a method, for matrices only."""
     library(_chosen()).write(stream, matrix, compression)
 
@@ -77,7 +77,7 @@ def _chosen() -> str:
 def _kaldiio() -> Library:
     from kaldiio import matio
 
-    def write(stream: BinaryIO, matrix: np.ndarray, compression: int | None) -> None:
+    def write(stream: IO[bytes], matrix: np.ndarray, compression: int | None) -> None:
         matio.write_array(stream, matrix, compression_method=compression)
 
     return Library(matio.read_kaldi, write)
@@ -86,7 +86,7 @@ def _kaldiio() -> Library:
 def _omniio() -> Library:
     from omniio import kaldi
 
-    def write(stream: BinaryIO, matrix: np.ndarray, compression: int | None) -> None:
+    def write(stream: IO[bytes], matrix: np.ndarray, compression: int | None) -> None:
         # It writes matrices with an id before them; ours stand where we want them, or alone.
         record = io.BytesIO()
         kaldi.save_ark(record, {"-": matrix}, compression_method=compression)

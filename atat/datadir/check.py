@@ -218,7 +218,7 @@ def _check_speakers(data: DataDir, report: Report) -> None:
         _check_spk2utt(data, report, by_speaker)
     for name in data.names(SPEAKER):
         _check_keys(
-            data, report, name, by_speaker.keys(), "speaker", "utt2spk", is_error=name in KNOWN
+            data, report, name, set(by_speaker), "speaker", "utt2spk", is_error=name in KNOWN
         )
 
 

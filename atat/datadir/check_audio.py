@@ -77,7 +77,9 @@ def _check_entries(
     """
     is_error = "feats.scp" not in data.scans
     scan = data.scans.get("wav.scp")
-    for key, value in scan.table.items() if scan else ():
+    if scan is None:
+        return
+    for key, value in scan.table.items():
         if not value:
             _find(
                 report,
@@ -116,8 +118,10 @@ def _check_entries(
 def _check_segments(data: DataDir, report: Report, bounds: dict[str, float]) -> dict[str, float]:
     """Segments are well-formed and inside their recordings; utterance -> duration (s)."""
     scan = data.scans.get("segments")
-    durations = {}
-    for utterance, value in scan.table.items() if scan else ():
+    durations: dict[str, float] = {}
+    if scan is None:
+        return durations
+    for utterance, value in scan.table.items():
         try:
             recording, start, end = parse_segment(value)
         except ValueError as error:
@@ -132,6 +136,8 @@ def _check_segments(data: DataDir, report: Report, bounds: dict[str, float]) -> 
             continue
         length = bounds.get(recording)
         last = length if end is None else end
+        if last is None:  # to the end of a recording of unknown length
+            continue
         if length is not None and (last > length + audio.MAX_OVERSHOOT or start >= length):
             _find(
                 report,
@@ -143,7 +149,7 @@ def _check_segments(data: DataDir, report: Report, bounds: dict[str, float]) -> 
                 "the times or drop the utterance (repair)",
                 [utterance],
             )
-        elif last is not None:
+        else:
             durations[utterance] = last - start
     return durations
 
@@ -151,10 +157,12 @@ def _check_segments(data: DataDir, report: Report, bounds: dict[str, float]) -> 
 def _check_features(data: DataDir, report: Report, options: AudioOptions) -> None:
     """Each line of feats.scp names a place inside a file that exists, with features there."""
     scan = data.scans.get("feats.scp")
+    if scan is None:
+        return
     resolve = path_resolver(data.folder, options.root)
     sizes: dict[str, int] = {}
     sound: dict[str, str] = {}
-    for utterance, value in scan.table.items() if scan else ():
+    for utterance, value in scan.table.items():
         if not value or is_pipe(value):
             _find(
                 report,
@@ -184,7 +192,7 @@ def _check_features(data: DataDir, report: Report, options: AudioOptions) -> Non
             )
         else:
             sound[utterance] = specifier
-    if scan is not None and options.check_audio:
+    if options.check_audio:
         _check_matrices(data, report, scan, sound)
 
 
@@ -291,7 +299,9 @@ def _examine(path: str, sample_rate: int) -> _Recording:
 def _compare_durations(data: DataDir, report: Report, name: str, lengths: dict[str, float]) -> None:
     """Warn where a table of durations says something else than the audio."""
     scan = data.scans.get(name)
-    for key, duration in _numbers(scan.table).items() if scan else ():
+    if scan is None:
+        return
+    for key, duration in _numbers(scan.table).items():
         if key in lengths and abs(duration - lengths[key]) > TOLERANCE:
             report.add(
                 Finding(

@@ -18,13 +18,14 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atat.base import cli
 from atat.base.errors import InputError
 
 if TYPE_CHECKING:
     from atat.datadir.check_audio import AudioOptions
+    from atat.datadir.files import DataDir
 
 
 class _Help(NamedTuple):
@@ -263,7 +264,7 @@ def _normalize(options: argparse.Namespace) -> None:
 def _subset(options: argparse.Namespace) -> None:
     from atat.datadir import edit as tools
 
-    choices = {
+    choices: dict[str, Callable[[Any], Callable[[DataDir], list[str]]]] = {
         "utterances": tools.evenly,
         "first": tools.first,
         "shortest": tools.shortest,

@@ -10,8 +10,9 @@ Command line: `atat datadir {subset,combine,split,relocate}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 from atat.base.errors import InputError
 from atat.base.files import fields, read_lines
@@ -197,7 +198,8 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
             "combine text-only dirs apart from those with audio"
         )
     merged = {name: _merge(name, opened, parts) for name in names if name not in left_out}
-    merged["spk2utt"] = speakers_to_utterances(merged["utt2spk"])
+    speakers = cast("Mapping[str, str]", merged["utt2spk"])  # one of each utterance
+    merged["spk2utt"] = speakers_to_utterances(speakers)
     _write(target, merged, opened)
     return left_out
 
@@ -280,8 +282,8 @@ def _read_setting(path: Path) -> str | None:
     return (" ".join(read_lines(path)).strip() or None) if path.exists() else None
 
 
-def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> dict[str, str]:
-    merged: dict[str, str] = {}
+def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> Table:
+    merged: dict[str, str | list[str]] = {}
     origin: dict[str, DataDir] = {}
     for data, tables in zip(opened, parts, strict=True):
         for key, value in tables.get(name, {}).items():
@@ -321,7 +323,7 @@ def _enough(ids: list[str], number: int, data: DataDir, noun: str) -> list[str]:
 
 
 def _read_list(path: str | Path, known: Iterable[str], folder: Path, noun: str) -> set[str]:
-    chosen = {}
+    chosen: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), 1):
         if found := fields(line):
             chosen.setdefault(found[0], number)

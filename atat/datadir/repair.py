@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from atat.base.errors import InputError
 from atat.base.files import sync
@@ -89,7 +91,9 @@ def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
         tables["ctm"] = {k: v for k, v in tables["ctm"].items() if k not in alignments}
     for name in ("text", "semantics"):
         if name in tables:
-            tables[name] = {key: ODD_BLANKS.sub(" ", value) for key, value in tables[name].items()}
+            # Only of a ctm has a key several lines.
+            lines = cast("Mapping[str, str]", tables[name])
+            tables[name] = {key: ODD_BLANKS.sub(" ", value) for key, value in lines.items()}
     return Plan(data, report, len(everyone), lost, alignments, tables)
 
 

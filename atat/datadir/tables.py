@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from atat.base import together
 from atat.base.errors import InputError
@@ -155,6 +156,7 @@ def read_table(path: str | Path, *, repeated: bool = False) -> dict[str, str]:
 
 
 Table = Mapping[str, str | list[str]]
+Number = TypeVar("Number", int, float)
 
 
 def write_table(path: str | Path, table: Table, *, durable: bool = True) -> None:
@@ -431,10 +433,10 @@ def _load_paths(
 
 
 def _load_numbers(
-    path: Path, expected: Mapping[str, object], kind: Callable[[str], float]
-) -> dict[str, float]:
+    path: Path, expected: Mapping[str, object], kind: Callable[[str], Number]
+) -> dict[str, Number]:
     table = _optional_table(path, expected)
-    numbers = {}
+    numbers: dict[str, Number] = {}
     for line, (key, value) in enumerate(table.items(), 1):
         try:
             numbers[key] = kind(value)

@@ -15,7 +15,7 @@ import pickle
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
         with atomic_write(path, "wb") as stream:
             hashed = _Hashed(stream)
             try:
-                torch.save(state, hashed)
+                torch.save(state, cast("IO[bytes]", hashed))  # it asks for write and flush only
             except RuntimeError as error:
                 # torch says "unexpected pos 704 vs 598" of a full disk.
                 raise hashed.error or error from None

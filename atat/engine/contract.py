@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a command answers mistakes before torch is loaded
     import numpy as np
@@ -36,7 +36,9 @@ class Term(NamedTuple):
 class Batch(Protocol):
     """What a model learns from at once."""
 
-    utterances: tuple[str, ...]
+    @property
+    def utterances(self) -> tuple[str, ...]:
+        """Names of what is in it, for messages."""
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
@@ -66,16 +68,22 @@ class Source(Protocol):
     """A data dir read for one task: examples by number.
 
     An example is a pure function of the number and the generator, so that a resumed run and one on
-    several ranks read the same. `states` is what an example costs, in states of the encoder.
+    several ranks read the same.
     """
 
     data: str  # folder
     task: str
     weight: float
-    budget: Budget
     lengths: np.ndarray  # (N,) in units of the budget
     target_lengths: np.ndarray  # (N,) tokens; zeros where targets take no room
-    states: float
+
+    @property
+    def budget(self) -> Budget:
+        """What limits a batch of it."""
+
+    @property
+    def states(self) -> float:
+        """What an example costs, in states of the encoder."""
 
     def __len__(self) -> int: ...
 
@@ -92,8 +100,13 @@ class Source(Protocol):
 class Model(Protocol):
     """A `torch.nn.Module` that knows its losses."""
 
-    terms: tuple[str, ...]  # every key that `losses` may have, the main term first
-    counts: tuple[str, ...]  # every key that `Batch.counts` has
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Every key that `losses` may have, the main term first."""
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Every key that `Batch.counts` has."""
 
     def losses(self, batch: Any) -> dict[str, Term]:
         """The terms of a batch; in evaluation without what is for training only (smoothing)."""
@@ -124,7 +137,7 @@ class Packed(Protocol):
     system: str
     model: Any
     tasks: tuple[str, ...]
-    weights: str  # float32 or int8
+    weights: Literal["float32", "int8"]
 
     def about(self) -> dict[str, Any]:
         """Plain values for config.yaml: all that `System.load` needs besides files."""
@@ -162,11 +175,25 @@ class Recognizer(Protocol):
 class System(Protocol):
     """One way to understand speech."""
 
-    name: str
-    settings: type[RunSettings]
-    tasks: Mapping[str, Task]
-    files: tuple[str, ...]  # that a packed model must hold besides config.yaml and its weights
-    optional_files: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """By which a conf and a packed model name it."""
+
+    @property
+    def settings(self) -> type[RunSettings]:
+        """What a conf of it may say."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Its tasks by name."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What a packed model must hold besides config.yaml and its weights."""
+
+    @property
+    def optional_files(self) -> tuple[str, ...]:
+        """What it may hold."""
 
     def build(self, settings: Any) -> Parts:
         """Data and model of a run on the CPU, with random numbers from torch's generator only."""

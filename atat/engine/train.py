@@ -215,9 +215,9 @@ def _announce(trainer: Trainer) -> None:
         logger.warning("%s", warning)
     if device.type == "cpu" and ranks == 1:
         states = forecast.states_of_a_step(shares, settings.batch.examples)
-        warning = forecast.cpu_warning(training, states, left, forecast.product_speed())
-        if warning:
-            logger.warning("%s", warning)
+        slow = forecast.cpu_warning(training, states, left, forecast.product_speed())
+        if slow:
+            logger.warning("%s", slow)
 
 
 def device_text(device: Any) -> str:

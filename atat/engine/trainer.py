@@ -302,9 +302,9 @@ class Trainer:
                     if value is not None:
                         self._writer().add_scalar(f"valid_{name}/{v.name}", value, step)
             self.progress.validations.append({"step": step, "sources": [v.values() for v in found]})
-            value = score(found, self.settings.valid.select)
-            if value > tuple(self.progress.best_score):
-                self.progress.best_score, self.progress.best_step = value, step
+            reached = score(found, self.settings.valid.select)
+            if reached > tuple(self.progress.best_score):
+                self.progress.best_score, self.progress.best_step = reached, step
                 state = {"model": self.model.state_dict(), "step": step}
                 checkpoint.save(self.folder / checkpoint.BEST, state)
             self.progress.wall_seconds += time.monotonic() - start

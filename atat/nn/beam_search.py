@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -34,15 +34,15 @@ class Scorer(Protocol):
 
 
 class Constraint(Protocol):
-    """Which tokens may follow a prefix; the prefix is summed up in a state."""
+    """Which tokens may follow a prefix; the prefix is summed up in a state of its own kind."""
 
     def start(self) -> Hashable:
         """The state before the first token."""
 
-    def allowed(self, state: Hashable, remaining: int) -> Tensor:
+    def allowed(self, state: Any, remaining: int) -> Tensor:
         """(V,) bool; `remaining` tokens may still come, the end symbol counted."""
 
-    def advance(self, state: Hashable, token: int) -> Hashable:
+    def advance(self, state: Any, token: int) -> Hashable:
         """The state after one more token."""
 
 

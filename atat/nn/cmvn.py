@@ -12,6 +12,9 @@ from torch import Tensor, nn
 class Cmvn(nn.Module):
     """Global mean and variance normalisation; travels with the model's weights."""
 
+    mean: Tensor  # (F,)
+    inverse_std: Tensor  # (F,)
+
     def __init__(self, mel_bins: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(mel_bins))

@@ -6,6 +6,9 @@ the generator's weights are the embedding's. Knows token ids, not what they mean
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,7 +72,7 @@ class Decoder(nn.Module):
 
     def start(self, memory: Tensor, memory_lengths: Tensor, beam: int) -> DecoderState:
         """The state before the first step for `beam` hypotheses of each utterance."""
-        cross = [layer.cross_attention.keys_values(memory) for layer in self.layers]
+        cross = [layer.cross_attention.keys_values(memory) for layer in self._layers()]
         return DecoderState(cross, attention_mask(memory_lengths, memory.shape[1]), beam)
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
@@ -77,6 +80,9 @@ class Decoder(nn.Module):
         state.advance()
         embedded = self.embedding(tokens.view(-1, state.beam))  # (B, K, D)
         x = self.positions.at(embedded, state.position)
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self._layers()):
             x = layer.step(x, state, number)
         return self.embedding.logits(self.norm(x)).flatten(0, 1)
+
+    def _layers(self) -> Iterator[DecoderLayer]:
+        return cast("Iterator[DecoderLayer]", iter(self.layers))  # a ModuleList does not tell

@@ -23,6 +23,10 @@ LARGEST = 127
 class Int8Linear(nn.Module):
     """Takes the place of an nn.Linear; (..., I) -> (..., O) float32."""
 
+    weight: Tensor  # (O, I) int8
+    scale: Tensor  # (O,)
+    bias: Tensor  # (O,)
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.register_buffer("weight", torch.zeros(outputs, inputs, dtype=torch.int8))

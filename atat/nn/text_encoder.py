@@ -8,6 +8,7 @@ in `atat.text.encoder_ids`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,8 @@ class BertTextEncoder(nn.Module):
     def __init__(self, bert: nn.Module, width: int) -> None:
         super().__init__()
         self.bert = bert
-        self.projection = nn.Linear(bert.config.hidden_size, width)
+        config: Any = bert.config  # transformers', of which nn.Module knows nothing
+        self.projection = nn.Linear(config.hidden_size, width)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """tokens (B, S), lengths (B,) -> (B, S, D)."""

@@ -23,6 +23,8 @@ from atat.nn.dropout import Dropout
 class Positions(nn.Module):
     """Adds sinusoidal positions (Vaswani et al. 2017, section 3.5) after scaling by sqrt(D)."""
 
+    table: Tensor  # (positions, D)
+
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.width = width

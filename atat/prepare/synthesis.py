@@ -152,7 +152,9 @@ def speak_all(orders: Sequence[Order]) -> list[Spoken]:
             spoken.append(Spoken(order.utterance, order.fingerprint, error=why))
             continue
         audio.save(order.path, speech.samples, SAMPLE_RATE)
-        words = speech.words and [(word.text, word.start, word.duration) for word in speech.words]
+        words = None
+        if speech.words is not None:
+            words = [(word.text, word.start, word.duration) for word in speech.words]
         duration = len(speech.samples) / SAMPLE_RATE
         spoken.append(Spoken(order.utterance, order.fingerprint, duration, words))
     return spoken

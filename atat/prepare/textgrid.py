@@ -68,7 +68,7 @@ def write_textgrid(
             stream.name,
             format="long_textgrid" if form == "long" else "short_textgrid",
             includeBlankSpaces=True,
-            minimumIntervalLength=None,  # type: ignore[arg-type]  # None = keep short words
+            minimumIntervalLength=None,  # keep short words
         )
 
 

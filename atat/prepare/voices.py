@@ -83,7 +83,9 @@ class CastSettings:
         name = self._pick(self.voices, number, rng)
         if self.languages:
             name = f"{self._pick(self.languages, number, rng)}+{name}"
-        options = [f":{key}={self._between(*bounds, rng)}" for key, bounds in self.manner.items()]
+        options = [
+            f":{key}={self._between(low, high, rng)}" for key, (low, high) in self.manner.items()
+        ]
         return f"{self.engine}:{name}{''.join(options)}"
 
     def _pick(self, names: tuple[str, ...], number: int, rng: random.Random) -> str:

@@ -47,8 +47,9 @@ def comparison_text(found: Comparison) -> str:
     gap = found.difference
     if gap.value is None:
         return "n/a"
-    known = gap.low is not None and gap.high is not None
-    interval = f" [{signed(gap.low)}, {signed(gap.high)}]" if known else ""
+    interval = ""
+    if gap.low is not None and gap.high is not None:
+        interval = f" [{signed(gap.low)}, {signed(gap.high)}]"
     return f"{signed(gap.value)}{interval}, {p_value_text(found)}"
 
 

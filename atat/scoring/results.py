@@ -319,10 +319,10 @@ def _comparisons(table: Table, found: Mapping[str, Mapping[str, Runs]]) -> str:
 def _paper_difference(row: Row, baseline: Row, key: str) -> str:
     if key in row.paper_difference:
         return signed(row.paper_difference[key])
-    pair = row.paper.get(key), baseline.paper.get(key)
-    if any(isinstance(value, str) or value is None for value in pair):
+    mine, theirs = row.paper.get(key), baseline.paper.get(key)
+    if isinstance(mine, str) or isinstance(theirs, str) or mine is None or theirs is None:
         return UNKNOWN
-    return signed(pair[0] - pair[1])
+    return signed(mine - theirs)
 
 
 def _included(path: str) -> str:

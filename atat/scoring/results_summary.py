@@ -23,8 +23,11 @@ CLEAR = 0.05  # a difference is called clear below this p
 class ColumnLike(Protocol):
     """A column of the table: a metric, on one of its conditions where it has any."""
 
-    metric: str
-    condition: str
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def condition(self) -> str: ...
 
     @property
     def key(self) -> str: ...

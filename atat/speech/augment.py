@@ -58,7 +58,7 @@ def random_noise(
     rng: np.random.Generator, noises: Sequence[np.ndarray], num_samples: int
 ) -> np.ndarray:
     """A random piece (num_samples,) of one of some recordings; a short one starts over."""
-    noise = noises[rng.integers(len(noises))]
+    noise = noises[int(rng.integers(len(noises)))]
     start = int(rng.integers(len(noise)))
     if start + num_samples <= len(noise):
         return noise[start : start + num_samples]

@@ -46,7 +46,8 @@ class Augmenter:
             noise = augment.random_noise(rng, self.noises, len(samples))
         else:
             noise = augment.coloured_noise(rng, len(samples))
-        return augment.add_noise(samples, noise, float(rng.uniform(*settings.noise_snr)))
+        low, high = settings.noise_snr
+        return augment.add_noise(samples, noise, float(rng.uniform(low, high)))
 
     def features(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """SpecAugment: (T, F) -> (T, F)."""

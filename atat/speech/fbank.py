@@ -135,7 +135,8 @@ def _lfb_block(
     """Features (t, F) of some frames (t, length), written in place; padded: room for them."""
     from scipy.fft import rfft  # three times as fast as numpy's for float32; slow to import
 
-    window, mels = _constants(options, frames.dtype.type)
+    kind = frames.dtype.type
+    window, mels = _constants(options, kind)  # type: ignore[arg-type]  # a class is hashable
     if options.remove_dc:
         frames = frames - frames.mean(axis=1, keepdims=True)
     padded = padded[: len(frames)]

@@ -122,7 +122,8 @@ def packed_tokenizer(folder: Path) -> Tokenizer:
 
 def save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
     """Write what `packed` and `packed_tokenizer` read."""
-    values = json.loads(model.config.to_json_string())
+    config: Any = model.config  # transformers', of which nn.Module knows nothing
+    values = json.loads(config.to_json_string())
     values.pop(CODE, None)
     with atomic_write(folder / CONFIG) as stream:
         json.dump(values, stream, indent=2, sort_keys=True)

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from itertools import groupby
 
 from atat.text import number_words, trees
@@ -218,7 +219,7 @@ def _join_clitics(text: str) -> str:
 def _speak_numbers(text: str) -> str:
     """Every digit of the text in words."""
     for pattern, speak in _NUMBER_RULES:
-        text = pattern.sub(lambda match, speak=speak: f" {speak(match)} ", text)
+        text = pattern.sub(lambda match: f" {speak(match)} ", text)
     return text
 
 
@@ -324,7 +325,7 @@ def _unit(match: re.Match[str]) -> str:
 
 
 # First the patterns that read more of the text, so that none sees a part of another's.
-_NUMBER_RULES = (
+_NUMBER_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (_DATE, _date),
     (_PHONE, _phone),
     (_RANGE, lambda m: f"{m[1]} to"),

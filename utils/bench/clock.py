@@ -102,9 +102,10 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -
             torch.cuda.synchronize(device)
 
     best = float("inf")
-    chosen = torch.backends.mkldnn.matmul.fp32_precision
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set at run time
+    chosen = products.fp32_precision
     for library in {BY_ITSELF, chosen}:
-        torch.backends.mkldnn.matmul.fp32_precision = library
+        products.fp32_precision = library
         best = min(best, *(_time(product) for _ in range(10)))
-    torch.backends.mkldnn.matmul.fp32_precision = chosen
+    products.fp32_precision = chosen
     return 2 * size**3 / best

@@ -58,7 +58,7 @@ class Remote:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{process.args} ended with {process.wait()}; its error is above")
+            raise RuntimeError(f"{process.args!r} ended with {process.wait()}; its error is above")
         return json.loads(line)
 
 

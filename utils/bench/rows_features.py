@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import kaldiio
@@ -28,14 +29,16 @@ def features(rounds: Rounds, device: torch.device) -> Table:
         for seconds in rng.uniform(1, 16, UTTERANCES)
     ]
     total = sum(len(samples) for samples in audio) / SAMPLE_RATE
-    systems = {"torchaudio.compliance.kaldi": _torchaudio, "atat": lfb}
+    systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "torchaudio.compliance.kaldi": _torchaudio,
+        "atat": lfb,
+    }
     try:
         systems["kaldi-native-fbank"] = _kaldi_native()
     except ImportError:
         pass  # utils/bench.sh --peers installs it
     work: dict[str, Callable[[], object]] = {
-        name: lambda compute=compute: [compute(samples) for samples in audio]
-        for name, compute in systems.items()
+        name: partial(_each, compute, audio) for name, compute in systems.items()
     }
     timings = interleave(work, "torchaudio.compliance.kaldi", rounds=rounds)
     reference = [_torchaudio(samples) for samples in audio[:10]]
@@ -60,6 +63,12 @@ def features(rounds: Rounds, device: torch.device) -> Table:
         f"{rounds_text(timings)}"
     )
     return Table("LFB", note, ["", "time", "speed", "x real time", "difference"], rows)
+
+
+def _each(
+    compute: Callable[[np.ndarray], np.ndarray], audio: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    return [compute(samples) for samples in audio]
 
 
 def _torchaudio(samples: np.ndarray) -> np.ndarray:
@@ -102,8 +111,8 @@ def arks(rounds: Rounds, device: torch.device) -> Table:
             lines = list(ark.load_scp(scp).values())
             rng.shuffle(lines)
             work: dict[str, Callable[[], object]] = {
-                "kaldiio": lambda lines=lines: [kaldiio.load_mat(line) for line in lines],
-                "atat": lambda lines=lines: [ark.read(line) for line in lines],
+                "kaldiio": lambda: [kaldiio.load_mat(line) for line in lines],
+                "atat": lambda: [ark.read(line) for line in lines],
             }
             timings = interleave(work, "kaldiio", rounds=rounds.part(2))
             for name, timing in timings.items():

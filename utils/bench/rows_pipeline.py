@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def startup(rounds: Rounds, device: torch.device) -> Table:
         if subprocess.run(program, capture_output=True).returncode:
             notes.append(f"{name} does not start without further packages.")
         else:
-            work[name] = lambda program=program: subprocess.run(program, capture_output=True)
+            work[name] = partial(subprocess.run, program, capture_output=True)
     timings = interleave(work, "import torch", rounds=rounds)
     rows = [
         [name, seconds_text(timing.seconds), f"{timing.speedup:.1f}"]
@@ -227,11 +228,12 @@ def _one(task: str, folder: str) -> None:
 
         split(folder, 8)
     else:
+        from atat.engine.contract import AUDIO
         from atat.engine.sampler import Sampler
         from atat.engine.settings import BatchSettings
 
         lengths = np.array([utterance.num_frames for utterance in tables.load(folder)])
-        sampler = Sampler([lengths], [1.0], [True], BatchSettings(), seed=1)
+        sampler = Sampler([lengths], [1.0], [AUDIO], BatchSettings(), seed=1)
         for step in range(1000):
             sampler.plan(step)
     seconds = time.perf_counter() - start

@@ -38,7 +38,8 @@ class HuggingFace:
             eos_token_id=EOS,
             decoder_start_token_id=START,
         )
-        self.model = Speech2TextForConditionalGeneration(config).to(device)
+        model = Speech2TextForConditionalGeneration(config)
+        self.model = model.to(device)  # type: ignore[arg-type]  # its wrapper loses `self`
         self.adam = torch.optim.Adam(self.model.parameters(), lr=1e-6)
 
     def eval(self) -> HuggingFace:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(device, non_blocking=True)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
@@ -54,7 +55,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Called by the data loader: copies to a GPU then need not wait."""
-        pinned = {
+        pinned: dict[str, Any] = {
             field.name: value.pin_memory()
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
@@ -95,5 +96,5 @@ def collate(examples: Sequence[Example]) -> Batch:
     )
 
 
-def _pad(sequences: Sequence[Tensor], value: float) -> Tensor:
+def _pad(sequences: list[Tensor], value: float) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=value)

@@ -51,7 +51,7 @@ class TreeConstraint:
     def start(self) -> State:
         return State()
 
-    def allowed(self, state: State, remaining: int) -> Tensor:  # type: ignore[override]
+    def allowed(self, state: State, remaining: int) -> Tensor:
         """(V,) bool: what may follow when `remaining` tokens may still come, the end counted."""
         # Beyond what is needed to open and close one more node, more room changes nothing.
         spare = min(remaining - len(state.open) - 1, 4)
@@ -61,7 +61,7 @@ class TreeConstraint:
             self._cache[key] = self._allowed(state, parent, spare)
         return self._cache[key]
 
-    def advance(self, state: State, token: int) -> State:  # type: ignore[override]
+    def advance(self, state: State, token: int) -> State:
         if token in self.labels:
             return State((*state.open, self.labels[token]), started=True)
         if token == self.tokenizer.close_id:
@@ -109,11 +109,11 @@ class WordConstraint:
     def start(self) -> None:
         return None
 
-    def allowed(self, state: None, remaining: int) -> Tensor:  # type: ignore[override]
+    def allowed(self, state: None, remaining: int) -> Tensor:
         """(V,) bool, always the same."""
         return self._allowed
 
-    def advance(self, state: None, token: int) -> None:  # type: ignore[override]
+    def advance(self, state: None, token: int) -> None:
         return None
 
 

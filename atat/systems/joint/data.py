@@ -222,7 +222,7 @@ class TaskData:
             )
 
     def _needed_fields(self) -> list[str]:
-        fields = [self.reads.target]
+        fields: list[str] = [self.reads.target]
         if self.is_audio:
             fields.append("wav" if self.encoding.features == "wav" else "feats")
         else:

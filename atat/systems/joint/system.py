@@ -15,11 +15,17 @@ from atat.text.tasks import TASKS
 if TYPE_CHECKING:
     import torch
 
-    from atat.engine.contract import Parts
+    from atat.engine.contract import Batch, Model, Parts, Source, System
+    from atat.systems.joint.batch import Batch as JointBatch
     from atat.systems.joint.data import TaskData
     from atat.systems.joint.model import Atat
     from atat.systems.joint.packed import Packed
     from atat.systems.joint.recognizer import Recognizer
+
+    # mypy holds the parts to the contract: these here, Packed and Recognizer by `system` below.
+    _model: type[Model] = Atat
+    _batch: type[Batch] = JointBatch
+    _source: type[Source] = TaskData
 
 
 class Joint:
@@ -65,4 +71,4 @@ class Joint:
         return Recognizer(packed, options=SearchOptions(**search), **options)
 
 
-system = Joint()
+system: System = Joint()

@@ -207,7 +207,7 @@ def _train(
         for batch in bar:
             optimizer.zero_grad()
             loss = network.loss(*batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), CLIP)
             optimizer.step()
             steps += 1

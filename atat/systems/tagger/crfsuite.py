@@ -68,7 +68,7 @@ def _fit(data: Sequence[tuple[Any, Sequence[str]]], path: Path, title: str) -> i
     import pycrfsuite
     from tqdm import tqdm
 
-    class Trainer(pycrfsuite.Trainer):  # type: ignore[misc, name-defined]
+    class Trainer(pycrfsuite.Trainer):
         def on_iteration(self, log: str, info: dict[str, Any]) -> None:
             bar.update()
 

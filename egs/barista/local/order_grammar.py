@@ -201,10 +201,11 @@ def slots_of(grammar: Grammar, semantics: Tree) -> Order:
     intent = intents.get(semantics.label.removeprefix("IN:"))
     slots: dict[str, str] = {}
     for child in semantics.children:
-        name = names.get(child.label.removeprefix("SL:")) if isinstance(child, Tree) else None
-        if intent is None or name is None:
+        slot = child if isinstance(child, Tree) else None
+        name = names.get(slot.label.removeprefix("SL:")) if slot is not None else None
+        if intent is None or slot is None or name is None:
             raise InputError(f"{to_string(semantics)!r} is no order of {grammar.path}")
-        slots[name] = " ".join(str(word) for word in child.children)
+        slots[name] = " ".join(str(word) for word in slot.children)
     if intent is None:
         raise InputError(f"{to_string(semantics)!r} is no order of {grammar.path}")
     return Order(intent, slots)

@@ -87,7 +87,7 @@ def dataset() -> dict[str, Any]:
 
 def metadata() -> dict[str, Any]:
     """speech_corpus/metadata.json: one recording for each sentence but one."""
-    recordings = {}
+    recordings: dict[str, Any] = {}
     for number, (_, data) in enumerate(sentences()):
         if number == NOT_RECORDED:
             continue

@@ -92,17 +92,17 @@ def recordings(folder: Path) -> list[Recording]:
         raise InputError(f"{path}: expected an object from numbers to recordings")
     found = []
     for number, entry in content.items():
-        values = [
+        file, text = (
             entry.get(key) if isinstance(entry, Mapping) else None for key in ("filename", "text")
-        ]
-        if not all(isinstance(value, str) and value for value in values):
+        )
+        if not (isinstance(file, str) and file and isinstance(text, str) and text):
             raise InputError(
                 f"{path}: entry {number!r} is {json.dumps(entry)[:80]}; expected "
                 '{"filename": "0.wav", "text": "…", "worker": {"id": "…"}}'
             )
         worker = entry.get("worker")
         speaker = worker.get("id") if isinstance(worker, Mapping) else None
-        found.append(Recording(str(number), *values, re.sub(r"\W", "-", str(speaker or ""))))
+        found.append(Recording(str(number), file, text, re.sub(r"\W", "-", str(speaker or ""))))
     return sorted(found, key=lambda one: (len(one.number), one.number))
 
 
