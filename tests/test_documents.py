@@ -49,6 +49,22 @@ def test_the_changelog_names_no_version_that_was_never_released() -> None:
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
+def test_hooks_and_ci_call_the_same_linters() -> None:
+    runner = "utils/in_environment.sh "
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    hooks = [hook for repo in repos for hook in repo["hooks"]]
+    # Nothing is fetched, and versions are those of the environment.
+    assert {repo["repo"] for repo in repos} == {"local"}
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert all(hook["entry"].startswith(runner) and not hook["pass_filenames"] for hook in hooks)
+    called = [hook["entry"].removeprefix(runner) for hook in hooks]
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert re.findall(r"^(.*) \|\| failed=1$", script, re.MULTILINE) == called
+    assert {command.split()[0] for command in called} == {"ruff", "mypy", "utils/types.sh"}
+    pins = (ROOT / "tools/requirements.txt").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{tool}==", pins, re.MULTILINE) for tool in ("ruff", "mypy"))
+
+
 def test_every_module_that_security_speaks_of_is_there() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:atat|tools)/[\w./]+)`", text)

@@ -84,9 +84,13 @@ def _decoding(
 
 def _system(system: str, device: str, **options: Any) -> Any:
     if system == "espnet":
-        from system_espnet import Espnet as System
-    elif system == "huggingface":
-        from system_huggingface import HuggingFace as System
-    else:
-        from system_atat import Atat as System
-    return System(torch.device(device), **options)
+        from system_espnet import Espnet
+
+        return Espnet(torch.device(device), **options)
+    if system == "huggingface":
+        from system_huggingface import HuggingFace
+
+        return HuggingFace(torch.device(device), **options)
+    from system_atat import Atat
+
+    return Atat(torch.device(device), **options)
