@@ -15,7 +15,7 @@ import tiny
 import torch
 import yaml
 
-from atat.base import config, lock
+from atat.base import config, lock, machine
 from atat.base.errors import InputError
 from atat.engine import checkpoint, model_folder, pack, run_folder
 from atat.engine import train as train_cli
@@ -31,6 +31,12 @@ NOAM = OptimSettings(warmup=4)
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
     return tiny.make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tuned() -> None:
+    """As the command does it: what makes the products decides their last digits."""
+    machine.tune()
 
 
 def short(corpus: Path, **changes) -> TrainSettings:

@@ -21,7 +21,7 @@ venv=${ATAT_VENV:-$tools/venv}
 stamp=$venv/.installed
 owner_file=$venv/.checkout # the checkout that built it, whose code its python imports by itself
 candidates=(python3.11 python3.12 python3.10 python3) # the one tested most comes first
-needed_gb=8 # measured while installing: 7.1 GB at most, of which 5.1 GB stay
+needed_gb=8 # measured while installing: 6.3 GB at most, of which 6.1 GB stay
 
 fail() {
   printf 'error: %s\n' "$*" >&2
