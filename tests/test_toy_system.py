@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,11 +22,11 @@ from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import contents, fingerprint, tables
 from atat.datadir.tables import Utterance
-from atat.engine import checkpoint, decode, model_folder, pack, quantize, registry, train
+from atat.engine import checkpoint, decode, model_folder, pack, plain, quantize, registry, train
 from atat.engine.contract import Budget, Group, Parts, Term
 from atat.engine.settings import OptimSettings, RunSettings, Source, ValidSettings
 from atat.engine.trainer import Trainer
-from atat.scoring import score
+from atat.scoring import score_command
 from atat.speech import audio
 from atat.text.tasks import Task
 
@@ -39,20 +39,15 @@ CLASSES = ("[IN:LOW ]", "[IN:HIGH ]")
 @dataclass(frozen=True, kw_only=True)
 class ToySettings(RunSettings):
     hidden: int = 8
-    optim: OptimSettings = field(default_factory=OptimSettings)
 
-    def inputs(self) -> dict[str, str]:
+    def digests(self) -> dict[str, str]:
         return fingerprint.of_data(source.data for source in self.train)
 
 
 @dataclass(frozen=True)
-class ToyBatch:
-    utterances: tuple[str, ...]
+class ToyBatch(plain.TensorBatch):
     samples: Tensor  # (B, T)
     classes: Tensor  # (B,)
-
-    def to(self, device: torch.device) -> ToyBatch:
-        return ToyBatch(self.utterances, self.samples.to(device), self.classes.to(device))
 
     def counts(self) -> dict[str, float]:
         return {"class": float(len(self.classes))}
@@ -62,22 +57,13 @@ class ToyBatch:
         return self.samples.numel() / audio.SAMPLE_RATE
 
 
-class ToySource:
+class ToySource(plain.PlainSource):
     budget = Budget("audio", "samples", "max_frames", float(audio.SAMPLE_RATE))
-    states = 1.0
 
     def __init__(self, source: Source) -> None:
-        self.data, self.task, self.weight = source.data, source.task, source.weight
-        self.utterances = tables.load(source.data)
+        super().__init__(source)
         self.samples = [contents.read_recording(one) for one in self.utterances]
         self.lengths = np.array([len(one) for one in self.samples])
-        self.target_lengths = np.zeros_like(self.lengths)
-
-    def __len__(self) -> int:
-        return len(self.utterances)
-
-    def key(self, number: int) -> str:
-        return self.utterances[number].id
 
     def example(self, number: int, rng: np.random.Generator | None = None) -> Any:
         noise = 0.0 if rng is None else 0.01 * rng.standard_normal(self.lengths[number])
@@ -96,9 +82,8 @@ class ToyModel(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(2, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, 2)
-        )
+        self.hidden = hidden
+        self.layers = nn.Sequential(nn.Linear(2, hidden), nn.Dropout(0.1), nn.Linear(hidden, 2))
 
     def forward(self, samples: Tensor) -> Tensor:
         """(B, T) -> (B, 2), from the share of crossings of zero and the loudness."""
@@ -107,43 +92,19 @@ class ToyModel(nn.Module):
 
     def losses(self, batch: ToyBatch) -> dict[str, Term]:
         logits = self(batch.samples)
-        right = (logits.argmax(1) == batch.classes).sum()
         loss = nn.functional.cross_entropy(logits, batch.classes, reduction="sum")
+        right = (logits.argmax(1) == batch.classes).sum()
         return {"class": Term(loss), "accuracy": Term(right, weight=0.0, of="class")}
 
 
-@dataclass
-class ToyPacked:
-    model: ToyModel
-    hidden: int
-    tasks: tuple[str, ...] = ("classify",)
-    weights: str = "float32"
-    system: str = "toy"
-
+class ToyPacked(plain.PlainPacked):
     def about(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "weights": self.weights}
-
-    def write(self, folder: Path) -> None:
-        (folder / "classes.json").write_text(json.dumps(CLASSES))
-
-    def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        return dict(state)
+        return {"hidden": self.model.hidden}
 
 
-class ToyRecognizer:
-    def __init__(self, packed: ToyPacked, precision: str = "fp32", **_: Any) -> None:
-        self.packed, self.precision, self.resolved = packed, "fp32", "fp32"
-
-    def check_task(self, task: str) -> None:
-        assert task == "classify"
-
-    def length(self, utterance: Utterance, task: str) -> int:
-        return 1
-
+class ToyRecognizer(plain.PlainRecognizer):
     def read(self, utterance: Utterance, task: str) -> np.ndarray:
         return contents.read_recording(utterance)
-
-    def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None: ...
 
     def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
         with torch.inference_mode():
@@ -155,34 +116,23 @@ class ToyRecognizer:
 
 
 class Toy:
-    name, settings = "toy", ToySettings
+    name, settings, files, optional_files = "toy", ToySettings, (), ()
     tasks = {"classify": Task("classify", source="audio", target="semantics", masked=False)}
-    files, optional_files = ("classes.json",), ()
+    recognizer = ToyRecognizer
 
     def build(self, settings: ToySettings) -> Parts:
-        model = ToyModel(settings.hidden)
-        return Parts(
-            packed=ToyPacked(model, settings.hidden),
-            train=[ToySource(source) for source in settings.train],
-            valid=[ToySource(source) for source in settings.valid.sources],
-            groups=[Group(list(model.parameters()))],
-            width=settings.hidden,
-        )
+        packed = ToyPacked(ToyModel(settings.hidden), system="toy")
+        train = [ToySource(one) for one in settings.train]
+        valid = [ToySource(one) for one in settings.valid.sources]
+        return Parts(packed, train, valid, [Group(list(packed.model.parameters()))], width=8)
 
     def evaluate(self, model: ToyModel, source: ToySource, *_: Any) -> dict[str, float | None]:
-        batch = source.collate([source.example(number) for number in range(len(source))])
-        terms = model.losses(batch)
-        size = len(source)
-        return {
-            "loss": float(terms["class"].total) / size,
-            "exact_match": float(terms["accuracy"].total) / size,
-        }
+        terms = model.losses(source.collate([source.example(n) for n in range(len(source))]))
+        loss, right = (float(terms[name].total) / len(source) for name in model.terms)
+        return {"loss": loss, "exact_match": right}
 
     def load(self, folder: Path, about: dict[str, Any], device: torch.device) -> ToyPacked:
-        return ToyPacked(ToyModel(about["hidden"]), about["hidden"], weights=about["weights"])
-
-    def recognizer(self, packed: ToyPacked, **options: Any) -> ToyRecognizer:
-        return ToyRecognizer(packed, **options)
+        return ToyPacked(ToyModel(about["hidden"]), weights=about["weights"], system="toy")
 
 
 # --------------------------------------------------------------------------- what it goes through
@@ -237,7 +187,7 @@ def test_it_trains_decodes_and_is_scored(conf: Path) -> None:
     out, data = run / "decoded", conf.parent / "data"
     options = ["--model", str(run / "model"), "--data", str(data), "--out", str(out)]
     decode.main([*options, "--task", "classify"])
-    score.main(["--data", str(data), "--decoded", str(out)])
+    score_command.main(["--data", str(data), "--decoded", str(out)])
     assert json.loads((out / "score.json").read_text())["metrics"]["em_full"]["value"] == 100.0
 
 
@@ -265,8 +215,7 @@ def test_it_is_packed_loaded_and_made_smaller(conf: Path) -> None:
     run = trained(conf, "run")
     pack.main([str(run), "--average", "2", "--out", str(run / "mean")])
     packed = model_folder.load(run / "mean")
-    assert isinstance(packed, ToyPacked) and packed.hidden == 8
-    assert (run / "mean" / "classes.json").is_file()
+    assert isinstance(packed, ToyPacked) and packed.about() == {"hidden": 8}
     quantize.main(["--model", str(run / "model"), "--out", str(run / "int8")])
     small = model_folder.load(run / "int8")
     assert small.weights == "int8"

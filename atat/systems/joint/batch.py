@@ -6,13 +6,13 @@ Shapes: B examples, T frames, F mel bins, S source tokens, U target tokens, L un
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from atat.engine.plain import TensorBatch
 from atat.nn.loss import IGNORE
 from atat.speech.fbank import Options
 
@@ -30,7 +30,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(TensorBatch):
     """Examples of one kind of source; `audio` says which."""
 
     audio: bool
@@ -41,26 +41,7 @@ class Batch:
     units: Tensor  # (B, L)
     unit_lengths: Tensor  # (B,)
     weights: Tensor  # (B,)
-    utterances: tuple[str, ...]
     tasks: tuple[str, ...]
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
-
-    def pin_memory(self) -> Batch:
-        """Called by the data loader: copies to a GPU then need not wait."""
-        pinned: dict[str, Any] = {
-            field.name: value.pin_memory()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **pinned)
 
     @property
     def audio_seconds(self) -> float:

@@ -1,0 +1,110 @@
+"""Plain halves of the contract, for systems to inherit where the usual behaviour will do.
+
+Nothing in the engine asks for them: a class with the attributes and methods that
+`atat.engine.contract` names is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atat.datadir import tables
+from atat.datadir.tables import Utterance
+from atat.engine.settings import Source
+
+B = TypeVar("B", bound="TensorBatch")
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """A batch whose fields are tensors, or values that stay where they are."""
+
+    utterances: tuple[str, ...]
+
+    def to(self: B, device: torch.device) -> B:
+        """The same batch on a device."""
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def pin_memory(self: B) -> B:
+        """Called by the data loader: copies to a GPU then need not wait."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self: B, change: Any) -> B:
+        changed: dict[str, Any] = {
+            field.name: change(value)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **changed)
+
+
+class PlainSource:
+    """The utterances of a data dir; targets take no room in a batch."""
+
+    states = 1.0
+
+    def __init__(self, source: Source) -> None:
+        self.data, self.task, self.weight = source.data, source.task, source.weight
+        self.utterances = tables.load(source.data)
+        self.target_lengths = np.zeros(len(self.utterances), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def key(self, number: int) -> str:
+        """Task and utterance."""
+        return f"{self.task} {self.utterances[number].id}"
+
+
+@dataclass
+class PlainPacked:
+    """A packed model of weights and a few values, which a subclass says in `about`."""
+
+    model: Any
+    tasks: tuple[str, ...] = ()
+    weights: str = "float32"
+    system: str = ""
+
+    def about(self) -> dict[str, Any]:
+        """Values for config.yaml."""
+        return {"tasks": list(self.tasks)}
+
+    def write(self, folder: Path) -> None:
+        """There are no further files."""
+
+    def stored(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights as they are."""
+        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+
+
+class PlainRecognizer:
+    """Decodes in fp32, every task of its packed model, utterances in the order of their length."""
+
+    resolved = precision = "fp32"
+
+    def __init__(self, packed: Any, **_: Any) -> None:
+        """Further options are those of a search, which this does without."""
+        self.packed = packed
+
+    def check_task(self, task: str) -> None:
+        """Whoever asks has looked the task up in those of the system."""
+
+    def length(self, utterance: Utterance, task: str) -> int:
+        """Frames of 10 ms, as far as the data dir says."""
+        return utterance.num_frames or round(100 * (utterance.duration or 0.01))
+
+    def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
+        """Every source is of the right kind."""
+
+    def read(self, utterance: Utterance, task: str) -> np.ndarray:
+        raise NotImplementedError
+
+    def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
+        raise NotImplementedError
