@@ -137,7 +137,7 @@ class Packed(Protocol):
     system: str
     model: Any
     tasks: tuple[str, ...]
-    weights: Literal["float32", "int8"]
+    weights: Literal["float32", "int8"]  # as they are stored
 
     def about(self) -> dict[str, Any]:
         """Plain values for config.yaml: all that `System.load` needs besides files."""
