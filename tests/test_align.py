@@ -134,7 +134,7 @@ def test_a_finished_ctm_is_not_made_again(data: Path, capsys: pytest.CaptureFixt
         (["--backend", "ctc"], "needs --model"),
         (["--backend", "textgrid", "--textgrids", "nowhere"], "nowhere: no such folder"),
         (["--backend", "ctc", "--model", "nowhere"], "nowhere"),
-        (["--backend", "pocketsphinx", "--nj", "0"], "--nj 0"),
+        (["--backend", "pocketsphinx", "--nj", "0"], "--nj is 0"),
     ],
 )
 def test_wrong_options(data: Path, options: list[str], message: str) -> None:

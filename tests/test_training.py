@@ -339,7 +339,7 @@ def test_recordings_too_short_or_of_the_wrong_kind_are_refused(corpus, trained, 
     name = frames[4].split()[0]
     (data / "utt2num_frames").write_text("\n".join([*frames[:4], f"{name} 0", *frames[5:]]) + "\n")
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
-    with pytest.raises(InputError, match=f"{name} .shorter than one frame"):
+    with pytest.raises(InputError, match=f"{name}: shorter than one frame"):
         TaskData(Source(str(data), "asr"), encoding)
 
 
@@ -431,7 +431,7 @@ def test_unusable_data_is_named(corpus, tmp_path):
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
     lines = (data / "ctm").read_text().splitlines()
     (data / "ctm").write_text("\n".join(line for line in lines if "-003" not in line) + "\n")
-    with pytest.raises(InputError, match="spk0-003: no word alignment.*max_lost"):
+    with pytest.raises(InputError, match="(?s)spk0-003: no word alignment.*max_lost"):
         TaskData(Source(str(data), "mlm"), encoding)
     assert len(TaskData(Source(str(data), "mlm"), encoding, max_lost=0.2)) == 9
     (data / "ctm").unlink()
@@ -702,7 +702,7 @@ def test_features_the_model_cannot_read_are_named(trained, tmp_path, shape, mess
         [tables.Utterance(id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30)],
     )
     arguments = ["--model", str(trained), "--data", str(tmp_path / "odd"), "--task", "slu"]
-    with pytest.raises(InputError, match=f"utterance a-1.*{message}"):
+    with pytest.raises(InputError, match=f"(?s)a-1.*{message}"):
         decode.main([*arguments, "--out", str(tmp_path / "out")])
 
 
