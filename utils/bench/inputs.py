@@ -16,6 +16,7 @@ from torch import Tensor
 MEL_BINS, WIDTH, HEADS, FEED_FORWARD = 80, 256, 4, 2048
 ENCODER_LAYERS, DECODER_LAYERS, VOCABULARY, BEAM = 12, 6, 5000, 4
 FRAMES_PER_SECOND = 100
+PIECES_PER_SECOND = 3  # of the words said
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ def lengths(kind: Kind, count: int, seed: int = 0) -> Tensor:
 def share(frames: Tensor, part: int, parts: int) -> Tensor:
     """(b,) numbers of the utterances that one of several processes is given: a like share."""
     return frames.argsort()[part::parts]
+
+
+def pieces(frames: Tensor) -> Tensor:
+    """(B,) frames of utterances -> (B,) word pieces of what was said in them."""
+    return frames * PIECES_PER_SECOND // FRAMES_PER_SECOND
 
 
 def features(frames: Tensor, device: torch.device, seed: int = 0) -> Tensor:

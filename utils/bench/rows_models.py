@@ -1,10 +1,13 @@
-"""Training step, search alone and whole decoding, against ESPnet2 and Hugging Face."""
+"""Training step, search alone and whole decoding, against ESPnet2, Hugging Face and, where it does
+the same work, CTranslate2.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 import inputs
@@ -18,8 +21,10 @@ from atat.base import precision
 
 ESPNET: dict[str, Any] = {"system": "espnet"}
 HUGGING_FACE: dict[str, Any] = {"system": "huggingface"}
+CTRANSLATE2: dict[str, Any] = {"system": "ctranslate2"}
 ATAT: dict[str, Any] = {"system": "atat"}
 BF16 = {"precision": "bf16"}
+NOT_INSTALLED = "not installed (utils/bench.sh --peers)"
 WIDE = {"wide_front_end": True}
 
 DECODED = {
@@ -34,14 +39,34 @@ TRAINED = DECODED | {
     "atat, front end as wide as ESPnet2's": ATAT | WIDE,
     "atat, the same, bf16": ATAT | WIDE | BF16,
 }
+SEARCHED = DECODED | {"CTranslate2": CTRANSLATE2}
 
 
 def measured(systems: dict[str, dict[str, Any]], device: torch.device) -> dict[str, dict[str, Any]]:
     """The systems without those in bf16 where there is no hardware for it: emulated, a training
-    step took over ten times as long as in fp32, and would say nothing but that."""
-    if precision.has_bf16(device)[0]:
-        return systems
-    return {name: system for name, system in systems.items() if "precision" not in system}
+    step took over ten times as long as in fp32, and would say nothing but that. CTranslate2 only
+    where it is installed, and on a CPU."""
+    left_out = set()
+    if not precision.has_bf16(device)[0]:
+        left_out |= {name for name, system in systems.items() if system.get("precision") == "bf16"}
+    if device.type != "cpu" or not has_ctranslate2():
+        left_out |= {name for name, system in systems.items() if system["system"] == "ctranslate2"}
+    return {name: system for name, system in systems.items() if name not in left_out}
+
+
+def has_ctranslate2() -> bool:
+    """Whether the package is installed."""
+    return find_spec("ctranslate2") is not None
+
+
+def missing(
+    systems: dict[str, dict[str, Any]], device: torch.device, cells: int
+) -> list[list[str]]:
+    """Rows of what would be measured on this device if CTranslate2 were installed."""
+    if device.type != "cpu" or has_ctranslate2():
+        return []
+    names = [name for name, system in systems.items() if system["system"] == "ctranslate2"]
+    return [[name, NOT_INSTALLED, *[""] * (cells - 2)] for name in names]
 
 
 def bf16_text(device: torch.device) -> str:
@@ -88,10 +113,17 @@ def training(rounds: Rounds, device: torch.device) -> Table:
 
 def search(rounds: Rounds, device: torch.device) -> Table:
     """Beam search over given memories."""
-    return _decoding(
+    note = "Random memories, a quarter as long as the audio."
+    if "CTranslate2" in measured(SEARCHED, device):
+        note += (
+            " CTranslate2 takes a memory at a time, as ESPnet2 does, since it has no lengths for a "
+            "batch of them; it reads one token more, behind the start."
+        )
+    return decoding(
         "Beam-4 search alone",
-        "Random memories, a quarter as long as the audio.",
+        note,
         "search",
+        SEARCHED,
         rounds,
         device,
     )
@@ -99,20 +131,32 @@ def search(rounds: Rounds, device: torch.device) -> Table:
 
 def whole(rounds: Rounds, device: torch.device) -> Table:
     """Encoder and search."""
-    return _decoding(
+    return decoding(
         "Whole decoding: encoder and beam-4 search",
         "ESPnet2 takes one utterance at a time, Hugging Face batches of like length, atat all.",
         "whole",
+        DECODED,
         rounds,
         device,
     )
 
 
-def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.device) -> Table:
-    """All systems in one process and, on a CPU, in a process for each core (eight at most)."""
+def decoding(
+    title: str,
+    note: str,
+    work: str,
+    competing: dict[str, dict[str, Any]],
+    rounds: Rounds,
+    device: torch.device,
+) -> Table:
+    """All systems in one process and, on a CPU, in a process for each core (eight at most).
+
+    The first of `competing` is the baseline.
+    """
     # With more than 8 processes the 16 long utterances would leave some with nothing to do.
     cores = min(8, len(os.sched_getaffinity(0))) if device.type == "cpu" else 1
-    systems = measured(DECODED, device)
+    systems = measured(competing, device)
+    baseline = next(iter(systems))
     processes = dict.fromkeys(systems, 1)
     if cores > 1:
         processes |= {f"{name}, {cores} processes": cores for name in systems}
@@ -136,7 +180,7 @@ def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.de
                 )
                 for name, parts in processes.items()
             }
-            timings = interleave(remotes, "ESPnet2", rounds=rounds.part(len(inputs.KINDS)))
+            timings = interleave(remotes, baseline, rounds=rounds.part(len(inputs.KINDS)))
         header += [f"{kind.name}: an utterance", "speed"]
         columns.append(
             {
@@ -146,6 +190,7 @@ def _decoding(title: str, note: str, work: str, rounds: Rounds, device: torch.de
         )
         made.append(f"{kind.utterances} {kind.name}, {kind.tokens} steps: {rounds_text(timings)}")
     rows = [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
+    rows += missing(competing, device, len(header))
     sizes = f"{' '.join(made)} {bf16_text(device)}"
     if cores > 1:
         sizes += (

@@ -17,6 +17,7 @@ import rows_devices
 import rows_features
 import rows_models
 import rows_pipeline
+import rows_text
 import torch
 from clock import Rounds
 from table import Table, write_page
@@ -28,6 +29,7 @@ ROWS = {
     "training": rows_models.training,
     "search": rows_models.search,
     "whole": rows_models.whole,
+    "text": rows_text.text,
     "lfb": rows_features.features,
     "arks": rows_features.arks,
     "loading": rows_pipeline.loading,
@@ -40,6 +42,7 @@ SHARES = {
     "training": 0.15,
     "search": 0.2,
     "whole": 0.2,
+    "text": 0.05,
     "lfb": 0.05,
     "arks": 0.05,
     "startup": 0.05,

@@ -41,6 +41,14 @@ class Forced:
         self.state.keep(utterances)
 
 
+def forced_search(decoder: Decoder, memory: Tensor, lengths: Tensor, tokens: int) -> Any:
+    """The search of a batch with beam 4, `tokens` steps; the last one is the end."""
+    state = decoder.start(memory, lengths, inputs.BEAM)
+    start = torch.full((len(memory),), START, device=memory.device)
+    options = SearchOptions(beam=inputs.BEAM, max_length=tokens)
+    return beam_search(Forced(decoder, state), start, EOS, options)
+
+
 class Atat:
     """Encoder and decoder with random weights; precision fp32 or bf16 (autocast)."""
 
@@ -85,10 +93,7 @@ class Atat:
     def search(self, memory: Tensor, lengths: Tensor, tokens: int) -> Any:
         """The 4-best search of a batch, `tokens` steps."""
         with self._autocast():
-            state = self.decoder.start(memory, lengths, inputs.BEAM)
-            start = torch.full((len(memory),), START, device=memory.device)
-            options = SearchOptions(beam=inputs.BEAM, max_length=tokens)
-            return beam_search(Forced(self.decoder, state), start, EOS, options)
+            return forced_search(self.decoder, memory, lengths, tokens)
 
     def decode(self, features: Tensor, frames: Tensor, tokens: int) -> None:
         """Encoder and search of a batch."""

@@ -11,7 +11,15 @@ from atat.base import provenance
 from atat.base.files import atomic_write
 from atat.scoring.markdown import table_text
 
-PEERS = ("torch", "torchaudio", "espnet", "transformers", "kaldiio", "kaldi-native-fbank")
+PEERS = (
+    "torch",
+    "torchaudio",
+    "espnet",
+    "transformers",
+    "ctranslate2",
+    "kaldiio",
+    "kaldi-native-fbank",
+)
 INTRO = """# Benchmarks
 
 Made by `utils/bench.sh`, the last table by `utils/bench.sh --model MODEL --data TEST_SET`; nobody

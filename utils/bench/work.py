@@ -1,7 +1,7 @@
 """What is timed, by name: each function makes a piece of work, ready to be done again and again.
 
-Runs in the processes that remote.py starts. `system` is espnet, huggingface or atat; part, parts:
-which share of the utterances this process has.
+Runs in the processes that remote.py starts. `system` is espnet, huggingface, ctranslate2 or atat;
+part, parts: which share of the utterances this process has.
 """
 
 from __future__ import annotations
@@ -58,6 +58,20 @@ def whole(
     return lambda: bool(made.decode(features, frames, tokens))
 
 
+def text(
+    system: str, device: str, kind: int, part: int = 0, parts: int = 1, **options: Any
+) -> Work:
+    """Text encoder and search: the words of the utterances instead of their audio."""
+    made, source, lengths, tokens = _reading(system, device, kind, part, parts, options)
+    return lambda: bool(made.read(source, lengths, tokens))
+
+
+def text_outputs(system: str, device: str, kind: int, **options: Any) -> Work:
+    """What `text` comes to: the number of parameters, and the ids of every best output."""
+    made, source, lengths, tokens = _reading(system, device, kind, 0, 1, options)
+    return lambda: {"parameters": made.size, "outputs": made.read(source, lengths, tokens)}
+
+
 def loading(device: str, rounds: int, seconds: float) -> Work:
     """See rows_pipeline.measure_loading."""
     from rows_pipeline import measure_loading
@@ -82,6 +96,28 @@ def _decoding(
     return made, frames[inputs.share(frames, part, parts)], utterances.tokens
 
 
+def _reading(
+    system: str, device: str, kind: int, part: int, parts: int, options: dict[str, Any]
+) -> tuple[Any, torch.Tensor, torch.Tensor, int]:
+    made = _reader(system, device, **options).eval()
+    utterances = inputs.KINDS[kind]
+    lengths = inputs.pieces(inputs.lengths(utterances, utterances.utterances))
+    source = inputs.targets(len(lengths), int(lengths.max()), made.device)
+    rows = inputs.share(lengths, part, parts)
+    longest = int(lengths[rows].max())
+    return made, source[rows, :longest], lengths[rows].to(made.device), utterances.tokens
+
+
+def _reader(system: str, device: str, **options: Any) -> Any:
+    if system == "ctranslate2":
+        from system_ctranslate2 import CTranslate2
+
+        return CTranslate2(torch.device(device), **options)
+    from system_atat_text import AtatText
+
+    return AtatText(torch.device(device), **options)
+
+
 def _system(system: str, device: str, **options: Any) -> Any:
     if system == "espnet":
         from system_espnet import Espnet
@@ -91,6 +127,10 @@ def _system(system: str, device: str, **options: Any) -> Any:
         from system_huggingface import HuggingFace
 
         return HuggingFace(torch.device(device), **options)
+    if system == "ctranslate2":
+        from system_ctranslate2 import CTranslate2
+
+        return CTranslate2(torch.device(device), **options)
     from system_atat import Atat
 
     return Atat(torch.device(device), **options)
