@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The benchmark: atat beside ESPnet2, Hugging Face, CTranslate2 and Kaldi's libraries, in one run on this machine.
+# The benchmark: atat beside ESPnet2, Hugging Face, CTranslate2 and Kaldi's libraries, in one run on
+# this machine.
 #
 #   utils/bench.sh                       all tables, an hour at most, by fewer rounds if need be;
 #                                        writes BENCHMARKS.md

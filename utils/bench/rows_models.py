@@ -12,7 +12,7 @@ from typing import Any
 
 import inputs
 import torch
-from clock import Rounds, interleave, rounds_text
+from clock import Rounds, Timing, interleave, rounds_text
 from remote import Remote, once
 from table import Table, seconds_text
 from work import TRAIN_BATCH
@@ -156,31 +156,13 @@ def decoding(
     # With more than 8 processes the 16 long utterances would leave some with nothing to do.
     cores = min(8, len(os.sched_getaffinity(0))) if device.type == "cpu" else 1
     systems = measured(competing, device)
-    baseline = next(iter(systems))
     processes = dict.fromkeys(systems, 1)
     if cores > 1:
         processes |= {f"{name}, {cores} processes": cores for name in systems}
     header, columns, made = [""], [], []
     for number, kind in enumerate(inputs.KINDS):
-        with ExitStack() as stack:
-            remotes = {
-                name: _remote(
-                    stack,
-                    [
-                        {
-                            "work": work,
-                            "device": str(device),
-                            "kind": number,
-                            "part": part,
-                            "parts": parts,
-                            **systems[name.removesuffix(f", {parts} processes")],
-                        }
-                        for part in range(parts)
-                    ],
-                )
-                for name, parts in processes.items()
-            }
-            timings = interleave(remotes, baseline, rounds=rounds.part(len(inputs.KINDS)))
+        shared = rounds.part(len(inputs.KINDS))
+        timings = _timings(work, number, systems, processes, shared, device)
         header += [f"{kind.name}: an utterance", "speed"]
         columns.append(
             {
@@ -199,6 +181,26 @@ def decoding(
             f"other rows are one process of {torch.get_num_threads()} threads."
         )
     return Table(title, f"{note} {sizes}", header, rows)
+
+
+def _timings(
+    work: str,
+    kind: int,
+    systems: dict[str, dict[str, Any]],
+    processes: dict[str, int],
+    rounds: Rounds,
+    device: torch.device,
+) -> dict[str, Timing]:
+    """Times of the work on a kind of utterances; processes: how many share them, by row."""
+
+    def works(name: str, parts: int) -> list[dict[str, Any]]:
+        system = systems[name.removesuffix(f", {parts} processes")]
+        given = {"work": work, "device": str(device), "kind": kind, "parts": parts, **system}
+        return [{**given, "part": part} for part in range(parts)]
+
+    with ExitStack() as stack:
+        remotes = {name: _remote(stack, works(name, parts)) for name, parts in processes.items()}
+        return interleave(remotes, next(iter(remotes)), rounds=rounds)
 
 
 def _remote(stack: ExitStack, works: list[dict[str, Any]]) -> Callable[[], object]:
