@@ -157,7 +157,8 @@ def _encoder(spec: Any, encoder: SmallTextEncoder) -> None:
 
 
 def _encoder_layers(spec: Any, encoder: SmallTextEncoder) -> None:
-    for to, layer in zip(spec.layer, encoder.encoder.layers):
+    layers: Any = encoder.encoder.layers
+    for to, layer in zip(spec.layer, layers):
         _self_attention(to.self_attention, layer.attention_norm, layer.attention)
         _feed_forward(to.ffn, layer.feed_forward_norm, layer.feed_forward)
 
@@ -166,7 +167,8 @@ def _decoder(spec: Any, decoder: Decoder) -> None:
     spec.embeddings.weight = spec.projection.weight = _array(decoder.embedding.weight())
     spec.position_encodings.encodings = sinusoids(POSITIONS, inputs.WIDTH).numpy()
     _norm(spec.layer_norm, decoder.norm)
-    for to, layer in zip(spec.layer, decoder.layers):
+    layers: Any = decoder.layers
+    for to, layer in zip(spec.layer, layers):
         _self_attention(to.self_attention, layer.self_norm, layer.self_attention)
         cross = layer.cross_attention
         _norm(to.attention.layer_norm, layer.cross_norm)
