@@ -123,7 +123,7 @@ def test_the_model_is_of_the_checkpoints_that_were_asked_for(corpus, tmp_path, c
 
     kept = (tmp_path / "mean" / "model.safetensors").read_bytes()
     for options, message in (
-        (["--out", str(tmp_path / "mean")], "mean: is there already; give another --out"),
+        (["--out", str(tmp_path / "mean")], "mean: exists already; give another --out"),
         (["--average", "9"], "has 3 checkpoints of every 2 steps"),
         (["--average", "0"], "--average 0"),
         (["--best"], "no best.pt; it is written at a validation"),
@@ -132,7 +132,7 @@ def test_the_model_is_of_the_checkpoints_that_were_asked_for(corpus, tmp_path, c
         with pytest.raises(InputError, match=message):
             pack.main([str(exp), *options])
     assert (tmp_path / "mean" / "model.safetensors").read_bytes() == kept
-    with pytest.raises(InputError, match="no config.yaml, so no folder of a training"):
+    with pytest.raises(InputError, match="no config.yaml, so not a training folder"):
         pack.main([str(tmp_path / "mean" / "tokenizer")])
 
 
@@ -219,8 +219,8 @@ def test_defaults_that_changed_do_not_end_runs_that_do_not_use_them(corpus, tmp_
 @pytest.mark.parametrize(
     ("steps", "warmup", "message"),
     [
-        (3, 1, "steps is 3, and for 3 steps what is pretrained stands still"),
-        (4, 1, "steps is 4, and only after 5 steps what is pretrained learns at the full rate"),
+        (3, 1, "steps is 3, and pretrained parameters are frozen for 3 steps"),
+        (4, 1, "steps is 4, and pretrained parameters train at the full rate only after 5 steps"),
         (5, 10, r"steps is 5, and the rate grows for 10 steps .*: it ends at 50 % of its peak"),
         (5, 5, None),
     ],

@@ -304,10 +304,12 @@ def test_a_checkpoint_of_another_vocabulary_is_refused(corpus, tmp_path):
     train(run, tmp_path / "exp")
     other = Tokenizer.train(["play stop the song"] * 9, ["[IN:PLAY", "[IN:STOP", "[SL:THING"], 300)
     other.save(tmp_path / "tokenizer")
-    with pytest.raises(InputError, match="tokenizer.json was another when this training began"):
+    with pytest.raises(InputError, match="tokenizer.json has changed since this training began"):
         train(run, tmp_path / "exp")
     (tmp_path / "exp" / "inputs.json").unlink()  # as in runs of before it was written
-    with pytest.raises(InputError, match="checkpoint-00000004.pt: made with another vocabulary"):
+    with pytest.raises(
+        InputError, match="checkpoint-00000004.pt: made with a different vocabulary"
+    ):
         train(run, tmp_path / "exp")
 
 
@@ -519,7 +521,7 @@ def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, caps
     for sentence in (
         f"{parameters:,} parameters, on the CPU (1 thread) in fp32; 6 steps of 12 examples; "
         f"{hours:.2f} hours of recordings and 40 sentences of text",
-        "for the 3 steps to come, validation not counted",
+        "for the 3 remaining steps, validation not counted",
     ):
         assert sentence in said and sentence in log
     assert "first step, batch 1 of " in said  # a slow first step shows that it moves
@@ -662,10 +664,10 @@ def test_behind_a_damaged_checkpoint_the_run_goes_on_from_the_one_before(corpus,
     assert_same(weights(tmp_path / "straight"), weights(tmp_path / "damaged"))
     for path in paths[1:]:
         assert f"{path}: damaged" in caplog.text and Path(f"{path}.damaged").is_file()
-    assert "going on from step 4 instead" in caplog.text
+    assert "continuing from step 4 instead" in caplog.text
     for path in checkpoint.paths_in(tmp_path / "damaged"):
         path.write_bytes(b"")
-    with pytest.raises(InputError, match="no checkpoint before it can be read.*begin from step 0"):
+    with pytest.raises(InputError, match="no earlier checkpoint can be read.*begin from step 0"):
         train(run, tmp_path / "damaged")
 
 
@@ -718,13 +720,13 @@ def test_a_run_notices_that_its_data_is_no_longer_the_same(own_corpus, tmp_path,
     train_cli.main(arguments)
     text = (own_corpus / "train" / "text").read_text()
     (own_corpus / "train" / "text").write_text(text.replace("play", "stop"))
-    with pytest.raises(InputError, match="train/text was another when this training began"):
+    with pytest.raises(InputError, match="train/text has changed since this training began"):
         train_cli.main(arguments)
     (own_corpus / "train" / "text").write_text(text)
     tokenizer = Path(settings(own_corpus).tokenizer) / "tokenizer.json"
     about = tokenizer.read_text()
     tokenizer.write_text(about + " ")
-    with pytest.raises(InputError, match="tokenizer.json was another"):
+    with pytest.raises(InputError, match="tokenizer.json has changed since"):
         train_cli.main(arguments)
     tokenizer.write_text(about)
     shutil.rmtree(own_corpus / "dev")

@@ -1,9 +1,9 @@
-"""Batches under a budget: how many sources of like length fit, with their targets, all padded.
+"""Batches under a budget: how many sources of similar length fit, with their targets, all padded.
 
 A source counts its frames or tokens. A target counts more than its tokens: attention compares each
-with each, so that a target of U tokens counts U + U**2 / 1000, twice its tokens at 1,000 of them.
-Measured, a training step's memory grows in that way with the square taking over at 250 tokens
-in a tiny decoder (2 layers of 32) and at 2,200 in the paper's (6 layers of 256).
+token with each, so a target of U tokens counts U + U**2 / 1000, twice its tokens at U = 1,000.
+The measured memory of a training step grows in the same way; the square dominates from 250 tokens
+on in a tiny decoder (2 layers of 32) and from 2,200 in the paper's (6 layers of 256).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SQUARED_PER = 1000  # tokens of a target at which its square counts as much as i
 
 
 def target_cost(tokens: int) -> int:
-    """What a target of so many tokens (its end counted) takes of a budget."""
+    """How much of a budget a target with this many tokens (its end counted) uses."""
     return tokens + tokens**2 // SQUARED_PER
 
 
@@ -25,10 +25,10 @@ def batch_slices(
     targets: Iterable[int] | None = None,
     max_targets: int = 0,
 ) -> list[slice]:
-    """Lengths that grow -> where each batch lies among them, as full as the budgets let it be.
+    """Ascending lengths -> the slice of each batch, as full as the budgets allow.
 
     budget: frames or tokens of the sources of a batch, padding included; max_targets: the same for
-    what `targets` count, the tokens of each target. What alone is over a budget is a batch alone.
+    `targets`, the tokens of each target. An item that alone exceeds a budget is a batch of its own.
     """
     starts: list[int] = []
     end = longest = 0

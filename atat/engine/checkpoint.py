@@ -1,11 +1,10 @@
-"""Training checkpoints: one atomic file each, with all that is needed to go on exactly.
+"""Training checkpoints: one atomic file each, with everything needed to continue exactly.
 
 Batches, masks and dropout are pure functions of (seed, step, rank), so weights, optimizer state
-and the step are everything.
+and the step are enough.
 
 A file is the zip that torch.save writes, with its digest as the zip's comment: torch and zip tools
-read it as any other, and a bit that changed since is noticed. Files of before have no comment and
-are read unchecked.
+read it as usual, and a changed bit is noticed. Older files have no comment and are read unchecked.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
         with atomic_write(path, "wb") as stream:
             hashed = _Hashed(stream)
             try:
-                torch.save(state, cast("IO[bytes]", hashed))  # it asks for write and flush only
+                torch.save(state, cast("IO[bytes]", hashed))  # needs only write and flush
             except RuntimeError as error:
                 # torch says "unexpected pos 704 vs 598" of a full disk.
                 raise hashed.error or error from None
@@ -47,12 +46,12 @@ def save(path: Path, state: dict[str, Any]) -> None:
             stream.write(COMMENT_SIZE.to_bytes(2, "little"))
             stream.write(MARK + hashed.sha.hexdigest().encode())
     except OSError as error:
-        # What is written late, when a file is closed, fails without the file's name.
+        # An error while the file is closed does not carry the file's name.
         raise OSError(error.errno, error.strerror, error.filename or str(path)) from None
 
 
 def load(path: Path, keys: Sequence[str] = MODEL) -> dict[str, Any]:
-    """Read a checkpoint; nothing in it is executed.
+    """Read a checkpoint; no code in it is executed.
 
     Raises InputError for a file that is missing, damaged, or holds anything but a state with
     these keys.
@@ -72,11 +71,11 @@ def load(path: Path, keys: Sequence[str] = MODEL) -> dict[str, Any]:
 
 
 def newest(folder: Path) -> tuple[dict[str, Any] | None, dict[Path, str]]:
-    """The newest state of a run that can be read, None where there is no checkpoint at all; and
-    the damaged files that are newer, with what is wrong with them.
+    """The newest readable state of a run, None if there is no checkpoint at all; and the damaged
+    files that are newer, each with the reason.
 
-    A step is a function of the one before: going on from an older checkpoint costs time and
-    changes nothing. Raises InputError where all are damaged: to begin again is for the user to say.
+    A step is a function of the one before: continuing from an older checkpoint costs time and
+    changes nothing. Raises InputError if all are damaged: only the user may begin again.
     """
     damaged: dict[Path, str] = {}
     for path in reversed(paths_in(folder)):
@@ -87,19 +86,19 @@ def newest(folder: Path) -> tuple[dict[str, Any] | None, dict[Path, str]]:
     if damaged:
         path, reason = next(iter(damaged.items()))
         raise InputError(
-            f"{path}: damaged ({reason}), and no checkpoint before it can be read; copy them again "
-            f"from where they came, or remove {folder}/checkpoint-*.pt to begin from step 0"
+            f"{path}: damaged ({reason}), and no earlier checkpoint can be read; copy them again "
+            f"from their origin, or remove {folder}/checkpoint-*.pt to begin from step 0"
         )
     return None, {}
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file, so that it is kept but no checkpoint any more; its new name."""
+    """Rename a damaged file, so that it is kept but is no longer a checkpoint; its new name."""
     return path.replace(path.with_name(path.name + ".damaged"))
 
 
 class Damaged(InputError):
-    """A file that is there and is not what was written."""
+    """The error for a file whose content is not what was written."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.reason = reason
@@ -111,7 +110,7 @@ class Damaged(InputError):
 
 
 class _Hashed:
-    """A stream to write to, the digest of what was written, and why no more could be."""
+    """A stream to write to, with the digest of what was written and the error that ended it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.sha = hashlib.sha256()
@@ -131,7 +130,7 @@ class _Hashed:
 
 
 def _check_digest(path: Path) -> None:
-    """Raise InputError unless the file is as it was written, or of before there were digests."""
+    """Raise InputError unless the file is as it was written, or older than digests."""
     try:
         with open(path, "rb") as stream:
             size = stream.seek(0, 2)
@@ -152,7 +151,7 @@ def _check_digest(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if comment != MARK + sha.hexdigest().encode():
-        raise Damaged(path, "its digest is another than when it was written")
+        raise Damaged(path, "its digest differs from the one it was written with")
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -166,7 +165,7 @@ def paths_in(folder: Path) -> list[Path]:
 
 
 def scheduled(folder: Path, every: int) -> list[Path]:
-    """Checkpoints that an uninterrupted run would have, too: each `every` steps, and the last."""
+    """Checkpoints that an uninterrupted run would also have: every `every` steps, and the last."""
     paths = paths_in(folder)
     return [path for path in paths if _step(path) % every == 0 or path == paths[-1]]
 

@@ -1,8 +1,8 @@
-"""What a system gives to the engine, and all that the engine knows of it.
+"""What a system gives to the engine, and all that the engine knows about it.
 
-A system is a module that holds `system = ...`, an object of the protocol `System` below. It lies in
-`atat/systems/<name>/system.py`, or anywhere and is registered (`atat.engine.registry`). With these
-few things train, validate, checkpoint, decode, pack and quantize work for it; nothing in the engine
+A system is a module that holds `system = ...`, an object of the protocol `System` below. The module
+is `atat/systems/<name>/system.py`, or any other that is registered (`atat.engine.registry`). With
+this, train, validate, checkpoint, decode, pack and quantize work for it; nothing in the engine
 names a system, a task or a layer.
 
 The loss of an optimizer step is the sum over its terms of weight * total / count, where total and
@@ -26,35 +26,35 @@ if TYPE_CHECKING:  # a command answers mistakes before torch is loaded
 
 
 class Term(NamedTuple):
-    """A sum over a batch, never a mean, and how it counts."""
+    """A sum over a batch, never a mean, and its weight in the loss."""
 
     total: Tensor  # scalar
-    weight: float = 1.0  # in the loss; 0: a figure that is shown and not learned
-    of: str = ""  # the count it is divided by; empty: the one of its own name
+    weight: float = 1.0  # in the loss; 0: a figure that is only shown
+    of: str = ""  # the count it is divided by; empty: the count with the term's name
 
 
 class Batch(Protocol):
-    """What a model learns from at once."""
+    """The examples of one forward pass."""
 
     @property
     def utterances(self) -> tuple[str, ...]:
-        """Names of what is in it, for messages."""
+        """Names of its utterances, for messages."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """The same batch on a device."""
 
     def counts(self) -> dict[str, float]:
-        """How many targets each count of `Model.counts` has here."""
+        """Number of targets in this batch, for each name in `Model.counts`."""
 
     @property
     def audio_seconds(self) -> float:
-        """Seconds of recordings, for the speed that is shown; 0 of text."""
+        """Seconds of recordings, for the speed that is shown; 0 for text."""
 
 
 class Budget(NamedTuple):
-    """What limits the sources of a batch."""
+    """What limits the size of a batch."""
 
-    part: str  # of the mix, which every step must have: "audio", "text"
+    part: str  # of the mix; every step must have some of it: "audio", "text"
     unit: str  # of `Source.lengths`: "frames", "words"
     key: str  # of the settings' `batch`: "max_frames", "max_tokens"
     per_second: float = 0.0  # units in a second of audio; 0: no audio
@@ -67,28 +67,28 @@ TEXT = Budget("text", "words", "max_tokens")
 class Source(Protocol):
     """A data dir read for one task: examples by number.
 
-    An example is a pure function of the number and the generator, so that a resumed run and one on
-    several ranks read the same.
+    An example is a pure function of the number and the generator, so that a resumed run and a run
+    on several ranks read the same examples.
     """
 
     data: str  # folder
     task: str
     weight: float
     lengths: np.ndarray  # (N,) in units of the budget
-    target_lengths: np.ndarray  # (N,) tokens; zeros where targets take no room
+    target_lengths: np.ndarray  # (N,) tokens; zeros where targets need no memory
 
     @property
     def budget(self) -> Budget:
-        """What limits a batch of it."""
+        """What limits the size of its batches."""
 
     @property
     def states(self) -> float:
-        """What an example costs, in states of the encoder."""
+        """Mean cost of an example, in encoder states."""
 
     def __len__(self) -> int: ...
 
     def key(self, number: int) -> str:
-        """A name of an example, of which its random numbers are a function."""
+        """The name of an example; its random numbers are a function of it."""
 
     def example(self, number: int, rng: np.random.Generator | None = None) -> Any:
         """Example `number`, augmented where `rng` is given."""
@@ -102,18 +102,18 @@ class Model(Protocol):
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Every key that `losses` may have, the main term first."""
+        """All keys that `losses` may return, the main term first."""
 
     @property
     def counts(self) -> tuple[str, ...]:
-        """Every key that `Batch.counts` has."""
+        """All keys of `Batch.counts`."""
 
     def losses(self, batch: Any) -> dict[str, Term]:
-        """The terms of a batch; in evaluation without what is for training only (smoothing)."""
+        """The terms of a batch; in evaluation without what is only for training (smoothing)."""
 
 
 class Group(NamedTuple):
-    """Parameters that learn alike."""
+    """Parameters with the same learning rate and freezing."""
 
     parameters: list[nn.Parameter]
     pretrained: bool = False  # the phases of `init.unfreeze` are for these
@@ -121,18 +121,18 @@ class Group(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A run put together: what the engine trains, on what, and what it packs."""
+    """The parts of a run: what the engine trains, on which data, and what it packs."""
 
     packed: Packed
     train: list[Source]
     valid: list[Source]
     groups: list[Group]
     width: int  # of the model, for noam
-    identity: str = ""  # of its outputs (a vocabulary); a checkpoint of another is refused
+    identity: str = ""  # of its outputs (a vocabulary); a checkpoint with another one is refused
 
 
 class Packed(Protocol):
-    """A model with all that it needs to be used, as it is written into one folder."""
+    """A model with everything needed to use it, as written into one folder."""
 
     system: str
     model: Any
@@ -140,17 +140,17 @@ class Packed(Protocol):
     weights: Literal["float32", "int8"]  # as they are stored
 
     def about(self) -> dict[str, Any]:
-        """Plain values for config.yaml: all that `System.load` needs besides files."""
+        """Plain values for config.yaml: everything `System.load` needs besides the files."""
 
     def write(self, folder: Path) -> None:
-        """Write the files that are neither config.yaml nor weights."""
+        """Write all files except config.yaml and the weights."""
 
     def stored(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights as they are to be stored."""
+        """The weights in the form in which they are stored."""
 
 
 class Recognizer(Protocol):
-    """A packed model that answers."""
+    """A packed model ready to decode."""
 
     packed: Any
     precision: str
@@ -160,16 +160,16 @@ class Recognizer(Protocol):
         """Raise InputError unless the model can do the task."""
 
     def length(self, utterance: Utterance, task: str) -> int:
-        """Length of the source in units of the budget of decoding; never raises for bad audio."""
+        """Length of the source in units of the decoding budget; never raises for bad audio."""
 
     def read(self, utterance: Utterance, task: str) -> np.ndarray:
-        """The source. Raises InputError for what is at fault with this utterance alone."""
+        """The source. Raises InputError for a fault of this utterance alone."""
 
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
-        """Raise InputError for a source of another kind than the model's, which all will be."""
+        """Raise InputError for a source of a kind that the model cannot read; then all are."""
 
     def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
-        """text, score, length of each hypothesis of each source, best first."""
+        """text, score and length of each hypothesis of each source, best first."""
 
 
 class System(Protocol):
@@ -177,11 +177,11 @@ class System(Protocol):
 
     @property
     def name(self) -> str:
-        """By which a conf and a packed model name it."""
+        """The name used in confs and packed models."""
 
     @property
     def settings(self) -> type[RunSettings]:
-        """What a conf of it may say."""
+        """The settings that its confs may contain."""
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -189,22 +189,22 @@ class System(Protocol):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What a packed model must hold besides config.yaml and its weights."""
+        """Files that a packed model must hold besides config.yaml and its weights."""
 
     @property
     def optional_files(self) -> tuple[str, ...]:
-        """What it may hold."""
+        """Files that it may hold."""
 
     def build(self, settings: Any) -> Parts:
-        """Data and model of a run on the CPU, with random numbers from torch's generator only."""
+        """Data and model of a run, on the CPU; random numbers come only from torch's generator."""
 
     def evaluate(
         self, model: Any, source: Any, device: torch.device, decode: int, show: Any
     ) -> dict[str, Any]:
-        """Figures of a validation source: "loss" and whatever else; the model is in evaluation."""
+        """Figures of a validation source, "loss" among them; the model is in evaluation mode."""
 
     def load(self, folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
-        """A packed model but for its weights, from config.yaml's values and the other files."""
+        """A packed model without its weights, from config.yaml's values and the other files."""
 
     def recognizer(self, packed: Any, **options: Any) -> Recognizer:
         """Options are those of `atat decode`: beam, nbest, well_formed, precision ..."""

@@ -3,11 +3,11 @@
     atat decode --model exp/pretrain/model --data data/test --task slu \\
         --out exp/pretrain/decode_test
 
-Interrupted, it goes on where it stopped; finished, it returns at once.
+After an interruption it continues where it stopped; after the end it returns at once.
 
-An utterance whose features or audio are at fault (not there, damaged, NaN, another utterance's)
-gets an empty hypothesis, which scoring counts as wrong; those are named, counted and listed in
-decode.json (`lost`). More than --max_lost of them are an error: the figure would not be of the
+An utterance with bad features or audio (missing, damaged, NaN, those of another utterance) gets an
+empty hypothesis, which scoring counts as wrong; such utterances are named, counted and listed in
+decode.json (`lost`). More than --max_lost of them are an error: the figure would not describe the
 model.
 """
 
@@ -127,14 +127,14 @@ def main(argv: list[str] | None = None) -> None:
     cli.check_positive(options, "beam", "nbest", "max_frames", "max_tokens", "nj")
     task_of(options.model, options.task)  # refuses a task that the model does not know
     if is_finished(options):
-        print(f"{options.out}: finished before; remove the folder to decode anew")
+        print(f"{options.out}: finished before; remove the folder to decode again")
         return
     machine.tune()
     decode(options)
 
 
 def task_of(model: Path, name: str) -> Task:
-    """The task of a packed model's system; InputError for a model or a task that is none."""
+    """The task, of a packed model's system; InputError if the model or the task is invalid."""
     path = model / "config.yaml"
     if not path.is_file():
         from atat.engine import model_folder
@@ -150,7 +150,7 @@ def task_of(model: Path, name: str) -> Task:
 
 
 def is_finished(options: argparse.Namespace) -> bool:
-    """Whether this very decoding is there, of a model and a data dir not changed since."""
+    """Whether this decoding is finished and its model and data are unchanged."""
     about = read_object_or_none(options.out / "decode.json")  # torn: decoded again
     if about is None or "inputs" not in about:
         return False
@@ -159,7 +159,7 @@ def is_finished(options: argparse.Namespace) -> bool:
 
 
 def _same_options(before: Any, options: argparse.Namespace) -> bool:
-    """Whether a decoding was made with these options; auto is whatever precision it has."""
+    """Whether a decoding was made with these options; auto matches any precision."""
     now = _named(options)
     if options.precision == "auto" and isinstance(before, dict):
         now["precision"] = before.get("precision")
@@ -167,7 +167,7 @@ def _same_options(before: Any, options: argparse.Namespace) -> bool:
 
 
 def _inputs(options: argparse.Namespace) -> dict[str, str]:
-    """Digests of what a decoding reads."""
+    """Digests of the files that a decoding reads."""
     found = fingerprint.of_data([options.data]) | fingerprint.of_model(options.model)
     return found | (fingerprint.of_sound(options.data) if _is_audio(options) else {})
 
@@ -185,12 +185,12 @@ def decode(options: argparse.Namespace) -> None:
     made_from = _inputs(options)  # before they are read
     utterances = tables.load(options.data)
     if not utterances:
-        raise InputError(f"{options.data}/utt2spk: is empty, there is nothing to decode")
+        raise InputError(f"{options.data}/utt2spk: empty, there is nothing to decode")
     lost = _find_faults(utterances, options) if _is_audio(options) else {}
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    # As torch would use threads, which is what OMP_NUM_THREADS limits.
+    # As many as torch would use threads, which OMP_NUM_THREADS limits.
     nj = 1 if device != "cpu" else options.nj or torch.get_num_threads()
     packed = model_folder.load(options.model, device)
     recognizer = registry.find(packed.system, str(options.model)).recognizer(
@@ -224,7 +224,7 @@ def decode(options: argparse.Namespace) -> None:
 
 
 def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> dict[str, str]:
-    """Utterances that can be seen not to be readable, and why, before anything is decoded."""
+    """Utterances that are known to be unreadable before decoding starts, with the reason."""
     from atat.engine.decode_workers import check_has_sound
 
     check_has_sound(utterances)
@@ -261,7 +261,7 @@ def _decode_rest(
     options: argparse.Namespace,
     nj: int,
 ) -> float:
-    """Decode what is not done yet, appending to the partial file; the seconds it took."""
+    """Decode the remaining utterances, appending to the partial file; returns the seconds."""
     from tqdm import tqdm
 
     from atat.engine.decode_workers import DecodeBatches, decode_all
@@ -294,7 +294,7 @@ def _decode_rest(
 
 
 def _named(options: argparse.Namespace) -> dict[str, Any]:
-    """The options as JSON values, without those that change no more than the last digits."""
+    """The options as JSON values, without those that change at most the last digits."""
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(options).items()
@@ -303,7 +303,7 @@ def _named(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _begun_with(options: argparse.Namespace, made_from: dict[str, str]) -> str:
-    """The precision asked for; instead of auto, that of an interrupted run that now goes on."""
+    """The requested precision; for auto, that of an interrupted run that is continued."""
     before = read_object_or_none(options.out / ABOUT_PARTIAL) or {}
     same = before.get("inputs") == made_from and _same_options(before.get("options"), options)
     if options.precision == "auto" and same:
@@ -314,7 +314,7 @@ def _begun_with(options: argparse.Namespace, made_from: dict[str, str]) -> str:
 def _read_partial(
     options: argparse.Namespace, made_from: dict[str, str]
 ) -> tuple[dict[str, Any], float]:
-    """What an interrupted run had decoded, if it was this very decoding; and its seconds."""
+    """What an interrupted run of the same decoding had decoded, and its seconds."""
     about, partial = options.out / ABOUT_PARTIAL, options.out / PARTIAL
     key = {"options": _named(options), "inputs": made_from}
     if not (partial.is_file() and read_object_or_none(about) == key):

@@ -1,7 +1,7 @@
-"""What a decoding does, batch by batch: utterances of like length, one process for each core.
+"""Decodes batch by batch: utterances of similar length together, one process for each core.
 
-A process that decodes uses one core well and two badly: most of its products are small. What the
-number of processes changes is which utterances are a batch, and so the last digits of scores.
+A decoding process uses one core well and two badly: most of its products are small. The number of
+processes changes which utterances share a batch, and so the last digits of scores.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from atat.engine.contract import Recognizer
 
 SMALLEST = 8  # utterances; smaller batches would lose what sharing them out gains
-FEW = 4  # batches for each process; when there are more, nobody waits long for the last one
+FEW = 4  # batches for each process; with more of them the wait for the last one is short
 
 
 @dataclass(frozen=True)
 class Item:
-    """An utterance, and how long its source is, in units of the budget."""
+    """An utterance and the length of its source, in units of the budget."""
 
     utterance: Utterance
     length: int
 
 
 class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
-    """Item number n is what was understood of batch n: an entry of `nbest.jsonl` each."""
+    """Item n is the result of batch n: one entry of `nbest.jsonl` for each utterance."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         budget: int,
         nj: int = 1,
     ) -> None:
-        """budget: padded frames or tokens of a batch, at most; nj: processes that share them out.
+        """budget: most padded frames or tokens in a batch; nj: number of processes.
 
         For a text task every utterance must have a text.
         """
@@ -57,14 +57,14 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         return len(self.batches)
 
     def __getitem__(self, number: int) -> list[dict[str, Any]] | InputError:
-        """The error is handed over, not raised: a worker's would come wrapped in a traceback."""
+        """Returns the error instead of raising it: a worker's would arrive with a traceback."""
         try:
             return self._understand(self.batches[number])
         except InputError as error:
             return error
 
     def _understand(self, items: Sequence[Item]) -> list[dict[str, Any]]:
-        """The entries of some items; one whose audio or features are at fault has its reason."""
+        """The entries of some items; for bad audio or features the entry holds the reason."""
         names, sources, lost = [], [], []
         for item in items:
             try:
@@ -82,9 +82,9 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
 
 
 def cut(items: Sequence[Item], budget: int, nj: int = 1) -> list[list[Item]]:
-    """Cut what grows in length into batches under a budget of padded length.
+    """Cut items sorted by length into batches under a budget of padded length.
 
-    Few batches are cut smaller, so that each of `nj` processes has as much to do.
+    If there are few batches they are cut smaller, so that all `nj` processes have equal work.
     """
     batches = _under(items, budget)
     if nj == 1 or len(batches) >= FEW * nj:
@@ -101,11 +101,11 @@ def _under(items: Sequence[Item], budget: int) -> list[list[Item]]:
 
 
 def decode_all(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
-    """The entries of all batches, in the order in which they are finished, by `nj` processes.
+    """The entries of all batches, computed by `nj` processes, in the order they are finished.
 
     The longest utterances come first: no process is left with a long batch at the end. With one
-    process the work is done in this one. An utterance that cannot be read has an entry that says
-    why; raises InputError for what is wrong with all.
+    process the work is done in this one. The entry of an utterance that cannot be read says why;
+    raises InputError for an error that concerns all utterances.
     """
     nj = min(nj, len(batches))
     loader = DataLoader(
@@ -116,7 +116,7 @@ def decode_all(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]
         prefetch_factor=1 if nj > 1 else None,
         in_order=False,
         worker_init_fn=_start_worker if nj > 1 else None,
-        # The model is handed on as it is: reordered weights can't be sent.
+        # The model is passed on unchanged: reordered weights cannot be sent.
         multiprocessing_context="fork" if nj > 1 else None,
     )
     for entries in loader:
@@ -131,7 +131,7 @@ def _start_worker(_: int) -> None:
 
 
 def check_has_sound(utterances: Iterable[Utterance]) -> None:
-    """Raise InputError where there is an utterance without features and audio."""
+    """Raise InputError for an utterance that has neither features nor audio."""
     for utterance in utterances:
         if utterance.feats is None and utterance.wav is None:
             raise InputError(

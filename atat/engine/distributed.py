@@ -1,7 +1,7 @@
-"""Several GPUs or machines under torchrun: who we are, sums over all of us, and one state for all.
+"""Several GPUs or machines under torchrun: rank and size, sums over all ranks, one shared state.
 
 Gradients are summed here, after the last batch of a step, instead of by DistributedDataParallel:
-parameters may freeze and thaw in between, and every rank may have another number of batches.
+parameters may be frozen and unfrozen in between, and ranks may differ in their number of batches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TIMEOUT = datetime.timedelta(hours=6)
 
 
 def start() -> torch.device:
-    """Join the group that torchrun describes, if any; the device this process works on."""
+    """Join the group that torchrun describes, if any; returns the device of this process."""
     gpu = torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if gpu:
@@ -60,10 +60,10 @@ def sum_(values: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Sum the gradients of all processes; one that a rank lacks counts as zero.
+    """Sum the gradients of all processes; a gradient that a rank lacks counts as zero.
 
-    What no rank has a gradient of keeps none: given zeros, Adam's mean and its weight decay
-    would move it.
+    A parameter without a gradient on any rank keeps none: with zeros, Adam's mean and its weight
+    decay would move it.
     """
     if not dist.is_initialized():
         return
@@ -71,7 +71,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if not training:
         return
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in training]
-    # How many ranks have each goes with them: one message instead of two.
+    # The number of ranks that have each is sent along: one message instead of two.
     having = gradients[0].new_tensor([p.grad is not None for p in training])
     flat = torch.cat([*(gradient.flatten() for gradient in gradients), having])
     dist.all_reduce(flat)
@@ -84,17 +84,17 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def share_state(model: nn.Module) -> None:
-    """Give every process the parameters and buffers of the first, those of its state_dict."""
+    """Give every process the first one's parameters and buffers, as in its state_dict."""
     if dist.is_initialized():
         for value in model.state_dict().values():
             dist.broadcast(value, src=0)
 
 
 def average_buffers(model: nn.Module) -> None:
-    """Give every process the mean of all of each buffer that belongs to the state_dict.
+    """Give every process the mean over all of each buffer in the state_dict.
 
-    Some are collected from the batches of a rank, such as the statistics of a BatchNorm. What is
-    equal on all ranks stays as it is to the bit; whole numbers are rounded.
+    Some are collected from the batches of a rank, such as the statistics of a BatchNorm. Buffers
+    that are equal on all ranks stay the same bit for bit; whole numbers are rounded.
     """
     if not dist.is_initialized():
         return

@@ -1,6 +1,6 @@
-"""What a training is and what it will take, in words, before it takes it.
+"""Describes a training and estimates its time, in words, before it starts.
 
-Knows sizes and times only, nothing of how a model is trained.
+Knows only sizes and times, nothing of how a model is trained.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from atat.engine.settings import RunSettings
 
-# Of a training step's products: forward, and twice as many backward; two operations each.
+# Per weight and state in a training step: one product forward, two backward; two operations each.
 OPERATIONS = 6
-# Processor time of a step over that of its products alone, were every weight used once a state:
-# 1.0 to 1.7 for models of 2.6 to 29 million parameters on one core.
+# Processor time of a step relative to that of its products alone, if every weight were used once
+# per state: 1.0 to 1.7 for models of 2.6 to 29 million parameters on one core.
 OVERHEAD = 1.3
 DAY = 86400.0
 LIMIT = DAY  # seconds that a training on a CPU may take without a warning
@@ -22,7 +22,7 @@ LIMIT = DAY  # seconds that a training on a CPU may take without a warning
 
 @dataclass(frozen=True)
 class SourceLoad:
-    """One source of the mix: what it brings to a mean step."""
+    """One source of the mix: its share of a mean step."""
 
     data: str
     utterances: int
@@ -32,13 +32,13 @@ class SourceLoad:
 
 
 def states_of_a_step(loads: Sequence[SourceLoad], examples: int) -> float:
-    """Encoder states of a mean optimizer step, those of all its examples together."""
+    """Encoder states of a mean optimizer step, over all its examples."""
     total = sum(load.weight for load in loads)
     return sum(examples * load.weight / total * load.states for load in loads)
 
 
 def hours(loads: Sequence[SourceLoad]) -> float:
-    """Hours of recordings, those of several tasks counted once."""
+    """Hours of recordings; data used for several tasks counts once."""
     return sum({load.data: load.seconds for load in loads if load.seconds}.values()) / 3600
 
 
@@ -50,8 +50,8 @@ def opening(
     precision: str,
     done: int,
 ) -> str:
-    """The sentences at the start. parameters: of the model, and how many of them train; done: steps
-    of the run that are behind it."""
+    """The message at the start. parameters: of the model, and how many of them train; done: steps
+    that the run has done."""
     whole, training = parameters
     learning = "" if whole == training else f" ({millions(training)} of them train)"
     steps = f"{settings.steps:,} steps of {settings.batch.examples} examples"
@@ -72,12 +72,12 @@ def millions(parameters: int) -> str:
 
 
 def cpu_seconds(parameters: int, states: float, steps: int, speed: float) -> float:
-    """About what `steps` steps take on a processor that makes `speed` operations a second."""
+    """About how long `steps` steps take on a processor with `speed` operations per second."""
     return OVERHEAD * OPERATIONS * parameters * states * steps / speed
 
 
 def product_speed() -> float:
-    """Operations a second of a matrix product of training's sizes, measured now (50 ms or so)."""
+    """Operations per second of a matrix product of a typical size, measured in about 50 ms."""
     import torch
 
     a, b = torch.ones(1024, 256), torch.ones(256, 1024)
@@ -90,20 +90,20 @@ def product_speed() -> float:
 
 
 def cpu_warning(parameters: int, states: float, steps: int, speed: float) -> str | None:
-    """What to say of a training that is too large for a CPU; None for one that is not."""
+    """The warning for a training that is too large for a CPU, else None."""
     seconds = cpu_seconds(parameters, states, steps, speed)
     if seconds <= LIMIT:
         return None
     return (
         f"this will take about {duration(seconds)} on this CPU: {millions(parameters)} parameters "
         f"x {states:,.0f} encoder states in a step x {steps:,} steps. The default sizes are the "
-        "paper's, for a GPU; smaller ones (model.width, layers and feed_forward of its encoders "
-        "and decoder), batch.examples and steps bring it down"
+        "paper's, for a GPU; to reduce the time, lower model.width, layers and feed_forward of its "
+        "encoders and decoder, batch.examples and steps"
     )
 
 
 def duration(seconds: float) -> str:
-    """In the units one would use: 40 s, 12 min, 3 h 20 min, 9 days."""
+    """A duration in suitable units: 40 s, 12 min, 3 h 20 min, 9 days."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -115,9 +115,9 @@ def duration(seconds: float) -> str:
 
 
 def remaining(mean: float, left: int) -> str:
-    """What is left, judged by steps of `mean` seconds."""
+    """The remaining time, from steps of `mean` seconds."""
     shown = f"{mean:.1f} s" if mean >= 0.1 else f"{1000 * mean:.0f} ms"
     return (
-        f"{shown} a step so far: about {duration(mean * left)} for the {left:,} steps to come, "
+        f"{shown} per step so far: about {duration(mean * left)} for the {left:,} remaining steps, "
         "validation not counted"
     )

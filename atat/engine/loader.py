@@ -1,7 +1,7 @@
-"""Batches of the steps to come, prepared by worker processes ahead of the trainer.
+"""Batches of the next steps, prepared by worker processes ahead of the trainer.
 
-A step's batches are a pure function of its number: resuming means starting at another number. Which
-examples they hold, augmented and masked how, does not depend on how many ranks share a step.
+The batches of a step are a pure function of its number: resuming means starting at another number.
+Their examples, augmentation and masking do not depend on how many ranks share a step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from atat.engine.sampler import Sampler
 
 
 class StepBatches(Dataset[list[Batch]]):
-    """Item number `step` is the list of batches of that optimizer step on one rank."""
+    """Item `step` is the list of batches of that optimizer step on one rank."""
 
     def __init__(self, data: Sequence[Source], sampler: Sampler, *, seed: int, rank: int) -> None:
         self.data = list(data)
@@ -34,7 +34,7 @@ class StepBatches(Dataset[list[Batch]]):
         return [self._batch(step, items) for items in self.sampler.plan(step, self.rank)]
 
     def _batch(self, step: int, items: Sequence[tuple[int, int]]) -> Batch:
-        """One batch, of examples that are all of one source."""
+        """One batch, with examples of one source only."""
         source = self.data[items[0][0]]
         return source.collate([self._example(step, source, number) for _, number in items])
 
@@ -55,7 +55,7 @@ def step_loader(
 ) -> DataLoader[list[Batch]]:
     """Iterates over the batches of steps first .. last - 1, in order.
 
-    start_method: of the workers, whatever Python's default; forked ones need no copy of the data.
+    start_method: how workers are started; forked ones need no copy of the data.
     """
     return DataLoader(
         batches,
@@ -71,7 +71,7 @@ def step_loader(
 
 @contextmanager
 def closing(loader: DataLoader[list[Batch]]) -> Iterator[Iterator[list[Batch]]]:
-    """The loader's items in order; however the block is left, its workers are gone afterwards."""
+    """The loader's items in order; its workers are stopped however the block is left."""
     items = iter(loader)
     try:
         yield items
@@ -83,7 +83,7 @@ def closing(loader: DataLoader[list[Batch]]) -> Iterator[Iterator[list[Batch]]]:
 
 
 def _start_worker(_: int) -> None:
-    """What a worker process does first: one thread, and its end is the main process' to decide."""
+    """What a worker process does first: use one thread, and let the main process end it."""
     torch.set_num_threads(1)
     parallel.start_worker(spared=True)
 
@@ -91,10 +91,10 @@ def _start_worker(_: int) -> None:
 def in_order(
     data: Source, budget: int, max_targets: int, limit: int | None = None
 ) -> list[list[int]]:
-    """Numbers of the utterances of a data set in batches of similar length, shortest first.
+    """Utterance numbers of a data set in batches of similar length, shortest first.
 
-    budget, max_targets: what a batch may hold, padded (`atat.engine.batching`); limit: only the
-    first so many utterances.
+    budget, max_targets: what a batch may hold, padded (`atat.engine.batching`); limit: use only
+    this many first utterances.
     """
     numbers = range(len(data) if limit is None else min(limit, len(data)))
     ordered = sorted(numbers, key=lambda i: int(data.lengths[i]))

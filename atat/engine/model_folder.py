@@ -1,6 +1,6 @@
 """A packed model: one folder with everything needed to use a trained model, or to start from it.
 
-model/config.yaml        system, version, sizes and what is known of the training
+model/config.yaml        system, version, sizes and facts about the training
 model/model.safetensors  weights
 model/SHA256SUMS         checksums of all files, checked whenever the model is read
 ...                      what the system adds (its vocabulary, say): `atat.engine.contract.System`
@@ -37,9 +37,9 @@ FILES = (CONFIG, WEIGHTS)  # of every system's packed model
 
 
 def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None = None) -> None:
-    """Write a packed model; `weights` (say, averaged ones) take the place of the model's own.
+    """Write a packed model; `weights` (for example averaged ones) replace the model's own.
 
-    The folder appears whole or not at all; a packed model that is there is replaced. Raises
+    The folder appears whole or not at all; an existing packed model is replaced. Raises
     InputError for a folder that holds anything else or cannot be written, and for weights that
     are not finite.
     """
@@ -90,8 +90,8 @@ def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     """Read a packed model, ready for inference.
 
-    Nothing in it is run, and no file outside the folder is read. Raises InputError for anything
-    missing, damaged or odd.
+    No code in it is executed and no file outside the folder is read. Raises InputError for
+    anything missing, damaged or unexpected.
     """
     folder, device = Path(folder), _usable(device)
     try:
@@ -105,7 +105,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
 
 
 def _usable(device: str | torch.device) -> torch.device:
-    """The device, or InputError where there is none of that name."""
+    """The device; raises InputError if no device has that name."""
     try:
         found = torch.device(device)
     except RuntimeError:
@@ -120,7 +120,7 @@ def _usable(device: str | torch.device) -> torch.device:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """config.yaml; the version first, since other versions have other keys."""
+    """config.yaml; the version is checked first, since other versions have other keys."""
     path = folder / CONFIG
     about = config.read_yaml(path, bases=False)
     version = about.get("version")
@@ -159,30 +159,30 @@ def system_of(folder: Path) -> System:
 
 
 def parts_of(system: System) -> tuple[str, ...]:
-    """All that a packed model of a system may hold."""
+    """All files that a packed model of a system may hold."""
     return (*FILES, *system.files, *system.optional_files, checksums.NAME)
 
 
 def check_finite(state: Mapping[str, Tensor], where: str = "the model") -> None:
-    """Raise InputError, naming the first parameter, where weights are NaN or infinite.
+    """Raise InputError, naming the first parameter, if weights are NaN or infinite.
 
-    where: whose weights they are, for the message.
+    where: the owner of the weights, for the message.
     """
     for name, value in state.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             bad = int((~value.isfinite()).sum())
             raise InputError(
                 f"{where}: weights that are not finite numbers: `{name}` has {bad} of "
-                f"{value.numel()} that are NaN or infinite, so nothing it says has a meaning. Go "
-                "back to a checkpoint or model from before, and lower optim.factor or optim.peak "
-                "if the training made them"
+                f"{value.numel()} that are NaN or infinite, so its outputs mean nothing. Go back "
+                "to an earlier checkpoint or model, and lower optim.factor or optim.peak if they "
+                "come from the training"
             )
 
 
 def check_replaceable(folder: Path, system: str | None = None) -> None:
-    """Raise InputError unless a folder that is there is a packed model, or empty.
+    """Raise InputError unless an existing folder is a packed model, or empty.
 
-    system: whose parts it may hold, besides those of the system it names.
+    system: the system whose files it may hold, besides those of the system it names.
     """
     inside = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
     allowed: set[str] = set()
@@ -195,7 +195,7 @@ def check_replaceable(folder: Path, system: str | None = None) -> None:
         allowed |= set(parts_of(registry.find(system, str(folder))))
     if not inside <= allowed:
         raise InputError(
-            f"{folder}: is there and holds more than a packed model, which would take its place; "
+            f"{folder}: exists and holds more than a packed model, which would replace it; "
             "name another folder for the model"
         )
 

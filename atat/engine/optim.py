@@ -1,7 +1,7 @@
 """Learning rates over time, parameter groups, and the paper's gradual unfreezing.
 
-AT-AT, "Finetuning Phase" and "Experimental Details": noam with Adam; when finetuning, what was
-pretrained first stands still while new parameters settle, then moves at a growing rate.
+AT-AT, "Finetuning Phase" and "Experimental Details": noam with Adam; in finetuning, pretrained
+parameters are frozen while new ones settle, then train at a growing rate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def learning_rate(settings: OptimSettings, step: int, *, width: int, total: int)
 
 
 def change_of_steps(settings: OptimSettings, before: int, now: int, done: int, width: int) -> str:
-    """What another number of steps does to the rates after `done` steps, in words."""
+    """How another number of steps changes the rates after `done` steps, in words."""
     text = f"steps: {now:,} instead of {before:,}"
     if settings.schedule in ("noam", "constant"):
         return f"{text}; the schedule ({settings.schedule}) does not depend on it"
@@ -44,13 +44,13 @@ def change_of_steps(settings: OptimSettings, before: int, now: int, done: int, w
     )
     return (
         f"{text}; from here on the rate falls to 0 at step {now:,} ({settings.schedule}): at step "
-        f"{done + 1:,} it is {new:.3g} where it would have been {old:.3g}. The result is another "
-        f"than that of a run which had {now:,} steps from the start"
+        f"{done + 1:,} it is {new:.3g} where it would have been {old:.3g}. The result differs "
+        f"from that of a run with {now:,} steps from the start"
     )
 
 
 def multiplier(unfreeze: Unfreeze, step: int) -> float:
-    """What the rate of pretrained parameters is multiplied by at `step` (counted from 1)."""
+    """The factor on the rate of pretrained parameters at `step` (counted from 1)."""
     end = 0.0
     for steps, factor in unfreeze:
         end += steps
@@ -60,7 +60,7 @@ def multiplier(unfreeze: Unfreeze, step: int) -> float:
 
 
 def frozen_steps(unfreeze: Unfreeze) -> int:
-    """How many steps nothing pretrained moves."""
+    """Number of first steps in which pretrained parameters are frozen."""
     count = 0
     for steps, factor in unfreeze:
         if factor > 0:
@@ -82,7 +82,7 @@ class Optimizer:
         total: int,
         unfreeze: Unfreeze = (),
     ) -> None:
-        """Of the model's parameters those of no group stand still, for the whole run."""
+        """Parameters of the model that are in no group stay frozen for the whole run."""
         self.settings, self.width, self.total = settings, width, total
         self.groups = [group for group in groups if group.parameters]
         self.unfreeze = tuple(unfreeze) if any(group.pretrained for group in self.groups) else ()
@@ -102,9 +102,9 @@ class Optimizer:
         return [parameter for group in self.adam.param_groups for parameter in group["params"]]
 
     def prepare(self, step: int) -> float:
-        """Set rates and freezing for `step` (counted from 1); returns the rate of what is new.
+        """Set rates and freezing for `step` (counted from 1); returns the rate of new parameters.
 
-        What is pretrained follows the same schedule, times the multiplier of the phase.
+        Pretrained parameters follow the same schedule, times the multiplier of the phase.
         """
         new_rate = learning_rate(self.settings, step, width=self.width, total=self.total)
         for group, rates in zip(self.groups, self.adam.param_groups):
@@ -118,18 +118,18 @@ class Optimizer:
         return new_rate
 
     def warnings(self) -> list[str]:
-        """What is odd about a run that ends after `total` steps, in words."""
+        """Warnings about a run that ends after `total` steps."""
         found, warmup = [], self.settings.warmup
         phases, frozen = sum(int(steps) for steps, _ in self.unfreeze), frozen_steps(self.unfreeze)
         if self.total <= frozen:
             found.append(
-                f"steps is {self.total}, and for {frozen} steps what is pretrained stands still "
-                "(init.unfreeze): only what is new learns; raise steps or shorten the phases"
+                f"steps is {self.total}, and pretrained parameters are frozen for {frozen} steps "
+                "(init.unfreeze): only new ones train; raise steps or shorten the phases"
             )
         elif self.total < phases:
             found.append(
-                f"steps is {self.total}, and only after {phases} steps what is pretrained learns "
-                "at the full rate (init.unfreeze): raise steps or shorten the phases"
+                f"steps is {self.total}, and pretrained parameters train at the full rate only "
+                f"after {phases} steps (init.unfreeze): raise steps or shorten the phases"
             )
         if self.total < warmup:
             found.append(

@@ -1,11 +1,11 @@
-"""Make a model of a training's checkpoints, at any time: while it runs, when it was interrupted,
-when it has ended.
+"""Make a model from a training's checkpoints, at any time: while it runs, after an interruption,
+after its end.
 
     atat pack exp/joint                    # as the training itself would at its end
     atat pack exp/joint --average 3 --out exp/joint/mean3
 
-Nothing of the training is changed: it goes on as if nobody had looked. Data and start model are not
-needed. Knows nothing of how a model is trained.
+The training is not changed and continues as before. Data and start model are not needed. Knows
+nothing of how a model is trained.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 def asked(
     run: Path, settings: RunSettings, best: bool, average: int | None, file: Path | None
 ) -> list[Path]:
-    """The checkpoints that the options name. Raises InputError where there are not as many."""
+    """The checkpoints that the options name. Raises InputError if there are fewer."""
     from atat.engine import checkpoint
 
     if average is not None:
@@ -84,10 +84,10 @@ def asked(
 
 
 def chosen_by(settings: RunSettings, run: Path) -> list[Path]:
-    """The checkpoints of which a run with these settings makes its model.
+    """The checkpoints from which a run with these settings makes its model.
 
     The last ones (their mean), the best one or, without validation, the newest. Raises
-    InputError where there is none yet.
+    InputError if there is none yet.
     """
     from atat.engine import checkpoint
 
@@ -110,17 +110,17 @@ def any_in(run: Path) -> bool:
 
 
 def pack(run: Path, paths: Sequence[Path], out: Path) -> str:
-    """Write the mean of the checkpoints as a packed model; what it was made of, in words.
+    """Write the mean of the checkpoints as a packed model; returns what it was made of, in words.
 
-    As the run's own model, it brings train.json with it.
+    If it is the run's own model, train.json is written with it.
     """
     from atat.engine import model_folder
 
     known = [run / name for name in (MODEL, START) if (run / name).is_dir()]
     if not known:
         raise InputError(
-            f"{run}: no {START}/, which a training writes before its first step: call the training "
-            "again until it has begun, with the same command"
+            f"{run}: no {START}/, which a training writes before its first step: run the same "
+            "training command again until the training has begun"
         )
     packed = model_folder.load(known[0])
     weights, chosen = weights_of(paths)
@@ -137,7 +137,7 @@ def pack(run: Path, paths: Sequence[Path], out: Path) -> str:
 
 
 def save_start(run: Path, packed: Packed) -> None:
-    """Keep what a model of this run is made of, until it has a model."""
+    """Store everything a model of this run needs besides weights, until the run has a model."""
     from atat.engine import model_folder
 
     if not (run / MODEL).is_dir() and not (run / START).is_dir():
@@ -147,7 +147,7 @@ def save_start(run: Path, packed: Packed) -> None:
 def facts_of(
     packed: Packed, progress: Mapping[str, Any], settings: RunSettings, chosen: str
 ) -> dict[str, Any]:
-    """What train.json says of a run with this progress, and of its model."""
+    """What train.json says about a run with this progress, and about its model."""
     return {
         "finished": progress["step"] >= settings.steps,
         "steps": progress["step"],
@@ -163,20 +163,20 @@ def facts_of(
 
 
 def _facts_now(run: Path, packed: Packed, chosen: str) -> dict[str, Any]:
-    """train.json after the run's model was made again by hand."""
+    """train.json after the user made the run's model again."""
     from atat.engine import checkpoint
 
     settings = _settings(run)
     before = run_folder.facts(run)
     if before is not None and before.get("finished") and before["steps"] >= settings.steps:
-        return before | {"chosen": chosen}  # how it was trained stays true
+        return before | {"chosen": chosen}  # the facts of the training stay true
     state, _ = checkpoint.newest(run)
     assert state is not None
     return facts_of(packed, state["progress"], settings, chosen)
 
 
 def weights_of(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
-    """The mean of the models' weights in checkpoints, and what it is, in words."""
+    """The mean of the weights in checkpoints, and a description in words."""
     from atat.engine import checkpoint
 
     if len(paths) > 1:
@@ -187,17 +187,17 @@ def weights_of(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
 
 
 def is_own(out: Path, run: Path) -> bool:
-    """Whether this is where the run's own model stands."""
+    """Whether this is the folder of the run's own model."""
     return out.resolve() == (run / MODEL).resolve()
 
 
 def _check_out(out: Path, run: Path) -> None:
     if out.exists() and not is_own(out, run):
-        raise InputError(f"{out}: is there already; give another --out, or remove it")
+        raise InputError(f"{out}: exists already; give another --out, or remove it")
 
 
 def _settings(run: Path) -> RunSettings:
     path = run / "config.yaml"
     if not path.is_file():
-        raise InputError(f"{run}: no config.yaml, so no folder of a training (--out of atat train)")
+        raise InputError(f"{run}: no config.yaml, so not a training folder (--out of atat train)")
     return registry.load_settings(path)[1]

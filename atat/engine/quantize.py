@@ -1,9 +1,10 @@
-"""A packed model with weights of 8 bits, for small devices: a quarter of the size, faster on a CPU.
+"""Quantize a packed model to 8-bit weights, for small devices: a quarter of the size, faster on a
+CPU.
 
     atat quantize --model exp/atat/model --out exp/atat/model_int8
 
-What comes out is a packed model like any other for `atat decode` and the Recognizer; it can't be
-trained further. What it costs in accuracy is for `atat decode` and `atat score` to say.
+The result is a packed model like any other for `atat decode` and the Recognizer; it cannot be
+trained further. Measure the loss of accuracy with `atat decode` and `atat score`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from atat.base.errors import InputError
 def quantize(model: Path, out: Path) -> None:
     """Write the model at `out`.
 
-    Raises InputError when it is quantised already, and for weights that are not finite.
+    Raises InputError if it is quantized already, and for weights that are not finite.
     """
     from atat.engine import model_folder
     from atat.nn import int8
@@ -26,7 +27,7 @@ def quantize(model: Path, out: Path) -> None:
     packed = model_folder.load(model)
     if packed.weights == "int8":
         raise InputError(f"{model}: its weights have 8 bits already")
-    # Before: as whole numbers of 8 bits, NaN would look like any other weight.
+    # Checked before: as an 8-bit integer, NaN would look like any other weight.
     model_folder.check_finite(packed.model.state_dict(), str(model))
     int8.convert(packed.model)
     packed.weights = "int8"

@@ -1,9 +1,9 @@
 """Systems by name: those of `atat/systems`, and others that are registered.
 
-A conf names its system by the key `system`, a packed model in its config.yaml. A folder of
-somebody else's must never choose which code runs: a name is looked up among the systems of this
-package and those that the user has registered, in Python (`register`) or by the environment
-variable ATAT_SYSTEMS (modules, separated by commas, that are imported and register themselves).
+A conf names its system by the key `system`, a packed model in its config.yaml. A folder from
+somebody else must never choose which code runs: a name is looked up only among the systems of this
+package and those the user has registered, in Python (`register`) or by the environment variable
+ATAT_SYSTEMS (modules, separated by commas, that are imported and register themselves).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _registered: dict[str, System] = {}
 
 
 def register(system: System) -> None:
-    """Make a system of one's own known by its name."""
+    """Register a system of your own under its name."""
     _registered[system.name] = system
 
 
 def find(name: str, where: str) -> System:
-    """The system called `name`; InputError with the known names. where: it was asked for."""
+    """The system called `name`; else InputError with the known names. where: for the message."""
     _import_those_of_the_user()
     if name in _registered:
         return _registered[name]
@@ -61,7 +61,7 @@ def _import_those_of_the_user() -> None:
 
 
 def names() -> list[str]:
-    """The systems of the package that can be trained."""
+    """Names of the package's systems that can be trained."""
     folder = importlib.import_module(PACKAGE).__path__
     return [
         module.name
@@ -84,6 +84,6 @@ def of_model(path: Path) -> System:
 def load_settings(
     path: str | Path, overrides: list[str] | tuple[str, ...] = ()
 ) -> tuple[System, RunSettings]:
-    """A training conf, and the system that it is for."""
+    """A training conf and its system."""
     system = of_conf(path, overrides)
     return system, config.load(path, system.settings, list(overrides))

@@ -1,8 +1,8 @@
-"""The folder of a training: whose it is, what it was begun with, how far it has come.
+"""The folder of a training: its settings, its inputs and its progress.
 
-config.yaml     the settings it was begun with; inputs.json: digests of what it reads
-train.log       what happened
-train.json      what the run that made model/ was and took
+config.yaml     the settings the run began with; inputs.json: digests of what it reads
+train.log       the log
+train.json      facts and times of the run that made model/
 model, start    see MODEL and START
 
 Knows nothing of models and data.
@@ -26,30 +26,30 @@ from atat.datadir import fingerprint
 from atat.engine import registry
 from atat.engine.settings import RunSettings
 
-# A run may be continued with other values of these: but for steps, they don't change what is
-# learned, and what steps change is told.
+# A run may be continued with other values of these: except steps, they do not change what is
+# learned, and the user is told what steps change.
 FREE_SETTINGS = ("workers", "log_every", "steps")
 TRAIN = "train.json"
 INPUTS = "inputs.json"  # digests of the data and the start, as they were when a run began
 
-MODEL = "model"  # what the run has learned
-START = "start"  # the model before step 1; it says what a model is made of until there is MODEL
+MODEL = "model"  # the trained model
+START = "start"  # the model before step 1; describes the run's model until MODEL exists
 
-# What to do without a readable one.
+# What to do if a file cannot be read.
 WAY_OUT = {
-    TRAIN: "remove it, and the training's command writes it again from the last checkpoint",
-    INPUTS: "remove it to go on; a change of the data is then not noticed any more",
+    TRAIN: "remove it, and the training command writes it again from the last checkpoint",
+    INPUTS: "remove it to go on; a change of the data is then no longer noticed",
 }
 
 
 def finished_steps(folder: Path) -> int | None:
-    """How many steps the finished run in this folder has; None where none came to its end."""
+    """Number of steps of the finished run in this folder; None if there is no finished run."""
     found = facts(folder)
     return found["steps"] if found is not None and found.get("finished") else None
 
 
 def facts(folder: Path) -> dict[str, Any] | None:
-    """train.json; None where there is none. Raises InputError for one that is damaged."""
+    """train.json; None if there is none. Raises InputError if it is damaged."""
     path = folder / TRAIN
     if not path.is_file():
         return None
@@ -66,7 +66,7 @@ def write_facts(folder: Path, values: Mapping[str, Any]) -> None:
 
 
 def open_for(folder: Path, settings: RunSettings) -> None:
-    """Put the configuration into the folder of a run; refuse that of another run."""
+    """Write the configuration into the folder of a run; refuse the folder of another run."""
     if (folder / "config.yaml").is_file():
         check_same(folder, settings)
     else:
@@ -77,7 +77,7 @@ def open_for(folder: Path, settings: RunSettings) -> None:
 
 @contextmanager
 def logging_to(folder: Path) -> Iterator[None]:
-    """Inside, all goes into the log of the run, and warnings to the terminal, too."""
+    """Inside, all messages go into the log of the run; warnings also go to the terminal."""
     log = logging.FileHandler(folder / "train.log", encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     console = logging.StreamHandler()
@@ -97,9 +97,9 @@ def logging_to(folder: Path) -> Iterator[None]:
 
 
 def check_same(folder: Path, settings: RunSettings) -> None:
-    """Raise InputError unless the run in `folder` was begun with these settings, and this data."""
+    """Raise InputError unless the run in `folder` began with these settings and this data."""
     _, begun = registry.load_settings(folder / "config.yaml")
-    if settings.precision == "auto":  # goes on with whatever the run was begun with
+    if settings.precision == "auto":  # continues with the precision the run began with
         settings = replace(settings, precision=begun.precision)
     before, now = _compared(begun), _compared(settings)
     for key in sorted(now):
@@ -109,20 +109,20 @@ def check_same(folder: Path, settings: RunSettings) -> None:
                 "old value; to begin again, remove the folder or give another --out"
             )
     path = folder / INPUTS
-    if not path.is_file():  # of a version that did not note them
+    if not path.is_file():  # the folder is from a version that did not record them
         return
     for changed in fingerprint.changed(read_object(path, WAY_OUT[INPUTS]), settings.digests()):
         raise InputError(
-            f"{folder}: {changed} was another when this training began. To train on the new one, "
-            "remove the folder or give another --out; to keep the model, bring the old one back"
+            f"{folder}: {changed} has changed since this training began. To train on the new one, "
+            "remove the folder or give another --out; to keep the model, restore the old one"
         )
 
 
 def settle_steps(folder: Path, settings: RunSettings, *, done: int, width: int) -> str | None:
-    """Take a changed number of steps into the run's configuration; what it does, in words.
+    """Store a changed number of steps in the run's configuration; returns its effect in words.
 
-    done: steps that are behind the run. Raises InputError where the run is past its new end
-    already, or is to go on and has lost its checkpoints.
+    done: steps that the run has done. Raises InputError if the run is already past its new end,
+    or has to continue but its checkpoints are gone.
     """
     from atat.engine.optim import change_of_steps
 
@@ -130,7 +130,7 @@ def settle_steps(folder: Path, settings: RunSettings, *, done: int, width: int) 
     if done > now:
         raise InputError(
             f"{folder}: step {done} is done, so steps cannot be {now}. To go on, give {done} or "
-            f"more; to make a model of what is there: atat pack {folder}"
+            f"more; to make a model from the checkpoints: atat pack {folder}"
         )
     finished = finished_steps(folder)
     if finished is not None and not done:
@@ -145,5 +145,5 @@ def settle_steps(folder: Path, settings: RunSettings, *, done: int, width: int) 
 
 
 def _compared(settings: RunSettings) -> dict[str, Any]:
-    """What must not change within a run."""
+    """Settings that must not change within a run."""
     return {key: value for key, value in settings.compared().items() if key not in FREE_SETTINGS}

@@ -1,13 +1,14 @@
-"""Which examples make an optimizer step: of every source by its weight, of similar lengths.
+"""Chooses the examples of each optimizer step: each source by its weight, with similar lengths.
 
-Each source is cut by itself. The examples of `block` steps are drawn together, sorted by length and
-cut into as many groups, of equal numbers but for one; shuffled, group i of every source makes
-step i, so that every step mixes the sources and the length of one says nothing about that of
-another. A batch holds examples of one source, under the budgets of `atat.engine.batching`.
+Each source is cut separately. The examples of `block` steps are drawn together, sorted by length
+and cut into as many groups, equal in size to within one example. The groups are shuffled and group
+i of every source makes step i, so every step mixes the sources, and the length in one source says
+nothing about that in another. A batch holds examples of one source, under the budgets of
+`atat.engine.batching`.
 
-So every example drawn is used, the shares of a step are the weights to within one example and those
-of a run exactly, and a plan is a pure function of (seed, step): resuming anywhere needs no state,
-and several ranks share out the very steps that one would make alone.
+So every example drawn is used. The shares in a step equal the weights to within one example, those
+in a run exactly. A plan is a pure function of (seed, step): resuming needs no state, and several
+ranks share the same steps that one rank would make alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from atat.engine.settings import BatchSettings
 logger = logging.getLogger(__name__)
 Item = tuple[int, int]  # number of the source, number of the utterance in it
 Plan = list[list[Item]]  # the batches of one step on one rank
-BLOCKS_KEPT = 2  # the loader's workers are that little apart
+BLOCKS_KEPT = 2  # the loader's workers are never further apart
 
 
 class Sampler:
@@ -46,9 +47,9 @@ class Sampler:
     ) -> None:
         """lengths: for each source the length of each utterance, in units of its budget.
 
-        targets: the same of their targets, in tokens; None: these take no room.
+        targets: the lengths of their targets, in tokens; None: targets need no memory.
 
-        Raises InputError where steps would go without a part (audio, text) that is in the mix.
+        Raises InputError if some steps would lack a part (audio, text) of the mix.
         """
         self.lengths = [np.asarray(length) for length in lengths]
         self.targets = [np.zeros_like(length) for length in self.lengths]
@@ -59,11 +60,11 @@ class Sampler:
         self.settings = settings
         self.seed = seed
         self.ranks = ranks
-        # As they are written: 0.1 is a tenth, and counts come out whole where they should.
+        # Exact decimals: 0.1 is a tenth, so counts are whole numbers where they should be.
         exact = [Fraction(str(float(weight))) for weight in weights]
         self._expected = [settings.examples * weight / sum(exact) for weight in exact]
-        # Each source begins where those before it left off, so that they do not all round up in
-        # the same step: the total of a step hardly varies.
+        # Each source begins at the fraction where those before it ended, so that they do not all
+        # round up in the same step: the total of a step hardly varies.
         self._phases = [sum(self._expected[:source]) % 1 for source in range(len(exact))]
         self._check_mix()
         self._blocks: dict[int, list[list[Plan]]] = {}
@@ -78,7 +79,7 @@ class Sampler:
         return self._blocks[block][position][rank]
 
     def _check_mix(self) -> None:
-        """Refuse steps without a part of the mix; name the sources that are not in each."""
+        """Refuse steps without a part of the mix; name the sources that some steps lack."""
         totals: dict[str, Fraction] = {}
         for expected, budget in zip(self._expected, self.budgets):
             totals[budget.part] = totals.get(budget.part, Fraction()) + expected
@@ -86,7 +87,7 @@ class Sampler:
         if totals[part] < 1:
             raise InputError(
                 f"batch.examples ({self.settings.examples}) is too small: some steps would have no "
-                f"{part} example, of which the weights ask for {float(totals[part]):.2g} a step; "
+                f"{part} example; the weights ask for {float(totals[part]):.2g} of them per step; "
                 f"raise it to {ceil(self.settings.examples / totals[part])} or more, or the "
                 f"weights of the {part} sources"
             )
@@ -116,7 +117,7 @@ class Sampler:
         counts = [self._count(source, first_step + position) for position in range(steps + 1)]
         drawn = self._draw(source, counts[0], counts[-1], self._length_limit(block), rng)
         ordered = drawn[np.argsort(self.lengths[source][drawn], kind="stable")]
-        # Which step gets the shortest group, which the next: each as many as it is to have.
+        # A random step gets the shortest group, another the next; each gets its own count.
         order = rng.permutation(steps)
         sizes = np.diff(counts)[order]
         groups: list[np.ndarray] = [ordered] * steps
@@ -125,13 +126,13 @@ class Sampler:
         return groups
 
     def _count(self, source: int, steps: int) -> int:
-        """How many examples of a source the first so many steps have together."""
+        """How many examples of a source the first `steps` steps have together."""
         return floor(self._expected[source] * steps + self._phases[source])
 
     def _draw(
         self, source: int, first: int, last: int, limit: float | None, rng: np.random.Generator
     ) -> np.ndarray:
-        """Utterances first .. last - 1 of a source; while `limit` lasts, any not longer than it."""
+        """Utterances first .. last - 1 of a source; with a `limit`, random ones not longer."""
         if limit is None or not self.budgets[source].per_second:
             return self._stream(source, first, last)
         seconds = self.lengths[source] / self.budgets[source].per_second
@@ -141,7 +142,7 @@ class Sampler:
         return rng.choice(eligible, size=last - first)
 
     def _length_limit(self, block: int) -> float | None:
-        """Longest utterance (seconds) while short ones come first; None once all may come."""
+        """Longest utterance (seconds) while short ones come first; None when all are allowed."""
         settings = self.settings
         step = block * settings.block
         if step >= settings.short_first_steps or not self._has_audio:
@@ -155,7 +156,7 @@ class Sampler:
         return start + (longest - start) * step / settings.short_first_steps
 
     def _stream(self, source: int, first: int, last: int) -> np.ndarray:
-        """Positions first .. last - 1 of the endless stream of a source: a permutation an epoch."""
+        """Positions first .. last - 1 of a source's endless stream, one permutation per epoch."""
         size = len(self.lengths[source])
         epochs = range(first // size, (last - 1) // size + 1 if last > first else first // size)
         pieces = [
@@ -170,10 +171,10 @@ class Sampler:
     def _deal(self, groups: Sequence[np.ndarray], position: int) -> list[Plan]:
         """The batches of each rank, from the utterances of each source in a step.
 
-        Dealt like cards, one after the other, so that ranks get as many and as long ones.
+        They are dealt one after the other, so that all ranks get equal numbers and lengths.
         """
         plans: list[Plan] = [[] for _ in range(self.ranks)]
-        dealt = position  # not always the same rank gets one more
+        dealt = position  # the rank that gets one more changes from step to step
         audio_first = sorted(range(len(groups)), key=lambda one: not self.budgets[one].per_second)
         for source in audio_first:
             for rank, plan in enumerate(plans):

@@ -1,7 +1,7 @@
-"""Settings that every training run has, whatever is trained: the keys of `conf/*.yaml` that the
-engine reads. A system adds its own by a subclass (`atat.systems.joint.settings`).
+"""Settings of every training run, whatever is trained: the keys of `conf/*.yaml` that the engine
+reads. A system adds its own in a subclass (`atat.systems.joint.settings`).
 
-Only values live here; what they do is in the modules named in the comments.
+This module holds only values; what they do is in the modules named in the comments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Source:
     data: str
     task: str
     weight: float = 1.0  # expected share of examples, relative to the other sources
-    loss_weight: float = 1.0  # of every target token, so that long targets don't drown short ones
+    loss_weight: float = 1.0  # of target tokens, so that long targets do not dominate
 
     def __post_init__(self) -> None:
         for name in ("weight", "loss_weight"):
@@ -39,7 +39,7 @@ class BatchSettings:
     max_frames: int = 40000  # padded audio frames in one forward pass; more is accumulated
     max_tokens: int = 8000  # padded words of source text in one forward pass
     # Padded target tokens in one forward pass; U tokens count U + U**2 / 1000
-    # (atat/engine/batching.py), so that 100 targets of 70 tokens fill it, or one of 2,300
+    # (atat/engine/batching.py), so 100 targets of 70 tokens fill it, or one of 2,300
     max_targets: int = 8000
     block: int = 50  # steps whose examples are drawn together and sorted by length
     short_first_steps: int = 0  # curriculum: the longest utterance allowed grows until this step
@@ -88,7 +88,7 @@ class InitSettings:
 
 @dataclass(frozen=True)
 class ValidSettings:
-    """What is looked at while training, and which checkpoint is kept as the best."""
+    """What is measured during training, and which checkpoint is kept as the best."""
 
     sources: tuple[Source, ...] = ()
     every: int = 1000  # steps
@@ -110,15 +110,15 @@ class RunSettings:
 
     train: tuple[Source, ...]
     steps: int
-    system: str = "joint"  # who is trained: a folder of atat/systems, or a registered one
+    system: str = "joint"  # what is trained: a folder of atat/systems, or a registered system
     seed: int = 1
     valid: ValidSettings = field(default_factory=ValidSettings)
     batch: BatchSettings = field(default_factory=BatchSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
     init: InitSettings = field(default_factory=InitSettings)
-    # Of products: auto is bf16 where the hardware has it, fp32 elsewhere (atat/base/precision.py).
+    # Of matrix products: auto is bf16 if the hardware has it, else fp32 (atat/base/precision.py).
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    checkpoint_every: int = 500  # steps; what an interruption can cost at most
+    checkpoint_every: int = 500  # steps; an interruption costs at most as many
     log_every: int = 20
     workers: int = 1  # processes that prepare batches
     max_lost: float = 0.01  # share of examples that may be unusable before the run is refused
@@ -131,9 +131,9 @@ class RunSettings:
             raise InputError("key `train` is empty; list at least one {data, task}")
 
     def compared(self) -> dict[str, Any]:
-        """What must not change within a run; a system leaves out what is unused."""
+        """Settings that must not change within a run; a system leaves out unused ones."""
         return config.to_dict(self)
 
     def digests(self) -> dict[str, str]:
-        """Digests of all that the run reads (`atat.datadir.fingerprint`)."""
+        """Digests of everything the run reads (`atat.datadir.fingerprint`)."""
         raise NotImplementedError

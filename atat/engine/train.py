@@ -3,8 +3,8 @@
     atat train --config conf/pretrain.yaml --out exp/pretrain
     atat train --config conf/books.yaml --out exp/books --init exp/pretrain/model
 
-Run again after an interruption, it goes on where it stopped; after the end it does nothing, unless
-there are more steps now. `atat pack` makes a model of it at any time.
+Run again after an interruption, it continues where it stopped; after its end it does nothing,
+unless `steps` has grown. `atat pack` makes a model from it at any time.
 Several GPUs: torchrun --nproc_per_node 4 -m atat train ...
 """
 
@@ -73,14 +73,14 @@ def main(argv: list[str] | None = None) -> None:
     has_model = (options.out / run_folder.MODEL).is_dir()
     if has_model and run_folder.finished_steps(options.out) == settings.steps:
         run_folder.check_same(options.out, settings)
-        print(f"{options.out}: finished before; remove the folder to train it anew")
+        print(f"{options.out}: finished before; remove the folder to train again")
         return
     machine.tune()
     train(settings, options.out, system)
 
 
 def train(settings: RunSettings, folder: Path, system: System | None = None) -> None:
-    """Train, validate, average and pack. Raises InputError for what cannot work."""
+    """Train, validate, average and pack. Raises InputError for invalid settings or data."""
     from atat.engine import distributed
 
     system = system or registry.find(settings.system, "key `system`")
@@ -94,7 +94,7 @@ def train(settings: RunSettings, folder: Path, system: System | None = None) -> 
             stack.enter_context(run_folder.logging_to(folder))
             precision.announce(found)
         distributed.barrier()
-        # The same on every rank and machine: by now the folder says which.
+        # The same on every rank and machine: it is in the folder by now.
         settings = replace(settings, precision=_precision(settings, folder, device).name)
         trainer = build(system, settings, folder, device)
         packed = trainer.parts.packed
@@ -112,7 +112,7 @@ def train(settings: RunSettings, folder: Path, system: System | None = None) -> 
 
 
 def _precision(settings: RunSettings, folder: Path, device: Any) -> precision.Resolved:
-    """That of the settings; auto is what the run in the folder was begun with, if there is one."""
+    """The precision of the settings; for auto, that of the run in the folder, if there is one."""
     path = folder / "config.yaml"
     if settings.precision == "auto" and path.is_file():
         begun = config.read_yaml(path).get("precision", "fp32")
@@ -121,7 +121,7 @@ def _precision(settings: RunSettings, folder: Path, device: Any) -> precision.Re
 
 
 def build(system: System, settings: RunSettings, folder: Path, device: Any) -> Trainer:
-    """Data, model and optimizer of a run, put together. Nothing is trained yet."""
+    """Assemble data, model and optimizer of a run. Nothing is trained yet."""
     import torch
 
     from atat.engine import distributed
@@ -160,7 +160,7 @@ def build(system: System, settings: RunSettings, folder: Path, device: Any) -> T
 
 
 def _unfreeze(settings: RunSettings, parts: Parts) -> tuple[tuple[float, ...], ...]:
-    """The phases of unfreezing: with nothing new there is nothing to settle first."""
+    """The phases of unfreezing; none if no parameter is new, unless the settings ask for them."""
     if any(group.parameters for group in parts.groups if not group.pretrained):
         return settings.init.unfreeze
     if not settings.init.always_unfreeze:
@@ -169,7 +169,7 @@ def _unfreeze(settings: RunSettings, parts: Parts) -> tuple[tuple[float, ...], .
 
 
 def _seconds(source: Any) -> float:
-    """Seconds of recordings of a source; 0 of text."""
+    """Seconds of recordings of a source; 0 for text."""
     per_second = source.budget.per_second
     return float(source.lengths.sum()) / per_second if per_second else 0.0
 
@@ -188,7 +188,7 @@ def _settle_steps(trainer: Trainer) -> None:
 
 
 def _announce(trainer: Trainer) -> None:
-    """Say what is going to be trained, and how long that takes where it takes too long."""
+    """Say what will be trained, and warn if it takes very long."""
     from atat.engine import distributed
     from atat.engine.trainer import tell
 
@@ -221,7 +221,7 @@ def _announce(trainer: Trainer) -> None:
 
 
 def device_text(device: Any) -> str:
-    """A GPU by its name; a CPU with the number of its threads."""
+    """The name of a GPU, or the CPU with its number of threads."""
     import torch
 
     if device.type == "cuda":

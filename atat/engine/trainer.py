@@ -1,4 +1,4 @@
-"""The training loop. It does not know which model it trains: a model gives the loss of a batch.
+"""The training loop. It does not know which model it trains; the model computes its losses.
 
 One optimizer step: all batches of the step on all ranks, their losses summed, divided by the
 number of targets of the whole step, clipped, applied. Ctrl-C or SIGTERM (a scheduler's) ends the
@@ -74,16 +74,16 @@ class Trainer:
         self._stop = False
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint in the folder that can be read, if there is one."""
+        """Continue from the newest readable checkpoint in the folder, if there is one."""
         state, damaged = checkpoint.newest(self.folder)
-        distributed.barrier()  # every rank has looked at the same files
+        distributed.barrier()  # all ranks have read the same files
         if state is None:
             return
         path = checkpoint.path_of(self.folder, state["progress"]["step"])
         if state["vocabulary"] != self.parts.identity:
             raise InputError(
-                f"{path}: made with another vocabulary than that of this run now; bring the "
-                f"tokenizer back, or remove {self.folder} to begin again"
+                f"{path}: made with a different vocabulary than this run has now; restore the "
+                f"tokenizer, or remove {self.folder} to begin again"
             )
         try:
             self.model.load_state_dict(state["model"])
@@ -95,10 +95,10 @@ class Trainer:
         for path, reason in damaged.items() if self.is_main else ():
             kept = checkpoint.set_aside(path)
             logger.warning("%s: damaged (%s), kept as %s", path, reason, kept.name)
-            logger.warning("going on from step %d instead", self.progress.step)
+            logger.warning("continuing from step %d instead", self.progress.step)
 
     def run(self) -> None:
-        """Train up to settings.steps. KeyboardInterrupt after a checkpoint, when told to stop."""
+        """Train up to settings.steps. Raises KeyboardInterrupt, after a checkpoint, on a signal."""
         distributed.share_state(self.model)
         self.model.train()
         settings, first = self.settings, self.progress.step
@@ -129,7 +129,7 @@ class Trainer:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """Signals only ask to stop: in the midst of an update there is no state worth saving."""
+        """Signals only request a stop: in the middle of an update the state cannot be saved."""
 
         def ask(number: int, frame: Any) -> None:
             if self._stop:
@@ -176,7 +176,7 @@ class Trainer:
             mark = time.monotonic()
 
     def _step(self, step: int, batches: list[Batch]) -> dict[str, float]:
-        """One optimizer step; sums and counts over all ranks."""
+        """One optimizer step; returns sums and counts over all ranks."""
         rate = self.optimizer.prepare(step)
         # Dropout is a function of (seed, step, rank): a resumed run draws what it would have drawn.
         torch.manual_seed(hash((self.settings.seed, step, distributed.rank())) & 0x7FFFFFFF)
@@ -245,12 +245,12 @@ class Trainer:
         )
 
     def _show(self, text: str) -> None:
-        """Put words at the end of the bar, at once."""
+        """Show text at the end of the bar immediately."""
         if self._bar is not None:
             self._bar.set_postfix_str(text)
 
     def _judge(self, ends: list[float]) -> None:
-        """Show the first steps as they end, on a slow machine too, and tell what the rest takes."""
+        """Show the first steps as they end, even on a slow machine, and the time left."""
         self._show("")
         left = self.settings.steps - self.progress.step
         if len(ends) == JUDGED and left > 0 and self.is_main:
@@ -274,9 +274,9 @@ class Trainer:
         self._show(f"loss {shown['loss']:.3f}{shares}{heard}")
 
     def _shown(self, totals: dict[str, float]) -> dict[str, float]:
-        """The loss that is minimised, its terms without their weights, and figures of other kinds.
+        """The minimised loss, its terms without their weights, and the other figures.
 
-        All per target, as means over the steps that `totals` sums up.
+        All are per target, as means over the steps in `totals`.
         """
         values = {
             name: totals[name] / max(totals[f"count {self._of[name]}"], 1)
@@ -312,7 +312,7 @@ class Trainer:
         distributed.barrier()
 
     def _validated(self) -> list[Validation]:
-        """The figures of a validation, which shows at the end of the bar how far it is."""
+        """The figures of a validation; its progress is shown at the end of the bar."""
         before, shown = getattr(self._bar, "postfix", None), -math.inf
 
         def show(text: str) -> None:
@@ -351,13 +351,13 @@ class Trainer:
 
 
 def tell(text: str) -> None:
-    """Say something to the user and to the log, without breaking a bar."""
+    """Write a message to the terminal and the log, without breaking a progress bar."""
     logger.info("%s", text)
     tqdm.write(text, file=sys.stderr)
 
 
 def _next(loader: Iterator[list[Batch]]) -> list[Batch]:
-    """The next step's batches; a user's mistake found in a worker is told as one."""
+    """The next step's batches; an InputError of a worker is raised as InputError."""
     try:
         return next(loader)
     except InputError as error:

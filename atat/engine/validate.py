@@ -1,6 +1,6 @@
-"""How good a model is on held-out data while it trains: figures of each source, and their mean.
+"""How good a model is on held-out data during training: figures of each source, and their mean.
 
-Which figures there are a system says; "loss" is among them, lower is better; of all others higher.
+The system defines the figures. One is "loss", where lower is better; in all others higher is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from atat.engine.contract import Source, System
 
-Show = Callable[[str], None]  # is told how far a validation is
+Show = Callable[[str], None]  # receives the progress of a validation
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def validate(
 ) -> list[Validation]:
     """Figures of each source; the model is left in training mode.
 
-    decode: how many utterances of a source to decode; 0: none.
+    decode: how many utterances of each source to decode; 0: none.
     """
     model.eval()
     with torch.inference_mode():
@@ -56,9 +56,9 @@ def name_of(source: Source) -> str:
 
 
 def score(validations: Sequence[Validation], select: str) -> tuple[float, ...]:
-    """What to compare checkpoints by, higher is better: means over sources.
+    """The score to compare checkpoints by, higher is better: means over sources.
 
-    Of equal exact matches, as at the start of a run, the lower loss is the better one.
+    If exact matches are equal, as at the start of a run, the lower loss is better.
     """
     loss = _mean(validations, "loss")
     if select == "loss":
