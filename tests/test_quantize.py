@@ -98,7 +98,7 @@ def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
         train=(Source(str(tmp_path / "train"), "slu"),),
         init=InitSettings(model=str(tmp_path / "int8")),
     )
-    with pytest.raises(InputError, match="8 bits .* can't be trained"):
+    with pytest.raises(InputError, match="8 bits .* cannot be trained"):
         train(settings, tmp_path / "exp")
 
 

@@ -33,7 +33,7 @@ class TensorBatch:
         return self._each(lambda value: value.to(device, non_blocking=True))
 
     def pin_memory(self: B) -> B:
-        """Called by the data loader: copies to a GPU then need not wait."""
+        """Called by the data loader: copies to a GPU are then asynchronous."""
         return self._each(Tensor.pin_memory)
 
     def _each(self: B, change: Any) -> B:

@@ -1,4 +1,4 @@
-"""A padded batch of examples with the same kind of source, and how it is put together.
+"""A padded batch of examples with the same kind of source, and how it is made.
 
 Shapes: B examples, T frames, F mel bins, S source tokens, U target tokens, L units of CTC.
 """
@@ -25,7 +25,7 @@ class Example:
     task: str
     source: np.ndarray  # (T, F) float32, or (S,) int64
     target: list[int]  # <task> y1 .. yU <eos>
-    units: list[int]  # the words as units of CTC; empty where there is nothing to align
+    units: list[int]  # the words as CTC units; empty if there is nothing to align
     weight: float = 1.0  # of its loss
 
 
@@ -49,7 +49,7 @@ class Batch(TensorBatch):
         return float(self.source_lengths.sum()) * Options.frame_shift if self.audio else 0.0
 
     def counts(self) -> dict[str, float]:
-        """Weighted number of targets of each loss term, which its sum is divided by."""
+        """Weighted number of targets of each loss term; its sum is divided by this."""
         tokens = (self.outputs != IGNORE).sum(1)
         return {
             "ce": float((tokens * self.weights).sum()),
@@ -58,7 +58,7 @@ class Batch(TensorBatch):
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Pad examples of one kind of source to a batch."""
+    """Pad examples with the same kind of source into a batch."""
     audio = examples[0].source.ndim == 2
     sources = [torch.from_numpy(example.source) for example in examples]
     targets = [torch.tensor(example.target) for example in examples]

@@ -1,6 +1,6 @@
-"""A run of AT-AT put together: data, model, and which of its parameters learn.
+"""Assembles a run of AT-AT: data, model, and which of its parameters train.
 
-AT-AT, "Pretraining Phase": which encoder learns follows from the tasks of the mix.
+AT-AT, "Pretraining Phase": the tasks of the mix decide which encoder trains.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def build(settings: TrainSettings) -> Parts:
-    """Everything the engine needs for the run. Raises InputError for what cannot work."""
+    """Everything the engine needs for the run. Raises InputError for invalid settings or data."""
     packed, loaded = start_model(settings)
     encoding = _encoding(settings, packed)
     augmenter = Augmenter(settings.augment)
@@ -70,9 +70,9 @@ def groups(
     tasks_text: bool,
     bert_multiplier: float = 1.0,
 ) -> list[Group]:
-    """Which parameters train follows from the task mix: an encoder no task reads with does not.
+    """The parameters that train: all, except those of an encoder that no task of the mix uses.
 
-    loaded: names of the parameters that came from a packed model. BERT's have a multiplier of
+    loaded: names of the parameters that come from a packed model. BERT's have a multiplier of
     their own, new or not.
     """
     loaded = set(loaded)

@@ -1,10 +1,10 @@
-"""Which tokens an output may have: those that keep it on the way to a tree, or words alone.
+"""Which tokens an output may have: those that can still lead to a tree, or only words.
 
 Well-formed decoding (`TreeConstraint`): one intent at the root, intents and slots alternate, a slot
 is not empty, words begin with a piece that begins a word, every bracket is closed before the length
-limit, and, where pairs are given, only parent-child pairs seen in training. Transcripts
-(`WordConstraint`) have no tags, whatever a finetuning on trees has made of the decoder. Both plug
-into `atat.nn.beam_search` as its constraint.
+limit, and, if pairs are given, only parent-child pairs seen in training. Transcripts
+(`WordConstraint`) have no tags, even if the decoder was finetuned on trees. Both plug into
+`atat.nn.beam_search` as its constraint.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Pair = tuple[str, str]  # labels of parent and child, such as ("IN:PLAY", "SL:SO
 
 
 class State(NamedTuple):
-    """What matters of a prefix."""
+    """The state of a prefix, as far as the constraint needs it."""
 
     open: tuple[str, ...] = ()  # labels not yet closed, outermost first
     started: bool = False
-    fresh: bool = True  # a tag came last: the next piece must begin a word
-    empty: bool = True  # nothing stands in the innermost node yet
-    bare: bool = False  # a word has begun with a blank alone: its letters must follow
+    fresh: bool = True  # the last token was a tag: the next piece must begin a word
+    empty: bool = True  # the innermost node is still empty
+    bare: bool = False  # a word has begun with only a blank: its letters must follow
 
 
 class TreeConstraint:
-    """Allows exactly the tokens after which a well-formed tree is still within reach."""
+    """Allows exactly the tokens after which a well-formed tree can still be reached."""
 
     def __init__(self, tokenizer: Tokenizer, pairs: Iterable[Pair] | None = None) -> None:
         self.tokenizer = tokenizer
@@ -42,7 +42,7 @@ class TreeConstraint:
         size = tokenizer.vocab_size
         self._pieces = _pieces(tokenizer)
         starts = [id_ for id_ in range(size) if tokenizer.is_word_start(id_)]
-        # A blank alone begins words too rare for a piece of their own, but is no word yet.
+        # Words too rare for a piece of their own begin with a lone blank, which is no word yet.
         self._blanks = {id_ for id_ in starts if not tokenizer.decode([id_]).strip()}
         self._word_starts = torch.zeros(size, dtype=torch.bool)
         self._word_starts[starts] = True
@@ -52,8 +52,8 @@ class TreeConstraint:
         return State()
 
     def allowed(self, state: State, remaining: int) -> Tensor:
-        """(V,) bool: what may follow when `remaining` tokens may still come, the end counted."""
-        # Beyond what is needed to open and close one more node, more room changes nothing.
+        """(V,) bool: tokens allowed next when `remaining` tokens are left, the end counted."""
+        # More tokens than needed to open and close one more node change nothing.
         spare = min(remaining - len(state.open) - 1, 4)
         parent = state.open[-1] if state.open else ROOT
         key = (parent, bool(state.open), *state[1:], spare)
@@ -71,7 +71,7 @@ class TreeConstraint:
         return State(state.open, started=True, fresh=False, empty=False)
 
     def _allowed(self, state: State, parent: str, spare: int) -> Tensor:
-        """`spare`: tokens left once every open bracket and the end have theirs."""
+        """`spare`: tokens left after those reserved for every open bracket and the end."""
         mask = torch.zeros(self.tokenizer.vocab_size, dtype=torch.bool)
         if state.started and not state.open:
             mask[self.tokenizer.eos_id] = True
@@ -79,7 +79,7 @@ class TreeConstraint:
         if state.bare:
             return self._pieces & ~self._word_starts
         for id_, label in self.labels.items():
-            # A child needs its two brackets, and a slot something between them.
+            # A child needs its two brackets, and a slot also content between them.
             if self._may_follow(parent, label) and spare >= (2 if _is_intent(label) else 3):
                 mask[id_] = True
         if state.open:
@@ -100,7 +100,7 @@ class TreeConstraint:
 
 
 class WordConstraint:
-    """Allows word pieces and the end: what a transcript is made of. No tag, no task, no <unk>."""
+    """Allows only what a transcript contains, word pieces and the end: no tag, task or <unk>."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._allowed = _pieces(tokenizer)
@@ -110,7 +110,7 @@ class WordConstraint:
         return None
 
     def allowed(self, state: None, remaining: int) -> Tensor:
-        """(V,) bool, always the same."""
+        """(V,) bool, the same for every prefix."""
         return self._allowed
 
     def advance(self, state: None, token: int) -> None:
@@ -118,7 +118,7 @@ class WordConstraint:
 
 
 def _pieces(tokenizer: Tokenizer) -> Tensor:
-    """(V,) bool: what words are made of."""
+    """(V,) bool: the tokens that words consist of."""
     first = tokenizer.first_piece_id
     pieces = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
     pieces[first : first + tokenizer.num_pieces] = True
@@ -127,7 +127,7 @@ def _pieces(tokenizer: Tokenizer) -> Tensor:
 
 
 def pairs_of(tree: Tree) -> set[Pair]:
-    """The parent-child pairs of a tree, its root's parent being ROOT."""
+    """The parent-child pairs of a tree; the parent of its root is ROOT."""
     pairs: set[Pair] = set()
     waiting = [(ROOT, tree)]
     while waiting:

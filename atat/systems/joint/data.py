@@ -1,7 +1,7 @@
-"""From a data dir and a task to numbers: one `Example` for each utterance, drawn freshly each time.
+"""Turns a data dir and a task into numbers: one `Example` per utterance, made again each time.
 
-What is random (augmentation, which words mlm masks) comes from a generator the caller makes, so
-that an example is a pure function of (seed, step, utterance). Knows nothing of batches.
+All randomness (augmentation, which words mlm masks) comes from a generator the caller makes, so
+an example is a pure function of (seed, step, utterance). Knows nothing of batches.
 
     data = TaskData(Source("data/train", "slu"), encoder)
     example = data.example(7, np.random.default_rng(0))
@@ -40,12 +40,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a model wants its examples: everything of it that the data side needs to know."""
+    """The form in which a model needs its examples: all that the data side knows of the model."""
 
     tokenizer: Tokenizer
     source_text: EncoderIds | None = None  # None: no text tasks
     units: Units | None = None  # None: no CTC
-    subsampling: int = 4  # frames to one encoder state
+    subsampling: int = 4  # frames per encoder state
     mel_bins: int = 80
     features: str = "ark"  # or "wav"
     mask_words: float = 0.15  # mlm
@@ -55,9 +55,10 @@ class TaskData:
     """The usable utterances of a data dir, read as examples of one task.
 
     Attributes: `utterances`, `lengths` (frames or words of each), `target_lengths` (tokens of each,
-    one of the task's label and the end counted), `lost` (utterance -> reason). What alone goes over
-    the budgets of a batch, if these are given, is lost, too. Raises InputError when a file the
-    task needs is not there, or more than `max_lost` (a share) of the utterances cannot be used.
+    one of the task's label and the end counted), `lost` (utterance -> reason). An utterance that
+    alone exceeds the budgets of a batch, if these are given, is also lost. Raises InputError if a
+    file that the task needs is missing, or more than `max_lost` (a share) of the utterances cannot
+    be used.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class TaskData:
 
     @property
     def budget(self) -> Budget:
-        """What limits a batch: frames of audio or words of text."""
+        """What limits the size of a batch: frames of audio or words of text."""
         return AUDIO if self.is_audio else TEXT
 
     @property
@@ -120,7 +121,7 @@ class TaskData:
         return float(self.lengths.mean()) / (self.encoding.subsampling if self.is_audio else 1)
 
     def key(self, number: int) -> str:
-        """Task and utterance: what the random numbers of an example follow from."""
+        """Task and utterance: the random numbers of an example depend on them."""
         return f"{self.task} {self.utterances[number].id}"
 
     def collate(self, examples: Sequence[Example]) -> Batch:
@@ -130,14 +131,14 @@ class TaskData:
     def example(self, index: int, rng: np.random.Generator | None = None) -> Example:
         """Utterance number `index` as numbers; augmented where `rng` is given.
 
-        Without `rng` it is the same each time, the words that are masked included.
+        Without `rng` it is the same each time, including the masked words.
         """
         utterance = self.utterances[index]
         target = self.target_ids(utterance)
         units: list[int] = []
         if self.is_audio:
             source = self._features(utterance, rng)
-            # What mlm has masked can't be aligned.
+            # Words that mlm has masked cannot be aligned.
             if self.encoding.units and utterance.text and not self.reads.masked:
                 units = self.encoding.units.ids(utterance.text)
         else:
@@ -165,7 +166,7 @@ class TaskData:
     def _features(self, utterance: Utterance, rng: np.random.Generator | None) -> np.ndarray:
         spans: list[tuple[float, float]] = []
         if self.reads.masked:
-            # For validation masks are to be the same in every run: a function of the utterance.
+            # In validation, masks must be the same in every run: a function of the utterance.
             fixed = np.random.default_rng(zlib.crc32(utterance.id.encode()))
             spans = self._masked_spans(utterance, fixed if rng is None else rng)
         if self.encoding.features == "wav":
@@ -201,10 +202,10 @@ class TaskData:
     def _masked_spans(
         self, utterance: Utterance, rng: np.random.Generator
     ) -> list[tuple[float, float]]:
-        """Start and end (s) of the words that mlm hides: mask_words of them, at least one."""
+        """Start and end (s) of the words that mlm masks: a share mask_words, at least one word."""
         words = self.alignments[utterance.id]
         wanted = self.encoding.mask_words * len(words)
-        # Rounding at random keeps the mean share exact, where it is a word at all.
+        # Random rounding keeps the mean share exact, if it is at least one word.
         count = max(1, int(wanted + rng.random()))
         chosen = rng.choice(len(words), size=min(count, len(words)), replace=False)
         return [(words[i].start, words[i].end) for i in sorted(chosen)]
@@ -216,9 +217,9 @@ class TaskData:
         for field in self._needed_fields():
             if any(getattr(utterance, field) is not None for utterance in utterances):
                 continue
-            mend = "; make it with: atat features" if field == "feats" else ""
+            fix = "; make it with: atat features" if field == "feats" else ""
             raise InputError(
-                f"{folder}/{needs[field]}: missing or empty, but task {self.task} needs it{mend}"
+                f"{folder}/{needs[field]}: missing or empty, but task {self.task} needs it{fix}"
             )
 
     def _needed_fields(self) -> list[str]:
@@ -230,7 +231,7 @@ class TaskData:
         return fields
 
     def _lacking(self, utterance: Utterance) -> str:
-        """What an utterance would need to be an example; empty: nothing."""
+        """What an utterance lacks to be an example; empty: nothing."""
         for field in self._needed_fields():
             if not getattr(utterance, field):
                 return f"no {field}"
@@ -243,7 +244,7 @@ class TaskData:
         return ""
 
     def _unfit(self, length: int, target: int) -> str:
-        """Why an utterance of this length (frames or words, tokens) is no example; empty: it is."""
+        """Why an utterance of this length (frames or words, tokens) is unusable; else empty."""
         if self.is_audio and length < 1:
             return "shorter than one frame (25 ms)"
         if self.budgets is None:
@@ -297,7 +298,7 @@ class TaskData:
     def _target_length(self, utterance: Utterance, known: dict[str, int]) -> int:
         """Tokens the decoder reads of an utterance's target: len(target_ids) - 1.
 
-        known: pieces of words met before, and after this; most utterances bring no further one.
+        known: the pieces of each word seen so far, extended here; most utterances add no new word.
         """
         tokenizer = self.encoding.tokenizer
         length, trees = 1, self.reads.target == "semantics"
@@ -312,7 +313,7 @@ class TaskData:
         return length
 
     def _count_too_short(self) -> int:
-        """How many utterances have fewer encoder states than their words' units need."""
+        """Number of utterances with fewer encoder states than CTC needs for their words."""
         units = self.encoding.units
         if units is None or not self.is_audio or self.reads.masked:
             return 0

@@ -19,8 +19,8 @@ def evaluate(
     model: Atat, data: TaskData, device: torch.device, decode: int, show: Show
 ) -> dict[str, float | None]:
     """loss: cross entropy per token, without smoothing and without CTC; accuracy: share of tokens
-    right under teacher forcing; exact_match: share of the first `decode` outputs, found greedily,
-    that equal their target (None: nothing decoded)."""
+    right under teacher forcing; exact_match: share of the first `decode` outputs, decoded
+    greedily, that equal their target (None: nothing decoded)."""
     done, whole = 0, len(data)
     loss = right = tokens = 0.0
     for numbers in in_order(data, _budget(data), TARGETS):

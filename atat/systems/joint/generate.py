@@ -1,6 +1,6 @@
-"""From a batch of sources to hypotheses: an encoder, the shared decoder, a beam search.
+"""Turns a batch of sources into hypotheses: an encoder, the shared decoder, a beam search.
 
-Used alike by validation, `atat decode` and `atat.systems.joint.recognizer`.
+Used by validation, `atat decode` and `atat.systems.joint.recognizer`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from atat.nn.decoder_cache import DecoderState
 from atat.systems.joint.model import Atat
 from atat.text.tokenizer import Tokenizer
 
-ENCODED_AT_ONCE = 1500  # padded frames or tokens, on a CPU; 1,000 to 2,000 take the least time
+ENCODED_AT_ONCE = 1500  # padded frames or tokens, on a CPU; 1,000 to 2,000 are fastest
 
 
 class DecoderScorer:
-    """The decoder and its caches, as the search wants them."""
+    """The decoder and its caches, with the interface that the search needs."""
 
     def __init__(self, model: Atat, state: DecoderState) -> None:
         self.model = model
@@ -40,15 +40,15 @@ class DecoderScorer:
 def encode_by_length(
     encode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], source: Tensor, lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """encode(source, lengths), on a CPU in small parts of like length.
+    """encode(source, lengths), on a CPU in small parts of similar length.
 
-    A CPU encodes large padded batches more slowly than small ones, and yet searches them faster.
+    A CPU encodes large padded batches more slowly than small ones, but searches them faster.
     source (B, T, ...), lengths (B,) -> memory (B, S, D), lengths (B,);
-    what stands beyond a length is meaningless.
+    values beyond a length are meaningless.
     """
     if source.device.type != "cpu" or source.shape[0] * source.shape[1] <= ENCODED_AT_ONCE:
         return encode(source, lengths)
-    # The utterances of each part: those of like length together.
+    # The utterances of each part: similar lengths together.
     order = lengths.argsort()
     parts = [order[part] for part in batch_slices(lengths[order].tolist(), ENCODED_AT_ONCE)]
     encoded = [encode(source[rows, : int(lengths[rows].max())], lengths[rows]) for rows in parts]
@@ -74,9 +74,9 @@ def generate(
 ) -> list[list[Hypothesis]]:
     """source (B, T, F) or (B, S), lengths (B,), a task for each -> hypotheses, best first.
 
-    The longest output allowed follows from the source: a token to each encoder state (audio) or
-    four to each source token (text), and `options.extra_length`; `options.max_length` at most.
-    A hypothesis that got there says so (`at_limit`).
+    The longest output allowed depends on the source: one token per encoder state (audio) or four
+    per source token (text), plus `options.extra_length`; at most `options.max_length`. A hypothesis
+    that reached this limit is marked (`at_limit`).
     """
     memory, memory_lengths = encode_by_length(
         lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths

@@ -1,9 +1,9 @@
-"""Training confs in miniature: the same sources, tasks and switches, a small model, a few steps.
+"""Makes miniature training confs: the same sources, tasks and switches, a tiny model, few steps.
 
     atat miniature_conf conf/*.yaml --out exp_mini/conf --move data data_mini
 
-For the `--mini` runs of recipes, which show that every stage works and learn nothing. Knows no
-recipe; a setting that concerns neither size nor duration stays as it is.
+For the `--mini` runs of recipes, which show that every stage works but learn nothing. Knows no
+recipe; settings that concern neither size nor duration are not changed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from atat.systems.joint.settings import ModelSettings, TrainSettings
 STEPS = 6
 EXAMPLES = 8
 WIDTH, LAYERS, HEADS, FEED_FORWARD = 32, 1, 2, 64
-UNFREEZE = ((1.0, 0.0), (1.0, 0.5))  # both phases of freezing happen within the few steps
+UNFREEZE = ((1.0, 0.0), (1.0, 0.5))  # both phases of freezing fit into the few steps
 
 
 def shrink(settings: TrainSettings) -> TrainSettings:

@@ -1,7 +1,7 @@
 """AT-AT: an audio encoder and a text encoder that share one decoder (Rongali et al. 2021, Fig. 2).
 
-A model gives the loss of a batch and says which tasks it accepts; the trainer knows no more of it.
-The decoder sees a memory, never where it came from.
+The model computes the loss of a batch and says which tasks it accepts; the trainer knows only that.
+The decoder sees a memory and does not know which encoder it came from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from atat.text.tokenizer import Tokenizer
 
 
 class Atat(nn.Module):
-    """The joint model. Either encoder may be None: then its tasks are not accepted."""
+    """The joint model. Either encoder may be None; its tasks are then not accepted."""
 
     terms = ("ce", "ctc", "accuracy")
     counts = ("ce", "ctc")
@@ -43,7 +43,7 @@ class Atat(nn.Module):
         ctc_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.label_smoothing = 0.0  # of training; a run's settings say it
+        self.label_smoothing = 0.0  # in training; from the settings of the run
         self.cmvn = Cmvn(mel_bins)
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
@@ -52,7 +52,7 @@ class Atat(nn.Module):
         self.ctc_weight = ctc_weight
 
     def accepts(self, task: str) -> bool:
-        """Whether the encoder that a task reads with is there."""
+        """Whether the model has the encoder that the task needs."""
         return getattr(self, f"{TASKS[task].source}_encoder") is not None
 
     def encode(self, audio: bool, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,10 +64,10 @@ class Atat(nn.Module):
         return self.text_encoder(source, lengths), lengths
 
     def losses(self, batch: Batch) -> dict[str, Term]:
-        """Terms of the batch: cross entropy, CTC where the head is there, and token accuracy.
+        """Terms of the batch: cross entropy, CTC if there is a head, and token accuracy.
 
         Accuracy, the weighted number of tokens right under teacher forcing, has no gradient. Label
-        smoothing is for training; in evaluation the cross entropy is without it.
+        smoothing is used only in training; in evaluation the cross entropy is without it.
         """
         memory, lengths = self.encode(batch.audio, batch.source, batch.source_lengths)
         logits = self.decoder(batch.inputs, memory, lengths)
@@ -88,7 +88,7 @@ class Atat(nn.Module):
 
     @torch.no_grad()
     def extend(self, tokens: int) -> None:
-        """Room for `tokens` new target tokens, drawn at random; all others become the base."""
+        """Add `tokens` target tokens with random weights; all others become the base."""
         embedding = self.decoder.embedding
         base = embedding.weight().detach().clone()
         embedding.base = nn.Parameter(base)
@@ -97,7 +97,7 @@ class Atat(nn.Module):
 
 
 def build_audio_encoder(settings: AudioEncoderSettings, width: int) -> nn.Module:
-    """Our own audio encoder, or one of ESPnet2's."""
+    """Our own audio encoder or one from ESPnet2."""
     if settings.kind == "espnet":
         from atat.nn.espnet_encoder import EspnetEncoder
 
@@ -108,9 +108,9 @@ def build_audio_encoder(settings: AudioEncoderSettings, width: int) -> nn.Module
 def build_model(
     settings: ModelSettings, tokenizer: Tokenizer, *, pretrained: bool = True
 ) -> tuple[Atat, Units | None]:
-    """The model of the settings and the units of its CTC head, if it has one.
+    """The model described by the settings, and the units of its CTC head, if it has one.
 
-    pretrained False leaves out the weights of BERT and ESPnet: a packed model brings its own.
+    pretrained=False does not load the weights of BERT and ESPnet: a packed model has its own.
     """
     audio = settings.audio_encoder
     if audio is not None and not pretrained:

@@ -1,8 +1,8 @@
-"""A packed model of AT-AT, and what lies in its folder besides config.yaml and weights.
+"""A packed model of AT-AT, and the files in its folder besides config.yaml and weights.
 
 tokenizer/    word pieces and tags
 trees.json    parent-child pairs of the training trees, for well-formed decoding
-bert/         BERT's configuration and word pieces, where the text encoder is BERT
+bert/         BERT's configuration and word pieces, if the text encoder is BERT
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from atat.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class PackedConfig:
-    """config.yaml of a packed model, without what every system has."""
+    """config.yaml of a packed model, without the keys that every system has."""
 
-    tasks: tuple[str, ...]  # what it was trained on, pretraining included
+    tasks: tuple[str, ...]  # tasks it was trained on, pretraining included
     model: ModelSettings
     weights: Literal["float32", "int8"] = "float32"
 
 
 @dataclass
 class Packed:
-    """A model together with all it needs to read and write."""
+    """A model with everything needed for its inputs and outputs."""
 
     model: Atat
     tokenizer: Tokenizer
@@ -74,7 +74,7 @@ class Packed:
 
 
 def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
-    """A packed model but for its weights."""
+    """A packed model without its weights."""
     values = config.from_dict(about, PackedConfig, str(folder / "config.yaml"))
     settings = values.model
     if settings.text_encoder is not None and settings.text_encoder.kind == "bert":
@@ -92,8 +92,8 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
 
 
 def _read_pairs(path: Path) -> set[Pair]:
-    mend = "copy the packed model again, or pack it again from its training"
+    fix = "copy the packed model again, or pack it again from its training"
     try:
-        return {(parent, child) for parent, child in read_json(path, mend)}
+        return {(parent, child) for parent, child in read_json(path, fix)}
     except (TypeError, ValueError):
-        raise InputError(f"{path}: expected a list of [parent, child]; {mend}") from None
+        raise InputError(f"{path}: expected a list of [parent, child]; {fix}") from None

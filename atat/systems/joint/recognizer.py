@@ -5,7 +5,7 @@ recognizer("lamp.wav").text                   # [IN:SWITCH_ON switch on the [SL:
 recognizer("lamp.wav", task="asr").text       # switch on the lamp
 recognizer(text="switch on the lamp").tree    # the same tree, from text
 
-A recording of silence and a text without words are understood as nothing, with the reason.
+A silent recording and a text without words give an empty hypothesis, with the reason.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Output:
     text: str  # a transcript, or a tree as text, which may be malformed
     score: float  # log probability / length ** length_exponent: per token, unless set otherwise
     length: int  # tokens
-    at_limit: bool = False  # the length limit ended it: it may be cut
+    at_limit: bool = False  # ended by the length limit: it may be cut
 
     @property
     def tree(self) -> Tree | None:
-        """The tree, or None where the text is none."""
+        """The tree, or None if the text is not a tree."""
         try:
             return trees.parse(self.text)
         except trees.SemanticsError:
@@ -59,10 +59,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was understood, best hypothesis first; one at least, whose text may be empty."""
+    """The hypotheses, best first; at least one, whose text may be empty."""
 
     nbest: tuple[Output, ...]
-    nothing: str | None = None  # why the model was not asked: there is nothing to understand
+    nothing: str | None = None  # why the model was not run: there is nothing to understand
 
     @property
     def text(self) -> str:
@@ -78,7 +78,7 @@ class Recognition:
 
 
 def _nothing(why: str) -> Recognition:
-    """An empty text, which is no tree, with the log probability of what is certain."""
+    """An empty text, which is not a tree, with log probability 0 (certain)."""
     return Recognition((Output("", score=0.0, length=0),), nothing=why)
 
 
@@ -94,12 +94,13 @@ class Recognizer:
         any_pair: bool = False,
         precision: str = "auto",
     ) -> None:
-        """options: how to search; by default as wide as decoding does, every hypothesis kept.
+        """options: how to search; by default the beam of decoding, with every hypothesis kept.
 
-        well_formed: only trees come out; any_pair: also parent-child pairs never trained.
+        well_formed: outputs are always trees; any_pair: also parent-child pairs not seen in
+        training.
 
-        precision: fp32, bf16, or auto: bf16 where the hardware has it and the weights have not 8
-        bits (atat/base/precision.py). `packed` stays as it is.
+        precision: fp32, bf16, or auto: bf16 if the hardware has it and the weights are not 8-bit
+        (atat/base/precision.py). `packed` is not changed.
         """
         self.packed = packed
         self.device = next(packed.model.parameters()).device
@@ -111,7 +112,7 @@ class Recognizer:
         pairs = None if any_pair else packed.pairs
         if well_formed and pairs is not None and not pairs:
             raise InputError(
-                "well-formed decoding knows no pairs of tags: the model was trained on no trees; "
+                "well-formed decoding has no pairs of tags: the model was not trained on trees; "
                 "allow any pair, or decode without"
             )
         self.constraint = TreeConstraint(packed.tokenizer, pairs) if well_formed else None
@@ -139,15 +140,15 @@ class Recognizer:
     ) -> Recognition:
         """Understand one recording (a file, or samples (T,) in [-1, 1] as floats) or one sentence.
 
-        task: slu for audio and nlu for text unless said otherwise. sample_rate (Hz): of samples,
-        16,000 unless said otherwise; another rate is resampled, as that of a file is. channel: of
-        a file, from 0. Silence (atat/speech/silence.py) and a text without words give one empty
-        hypothesis, and `nothing` says why.
-        Raises InputError for a task the model can't do, a file it can't read and samples that are
-        none.
+        task: by default slu for audio and nlu for text. sample_rate (Hz): of samples, by default
+        16,000; another rate is resampled, as for files. channel: of a file, from 0. Silence
+        (atat/speech/silence.py) and a text without words give one empty hypothesis, and `nothing`
+        says why.
+        Raises InputError for a task the model cannot do, a file that cannot be read and invalid
+        samples.
         """
         if (audio is None) == (text is None):
-            raise InputError("give either a recording or text=..., not both and not neither")
+            raise InputError("give either a recording or text=..., and not both")
         task = task or ("slu" if text is None else "nlu")
         if (find_task(task).source == "text") != (text is not None):
             raise InputError(f"task {task} reads {TASKS[task].source}")
@@ -170,7 +171,7 @@ class Recognizer:
 
     @property
     def mel_bins(self) -> int:
-        """F, how many bands the model's features have."""
+        """F, the number of mel bins of the model's features."""
         return self.packed.model.cmvn.mean.numel()
 
     def text_source(self, text: str) -> np.ndarray:
@@ -180,7 +181,7 @@ class Recognizer:
         return np.array(self.packed.source_text(text), dtype=np.int64)
 
     def recognize(self, sources: Sequence[np.ndarray], task: str) -> list[Recognition]:
-        """Sources (T, F) or (S,) of one task -> what was understood of each."""
+        """Sources (T, F) or (S,) of one task -> the result for each."""
         self.check_task(task)
         if any(len(source) == 0 for source in sources):
             raise InputError("a recording is shorter than one frame (25 ms)")
@@ -221,10 +222,10 @@ class Recognizer:
             for hypotheses in found
         ]
 
-    # What decoding of data dirs asks for (atat.engine.contract.Recognizer).
+    # For decoding of data dirs (atat.engine.contract.Recognizer).
 
     def length(self, utterance: Utterance, task: str) -> int:
-        """Frames or tokens of the source; 1 for what cannot be read, which `read` then tells."""
+        """Frames or tokens of the source; 1 if it cannot be read, which `read` reports later."""
         if TASKS[task].source == "text":
             return len(self.text_source(utterance.text or ""))
         if utterance.num_frames is not None:
@@ -239,7 +240,7 @@ class Recognizer:
             return 1
 
     def read(self, utterance: Utterance, task: str) -> np.ndarray:
-        """(T, F) or (S,); InputError, naming the utterance, for features or audio at fault."""
+        """(T, F) or (S,); raises InputError, naming the utterance, for bad features or audio."""
         if TASKS[task].source == "text":
             return self.text_source(utterance.text or "")
         if utterance.feats is not None:
@@ -254,7 +255,7 @@ class Recognizer:
         return features
 
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
-        """Raise InputError for features of another kind than the model's, which all will be."""
+        """Raise InputError for features of a kind that the model cannot read; then all are."""
         if TASKS[task].source == "audio" and source.shape[1:] != (self.mel_bins,):
             raise InputError(
                 f"utterance {utterance.id} has features of {source.shape[-1]} mel bins, the model "
@@ -263,7 +264,7 @@ class Recognizer:
             )
 
     def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
-        """text, score and length of each hypothesis; `at_limit` of those that may be cut."""
+        """text, score and length of each hypothesis; `at_limit` for those that may be cut."""
         return [
             [
                 {"text": o.text, "score": o.score, "length": o.length}
@@ -274,7 +275,7 @@ class Recognizer:
         ]
 
     def check_task(self, task: str) -> None:
-        """Raise InputError unless the model has what the task reads with."""
+        """Raise InputError unless the model has the encoder that the task needs."""
         if not self.packed.model.accepts(find_task(task).name):
             raise InputError(
                 f"task {task} needs a {TASKS[task].source} encoder; this model was trained on "
@@ -284,14 +285,14 @@ class Recognizer:
 
 def _precision(wanted: str, packed: Packed, device: torch.device) -> precisions.Resolved:
     if wanted == "auto" and packed.weights == "int8":
-        return precisions.Resolved("fp32", "its products are of 8 bits, and few are left")
+        return precisions.Resolved("fp32", "almost all of its products are 8-bit")
     return precisions.resolve(wanted, device)
 
 
 def _samples(
     audio: str | Path | np.ndarray, sample_rate: int | None, channel: int | None
 ) -> np.ndarray:
-    """Samples (T,) float32 at 16 kHz of what a caller calls a recording; InputError otherwise."""
+    """Samples (T,) float32 at 16 kHz of the caller's recording; raises InputError if invalid."""
     if isinstance(audio, (str, Path)):
         if sample_rate is not None:
             raise InputError("sample_rate is for samples; a file says its own")

@@ -1,7 +1,7 @@
-"""Settings of an AT-AT training: what the keys of `conf/*.yaml` are, besides those of every run
+"""Settings of an AT-AT training: the keys of `conf/*.yaml` besides those of every run
 (`atat.engine.settings`) and the sizes of layers (`atat.nn.settings`).
 
-Only values live here; what they do is in the modules named in the comments.
+This module holds only values; what they do is in the modules named in the comments.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class OptimSettings(engine.OptimSettings):
-    """Those of every run, and two of this model."""
+    """The settings of every run, and two of this model."""
 
     bert_multiplier: float = 0.02  # noam's peak of 1e-3 destroys a pretrained BERT
     label_smoothing: float = 0.1
@@ -62,7 +62,7 @@ class OptimSettings(engine.OptimSettings):
 
 @dataclass(frozen=True)
 class InitSettings(engine.InitSettings):
-    """Those of every run, and which part of the model the start gives."""
+    """The settings of every run, and which part of the start model is used."""
 
     part: Literal["all", "audio_encoder"] = "all"
 
@@ -72,10 +72,10 @@ class TrainSettings(engine.RunSettings):
     """A whole training run of AT-AT: the top level of conf/*.yaml."""
 
     tokenizer: str
-    cmvn: Optional[str] = None  # needed as soon as a source is audio
+    cmvn: Optional[str] = None  # needed if a source is audio
     features: Literal["ark", "wav"] = "ark"
-    zero_shot: bool = False  # demand a start that knows audio and text (joint/start.py)
-    model: ModelSettings = field(default_factory=ModelSettings)  # ignored when started from --init
+    zero_shot: bool = False  # require a start model that knows audio and text (joint/start.py)
+    model: ModelSettings = field(default_factory=ModelSettings)  # ignored with --init
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
     init: InitSettings = field(default_factory=InitSettings)
@@ -94,7 +94,7 @@ class TrainSettings(engine.RunSettings):
             raise InputError("speeds, noise, reverb and filter work on audio: set `features: wav`")
 
     def model_of_mix(self) -> ModelSettings:
-        """The model without an encoder that no task of the mix reads with."""
+        """The model settings without an encoder that no task of the mix uses."""
         sources = {TASKS[source.task].source for source in self.train}
         model = self.model
         if "text" not in sources:
@@ -104,7 +104,7 @@ class TrainSettings(engine.RunSettings):
         return model
 
     def compared(self) -> dict[str, Any]:
-        """What must not change within a run; of the model's settings, those that are used."""
+        """Settings that must not change within a run; of the model's, only those that are used."""
         if self.init.model is not None and self.init.part == "all":
             model = ModelSettings()  # it is the start's
         else:
@@ -121,7 +121,7 @@ class TrainSettings(engine.RunSettings):
         heard = (source.data for source in sources if TASKS[source.task].source == "audio")
         for folder in dict.fromkeys(heard):
             found |= fingerprint.of_sound(folder, kind)
-        # Which has the fingerprint of the word pieces in it.
+        # It contains the fingerprint of the word pieces.
         found |= fingerprint.of_file(Path(self.tokenizer) / "tokenizer.json")
         if self.init.model is not None:
             return found | fingerprint.of_model(self.init.model)

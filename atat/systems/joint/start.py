@@ -1,4 +1,4 @@
-"""The model at step 0: from settings, from a packed model, or with the audio encoder of one.
+"""The model at step 0: from settings, from a packed model, or with a packed audio encoder.
 
 AT-AT, "Pretraining Phase" and "Finetuning Phase". Knows nothing of data.
 """
@@ -64,14 +64,14 @@ def _load_start(settings: TrainSettings) -> Packed:
         )
     if packed.weights == "int8":
         raise InputError(
-            f"{settings.init.model}: its weights have 8 bits (atat quantize), which can't be "
-            "trained; start from the model it was made of"
+            f"{settings.init.model}: its weights have 8 bits (atat quantize), which cannot be "
+            "trained; start from the model it was made from"
         )
     return packed
 
 
 def _load_audio_encoder(packed: Packed, settings: TrainSettings) -> set[str]:
-    """Take CMVN, audio encoder and CTC head from another packed model; their parameters' names."""
+    """Copy CMVN, audio encoder and CTC head from a packed model; returns their parameter names."""
     base = _load_start(settings)
     own, state = packed.settings, base.model.state_dict()
     if base.settings.audio_encoder != own.audio_encoder or base.settings.width != own.width:
@@ -89,7 +89,7 @@ def _load_audio_encoder(packed: Packed, settings: TrainSettings) -> set[str]:
 
 
 def _extend(packed: Packed, tokenizer: Tokenizer, settings: TrainSettings) -> None:
-    """Give the pretrained model the tokenizer of this run, which may know further tags."""
+    """Give the pretrained model the tokenizer of this run, which may have more tags."""
     base = packed.tokenizer
     if not tokenizer.extends(base):
         raise InputError(
@@ -105,7 +105,7 @@ def _extend(packed: Packed, tokenizer: Tokenizer, settings: TrainSettings) -> No
 
 
 def _check_zero_shot(settings: TrainSettings) -> None:
-    """A new domain is learned from text alone only by a model that knows audio and text."""
+    """Only a model that knows audio and text can learn a new domain from text alone."""
     if not settings.zero_shot:
         return
     if settings.init.part != "all":

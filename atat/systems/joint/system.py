@@ -1,6 +1,6 @@
 """AT-AT as the engine sees it (`atat.engine.contract`): `system: joint` in a conf, the default.
 
-Imports what needs torch only when it is asked for it: a command answers mistakes before that.
+Imports torch only when it is needed: a command reports usage errors before that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from atat.systems.joint.packed import Packed
     from atat.systems.joint.recognizer import Recognizer
 
-    # mypy holds the parts to the contract: these here, Packed and Recognizer by `system` below.
+    # For mypy, which checks these against the contract; Packed and Recognizer: `system` below.
     _model: type[Model] = Atat
     _batch: type[Batch] = JointBatch
     _source: type[Source] = TaskData

@@ -1,8 +1,8 @@
-"""A BiLSTM that reads the words, a CRF over its states for slots, a linear layer for the intent.
+"""A BiLSTM over the words, with a CRF on its states for slots and a linear layer for the intent.
 
 After Lample et al. 2016, without their character model; both losses are trained together. Words
-start from random embeddings, or from pretrained ones in GloVe's format (`atat.text.glove`): the
-pipelines of Rongali et al. 2021 have such, and none come with atat.
+start from random embeddings or from pretrained ones in GloVe's format (`atat.text.glove`). The
+pipelines of Rongali et al. 2021 use pretrained ones; atat includes none.
 
 Shapes: B sentences, T words, D width of the states (both directions), L tags, N intents.
 
@@ -29,10 +29,10 @@ from atat.text import glove as vectors
 from atat.text.bio_tags import Tagged
 
 PAD, UNKNOWN = "<pad>", "<unk>"
-EMBEDDING = 100  # numbers to a word where no pretrained ones are given
+EMBEDDING = 100  # size of a word's embedding if no pretrained ones are given
 WIDTH = 128  # LSTM states in each direction
 DROPOUT = 0.3
-HIDDEN_WORDS = 0.1  # share of words read as unknown in training, as new words are later
+HIDDEN_WORDS = 0.1  # share of training words replaced by UNKNOWN, as new words are in decoding
 BATCH = 32  # sentences
 LEARNING_RATE = 2e-3
 CLIP = 5.0  # gradient norm
@@ -42,7 +42,7 @@ AT_ONCE = 256  # sentences tagged at a time
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the numbers of the model stand for."""
+    """The meaning of the model's word, tag and intent numbers."""
 
     words: tuple[str, ...]  # PAD and UNKNOWN first
     tags: tuple[str, ...]
@@ -82,7 +82,7 @@ class Network(nn.Module):
         )
         states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         states = self.dropout(states)  # (B, T, D)
-        # The strongest state of each number: what tells the intent may stand anywhere.
+        # Maximum over time: the words that tell the intent may be anywhere.
         summary = states.masked_fill(~mask[..., None], -torch.inf).amax(dim=1)
         return self.emission(states), self.intent(summary)
 
@@ -131,7 +131,7 @@ def _tag(
     best = network.crf.best_paths(emissions, lengths)  # (B, T)
     slots = network.crf(emissions, best, lengths)  # (B,)
     intent_scores, chosen = intents.log_softmax(-1).max(-1)  # (B,)
-    # Rounding can lift the log probability of what is all but certain above 0.
+    # Rounding can raise the log probability of an almost certain output above 0.
     scores = (slots + intent_scores).clamp(max=0.0).tolist()
     return [
         (
@@ -155,13 +155,13 @@ def train(
     epochs: int,
     embeddings: Path | None = None,
 ) -> dict[str, Any]:
-    """Train on the examples and write the model's files; facts for train.json.
+    """Train on the examples and write the model's files; returns facts for train.json.
 
-    The model is that of the epoch with most dev sentences wholly right, of equal ones that with the
-    smallest loss; without a dev set it is the last one's. The same seed gives the same model.
+    The model is that of the epoch with the most dev sentences fully right, and among those
+    the smallest loss; without a dev set, of the last epoch. The same seed gives the same model.
     """
     torch.manual_seed(seed)
-    # Matrices as small as these are not worth sharing out, and one thread adds in one order.
+    # Such small matrices gain nothing from threads, and one thread adds in a fixed order.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -230,9 +230,9 @@ def _train(
 def _judge(
     network: Network, vocabulary: Vocabulary, numbers: dict[str, int], valid: Sequence[Tagged]
 ) -> tuple[int, float]:
-    """How many sentences have all tags and the intent right; minus the sum of their losses.
+    """Number of sentences with all tags and the intent right; minus the sum of their losses.
 
-    What no training sentence has (a tag, an intent) is wrong, and not in the loss.
+    Tags and intents unseen in training are wrong and not in the loss.
     """
     right, loss = 0, 0.0
     for start in range(0, len(valid), AT_ONCE):

@@ -1,7 +1,7 @@
 """A linear-chain CRF for slots and a maximum-entropy classifier for the intent, by CRFsuite.
 
-The classifier is a CRF over sentences of one item: without transitions nothing else is left of it.
-Both are trained with L-BFGS from zero; nothing is random, a seed changes nothing.
+The classifier is a CRF over sequences of one item, which has no transitions. Both are trained with
+L-BFGS from zero; nothing is random, so a seed changes nothing.
 
 Files of a model: `slots.crfsuite`, `intent.crfsuite`. Knows nothing of data dirs.
 """
@@ -17,13 +17,13 @@ from atat.base.errors import InputError
 from atat.text.bio_tags import Tagged
 
 SLOTS, INTENT = "slots.crfsuite", "intent.crfsuite"
-# L1 throws away what rarely helps, L2 keeps the rest small; many iterations, since they are cheap.
+# L1 removes rarely useful features, L2 keeps the others small; iterations are cheap.
 PARAMETERS = {"c1": 0.05, "c2": 0.05, "max_iterations": 150, "feature.possible_transitions": True}
-EDGE = "<edge>"  # what stands before the first word and after the last
+EDGE = "<edge>"  # padding before the first word and after the last
 
 
 def word_features(words: Sequence[str], position: int) -> list[str]:
-    """What the CRF sees of a word: itself, its ends, two neighbours on each side, and pairs."""
+    """Features of a word for the CRF: itself, its affixes, two neighbours on each side, pairs."""
     padded = (EDGE, EDGE, *words, EDGE, EDGE)
     before2, before, word, after, after2 = padded[position : position + 5]
     return [
@@ -44,17 +44,17 @@ def word_features(words: Sequence[str], position: int) -> list[str]:
 
 
 def sentence_features(words: Sequence[str]) -> list[str]:
-    """What the classifier sees of a sentence: its words, its pairs of words and its beginning."""
+    """Features of a sentence for the classifier: its words, its word pairs and its beginning."""
     padded = (EDGE, *words, EDGE)
     pairs = [f"{one} {two}" for one, two in zip(padded, padded[1:])]
     first = " ".join(words[:2])
-    # Each once, and in the order of the sentence: sets have another order in every process.
+    # Each once, in the order of the sentence: the order of a set differs between processes.
     found = [f"w={word}" for word in words] + [f"p={pair}" for pair in pairs]
     return ["bias", f"first={first}", *dict.fromkeys(found)]
 
 
 def train(examples: Sequence[Tagged], folder: Path) -> dict[str, Any]:
-    """Train on the examples and write the model's files; facts for train.json."""
+    """Train on the examples and write the model's files; returns facts for train.json."""
     slots = [([word_features(e.words, i) for i in range(len(e.words))], e.tags) for e in examples]
     intents = [([sentence_features(e.words)], [e.intent]) for e in examples]
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def train(examples: Sequence[Tagged], folder: Path) -> dict[str, Any]:
 
 
 def _fit(data: Sequence[tuple[Any, Sequence[str]]], path: Path, title: str) -> int:
-    """Train one model; the number of its features that are not zero."""
+    """Train one model; returns the number of its non-zero features."""
     import pycrfsuite
     from tqdm import tqdm
 

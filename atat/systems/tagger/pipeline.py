@@ -1,16 +1,16 @@
-"""The second stage of a two-stage system: intent and slots tagged in the words of a recogniser.
+"""The second stage of a two-stage system: tags intent and slots in the words of a recogniser.
 
     atat pipeline train --kind crf --data data/train --valid data/dev --out exp/crf
     atat pipeline decode --model exp/crf/model --text exp/asr/decode_test_asr \\
         --out exp/crf/decode_test_heard
 
 Kinds: `crf`, a linear-chain CRF (`crfsuite`); `bilstm_crf` (`bilstm`). `--text` is a decoded dir of
-task asr, from our own model or `atat sphinx_asr`, or a data dir, whose `text` is read. What comes
-out is a decoded dir like that of `atat decode`.
+task asr, from our own model or `atat sphinx_asr`, or a data dir, whose `text` is read. The output
+is a decoded dir like that of `atat decode`.
 
-Tags stand for trees as `atat.text.bio_tags` says; what they cannot express is counted. Training
-with `--heard` also reads what a recogniser heard of the training sentences, the slots carried over
-by alignment.
+Trees are converted to tags as `atat.text.bio_tags` says; trees that tags cannot express are
+counted. Training with `--heard` also reads a recogniser's output for the training sentences, with
+the slots transferred by alignment.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KINDS = ("crf", "bilstm_crf")
 
 
 class Tagger(Protocol):
-    """What each kind of model brings."""
+    """What each kind of model provides."""
 
     def tag(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Tagged, float]]:
         """Tags and intent of each sentence of one word or more, with their log probability."""
@@ -46,10 +46,10 @@ class Tagger(Protocol):
 
 @dataclass(frozen=True)
 class Examples:
-    """Sentences of a data dir with their tags; what tags cannot express is counted."""
+    """Sentences of a data dir with their tags; trees that tags cannot express are counted."""
 
     tagged: dict[str, Tagged]
-    lost: dict[str, str]  # utterance -> why it is not there
+    lost: dict[str, str]  # utterance -> why it is missing
 
 
 def read_examples(data: Path) -> Examples:
@@ -74,7 +74,7 @@ def read_examples(data: Path) -> Examples:
 
 
 def carry_over(examples: Mapping[str, Tagged], heard: Mapping[str, str]) -> list[Tagged]:
-    """The examples as they were heard; utterances of which nothing was heard are left out."""
+    """The examples as they were recognised; utterances without any recognised word are left out."""
     return [
         bio_tags.project(examples[name], text.split())
         for name, text in heard.items()
@@ -90,7 +90,7 @@ def read_words(folder: Path) -> dict[str, str]:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train a tagger and write `model/` and train.json; nothing when that is there already."""
+    """Train a tagger and write `model/` and train.json; does nothing if that was done before."""
     sentences = read_examples(options.data)
     _report(options.data, sentences, options.max_lost)
     valid = read_examples(options.valid) if options.valid else Examples({}, {})
@@ -149,14 +149,14 @@ def _train(
 
 
 def load(folder: Path) -> Tagger:
-    """A trained model of either kind; InputError when there is none."""
+    """A trained model of either kind; raises InputError if there is none."""
     path = folder / "pipeline.json"
     if not path.is_file():
         raise InputError(
             f"{folder}: no trained tagger (pipeline.json); train one with: atat pipeline train"
         )
-    mend = f"remove {folder.parent} and train again"
-    if read_object(path, mend).get("kind") == "crf":
+    fix = f"remove {folder.parent} and train again"
+    if read_object(path, fix).get("kind") == "crf":
         from atat.systems.tagger import crfsuite
 
         return crfsuite.Tagger(folder)
@@ -200,7 +200,7 @@ def decode(options: argparse.Namespace) -> None:
 
 
 def _report(data: Path, sentences: Examples, max_lost: float) -> None:
-    """Say what BIO tags cannot express; InputError when more than `max_lost` is gone."""
+    """Report trees that BIO tags cannot express; InputError if their share is over `max_lost`."""
     lost, total = sentences.lost, len(sentences.tagged) + len(sentences.lost)
     nested = sum(example.is_nested for example in sentences.tagged.values())
     print(
@@ -233,7 +233,7 @@ def _fingerprint(*content: Any) -> str:
 
 
 def _is_finished(path: Path, key: dict[str, Any]) -> bool:
-    """Whether a run with the same options on the same data came to its end."""
+    """Whether a run with the same options on the same data has finished."""
     about = read_object_or_none(path)  # torn: not finished
     return about is not None and bool(about.get("finished") and about.get("key") == key)
 
