@@ -183,7 +183,7 @@ def test_folds_must_not_share_utterances() -> None:
     for fold in range(2):
         decode(f"exp/cv/fold{fold}", wrong=0)
     row = {"name": "CV", "decoded": "exp/cv/fold*/decode_test", "pool": 2}
-    with pytest.raises(InputError, match="spk0-00 stands in another fold"):
+    with pytest.raises(InputError, match="spk0-00 is also in another fold"):
         write(table([row]))
 
 
@@ -307,10 +307,10 @@ def test_seeds_on_other_utterances_are_refused() -> None:
         ({"tabels": []}, "unknown key `tabels`; did you mean `tables`"),
         ({"tables": [table([{"name": "a", "decode": "x"}])]}, "unknown key .*`?decode`"),
         ({"tables": [table([{"name": "a"}], metrics=["emm"])]}, "unknown metric 'emm'"),
-        ({"tables": [table([{"name": "a", "paper": {"wer": 1}}])]}, "'wer', which is no column"),
+        ({"tables": [table([{"name": "a", "paper": {"wer": 1}}])]}, "'wer', which is not a column"),
         ({"tables": [table([{"name": "a", "paper": {"semer": [1]}}])]}, "number or text"),
         ({"tables": [table([{"name": "a", "baseline": "b"}])]}, "'b' is no row"),
-        ({"tables": [table([{"name": "a"}, {"name": "a"}])]}, "stands twice"),
+        ({"tables": [table([{"name": "a"}, {"name": "a"}])]}, "is used twice"),
         ({"tables": [table([{"name": "a", "published": {"semer": 1}}])]}, "source"),
         ({"tables": [table([{"name": "a", "decoded": "x/{condition}"}])]}, "go together"),
     ],

@@ -1,10 +1,10 @@
-"""Percentile bootstrap of ratios of counts: how far a figure would move on other test data.
+"""Percentile bootstrap of ratios of counts: how much a figure would change on other test data.
 
-Whole speakers are drawn with replacement where speakers are known, since the utterances of one
-person resemble each other; else utterances. The spread from training (seeds) is not in it.
+If speakers are known, whole speakers are drawn with replacement, since the utterances of one
+person resemble each other; else utterances. The spread from training (seeds) is not included.
 
 Knows nothing of metrics or files: it gets arrays of counts and the name of the speaker of each
-row. Everything is drawn from a seed, so that the same counts give the same interval.
+row. All draws come from a seed, so the same counts give the same interval.
 
 Shapes: K clusters (speakers, or utterances), M figures, R replicates.
 """
@@ -18,19 +18,19 @@ import numpy as np
 
 REPLICATES = 5000
 LEVEL = 95.0  # per cent of the replicates that an interval covers
-# A measure of few clusters (WER where one speaker of twenty has a transcript) is undefined in the
-# draws that miss them: in a third of the draws with one such cluster, in an eighth with two. Draws
-# of a single cluster all agree, which is no evidence: below this share nothing is said.
+# A measure defined in few clusters (WER if one speaker of twenty has a transcript) is undefined in
+# the draws that miss them: a third of the draws with one such cluster, an eighth with two. Draws
+# of a single cluster all agree, which is no evidence: below this share no interval is given.
 MIN_DEFINED = 0.9
-# Numbers drawn at a time: bounds the memory to some tens of MB whatever K and R.
+# Numbers drawn at a time: limits the memory to some tens of MB for any K and R.
 _CHUNK = 2_000_000
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure in per cent with its interval; None when there is nothing to measure.
+    """A figure in per cent with its interval; None if there is nothing to measure.
 
-    The interval alone is None where too few draws define the figure (`MIN_DEFINED`).
+    Only the interval is None if the figure is defined in too few draws (`MIN_DEFINED`).
     """
 
     value: float | None
@@ -45,8 +45,8 @@ class Comparison:
     first: float | None
     second: float | None
     difference: Interval
-    p_value: float | None  # two-sided: how often resampling turns the sign; None: undefined
-    draws: int = 0  # in which both systems' figures are defined; the others are no evidence
+    p_value: float | None  # two-sided: how often resampling changes the sign; None: undefined
+    draws: int = 0  # draws in which both figures are defined; the others are no evidence
     replicates: int = REPLICATES  # draws made
 
 
@@ -55,8 +55,8 @@ def cluster_sums(
 ) -> tuple[np.ndarray, list[str]]:
     """Sum the rows of `counts` (utterances, …) by speaker: (K, …) and the K names, sorted.
 
-    With no speakers known, or a single one, of which no interval can be drawn, each row stays
-    a cluster by itself and the names are empty.
+    If no speaker or only one is known, which gives no interval, each row is a cluster of its own
+    and the names are empty.
     """
     names = sorted(set(speakers or ()))
     if len(names) < 2:
@@ -73,8 +73,8 @@ def intervals(
 ) -> list[Interval]:
     """An interval for each of M ratios, `counts` (K, M, 2).
 
-    Where a figure is 0 or 100 % in all clusters resampling would say "no doubt"; there the exact
-    binomial bound for this number of utterances (Clopper and Pearson 1934) stands in.
+    If a figure is 0 or 100 % in all clusters, resampling would give an interval of width 0; the
+    exact binomial bound for this number of utterances (Clopper and Pearson 1934) replaces it.
     """
     values = ratios(counts.sum(axis=0))
     drawn = resample(counts, seed=seed, replicates=replicates)
@@ -92,8 +92,8 @@ def compare(
     """Paired bootstrap: both systems are scored on the same drawn clusters.
 
     `first` and `second` (K, S, 2) hold the counts of S runs (seeds) each; S may differ. The
-    figure of a system is the mean of its runs' ratios. Draws in which one is undefined count
-    neither for nor against.
+    figure of a system is the mean of its runs' ratios. Draws in which one is undefined are
+    ignored.
     """
     assert len(first) == len(second), "the two systems must have the same clusters"
     runs = first.shape[1]
@@ -109,18 +109,18 @@ def compare(
 
 
 def _p_value(known: np.ndarray, differing: int) -> float:
-    """Two-sided p of differences drawn from clusters of which `differing` are not equal.
+    """Two-sided p of the drawn differences; `differing` clusters differ between the systems.
 
-    Resampling alone would take two clusters that agree by chance for certainty: p is never below
-    the chance that so many coins fall alike, the smallest p of a sign test.
+    Resampling alone would treat two clusters that agree by chance as certainty: p is never below
+    the probability that as many coins all fall alike, the smallest p of a sign test.
     """
-    # One is added to count and trials: a finite number of replicates never proves p = 0.
+    # One is added to count and trials: a finite number of replicates cannot prove p = 0.
     tail = min(np.sum(known <= 0), np.sum(known >= 0)) + 1
     return min(1.0, max(2 * float(tail) / (known.size + 1), 2.0 ** (1 - differing)))
 
 
 def _differing(first: np.ndarray, second: np.ndarray) -> int:
-    """In how many clusters the mean counts of the runs differ, (K, S, 2) and (K, S', 2)."""
+    """Number of clusters in which the mean counts of the runs differ, (K, S, 2) and (K, S', 2)."""
     # Multiplied, not divided: counts are whole numbers, and equal means must be equal.
     one, two = first.sum(axis=1) * second.shape[1], second.sum(axis=1) * first.shape[1]
     return int((one != two).any(axis=1).sum())
@@ -129,7 +129,7 @@ def _differing(first: np.ndarray, second: np.ndarray) -> int:
 def mean_interval(
     counts: np.ndarray, *, utterances: int, seed: int = 0, replicates: int = REPLICATES
 ) -> Interval:
-    """As `intervals`, of the mean ratio of S runs on the same clusters, `counts` (K, S, 2)."""
+    """Like `intervals`, for the mean ratio of S runs on the same clusters, `counts` (K, S, 2)."""
     drawn = resample(counts, seed=seed, replicates=replicates).mean(axis=1)
     low, high = _percentiles(drawn)
     low, high = _widen(counts.sum(axis=1), utterances, low, high)
@@ -137,7 +137,7 @@ def mean_interval(
 
 
 def resample(counts: np.ndarray, *, seed: int, replicates: int) -> np.ndarray:
-    """(R, M) ratios in per cent, each of K clusters drawn with replacement from (K, M, 2)."""
+    """(R, M) ratios in per cent, each from K clusters drawn with replacement from (K, M, 2)."""
     clusters, figures, _ = counts.shape
     if not clusters:
         return np.full((replicates, figures), np.nan)
@@ -173,7 +173,7 @@ def _percentiles(drawn: np.ndarray) -> tuple[float | None, float | None]:
 def _widen(
     counts: np.ndarray, utterances: int, low: float | None, high: float | None
 ) -> tuple[float | None, float | None]:
-    """The exact binomial bound where every cluster of `counts` (K, 2) is all wrong or all right."""
+    """The exact binomial bound if all clusters of `counts` (K, 2) are all wrong or all right."""
     numerator, denominator = counts[:, 0], counts[:, 1]
     if low is None:
         return low, high

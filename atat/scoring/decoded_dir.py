@@ -1,13 +1,13 @@
-"""A decoded dir: what a system made of each utterance of a data dir, and how.
+"""A decoded dir: a system's hypotheses for each utterance of a data dir, and how they were made.
 
 hyp           `<utt> <best hypothesis>`, a transcript or a tree
 nbest.jsonl   {"utt": ..., "nbest": [{"text": ..., "score": ..., "length": ...}, ...]}, best first;
-              "at_limit" is true of one that the length limit ended
+              "at_limit" is true if the length limit ended it
 decode.json   task, data, model, times, options, provenance and how many best outputs ended at the
-              length limit (at_limit); the last to be written
+              length limit (at_limit); written last
 
-An utterance that could not be read has one hypothesis, empty, without score and with the reason
-under `lost`: no utterance goes missing, and it counts as wrong.
+An utterance that could not be read has one empty hypothesis, without score and with the reason
+under `lost`: no utterance is missing, and it counts as wrong.
 
 Every system that decodes writes one, and `atat score` reads it. Knows nothing of systems.
 """
@@ -41,7 +41,7 @@ def lost(nbest: Mapping[str, Sequence[Hypothesis]]) -> dict[str, str]:
 def write(
     folder: Path, nbest: Mapping[str, Sequence[Hypothesis]], about: Mapping[str, Any]
 ) -> None:
-    """Write a decoded dir: the hypotheses of each utterance, best first, and what made them."""
+    """Write a decoded dir: the hypotheses of each utterance, best first, and how they were made."""
     tables.write_table(folder / "hyp", {name: found[0]["text"] for name, found in nbest.items()})
     with atomic_write(folder / "nbest.jsonl") as stream:
         for name in sorted(nbest):
@@ -52,19 +52,19 @@ def write(
 
 
 def is_decoded(folder: Path) -> bool:
-    """Whether a folder is a decoded dir, and not, say, a data dir."""
+    """Whether a folder is a decoded dir and not, for example, a data dir."""
     return (folder / "hyp").is_file()
 
 
 def read_transcripts(folder: Path) -> dict[str, str]:
-    """Utterance -> what was heard; InputError for a folder that holds no transcripts."""
+    """Utterance -> recognised words; raises InputError for a folder without transcripts."""
     if not is_decoded(folder):
         raise InputError(
             f"{folder}: not a decoded dir: no hyp; make one with: atat decode --task asr"
         )
     path = folder / "decode.json"
-    mend = f"remove {folder} and run the decoding again"
-    about = read_object(path, mend) if path.is_file() else {}
+    fix = f"remove {folder} and run the decoding again"
+    about = read_object(path, fix) if path.is_file() else {}
     task = about.get("task")
     if about.get("target", TASKS[task].target if task in TASKS else None) != "text":
         raise InputError(f"{folder}: decoded as task {task}, expected transcripts (task asr)")

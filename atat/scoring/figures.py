@@ -6,7 +6,7 @@ from atat.scoring.bootstrap import Comparison, Interval
 
 
 def format_interval(interval: Interval) -> str:
-    """As tables show a figure: "83.45 [80.12, 86.40]", or "n/a"."""
+    """A figure as in the tables: "83.45 [80.12, 86.40]", or "n/a"."""
     if interval.value is None:
         return "n/a"
     if interval.low is None or interval.high is None:
@@ -15,7 +15,7 @@ def format_interval(interval: Interval) -> str:
 
 
 def p_value_text(found: Comparison) -> str:
-    """ "p = 0.004", "p < 0.001" or "p undefined", with the draws used where not all were."""
+    """ "p = 0.004", "p < 0.001" or "p undefined", with the number of draws if not all were used."""
     if found.p_value is None:
         text = "p undefined"
     else:

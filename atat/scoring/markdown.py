@@ -1,4 +1,4 @@
-"""Markdown that reads well as plain text too: aligned tables, numbers with two decimals.
+"""Markdown that is also readable as plain text: aligned tables, numbers with two decimals.
 
 Knows nothing of where results come from.
 """
@@ -12,7 +12,7 @@ from atat.scoring.figures import p_value_text
 
 
 def join(*blocks: str) -> str:
-    """Blocks with an empty line between; empty ones are left out."""
+    """Blocks separated by an empty line; empty blocks are left out."""
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -33,17 +33,17 @@ def code_block(lines: Sequence[str]) -> str:
 
 
 def number(value: float | str) -> str:
-    """Text as it stands, a number with two decimals."""
+    """Text unchanged, a number with two decimals."""
     return value if isinstance(value, str) else f"{value:.2f}"
 
 
 def signed(value: float | str) -> str:
-    """As `number`, with its sign."""
+    """Like `number`, with its sign."""
     return value if isinstance(value, str) else f"{value:+.2f}"
 
 
 def comparison_text(found: Comparison) -> str:
-    """ "+3.21 [+1.02, +5.40], p = 0.004"; "+3.21, p undefined (…)" where too few draws know."""
+    """ "+3.21 [+1.02, +5.40], p = 0.004"; "+3.21, p undefined (…)" with too few draws."""
     gap = found.difference
     if gap.value is None:
         return "n/a"

@@ -1,11 +1,11 @@
-"""How right one hypothesis is, as counts: `{metric: (numerator, denominator)}`.
+"""How correct one hypothesis is, as counts: `{metric: (numerator, denominator)}`.
 
-Every measure is a ratio of two counts, so that a corpus is scored by adding the counts of its
-utterances (micro-average) and a bootstrap may draw utterances afresh. All of them are defined in
-`METRICS`, which also says which way is better.
+Every measure is a ratio of two counts, so a corpus is scored by adding the counts of its
+utterances (micro-average), and a bootstrap can draw utterances again. All are defined in
+`METRICS`, which also says whether lower or higher is better.
 
-Knows nothing of files, groups, intervals or how the hypotheses were made. Texts are compared as
-they stand, apart from blanks: both sides have gone through `atat.text.normalize` before.
+Knows nothing of files, groups, intervals or how the hypotheses were made. Texts are compared
+unchanged, apart from blanks: both sides have been normalised with `atat.text.normalize`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from atat.text.word_alignment import align_words
 Counts = dict[str, tuple[float, float]]
 Item = tuple[int, str, str]  # of a tree, for SemER: see _semantic_items
 
-# Goes up when a measure changes its meaning: counts of another version are never mixed with ours.
+# Increased when the definition of a measure changes: counts of other versions are never mixed in.
 # 2: SemER counts right slots under a wrong intent as right.
 VERSION = 2
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure as tables show it."""
+    """A measure and how tables show it."""
 
     title: str
     lower_is_better: bool
@@ -83,7 +83,7 @@ def add(counts: Iterable[Counts]) -> Counts:
 
 
 def percent(counts: Counts) -> dict[str, float | None]:
-    """Each metric in per cent; None where the denominator is zero (nothing to measure)."""
+    """Each metric in per cent; None if the denominator is zero (nothing to measure)."""
     return {name: 100 * a / b if b else None for name, (a, b) in counts.items()}
 
 
@@ -93,8 +93,8 @@ def canonical(text: str) -> str:
 
 
 def text_counts(reference: str, hypothesis: str) -> Counts:
-    """WER, CER and whole-sentence accuracy; an empty reference has insertions only."""
-    import jiwer  # Here, so that --help and results need not wait for it.
+    """WER, CER and whole-sentence accuracy; with an empty reference all words are insertions."""
+    import jiwer  # Imported here, so that --help and results do not have to load it.
 
     reference, hypothesis = canonical(reference), canonical(hypothesis)
     words = jiwer.process_words([reference], [hypothesis])
@@ -107,9 +107,9 @@ def text_counts(reference: str, hypothesis: str) -> Counts:
 
 
 def tree_counts(reference: str, hypothesis: str, *, slu_f1: bool = False) -> Counts:
-    """All measures of meaning; SemanticsError when the reference is no tree.
+    """All measures of meaning; raises SemanticsError if the reference is not a tree.
 
-    A hypothesis that is no tree is wrong everywhere: nothing of it is taken for right.
+    A hypothesis that is not a tree is wrong everywhere: no part of it counts as right.
     `slu_f1` adds SLU-F1, for corpora that report it.
     """
     truth = trees.parse(reference)
@@ -137,13 +137,13 @@ def tree_counts(reference: str, hypothesis: str, *, slu_f1: bool = False) -> Cou
 def semantic_errors(reference: Tree, hypothesis: Tree | None) -> tuple[int, int]:
     """(substituted + inserted + deleted, slots and intents of the reference).
 
-    Items are multisets, see `_semantic_items`. Equal ones cancel. Of what is left, two of one tag
-    are a substitution, whether the value or the place is wrong; the surplus is deleted or
-    inserted. No hypothesis (None) is all deleted.
+    Items are multisets, see `_semantic_items`. Equal ones cancel. Of the rest, two with the same
+    tag are a substitution, whether the value or the place is wrong; the surplus is deleted or
+    inserted. Without a hypothesis (None) all are deleted.
 
     With one intent the denominator is that of Rongali et al. 2021, section "Results": slots + 1.
-    Since an item is at most one error, only tags that the reference does not have take a
-    hypothesis beyond "all deleted": no single mistake in a right tree does.
+    Since an item is at most one error, only tags that are not in the reference can make a
+    hypothesis worse than "all deleted"; no single mistake in a right tree can.
     """
     paths: dict[tuple[int, str], int] = {}
     wanted = Counter(_semantic_items(reference, paths))
@@ -152,19 +152,19 @@ def semantic_errors(reference: Tree, hypothesis: Tree | None) -> tuple[int, int]
         return total, total
     given = Counter(_semantic_items(hypothesis, paths))
     missing, surplus = _by_tag(wanted - given), _by_tag(given - wanted)
-    # Of one tag, min(missing, surplus) are substituted: the larger number is all errors.
+    # For one tag, min(missing, surplus) are substituted: the larger number counts all errors.
     return sum((missing | surplus).values()), total
 
 
 def _semantic_items(tree: Tree, paths: dict[tuple[int, str], int]) -> list[Item]:
-    """(path, tag, value) of what SemER counts.
+    """(path, tag, value) of the items that SemER counts.
 
     A slot: the slots from the root down to it, its label, its words. The root intent: no path, "",
-    its label. A nested intent: the slots above it, "IN", its label. No path names an intent, so
-    that a wrong one, at the root or below, is one error and not one more for each slot in it.
+    its label. A nested intent: the slots above it, "IN", its label. Paths contain no intents, so
+    a wrong one, at the root or below, is one error and not another one for each slot in it.
 
-    paths: the number of each path met, by that of the path above and the label; so that equal
-    paths of two trees are one number however deep they are.
+    paths: the number of each path seen so far, by that of the path above and the label, so that
+    equal paths of two trees have the same number at any depth.
     """
     leaves = trees.words(tree)
     found: list[Item] = []
@@ -188,11 +188,11 @@ def _by_tag(items: Counter[Item]) -> Counter[str]:
 
 
 def matching_brackets(reference: Tree, hypothesis: Tree) -> int:
-    """How many brackets of the hypothesis stand, with their label, where the reference has them.
+    """Number of brackets of the hypothesis that match the reference in label and position.
 
-    When the words differ, a bracket is placed by the edit-distance alignment of the words. Words
-    that the hypothesis lost leave the place of a neighbouring bracket open, and each place that
-    the alignment allows is taken as right; a bracket with no aligned word in it can match only an
+    If the words differ, a bracket is placed by the edit-distance alignment of the words. Words
+    missing in the hypothesis make the position of a neighbouring bracket ambiguous; each position
+    that the alignment allows counts as right. A bracket without an aligned word can match only an
     empty one. With equal words this is the plain comparison of (label, start, end).
     """
     wanted = Counter(trees.brackets(reference))
@@ -217,9 +217,9 @@ def matching_brackets(reference: Tree, hypothesis: Tree) -> int:
 def slurp_f1(reference: Tree, hypothesis: Tree | None) -> tuple[float, float]:
     """SLU-F1 of SLURP (Bastianelli et al. 2020, section 5) as (2 TP, 2 TP + FP + FN).
 
-    Slots are (label, value) whatever their depth. A predicted slot takes the nearest slot of
-    that label that is left in the reference; their distance counts as false positive and as
-    false negative beside the true positive. Word distance (WER) and character distance
+    Slots are (label, value) at any depth. A predicted slot is matched with the nearest remaining
+    reference slot with its label; their distance counts as false positive and as false negative
+    beside the true positive. Word distance (WER) and character distance
     (Levenshtein over the longer length) fill one confusion matrix together.
     """
     wanted = _entities(reference)
@@ -254,7 +254,7 @@ def _hypothesis(tree: Tree) -> Tree:
 def _places(reference: list[str], hypothesis: list[str]) -> tuple[list[int], list[int]]:
     """First and last position in the reference of each gap between words of the hypothesis.
 
-    Gap i is before word i. Where no word of the reference was lost the two are equal.
+    Gap i is before word i. If no word of the reference was lost, the two are equal.
     """
     aligned = align_words(reference, hypothesis)
     first, last = [0], [len(reference)]

@@ -1,4 +1,4 @@
-"""RESULTS.md from the folders of a recipe: nobody types a number of ours.
+"""Generates RESULTS.md from the folders of a recipe: our numbers are never typed by hand.
 
     atat results --config conf/results.yaml --out RESULTS.md
 
@@ -14,14 +14,14 @@
             baseline: E2E
             paper_difference: {semer: 1.45}
 
-The YAML says which tables there are, which decoded dirs make a row and what the paper reports
-(`Report`, `Table` and `Row` below are its keys); a row whose folders are not there says
-"not run". Figures come from score.json and per_utt.jsonl, what made them from train.json and
-decode.json. Paths are relative to the folder the command runs in, the recipe's.
+The YAML names the tables, the decoded dirs of each row and the paper's figures (`Report`, `Table`
+and `Row` below are its keys); a row without its folders says "not run". Figures come from
+score.json and per_utt.jsonl, the details of how they were made from train.json and decode.json.
+Paths are relative to the folder in which the command runs, that of the recipe.
 
-Knows nothing of metrics' definitions (`atat.scoring.metrics`), of pooling and intervals
-(`atat.scoring.results_runs`), of what the lines above a table say (`atat.scoring.results_summary`)
-or of how text is laid out (`atat.scoring.markdown`).
+Knows nothing of the definitions of metrics (`atat.scoring.metrics`), of pooling and intervals
+(`atat.scoring.results_runs`), of the lines above a table (`atat.scoring.results_summary`) or of
+text layout (`atat.scoring.markdown`).
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Row:
     name: str
     decoded: str = ""  # pattern of decoded dirs, one per seed: exp/e2e/seed*/decode_test
     train: str = ""  # pattern of training folders; empty: found through decode.json
-    pool: int = 0  # so many matches are folds of one test set (of each {seed}, where it stands)
-    baseline: str = ""  # name of the row that this one is compared with, in pairs
-    ceiling: bool = False  # is told what the others have to find out: no rival of theirs
+    pool: int = 0  # this many matches are the folds of one test set (per {seed}, if given)
+    baseline: str = ""  # name of the row that this one is compared with, on paired data
+    ceiling: bool = False  # is given what the others must find out: not comparable with them
     note: str = ""
     paper: dict[str, Any] = field(default_factory=dict)
-    paper_difference: dict[str, Any] = field(default_factory=dict)  # where it tells no more
-    published: dict[str, Any] = field(default_factory=dict)  # somebody else's system
-    source: str = ""  # where the published figures stand
+    paper_difference: dict[str, Any] = field(default_factory=dict)  # if it reports only differences
+    published: dict[str, Any] = field(default_factory=dict)  # figures of somebody else's system
+    source: str = ""  # source of the published figures
 
     def __post_init__(self) -> None:
         if self.published and self.decoded:
@@ -78,7 +78,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """One metric, on one of the table's conditions where it has any."""
+    """One metric, on one of the table's conditions if it has any."""
 
     metric: str
     condition: str = ""
@@ -95,7 +95,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of systems that are measured alike."""
+    """Rows of systems measured in the same way."""
 
     title: str
     metrics: tuple[str, ...]
@@ -120,14 +120,14 @@ class Table:
     def _check_row(self, row: Row, names: list[str], keys: set[str]) -> None:
         where = f"table {self.title!r}, row {row.name!r}"
         if names.count(row.name) > 1:
-            raise InputError(f"{where}: the name stands twice; names tell rows apart")
+            raise InputError(f"{where}: the name is used twice; every row needs its own name")
         if row.baseline and row.baseline not in names:
-            raise InputError(f"{where}: baseline {row.baseline!r} is no row of this table")
+            raise InputError(f"{where}: baseline {row.baseline!r} is not a row of this table")
         for figures in (row.paper, row.paper_difference, row.published):
             for key, value in figures.items():
                 if key not in keys:
                     raise InputError(
-                        f"{where}: figure for {key!r}, which is no column; columns: "
+                        f"{where}: figure for {key!r}, which is not a column; columns: "
                         f"{', '.join(sorted(keys))}"
                     )
                 if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -201,7 +201,7 @@ def _entry(row: Row, found: Mapping[str, Runs]) -> Entry:
 
 
 def _find(table: Table, row: Row) -> dict[str, Runs]:
-    """The runs of a row by condition ("" where the table has none)."""
+    """The runs of a row by condition ("" if the table has none)."""
     if not row.decoded:
         return {condition: Runs() for condition in table.conditions or {"": ""}}
     return {
@@ -215,7 +215,7 @@ def _find(table: Table, row: Row) -> dict[str, Runs]:
 
 
 def _row_lines(table: Table, row: Row, found: Mapping[str, Runs]) -> list[list[str]]:
-    """Our line, one for each group, and the paper's."""
+    """Our line, a line for each group, and the paper's line."""
     if row.published:
         return [[f"{row.name} (published)", UNKNOWN, UNKNOWN, *_given(table, row.published)]]
     lines = [_our_line(table, row.name, found)]

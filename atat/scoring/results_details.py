@@ -1,6 +1,6 @@
 """How each row of a results table was made: model, commit, hardware, wall time, exact commands.
 
-Everything is read from train.json, decode.json and score.json; what they do not say is left out.
+Everything is read from train.json, decode.json and score.json; missing details are left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def section(title: str, rows: Sequence[tuple[str, str, Mapping[str, Runs], Seque
 def made_on(rows: Sequence[tuple[str, Mapping[str, Runs]]]) -> str:
     """One line on the hardware and precision behind a table: (training pattern, runs) of its rows.
 
-    Empty where nothing was run or nothing is recorded.
+    Empty if nothing was run or nothing is recorded.
     """
     kinds: dict[str, dict[str, None]] = {}  # hardware -> its precisions, each once, in order
     for pattern, found in rows:
@@ -49,14 +49,14 @@ def made_on(rows: Sequence[tuple[str, Mapping[str, Runs]]]) -> str:
 
 
 def _training_made(training: Training) -> tuple[str, str]:
-    """Hardware and precision, as far as train.json and the settings beside it say."""
+    """Hardware and precision, if train.json and the settings beside it contain them."""
     settings = training.folder / "config.yaml"
     asked = read_yaml(settings).get("precision") if settings.exists() else None
     return _hardware(training.info), str(training.info.get("precision") or asked or "")
 
 
 def _decoding_made(folder: Path) -> tuple[str, str]:
-    """As `_training_made`, of a decoded dir."""
+    """Like `_training_made`, for a decoded dir."""
     got = info(folder, "decode.json")
     asked = (got.get("options") or {}).get("precision")
     return _hardware(got), str(got.get("precision") or asked or "")
@@ -90,7 +90,7 @@ def _row(name: str, pattern: str, found: Mapping[str, Runs], metrics: Sequence[s
 
 
 def _training_lines(trained: Sequence[Training]) -> list[str]:
-    """A line for each model trained on the way; runs of one command but for the seed share it."""
+    """A line for each model trained on the way; runs that differ only in the seed share it."""
     lines = []
     for training in trained:
         got = training.info
@@ -132,7 +132,7 @@ def _decoding_lines(decoded: Sequence[Path]) -> list[str]:
 
 
 def _spread(condition: str, runs: Runs, metrics: Sequence[str]) -> str:
-    """The runs one by one where there are several."""
+    """The runs one by one, if there are several."""
     if len(runs.runs) < 2:
         return ""
     names = [_run_title(run) for run in runs.runs]

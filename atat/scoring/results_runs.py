@@ -1,8 +1,8 @@
-"""The runs behind a row of a results table: found, pooled, summed up and compared.
+"""Finds, pools, summarises and compares the runs behind a row of a results table.
 
 A run is one trained model's output on a test set: one decoded dir, or those of all folds of a
-cross-validation. Runs that differ in nothing but the seed make one row. All numbers come from
-files that `atat score`, `atat train` and `atat decode` wrote.
+cross-validation. Runs that differ only in the seed make one row. All numbers come from files
+written by `atat score`, `atat train` and `atat decode`.
 
 Knows nothing of Markdown or YAML (`atat results`).
 """
@@ -45,12 +45,12 @@ class Run:
     name: str
     folders: tuple[Path, ...]
     scored: tuple[Scored, ...]
-    folds: tuple[tuple[Scored, ...], ...] = ()  # the same, by folder
+    folds: tuple[tuple[Scored, ...], ...] = ()  # the same utterances, by folder
 
 
 @dataclass(frozen=True)
 class Training:
-    """A folder of `atat train`, with its train.json (empty when there is none)."""
+    """A folder of `atat train`, with its train.json (empty if there is none)."""
 
     folder: Path
     info: dict[str, Any]
@@ -63,18 +63,18 @@ class Figure:
     values: tuple[float | None, ...]  # one per run
     interval: Interval  # of their mean
     n: int  # utterances
-    folds: tuple[float | None, ...] = ()  # of each fold, where one cross-validation is the only run
+    folds: tuple[float | None, ...] = ()  # of each fold, if one cross-validation is the only run
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the runs, over the folds of a single one; None below two."""
+        """Standard deviation over the runs, or over the folds of a single run; None below two."""
         known = [value for value in self.folds or self.values if value is not None]
         return statistics.stdev(known) if len(known) > 1 else None
 
 
 @dataclass(frozen=True)
 class Runs:
-    """All runs of one row on one test set; false when there is none."""
+    """All runs of one row on one test set; false if there is none."""
 
     runs: tuple[Run, ...] = ()
     unfinished: tuple[Path, ...] = ()  # decoded dirs without hypotheses yet
@@ -97,23 +97,23 @@ class Runs:
 
     @property
     def count_text(self) -> str:
-        """ "3", or "1 x 5 folds" where a run is a cross-validation."""
+        """ "3", or "1 x 5 folds" if a run is a cross-validation."""
         folds = max(len(run.folders) for run in self.runs)
         return f"{len(self.runs)} x {folds} folds" if folds > 1 else str(len(self.runs))
 
     def values(self, metric: str) -> list[float | None]:
-        """The metric of each run by itself, in per cent."""
+        """The metric of each run separately, in per cent."""
         return _values(self._counts(metric, None))
 
     def figure(self, metric: str, group: str | None = None) -> Figure:
-        """Mean over the runs with its interval; the same test set drawn for all of them."""
+        """Mean over the runs with its interval; all runs use the same drawn test set."""
         counts = self._counts(metric, group)
         clusters = self._clusters(counts, group)
         interval = bootstrap.mean_interval(clusters, utterances=len(counts))
         return Figure(tuple(_values(counts)), interval, len(counts), self._folds(metric, group))
 
     def _folds(self, metric: str, group: str | None) -> tuple[float | None, ...]:
-        """The metric of each fold, in per cent, where one cross-validation is the only run."""
+        """The metric of each fold, in per cent, if one cross-validation is the only run."""
         if len(self.runs) > 1:
             return ()
         parts = [_of_group(fold, group) for fold in self.runs[0].folds]
@@ -145,9 +145,9 @@ class Runs:
 def find(pattern: str, *, pool: int = 0, data: str = "") -> Runs:
     """The runs whose decoded dirs match a pattern of `*` and `?`.
 
-    Each match is a run. With `pool` so many matches together are one test set (folds), or so many
-    for each value of `{seed}` where the pattern holds it; with fewer there are no runs, since a
-    part of the folds is another test set. `data` is a pattern that the scored data dirs must match.
+    Each match is a run. With `pool`, this many matches together are one test set (folds), for each
+    value of `{seed}` if the pattern contains it; with fewer there are no runs, since some of the
+    folds are a different test set. `data` is a pattern that the scored data dirs must match.
     Raises InputError for runs on other utterances or with stale scores, and for too many folds.
     """
     matches = sorted(glob.glob(pattern.replace(SEED, "*")))
@@ -174,8 +174,8 @@ def find(pattern: str, *, pool: int = 0, data: str = "") -> Runs:
 def trainings(run: Run, pattern: str = "") -> list[Training]:
     """The trainings that led to a run, the earliest first.
 
-    The last is named by `pattern`, else by the model in decode.json, else it is the folder above
-    the decoded dir; those before it by the key `init.model` of the training's config.yaml.
+    The last one is named by `pattern`, else by the model in decode.json, else it is the folder
+    above the decoded dir; earlier ones by the key `init.model` of each training's config.yaml.
     """
     if pattern:
         last = [Path(match) for match in sorted(glob.glob(pattern.replace(SEED, run.name)))]
@@ -200,14 +200,14 @@ def option(command: str, name: str) -> str | None:
 
 
 def info(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a folder, empty when there is none; InputError when it is torn."""
+    """A JSON file of a folder, empty if there is none; raises InputError if it is damaged."""
     path = folder / name
-    mend = f"remove it and run again what wrote it ({WRITERS.get(name, 'the command')})"
-    return read_object(path, mend) if path.exists() else {}
+    fix = f"remove it and run again the command that wrote it ({WRITERS.get(name, 'the command')})"
+    return read_object(path, fix) if path.exists() else {}
 
 
 def at_limit(folders: Sequence[Path]) -> tuple[int, int]:
-    """How many outputs of decoded dirs the length limit of decoding ended, and of how many."""
+    """Number of outputs of decoded dirs that the length limit ended, and number of outputs."""
     found = [info(folder, "decode.json") for folder in folders]
     cut, outputs = (
         sum(int(one.get(key) or 0) for one in found) for key in ("at_limit", "utterances")
@@ -226,7 +226,7 @@ def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
         for one in lines:
             if one.utt in scored:
                 raise InputError(
-                    f"{folder}: utterance {one.utt} stands in another fold too; "
+                    f"{folder}: utterance {one.utt} is also in another fold; "
                     "pooled folds must not share test utterances"
                 )
             scored[one.utt] = one
@@ -235,7 +235,7 @@ def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
 
 
 def _run_name(pattern: str, folder: Path, pool: bool) -> str:
-    """What tells this run from the others of the row: the text its wildcards stand for."""
+    """What distinguishes this run from others of the row: the text matched by the wildcards."""
     wildcard = "(?:[^/]*)" if pool else "([^/]*)"
     expression = re.escape(os.path.normpath(pattern)).replace(re.escape(SEED), "([^/]*)")
     expression = expression.replace(r"\*", wildcard).replace(r"\?", "[^/]")
@@ -268,7 +268,7 @@ def _history(folder: Path) -> list[Training]:
 
 
 def _values(counts: np.ndarray) -> list[float | None]:
-    """Ratio of each run, of counts (utterances, runs, 2)."""
+    """Ratio of each run, from counts (utterances, runs, 2)."""
     ratios = bootstrap.ratios(counts.sum(axis=0)).tolist()
     return [None if np.isnan(ratio) else ratio for ratio in ratios]
 

@@ -1,8 +1,8 @@
-"""Two lines above a results table: what is compared in it, and what to see first.
+"""Two lines above a results table: what it compares, and what to see first.
 
-All of it is computed from the rows: how many were run, which system of ours is first in the table's
-first column, by how much, and whether that is more than other test data could change. Where nothing
-was run, the figures of others are looked at instead.
+Both are computed from the rows: how many were run, which of our systems is first in the first
+column, by how much, and whether other test data could change that. If nothing was run, the
+figures of others are used instead.
 
 Knows nothing of YAML and of how the table itself is laid out (`atat results`).
 """
@@ -21,7 +21,7 @@ CLEAR = 0.05  # a difference is called clear below this p
 
 
 class ColumnLike(Protocol):
-    """A column of the table: a metric, on one of its conditions where it has any."""
+    """A column of the table: a metric, on one of its conditions if it has any."""
 
     @property
     def metric(self) -> str: ...
@@ -38,10 +38,10 @@ class ColumnLike(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the table. A ceiling is told more than the systems are, so it is no rival of theirs.
+    """A row of the table. A ceiling knows more than the systems, so it is not compared with them.
 
-    runs: ours by condition, "" where the table has none; given: figures of others by column;
-    by_paper: the paper has this row, if only as a difference.
+    runs: ours by condition, "" if the table has none; given: figures of others by column;
+    by_paper: the paper has this row, perhaps only as a difference.
     """
 
     name: str
@@ -120,7 +120,7 @@ def _first_given(given: Sequence[tuple[str, float]], column: ColumnLike) -> str:
 
 
 def _first_of_ours(entries: Sequence[Entry], column: ColumnLike) -> str:
-    """Who is first in a column, against the next and against the first row that was run."""
+    """Which row is first in a column, against the next and against the first row that was run."""
     values: list[tuple[float, str, Runs]] = []
     for entry in entries:
         runs = entry.runs.get(column.condition)

@@ -1,11 +1,10 @@
 """Score decoded utterances against a data dir, and compare two decoded dirs.
 
 Hypotheses and references are joined on the utterance id: a missing or an extra hypothesis is an
-error. Written into the decoded dir: `score.json` (figures in per cent with count and 95 %
-interval; each group of `utt2group` apart) and `per_utt.jsonl` (per utterance the numerator and
-denominator of each metric, with reference and hypothesis to read). What the metrics mean stands
-in `atat.scoring.metrics`. Knows nothing of models or of how several runs are put together
-(`atat results`).
+error. The decoded dir gets `score.json` (figures in per cent with count and 95 % interval; each
+group of `utt2group` separately) and `per_utt.jsonl` (per utterance the numerator and denominator
+of each metric, with reference and hypothesis). The metrics are defined in `atat.scoring.metrics`.
+Knows nothing of models or of how several runs are combined (`atat results`).
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ def score(
 ) -> dict[str, Any]:
     """Score a decoded dir, write score.json and per_utt.jsonl into it and return the former.
 
-    `task` is taken from decode.json when it is None. Raises InputError when ids do not match, a
-    reference is no tree, or there is nothing to score.
+    If `task` is None it is taken from decode.json. Raises InputError if ids do not match, a
+    reference is not a tree, or there is nothing to score.
     """
     data, decoded = Path(data), Path(decoded)
     if task is None:
@@ -107,7 +106,7 @@ def score_utterances(
 
 
 def summarize(scored: Sequence[Scored]) -> dict[str, Any]:
-    """Number of utterances, what was resampled, and each metric with its interval."""
+    """Number of utterances, unit of resampling, and each metric with its interval."""
     names = list(scored[0].counts)
     counts = counts_array(scored, names)
     sums, speakers = bootstrap.cluster_sums(counts, [one.spk for one in scored])
@@ -133,28 +132,27 @@ def summarize(scored: Sequence[Scored]) -> dict[str, Any]:
 def load_scored(decoded: str | Path) -> list[Scored]:
     """per_utt.jsonl of a decoded dir.
 
-    Raises InputError when it is missing or torn, or older than `hyp` or than what a metric means.
+    Raises InputError if it is missing or damaged, or older than `hyp` or the metrics' definition.
     """
     decoded = Path(decoded)
     path = decoded / "per_utt.jsonl"
-    mend = f"score first: atat score --data DIR --decoded {decoded}"
-    summary = read_object(decoded / "score.json", mend)
+    fix = f"score first: atat score --data DIR --decoded {decoded}"
+    summary = read_object(decoded / "score.json", fix)
     if summary.get("hypotheses") != _fingerprint(decoded / "hyp"):
-        raise InputError(f"{path}: belongs to an earlier `hyp`; {mend}")
+        raise InputError(f"{path}: belongs to an earlier `hyp`; {fix}")
     if summary.get("metrics_version") != metrics.VERSION:
-        raise InputError(f"{path}: scored by another definition of the metrics; {mend}")
+        raise InputError(f"{path}: scored with another definition of the metrics; {fix}")
     scored = []
-    for number, line in enumerate(_whole(path, read_lines, mend), 1):
+    for number, line in enumerate(_whole(path, read_lines, fix), 1):
         try:
             values = json.loads(line)
             values["counts"] = {name: (a + 0, b + 0) for name, (a, b) in values["counts"].items()}
             scored.append(Scored(**values))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise InputError(f"{path}:{number}: torn, not a line of this scorer; {mend}") from None
+            raise InputError(f"{path}:{number}: torn, not a line of this scorer; {fix}") from None
     if len(scored) != summary.get("n"):
         raise InputError(
-            f"{path}: {len(scored)} lines, score.json is about {summary.get('n')} utterances; "
-            f"{mend}"
+            f"{path}: {len(scored)} lines, score.json is about {summary.get('n')} utterances; {fix}"
         )
     return scored
 
@@ -169,7 +167,7 @@ def compare(
 ) -> dict[str, Comparison]:
     """Paired bootstrap of two decoded dirs on the same utterances, metric by metric.
 
-    Without `names`: all metrics that both have. Differences are first - second, in points.
+    Without `names`, all metrics that both have. Differences are first - second, in points.
     """
     one, two = load_scored(first), load_scored(second)
     check_same_utterances({s.utt for s in one}, {s.utt for s in two}, str(first), str(second))
@@ -194,7 +192,7 @@ def compare(
 def check_same_utterances(
     expected: Collection[str], found: Collection[str], expected_in: str, found_in: str
 ) -> None:
-    """InputError naming the utterances that only one side has."""
+    """Raise InputError, naming the utterances that only one side has."""
     for here, there, place, other in (
         (expected, found, expected_in, found_in),
         (found, expected, found_in, expected_in),
@@ -209,13 +207,13 @@ def check_same_utterances(
 
 
 def _task_of(decoded: Path) -> tuple[str, Target]:
-    """The task of a decoded dir, and which table of the data dir is its reference."""
+    """The task of a decoded dir, and the table of the data dir that is its reference."""
     path = decoded / "decode.json"
-    mend = "name the task: --task"
-    about = read_object(path, f"{DECODE_AGAIN}, or {mend}" if path.exists() else mend)
+    fix = "name the task: --task"
+    about = read_object(path, f"{DECODE_AGAIN}, or {fix}" if path.exists() else fix)
     task, target = about.get("task"), about.get("target")
     if not isinstance(task, str):
-        raise InputError(f"{decoded / 'decode.json'}: says no task; {mend}")
+        raise InputError(f"{decoded / 'decode.json'}: has no task; {fix}")
     if target in TARGETS:
         return task, target
     return task, task_called(task).target
@@ -238,16 +236,16 @@ def _first_names(names: Sequence[str]) -> str:
 Read = TypeVar("Read")
 
 
-def _whole(path: Path, read: Callable[[Path], Read], mend: str) -> Read:
-    """What a reader makes of a file of a decoded dir; its InputError says how to make it again."""
+def _whole(path: Path, read: Callable[[Path], Read], fix: str) -> Read:
+    """The content of a file of a decoded dir; an InputError says how to make it again."""
     try:
         return read(path)
     except InputError as error:
-        raise InputError(f"{error}; to make it again, {mend}") from None
+        raise InputError(f"{error}; to make it again, {fix}") from None
 
 
 def _fingerprint(path: Path) -> str:
-    """A hash of the hypotheses, so that a score of earlier ones is never taken for theirs."""
+    """A hash of the hypotheses, to recognise a score of earlier ones."""
     try:
         return "sha256:" + digests.of_file(path)[: digests.SHORT]
     except FileNotFoundError:

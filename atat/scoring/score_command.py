@@ -1,4 +1,4 @@
-"""The command `atat score`: score a decoded dir, or compare two; prints what `score` finds.
+"""The command `atat score`: scores a decoded dir, or compares two, and prints the result.
 
     atat score --data data/test --decoded exp/slu/decode_test
     atat score compare exp/a/decode_test exp/b/decode_test --metric em_hyp
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """`score` by default; `compare A B` when the first word says so."""
+    """`score` by default; `compare A B` if the first word is `compare`."""
     parser = _parser()
     options = parser.parse_args(argv)
     if options.command == "compare":

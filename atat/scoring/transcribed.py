@@ -1,11 +1,11 @@
-"""A data dir of the words that a recogniser heard, for an nlu to understand.
+"""Makes a data dir from the words of a recogniser, for the task nlu.
 
     atat heard --data data/test --decoded exp/asr/decode_test_asr --out exp/asr/heard_test
     atat decode --model exp/nlu/model --data exp/asr/heard_test --task nlu --out ...
 
-`text` is what the decoded dir says, the rest (utt2spk, semantics, utt2group) comes from the data
-dir; there is no audio. Where nothing was heard `text` is `<unk>`, since no utterance may go
-missing. `atat pipeline` needs no such data dir: it reads the decoded dir itself.
+`text` comes from the decoded dir, the rest (utt2spk, semantics, utt2group) from the data dir;
+there is no audio. If no word was recognised, `text` is `<unk>`, since no utterance may be missing.
+`atat pipeline` needs no such data dir: it reads the decoded dir itself.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ GROUPS = "utt2group"
 
 
 def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
-    """Write the data dir; how many utterances had nothing heard in them.
+    """Write the data dir; returns the number of utterances without a recognised word.
 
-    Raises InputError when the two folders are not about the same utterances.
+    Raises InputError if the two folders do not have the same utterances.
     """
     utterances = {one.id: one for one in tables.load(data)}
     heard = decoded.read_transcripts(decoded_dir)
