@@ -68,4 +68,4 @@ def test_the_main_job_from_grammar_to_table(recipe):
     ):
         assert "[" in figures[name], name
     again = run(recipe)
-    assert "All of it was done before" in again
+    assert "Nothing to do: all stages are up to date" in again

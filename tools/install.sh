@@ -92,7 +92,7 @@ is_ours() {
   [ -z "$folder" ] || [ "$folder" -ef "$root" ]
 }
 
-# Makes `import atat` in the environment's python mean this checkout, whatever the folder.
+# Makes `import atat` in the environment's python import this checkout from any folder.
 own() {
   local packages
   packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -146,8 +146,8 @@ forget_half_installed() {
   done
 }
 
-# Lines of pip's that ask for no action: a mirror on disk that lacks a package, and what espnet and
-# omniio would like to have beside them (requirements-nodeps.txt says why they do not get it).
+# Lines from pip that need no action: a mirror on disk that lacks a package, and packages that
+# espnet and omniio ask for (requirements-nodeps.txt says why they do not get it).
 without_noise() {
   grep --line-buffered -v -e 'is ignored: it is neither a file nor a directory' \
     -e "^ERROR: pip's dependency resolver" -e '^\(espnet\|omniio\) [0-9.]* requires' || true
@@ -198,7 +198,7 @@ Python than this one ($root). Give each its own: ATAT_VENV=/another/folder tools
 }
 
 if is_installed; then exit 0; fi
-# One builder at a time, whichever checkout it is of; whoever waited finds the work done.
+# One builder at a time, over all checkouts; one that waited finds the work done.
 mkdir -p "$(dirname "$venv")"
 exec 9>"$venv.lock"
 if command -v flock >/dev/null; then flock 9; fi

@@ -12,8 +12,8 @@
 #   score finetune test slu well_formed
 #   table conf/results.yaml "$(table_file RESULTS.md)"
 #
-# Knows no recipe; what it needs of one are the variables below, exp, nj and, where there are, init
-# and mini.
+# Knows no recipe; from a recipe it needs the variables below, exp, nj and, if they exist, init and
+# mini.
 
 numbers_option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
 
@@ -57,7 +57,7 @@ decode() {
   done
 }
 
-# score NAME SET TASK [OPTION]: what `decode` of the same arguments has made.
+# score NAME SET TASK [OPTION]: scores what `decode` with the same arguments has made.
 score() {
   local seed
   for seed in $seeds; do
@@ -85,7 +85,7 @@ table() {
   echo "The table: $(realpath "$2")"
 }
 
-# start_from_init: what finetuning starts from is the model of --init: $start, its tokenizer $base.
+# start_from_init: finetuning starts from the model of --init, $start; its tokenizer is $base.
 # A miniature without --init trains a stand-in on its own training set, with other tags ($standin).
 start_from_init() {
   start=$init base=$init/tokenizer standin=""

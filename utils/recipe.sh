@@ -1,4 +1,4 @@
-# What every recipe's run.sh shares: strict mode, options, environment, stages. A run.sh reads:
+# What the run.sh of all recipes share: strict mode, options, environment, stages. A run.sh reads:
 #
 #   #!/usr/bin/env bash
 #   # What the recipe does. This block of comments is what --help prints.
@@ -21,7 +21,7 @@
 #   fi
 #   if stage 1 ...
 #
-# A number means the same in every recipe, and a recipe leaves out those that it has no use for:
+# A number means the same in every recipe; a recipe leaves out the numbers it does not need:
 #
 #   0 corpus: data dirs     1 synthetic speech            2 validation; what train and test share
 #   3 alignments            4 LFB, CMVN; sets cut out     5 tokenizers, confs
@@ -68,7 +68,7 @@ mini_values=()
 # option NAME DEFAULT HELP: declares --NAME, and the variable NAME that holds its value.
 option() { declare_option value "$@"; }
 
-# The same for a file or folder: a relative one is meant from where the user is, and made absolute.
+# The same for a file or folder: a path relative to the user's folder is made absolute.
 path_option() { declare_option path "$@"; }
 
 # The same for any number of them: the option may be repeated, and the variable is an array.
@@ -80,7 +80,7 @@ paths_option() {
 # The same for a whole number.
 number_option() { declare_option number "$@"; }
 
-# The same for several whole numbers, parted by blanks.
+# The same for several whole numbers, separated by blanks.
 numbers_option() { declare_option numbers "$@"; }
 
 # choice_option NAME DEFAULT "WORD WORD ..." HELP: the same for one of some words.
@@ -98,8 +98,8 @@ model_option() { declare_option model "$1" "" "$2"; }
 flag() { declare_option flag "$1" "" "$2"; }
 
 # mini_flag [NAME VALUE ...]: declares --mini, a run on made-up data that shows that every stage
-# works and learns nothing. With it $data is data_mini, $exp exp_mini, $note says so above the table,
-# and the variables NAME are VALUE; but an option that is given is taken as it is.
+# works but learns nothing. With it $data is data_mini, $exp exp_mini, $note says so above the table,
+# and the variables NAME are VALUE; options on the command line still win.
 mini_flag() {
   flag mini "made-up data and a few steps of training: every stage in minutes, learns nothing"
   mini_values=(data data_mini exp exp_mini
@@ -126,7 +126,7 @@ need() {
 Every stage on made-up data: $0 --mini}"
 }
 
-# Declared again, an option takes another kind, default and help: so a recipe adapts a shared one.
+# An option declared again gets a new kind, default and help: this is how a recipe adapts a shared one.
 declare_option() {
   local index=0
   while ((index < ${#option_names[@]})) && [ "${option_names[index]}" != "$2" ]; do
@@ -202,7 +202,7 @@ set_option() {
       values+=("$value")
       return
     fi
-    # Not 010: bash would count that in eights.
+    # Not 010: bash would read it as octal.
     [ "${option_kinds[index]}" != number ] || value=$((10#$value))
     printf -v "$name" '%s' "$value"
     return
@@ -220,7 +220,7 @@ is_option() {
   [[ " ${option_names[*]} " == *" $1 "* ]]
 }
 
-# value, path, number, ...; nothing for what is no option.
+# value, path, number, ...; nothing for an unknown option.
 kind_of() {
   local index
   for index in "${!option_names[@]}"; do
@@ -228,13 +228,13 @@ kind_of() {
   done
 }
 
-# Whether an option stands on the command line.
+# Whether an option is on the command line.
 is_given() {
   [[ " ${recipe_arguments[*]-} " == *" --$1"[\ =]* ]]
 }
 
-# table_file NAME: where a results table goes. That of models of one's own (--exp, --mini) stays
-# with them, so that it does not take the place of the committed one.
+# table_file NAME: where a results table is written. With --exp or --mini it is in that folder, so
+# that it does not replace the committed one.
 table_file() {
   if is_given exp || [ -n "${mini-}" ]; then echo "$exp/$1"; else echo "$1"; fi
 }
@@ -320,8 +320,8 @@ queue() {
   recipe_queue+=("$line")
 }
 
-# Runs all that is queued: one after the other on GPUs, --nj at a time on the CPU. Small models
-# train faster side by side, on a core each, than one after the other on all cores.
+# Runs all queued commands: one after the other on GPUs, --nj at a time on the CPU. Small models
+# train faster in parallel, on one core each, than one after the other on all cores.
 run_queue() {
   local at_once=$((ngpu > 0 ? 1 : nj)) count=${#recipe_queue[@]} threads
   ((count > 0)) || return 0
@@ -366,7 +366,7 @@ keep_marks() {
   )
 }
 
-# stage N "Title": whether stage N is to run; the stage before it has then been done.
+# stage N "Title": whether stage N has to run; the stage before it is then done.
 stage() {
   local number=$1 title=$2 mark later
   end_stage || refuse "cannot write in $recipe_marks (is the disk full?)"
@@ -378,7 +378,7 @@ stage() {
     echo "stage $number: $title: done before"
     return 1
   fi
-  # What comes after is made from what this stage makes: it counts as done no longer.
+  # Later stages use what this stage makes, so they no longer count as done.
   for later in ${recipe_marks:+"$recipe_marks"/*}; do
     if [[ ${later##*/} =~ ^[0-9]+$ ]] && ((${later##*/} >= number)); then rm -f "$later"; fi
   done
@@ -445,7 +445,7 @@ report_end() {
   if ((recipe_work > 0)); then
     printf '\nDone in %s.\n' "$(duration $SECONDS)"
   elif ((recipe_skipped > 0)); then
-    printf '\nAll of it was done before; --stage N does it again from stage N on, but for what is still right:\nto train anew, remove the folder of the training.\n'
+    printf '\nNothing to do: all stages are up to date. --stage N reruns from stage N; finished trainings are kept\n(to train again, remove the folder of the training).\n'
   elif [ -n "$recipe_stages" ]; then
     refuse "there is no stage from $stage to $stop_stage; the stages are:$recipe_stages"
   fi

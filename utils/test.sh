@@ -5,7 +5,7 @@
 #   utils/test.sh tests/test_lfb.py    what follows goes to pytest
 #   ATAT_DATA=/corpora utils/test.sh   also the tests that read real corpora
 #
-# A closing line such as "412 passed, 9 skipped" says how it went.
+# The last line, such as "412 passed, 9 skipped", is the result.
 
 set -euo pipefail
 export LC_ALL=C

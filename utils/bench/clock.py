@@ -1,7 +1,7 @@
-"""Timing side by side: medians of interleaved rounds, and what the machine can do at most.
+"""Timing side by side: medians of interleaved rounds, and the peak speed of the machine.
 
-Machines are shared and noisy: systems take turns within a round, so that what disturbs one
-disturbs all, and ratios are medians over the rounds of ratios within a round.
+Machines are shared and noisy: systems take turns within a round, so that a disturbance affects
+all of them, and ratios are medians over the rounds of ratios within a round.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def interleave(systems: Mapping[str, Work], baseline: str, *, rounds: Rounds) ->
 
 
 def rounds_text(timings: Mapping[str, Timing]) -> str:
-    """How many rounds a table's medians are of, in words."""
+    """The number of rounds behind a table's medians, in words."""
     made = {timing.rounds for timing in timings.values()}
     assert len(made) == 1
     count = made.pop()

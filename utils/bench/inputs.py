@@ -1,7 +1,7 @@
-"""What every system of the benchmark is given: the paper's sizes and two kinds of utterances.
+"""Inputs of every system in the benchmark: the paper's sizes and two kinds of utterances.
 
-Sizes: AT-AT, "Experimental Details". Random weights and random inputs: speed does not ask what was
-said. Outputs are forced to a number of steps, so that all systems do the same work.
+Sizes: AT-AT, "Experimental Details". Weights and inputs are random: speed does not depend on what
+was said. Outputs are forced to a number of steps, so that all systems do the same work.
 
 Shapes: B utterances, T frames, F mel bins, U target tokens.
 """

@@ -1,4 +1,4 @@
-"""What stands around the model: start-up, data loading, data dirs of up to a million utterances."""
+"""Everything around the model: start-up, data loading, data dirs of up to a million utterances."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ NO_END = -1.0e4
 
 
 class Forced:
-    """The decoder as the search wants it, without an end before the limit."""
+    """The decoder with the interface of the search, without an end before the limit."""
 
     def __init__(self, decoder: Decoder, state: DecoderState) -> None:
         self.decoder, self.state = decoder, state

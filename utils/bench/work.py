@@ -1,4 +1,4 @@
-"""What is timed, by name: each function makes a piece of work, ready to be done again and again.
+"""The timed work, by name: each function prepares a piece of work that can be repeated.
 
 Runs in the processes that remote.py starts. `system` is espnet, huggingface, ctranslate2 or atat;
 part, parts: which share of the utterances this process has.

@@ -28,7 +28,7 @@ from atat.datadir import ids, tables
 from atat.datadir.tables import Utterance
 from atat.speech import audio, augment
 
-VERSION = 1  # counts up whenever the same draw sounds different
+VERSION = 1  # increased whenever the same draw gives different audio
 SPEEDS = (0.9, 1.0, 1.1)  # of Ko et al., 2015
 PADDED, FILTERED, REVERBERATED, NOISY = 0.4, 0.8, 0.7, 0.7  # share of the utterances
 LEAD, TAIL = 1.2, 2.5  # s without speech, at most

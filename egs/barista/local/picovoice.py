@@ -1,7 +1,7 @@
 """A clone of Picovoice's speech-to-intent benchmark: where its files are, what its labels say.
 
 The labels are dirty, and no transcripts and no speaker ids are published. Everything odd is
-collected as findings; nothing is mended but blanks around and inside values.
+collected as findings; nothing is fixed but blanks around and inside values.
 
 Knows nothing of data dirs or models.
 """

@@ -78,7 +78,7 @@ class Row:
 
 
 def root(folder: str | Path) -> Path:
-    """The root of the corpus; InputError where the folder is another one."""
+    """The root of the corpus; raises InputError if the folder is wrong."""
     return corpus.root(
         folder,
         ["data/train_data.csv", "wavs/speakers"],

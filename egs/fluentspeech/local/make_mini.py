@@ -125,7 +125,7 @@ def write_splits(out: Path, made: Sequence[Recording]) -> None:
 
 
 def plant_faults(out: Path, made: Sequence[Recording]) -> None:
-    """A recording of training that is not there, and one whose second half is not."""
+    """Remove one recording of training, and the second half of another."""
     missing, cut = (out / made[number].path for number in (1, 2))
     missing.unlink()
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])

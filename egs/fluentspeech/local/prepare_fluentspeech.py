@@ -45,7 +45,7 @@ def usable(
 
 
 def _utterance(folder: Path, row: Row, findings: Findings) -> tables.Utterance | None:
-    """A row as an utterance; None where it must be left out."""
+    """A row as an utterance; None if it must be left out."""
     for name, value in row.labels.items():
         if not fluent.atom(value):
             findings.add("row without a label (left out)", f"{row.where}: no {name}", lost=True)

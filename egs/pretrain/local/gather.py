@@ -68,7 +68,7 @@ def tasks_of(models: Sequence[str]) -> set[str]:
 def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[tables.Utterance]:
     """The utterances of a data dir that can be what `option` (slu, dev_asr, ...) is for.
 
-    Raises InputError that names the dir and the mend. `masked`: its words need times, too.
+    Raises InputError that names the dir and the fix. `masked`: its words need times, too.
     """
     role = ROLES[option.removeprefix("dev_")]
     if not (folder / "utt2spk").is_file():
@@ -78,7 +78,7 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[tabl
         )
     utterances = tables.load(folder)
     if not utterances:
-        raise InputError(f"--{option} {folder}: no utterances; make it anew or leave it out")
+        raise InputError(f"--{option} {folder}: no utterances; make it again or leave it out")
     for name in role.needs:
         if getattr(utterances[0], name) is None:
             raise InputError(
@@ -104,17 +104,17 @@ def _check_audio(folder: Path, option: str, utterances: Sequence[tables.Utteranc
             )
         return
     features = ark.read(first.feats)
-    mend = f"; compute them anew: atat features --data {folder} --arks DIR, or remove its feats.scp"
+    fix = f"; compute them again: atat features --data {folder} --arks DIR, or remove its feats.scp"
     if features.shape[1] != MEL_BINS:
         raise InputError(
-            f"--{option} {folder}: features of {features.shape[1]} bins, expected {MEL_BINS}{mend}"
+            f"--{option} {folder}: features of {features.shape[1]} bins, expected {MEL_BINS}{fix}"
         )
     if first.wav is not None and not pipes.is_pipe(first.wav):
         own = lfb(audio.load(first.wav, first.start, first.end))
         if own.shape != features.shape or np.abs(own - features).mean() > SAME_LFB:
             raise InputError(
                 f"--{option} {folder}: the features of {first.id} are not those that "
-                f"atat features makes of its audio (other options, CMVN?){mend}"
+                f"atat features makes of its audio (other options, CMVN?){fix}"
             )
 
 

@@ -111,7 +111,7 @@ def utterances(
 
 
 def readable(path: Path, converted: Path, findings: Findings) -> tuple[Path, float]:
-    """A recording at 16 kHz in one channel, and its length (s); InputError where it is broken."""
+    """A recording at 16 kHz in one channel, and its length (s); InputError if it is broken."""
     info = audio.probe(path)
     if (info.sample_rate, info.channels) == (audio.SAMPLE_RATE, 1):
         return path, info.duration

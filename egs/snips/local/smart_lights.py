@@ -62,7 +62,7 @@ class Recording:
 
 
 def field_folder(folder: str | Path, field: str) -> Path:
-    """The folder of the close or the far field; InputError where it is another one or not whole."""
+    """The folder of the close or the far field; InputError if it is wrong or incomplete."""
     marks = [f"{FIELDS[field]}/{name}" for name in (DATASET, METADATA, AUDIO)]
     root = corpus.root(folder, marks, name="the folder of the smart lights", source=SOURCE)
     return root / FIELDS[field]

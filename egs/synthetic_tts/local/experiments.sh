@@ -103,7 +103,7 @@ experiment_ablations() {
   for task in slu nlu; do decoding books_zeroshot_bert test_books "$task"; done
 }
 
-# Of each kind of decoding one, for --size mini: each of them loads a model anew.
+# One decoding of each kind, for --size mini: each decoding loads a model again.
 mini_decodings=(
   "pretrain test_music slu" "pretrain test_music asr" "books_zeroshot test_books slu well_formed"
   "pretrain train_music_10 asr" "finetune_10 test_music slu" "books_real test_books_real_held slu"

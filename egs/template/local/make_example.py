@@ -3,7 +3,7 @@
     python local/make_example.py --recordings 1000 --out ~/commands
 
 Music commands of the grammar of egs/synthetic_tts, spoken by 26 synthetic voices; path, speaker,
-text, intent and slots. Sentences whose slots nest, which these columns cannot say, are left out.
+text, intent and slots. Sentences with nested slots, which these columns cannot hold, are left out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETS = ("train_music", "dev_music", "test_music")
 
 
 def choose(work: Path, number: int) -> tuple[list[Utterance], dict[str, str]]:
-    """So many flat commands, evenly spread over the speakers, and the voices of all speakers."""
+    """`number` flat commands, evenly spread over the speakers, and the voices of all speakers."""
     voices: dict[str, str] = {}
     commands: list[Utterance] = []
     for name in SETS:

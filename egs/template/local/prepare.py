@@ -2,7 +2,7 @@
 
     python local/prepare.py --corpus ~/commands --csv ~/commands/utterances.csv --out data
 
-Prints what is in them and what the missing columns cost; findings.txt lists what is left out.
+Prints what they contain and what the missing columns cost; findings.txt lists what is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from atat.datadir.corpus import Findings
 
 
 def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
-    """Write the data dirs of a corpus; InputError where too much of it cannot be used."""
+    """Write the data dirs of a corpus; raises InputError if too much of it cannot be used."""
     table = utterance_table.read(csv)
     if not corpus.is_dir():
         raise InputError(f"--corpus {corpus}: no such folder; the paths in {csv} start from it")

@@ -2,8 +2,8 @@
 
     python local/known_tags.py --tokenizer exp/pretrain/model/tokenizer --data data/text_train
 
-Two corpora may use one name (IN:PLAY_MUSIC) for the same thing: what pretraining learned of it is
-then not learned from text alone. `--leave_out` of run.sh leaves such sentences out.
+Two corpora may use the same name (IN:PLAY_MUSIC) for the same thing: it is then known from
+pretraining and not learned from text alone. `--leave_out` of run.sh leaves such sentences out.
 """
 
 from __future__ import annotations

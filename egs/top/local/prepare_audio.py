@@ -40,7 +40,7 @@ COLUMNS = ("file", "row", "text", "speaker")
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording and the utterance of `text_test` that is said in it."""
+    """A recording and its utterance in `text_test`."""
 
     file: Path
     source: str  # "audio" or "stop"
@@ -50,7 +50,7 @@ class Recording:
 
 
 class Sentences:
-    """The test sentences, found by line or by what is said."""
+    """The test sentences, found by line or by text."""
 
     def __init__(self, folder: Path):
         self.of = {utterance.id: utterance for utterance in tables.load(folder)}
@@ -110,7 +110,7 @@ def read_csv(path: Path, folder: Path, sentences: Sentences, findings: Findings)
 def _find(
     row: dict[str, str], sentences: Sentences, findings: Findings, path: Path, line: int
 ) -> str | None:
-    """The utterance id of what a row of the csv says; None, and noted, where there is none."""
+    """The utterance id for a row of the csv; None, with a finding, if there is none."""
     key = None
     if "row" in row:
         key = sentences.by_number(int(row["row"])) if row["row"].isdecimal() else None
@@ -198,7 +198,7 @@ def keep_decodable(
 
 
 def _check_folder(recordings: list[Recording], folder: Path, option: str, names: Path) -> None:
-    """InputError when none of the files is there: the folder is another one than meant."""
+    """Raise InputError if none of the files exists: it is probably the wrong folder."""
     names_in = [r.file.relative_to(folder) for r in recordings if r.file.is_relative_to(folder)]
     if not names_in or any(recording.file.exists() for recording in recordings):
         return

@@ -3,8 +3,8 @@
     python local/prepare_text.py --corpus ~/top-dataset-semantic-parsing --out data
 
 writes `text_train`, `text_dev` and `text_test` (text, text.raw, semantics; the number in an id is
-the line in the published file) and `text_findings.txt`, which lists every row that is odd. With
-`--stop` instead of `--corpus` text and trees are those of STOP's manifests.
+the line in the published file) and `text_findings.txt`, which lists every faulty row. With
+`--stop` instead of `--corpus` text and trees come from STOP's manifests.
 
 `--leave_out UNSUPPORTED` leaves out the sentences that later work leaves out; the paper uses all.
 """
