@@ -309,7 +309,7 @@ def test_seeds_on_other_utterances_are_refused() -> None:
         ({"tables": [table([{"name": "a"}], metrics=["emm"])]}, "unknown metric 'emm'"),
         ({"tables": [table([{"name": "a", "paper": {"wer": 1}}])]}, "'wer', which is not a column"),
         ({"tables": [table([{"name": "a", "paper": {"semer": [1]}}])]}, "number or text"),
-        ({"tables": [table([{"name": "a", "baseline": "b"}])]}, "'b' is no row"),
+        ({"tables": [table([{"name": "a", "baseline": "b"}])]}, "'b' is not a row"),
         ({"tables": [table([{"name": "a"}, {"name": "a"}])]}, "is used twice"),
         ({"tables": [table([{"name": "a", "published": {"semer": 1}}])]}, "source"),
         ({"tables": [table([{"name": "a", "decoded": "x/{condition}"}])]}, "go together"),

@@ -11,7 +11,7 @@ The signal-to-noise ratio is the benchmark's own: the energy of the loudest 128 
 over that of the loudest 128 ms of the noise mixed in. It differs from the ratio of mean powers
 by several decibels, so that figures compare with the published ones only under this measure.
 Unlike the benchmark, which halves and normalises the peak of every mixture, speech keeps its
-level unless the mixture would clip; and the place in the noise is drawn by utterance, not newly
+level unless the mixture would clip; and the place in the noise is drawn by utterance, not again
 in each run.
 """
 
