@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.parametrize(
     ("number", "code", "message"),
     [
-        (errno.ENOSPC, 1, "the disk is full while writing exp/a; what was finished before is kept"),
+        (errno.ENOSPC, 1, "the disk is full while writing exp/a; finished work is kept"),
         (errno.EDQUOT, 1, "the disk is full while writing exp/a"),
         (errno.EROFS, 2, "exp/a: is on a read-only file system"),
         (errno.EACCES, 2, "exp/a: permission denied"),
         (errno.EPERM, 2, "exp/a: permission denied"),
-        (errno.ENOTDIR, 2, "exp/a: what should be a folder in this path is a file"),
+        (errno.ENOTDIR, 2, "exp/a: a part of this path is a file, not a folder"),
     ],
 )
 def test_errors_of_the_system_that_a_user_can_change_are_one_line(number, code, message, capsys):

@@ -101,7 +101,7 @@ def test_paths_that_cannot_be_written_are_named(data: Path, tmp_path: Path) -> N
     file.touch()
     for path, message in (
         (file, "a file, a folder was expected"),
-        (file / "lfb", "what should be a folder in this path is a file"),
+        (file / "lfb", "a part of this path is a file, not a folder"),
         (tmp_path / ("x" * 300), "this name is too long"),
     ):
         done = run("features", "--data", data, "--arks", path)
@@ -133,9 +133,9 @@ def test_a_table_that_may_not_be_read_is_named(data: Path, monkeypatch: pytest.M
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    with pytest.raises(InputError, match="utt2spk: may not be read; allow it with: chmod u.r"):
+    with pytest.raises(InputError, match="utt2spk: cannot be read; allow it with: chmod u.r"):
         tables.load(data)
-    with pytest.raises(InputError, match="ctm: may not be read"):
+    with pytest.raises(InputError, match="ctm: cannot be read"):
         read_ctm(data / "ctm")
 
 

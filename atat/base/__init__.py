@@ -1,1 +1,1 @@
-"""What knows no speech: errors, files, processes, YAML."""
+"""The parts that know nothing of speech: errors, files, processes, YAML."""

@@ -1,9 +1,9 @@
-"""A list of digests beside files, so that a bit that changed since is noticed before it is used.
+"""A list of digests beside files, so that a changed bit is noticed before the file is used.
 
     SHA256SUMS     as `sha256sum` writes and checks it: sha256sum -c SHA256SUMS
 
-A folder without the list is of a version that wrote none: nothing is checked. It guards against
-broken disks and copies, not against people: whoever changes a file can change the list.
+A folder without the list was written by a version that wrote none: nothing is checked. The list
+guards against broken disks and copies, not against people: who can change a file can change it too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def write(folder: Path) -> None:
 def check(folder: Path, parts: Iterable[str]) -> None:
     """Raise InputError unless the folder's `parts`, files or folders, are as they were written.
 
-    A part that is not there is no fault of its own; what the list names must be there.
+    A missing part is no error in itself, but every file that the list names must exist.
     """
     path = folder / NAME
     if not path.is_file():
@@ -56,7 +56,7 @@ def check(folder: Path, parts: Iterable[str]) -> None:
 
 
 def _files(folder: Path, parts: Iterable[str]) -> list[str]:
-    """Names, from the folder on, of the files that the parts are or hold; not the list itself."""
+    """Names of the files of these parts, relative to the folder, without the list itself."""
     found = []
     for part in (folder / part for part in parts):
         found += [part] if part.is_file() else [path for path in part.rglob("*") if path.is_file()]

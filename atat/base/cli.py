@@ -1,4 +1,4 @@
-"""How every command line of the package explains itself, starts, fails and is interrupted."""
+"""What all commands share: help, start, errors and interrupts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SENTENCES: dict[int | None, str] = {
     errno.EPERM: _DENIED,
     errno.EROFS: "is on a read-only file system; give a path that can be written to",
     errno.EISDIR: "is a folder, a file was expected; give the path of a file",
-    errno.ENOTDIR: "what should be a folder in this path is a file; correct the path",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; correct the path",
     errno.EEXIST: "is a file, a folder was expected; remove it or give another path",
     errno.ENAMETOOLONG: "this name is too long for the file system; give a shorter one",
     errno.ELOOP: "its symbolic links lead in a circle; remove the link",
@@ -27,7 +27,7 @@ _SENTENCES: dict[int | None, str] = {
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults beside the options, the description as it is laid out."""
+    """Shows the defaults of options and keeps the layout of the description."""
 
 
 def guide(what: str, *examples: str, reads: str, writes: str) -> str:
@@ -59,7 +59,7 @@ def run(main: Callable[[], None]) -> None:
         print("\ninterrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone: nothing is left to say to it.
+        # The reader of our output (head, less) has ended: nothing more can be printed.
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
@@ -70,7 +70,7 @@ def run(main: Callable[[], None]) -> None:
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         print(
-            f"error: the disk is full{where}; what was finished before is kept. "
+            f"error: the disk is full{where}; finished work is kept. "
             "Make room and run the same command again to continue.",
             file=sys.stderr,
         )
@@ -96,7 +96,7 @@ def _announce_other_checkout() -> None:
 
 
 def check_positive(options: argparse.Namespace, *names: str) -> None:
-    """InputError unless each of these options is 1 or more; one that is None is not given."""
+    """Raise InputError unless each of these options is 1 or more; None means not given."""
     for name in names:
         value = getattr(options, name)
         if value is not None and value < 1:

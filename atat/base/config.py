@@ -1,9 +1,9 @@
 """YAML files of values, read into typed dataclasses.
 
-The loader knows no key by itself: the dataclass it is given says which keys exist, which types
-they have and which may be left out. A misspelt key, a wrong type or a missing key is an
-`InputError` that names the key and the file in which it stands: a file may take values over from
-another one with `base: other.yaml` (`atat.base.yaml_file`).
+The loader itself knows no keys: the dataclass it is given says which keys exist, which types
+they have and which may be left out. A misspelt key, a wrong type or a missing key raises an
+`InputError` that names the key and the file that holds it: a file may take values from another
+one with `base: other.yaml` (`atat.base.yaml_file`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from atat.base.files import atomic_write
 from atat.base.yaml_file import Content
 
 T = TypeVar("T")
-Where = str | Callable[[str], str]  # a name for all keys, or the one of the key that is given
+Where = str | Callable[[str], str]  # one name for all keys, or a function from key to name
 MAX = sys.float_info.max
 # YAML 1.1 (PyYAML) takes 1e-3 for text: a float needs a dot and a signed exponent.
 _FLOAT_TEXT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
@@ -35,9 +35,9 @@ _FLOAT_TEXT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 def load(path: str | Path, cls: type[T], overrides: Sequence[str] = (), *, bases: bool = True) -> T:
     """Read the YAML file `path` and its bases into the dataclass `cls`.
 
-    `overrides` are "key.sub=value" texts that take the place of what the file says; the value
-    is read as YAML. Without `bases`, a file that names one is refused. Raises InputError naming
-    file and key.
+    `overrides` are "key.sub=value" texts that replace values of the file; the value is read as
+    YAML. Without `bases`, a file that names a base is refused. Raises InputError naming file and
+    key.
     """
     content = _read(path, overrides, bases)
     return from_dict(content.values, cls, content.source_of)
@@ -48,7 +48,7 @@ def read_yaml(
 ) -> dict[str, Any]:
     """The mapping a YAML file and its bases (`atat.base.yaml_file`) hold.
 
-    `overrides` and `bases` as in `load`. InputError with the line where it is no YAML.
+    `overrides` and `bases` as in `load`. Raises InputError with the line if it is not YAML.
     """
     return _read(path, overrides, bases).values
 
@@ -181,7 +181,7 @@ def _convert_plain(value: Any, hint: Any, where: Where, key: str) -> Any:
 
 
 def _check_finite(value: Any, where: Where, key: str) -> None:
-    """No setting means anything as .nan or .inf, or as a whole number beyond all floats."""
+    """Refuse .nan, .inf and whole numbers too large for a float: no setting can use them."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             _check_finite(item, where, f"{key}.{name}")

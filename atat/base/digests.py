@@ -1,6 +1,6 @@
-"""Digests of files and texts, in hexadecimal: equal where what they are of is equal.
+"""Digests of files and texts, in hexadecimal: equal contents have equal digests.
 
-Knows nothing of what they are compared for.
+Knows nothing of their use.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 
 BLOCK = 2**20  # bytes read at a time
-SHORT = 16  # digits, enough to tell results apart
+SHORT = 16  # digits; enough to tell results apart
 
 
 def of_file(path: str | Path, algorithm: str = "sha256") -> str:

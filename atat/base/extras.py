@@ -1,10 +1,10 @@
-"""Packages that only a part of atat needs: where one is missing, a sentence names its extra.
+"""Packages that only a part of atat needs: if one is missing, an error names its extra.
 
     with extras.needed("espnet", by="audio_encoder.kind espnet"):
         import espnet2
 
-The command line says the same of every package of EXTRA_OF that is missing. setup.cfg lists the
-extras, tools/install.sh installs all of them. Knows nothing of what the packages are for.
+The command line reports every missing package of EXTRA_OF in the same way. setup.cfg lists the
+extras, tools/install.sh installs all of them. Knows nothing of the packages' use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from atat.base.errors import InputError
 
-# What is imported -> the extra of setup.cfg that installs it. Of two that do, the more likely.
+# Imported package -> the extra of setup.cfg that installs it; of two extras, the more likely one.
 EXTRA_OF = {
     "espnet2": "espnet",
     "kaldiio": "kaldi",
@@ -47,7 +47,7 @@ def needed(extra: str, *, by: str) -> Iterator[None]:
 
 
 def explain(error: ModuleNotFoundError) -> str | None:
-    """What to tell the user where a package of an extra is missing; None for other modules."""
+    """What to tell the user if a package of an extra is missing; None for other modules."""
     extra = EXTRA_OF.get((error.name or "").split(".")[0])
     return None if extra is None else f"{error}; {how_to_install(extra)}"
 

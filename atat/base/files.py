@@ -1,10 +1,10 @@
-"""Reading and writing text files so that nothing half-written is ever found.
+"""Reading and writing text files so that no reader ever finds a half-written one.
 
-A file is written beside its place, as `NAME.tmp`, and moved there when it is whole. While a process
-writes it, it holds the system's lock (flock) on it: what nobody holds is a leftover of a process
-that was killed, and whoever comes next may write over it or remove it.
+A file is written as `NAME.tmp` beside its final place and moved there when it is complete. The
+writing process holds the system's lock (flock) on it: a `.tmp` without a lock is a leftover of a
+process that was killed, and the next process may overwrite or remove it.
 
-Knows nothing of what the files hold.
+Knows nothing of the files' contents.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from atat.base.errors import InputError
 
 TEMPORARY = ".tmp"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_JUST_MADE = 60  # s: a scratch folder of this age may not be held yet by the process that made it
+_JUST_MADE = 60  # s: the process that made a scratch folder may not hold it yet at this age
 
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "w", *, durable: bool = True) -> Iterator[IO[Any]]:
     """Open a file that appears under `path` only when the block ends without an error.
 
-    A reader sees the old file or the new one, never a part; on an error (a full disk, an
-    interrupt) the old file stays as it was, and what a killed process has left of this file is
-    written over. Missing parent folders are made. `durable` makes that hold when the power fails,
-    too: the disk has written the file before it takes its place (some 10 ms a file, too much for
-    thousands of files that are made again when one is damaged). An OSError names the file.
+    A reader sees the old file or the new one, never a part. On an error (a full disk, an
+    interrupt) the old file stays as it was. A leftover of a killed process is overwritten. Missing
+    parent folders are made. With `durable` this holds after a power failure, too: the file is on
+    disk before it takes its place (some 10 ms a file, too much for thousands of files that are
+    made again when one is damaged). An OSError names the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,11 +47,11 @@ def atomic_write(path: str | Path, mode: str = "w", *, durable: bool = True) -> 
             stream.flush()
         if durable:
             sync(stream.name)
-        # Still open, and so still held: nobody takes it for a leftover.
+        # The file is still open and so still locked: no process takes it for a leftover.
         os.replace(stream.name, path)
     except BaseException as error:
         Path(stream.name).unlink(missing_ok=True)
-        with suppress(OSError):  # it fails again after a failed write
+        with suppress(OSError):  # fails again after a failed write
             stream.close()
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
@@ -62,7 +62,7 @@ def atomic_write(path: str | Path, mode: str = "w", *, durable: bool = True) -> 
 
 
 def sync(path: str | Path) -> None:
-    """Have the disk write a file, or the names in a folder, before going on."""
+    """Wait until the disk has written a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -74,9 +74,9 @@ def sync(path: str | Path) -> None:
 
 
 def remove_leftovers(folder: str | Path, pattern: str = "*") -> None:
-    """Remove what killed processes have left of files under a folder whose names match a pattern.
+    """Remove leftovers of killed processes under a folder, of files whose names match a pattern.
 
-    Files that a living process is writing stay.
+    Files that a running process is writing stay.
     """
     for path in Path(folder).rglob(pattern + TEMPORARY):
         if path.is_symlink() or not path.is_file():
@@ -88,7 +88,7 @@ def remove_leftovers(folder: str | Path, pattern: str = "*") -> None:
 
 @contextmanager
 def scratch_folder(purpose: str) -> Iterator[Path]:
-    """A folder for temporary files, gone when the block ends; leftovers of its kind go first."""
+    """A temporary folder, removed when the block ends; older leftovers are removed first."""
     prefix = f"atat-{purpose}-"
     _remove_scratch(prefix)
     with tempfile.TemporaryDirectory(prefix=prefix) as name:
@@ -102,7 +102,7 @@ def scratch_folder(purpose: str) -> Iterator[Path]:
 
 @cache
 def _remove_scratch(prefix: str) -> None:
-    """Once in a process is enough."""
+    """Runs only once in a process."""
     for path in Path(tempfile.gettempdir()).glob(prefix + "*"):
         try:
             if time.time() - path.stat().st_mtime < _JUST_MADE:
@@ -118,7 +118,7 @@ def _remove_scratch(prefix: str) -> None:
 
 
 def _open_temporary(path: Path, mode: str) -> IO[Any]:
-    """The file beside `path`, held and empty; of another name where a living process has it."""
+    """The file beside `path`, locked and empty; under another name if a running process has it."""
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
 
     def untouched(name: str, flags: int) -> int:
@@ -130,7 +130,7 @@ def _open_temporary(path: Path, mode: str) -> IO[Any]:
             stream = open(temporary, mode, opener=untouched, **text)
             held = _hold(stream.fileno())
             if held and not _is_same(stream.fileno(), temporary):
-                # Its writer has moved it to its place between our opening and our holding it.
+                # Its writer has moved it to its place after we opened it and before we locked it.
                 stream.close()
                 continue
             break
@@ -143,7 +143,7 @@ def _open_temporary(path: Path, mode: str) -> IO[Any]:
 
 
 def _hold(descriptor: int) -> bool:
-    """Take the lock on an open file; False when another has it, or there are no locks here."""
+    """Take the lock on an open file; False if another process has it or there are no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -159,9 +159,9 @@ def _is_same(descriptor: int, path: Path) -> bool:
 
 
 def fields(line: str) -> list[str]:
-    """The fields of a line, parted by blanks and tabs as in Kaldi.
+    """The fields of a line, separated by blanks and tabs as in Kaldi.
 
-    `str.split` would part at every white space of Unicode, inside an id or a word.
+    `str.split` would split at any Unicode white space, even inside an id or a word.
     """
     return [field for field in line.replace("\t", " ").split(" ") if field]
 
@@ -175,7 +175,7 @@ class ByteFault(NamedTuple):
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of a user's file; InputError where it is missing, a folder or not readable."""
+    """The bytes of a user's file; InputError if it is missing, a folder or not readable."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -183,13 +183,13 @@ def read_bytes(path: str | Path) -> bytes:
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, a file was expected") from None
     except PermissionError:
-        raise InputError(f"{path}: may not be read; allow it with: chmod u+r {path}") from None
+        raise InputError(f"{path}: cannot be read; allow it with: chmod u+r {path}") from None
 
 
 def plain_lines(path: str | Path, data: bytes) -> tuple[list[str], list[ByteFault]]:
     """The lines of a text file's bytes without their newlines, and what is wrong with the bytes.
 
-    A byte order mark and the carriage returns of Windows are left out, bytes that are not UTF-8
+    A byte order mark and the carriage returns of Windows are removed; bytes that are not UTF-8
     become U+FFFD.
     """
     faults = []

@@ -1,8 +1,8 @@
 """One process at a time works in a folder; a second is told who holds it.
 
-The lock is the system's (flock) on an open file of the folder, so it ends with the process that
-holds it, however that ends: what a killed process leaves behind never blocks. The file stays,
-with the holder's name in it while there is one. Knows nothing of what is done in the folder.
+The lock is the system's (flock) on an open file of the folder. It ends with the process that
+holds it, so a killed process never blocks the folder. The file stays; while the lock is held, it
+holds the holder's name. Knows nothing of the work done in the folder.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _watches_forks = False
 def hold(folder: str | Path, what: str, *, file: str = NAME, wait: bool = False) -> Iterator[None]:
     """Keep `folder` for this process while the block runs; the folder is made if missing.
 
-    what: what is done there, as others are told: "a training", "feature extraction". file: another
-    name for work that may be done beside it. wait: until the other is done, instead of an error.
-    Raises InputError, naming the holder, while another process (or this one) holds it. Where the
-    file system knows no locks, a warning takes the lock's place.
+    what: the work, as others are told: "a training", "feature extraction". file: another name for
+    work that may be done at the same time. wait: wait for the other process instead of raising.
+    Raises InputError, naming the holder, while another process (or this one) holds it. If the
+    file system has no locks, a warning is logged instead.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,9 +50,9 @@ def hold(folder: str | Path, what: str, *, file: str = NAME, wait: bool = False)
         _write_holder(descriptor, what)
         yield
     finally:
-        if descriptor in _held:  # otherwise this is a fork of the process that holds the lock
-            # The name goes, the file stays: were it removed, a process that has just opened it
-            # and one that makes it again would both hold a lock.
+        if descriptor in _held:  # otherwise this is a fork of the process that holds it
+            # Remove the name, keep the file: if it were removed, a process that has just opened
+            # it and one that makes it again would both hold a lock.
             _held.discard(descriptor)
             os.ftruncate(descriptor, 0)
             os.close(descriptor)
@@ -70,7 +70,7 @@ def _take(descriptor: int, folder: Path, wait: bool) -> None:
         if error.errno not in _NO_LOCKS:
             raise
         logger.warning(
-            "%s: its file system has no locks (%s); take care that only one process works there",
+            "%s: its file system has no locks (%s); make sure that only one process works there",
             folder,
             error.strerror,
         )

@@ -1,9 +1,9 @@
-"""What a process that trains or decodes on a CPU asks of its machine.
+"""CPU settings for a process that trains or decodes.
 
-All settings were measured on 2 cores and cost no precision: freed memory is kept instead of given
-back (each step would otherwise fault its tensors' pages in anew: a third of the time), threads that
-wait for each other spin for a moment and then sleep, and on processors that MKL serves badly oneDNN
-makes the matrix products.
+All settings were measured on 2 cores and cost no precision. Freed memory is kept instead of given
+back (otherwise each step faults in its tensors' pages again: a third of the time). Threads that
+wait for each other spin for a moment and then sleep. On processors where MKL is slow, oneDNN
+computes the matrix products.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from atat.base.processor import processor_facts
 # glibc's names for its settings, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 NEVER = -1  # give nothing back, however much is free at the top
-# How often a waiting thread looks before it sleeps. A long search in bf16 takes 52 ms an utterance
-# when it never looks, since falling asleep and waking take their time at every product; 31 with
-# 1,000 looks, 26 with libgomp's own 300,000. But beside another busy process whoever looks takes
-# the core from the one it waits for: there it is 47, 69 and, with 100,000, 850 ms.
+# How often a waiting thread spins before it sleeps. A long search in bf16 takes 52 ms an utterance
+# without spinning, since every product pays for falling asleep and waking; 31 with 1,000 spins,
+# 26 with libgomp's own 300,000. But beside another busy process a spinning thread takes the core
+# from the one it waits for: there it is 47, 69 and, with 100,000, 850 ms.
 SPINS = 1000
 PAD = 256 * 2**20  # bytes asked of the system at a time
 
 
 def tune() -> None:
-    """Apply the settings to this process; whatever the user's environment says wins.
+    """Apply the settings to this process; the user's environment variables win.
 
-    How threads wait is read when torch is loaded: call this before.
+    Call this before torch is loaded, which is when it reads how threads wait.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -52,10 +52,10 @@ def _keep_memory() -> None:
 
 
 def choose_products() -> None:
-    """Let oneDNN make the matrix products of float32 where it is faster and as exact as MKL.
+    """Let oneDNN compute float32 matrix products where it is faster and as exact as MKL.
 
-    torch gives them to MKL, which on AMD's processors stops at half of what oneDNN reaches (75 and
-    170 GFLOP/s on one core of an EPYC). The one public way to oneDNN is a setting that also allows
+    torch uses MKL, which on AMD's processors reaches less than half of oneDNN's speed (75 and
+    170 GFLOP/s on one core of an EPYC). The only public way to oneDNN is a setting that also allows
     it to round to bf16 first. It does so on processors with AMX; hence the trial. (The better known
     `torch.set_float32_matmul_precision` would change the products of a GPU, too.)
     """
@@ -71,7 +71,7 @@ def choose_products() -> None:
 
 
 def _products_are_exact() -> bool:
-    """Whether a product of float32 has float32's error; bf16's is a thousand times as large."""
+    """Whether a float32 product has the error of float32; bf16 has a thousand times as much."""
     import torch
 
     generator = torch.Generator().manual_seed(0)

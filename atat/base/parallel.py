@@ -1,7 +1,7 @@
-"""Work shared out over processes: as many jobs at a time as there are workers, each one thread.
+"""Work distributed over processes: one job per worker at a time, one thread per worker.
 
-Knows nothing of the work. An error or Ctrl-C lets the jobs in work finish, starts no further
-one, and is then raised; when this process is killed its workers end, too.
+Knows nothing of the work. After an error or Ctrl-C, running jobs finish, no further one starts,
+and the error is raised. When this process is killed, its workers end, too.
 
     for result in parallel.run(function, jobs, nj=4): ...
 """
@@ -22,7 +22,7 @@ from typing import TypeVar
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Libraries read these when they are loaded, so workers must be born with them.
+# Libraries read these when they are loaded, so workers must start with them.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -32,7 +32,7 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
     `function` must stand at the top level of a module; jobs and results are pickled.
     """
     jobs = iter(jobs)
-    # Started afresh instead of forked: a fork copies locks and threads in whatever state they are.
+    # Spawned, not forked: a fork copies locks and threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(nj, context, initializer=start_worker) as pool, _environment():
         running: set[Future[Result]] = set()
@@ -40,7 +40,7 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
             while True:
                 for job in jobs:
                     running.add(pool.submit(function, job))
-                    # One job a worker: what is in no worker's hands can still be left undone.
+                    # One job per worker: jobs that no worker has yet can still be cancelled.
                     if len(running) >= nj:
                         break
                 if not running:
@@ -50,20 +50,20 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
                     yield future.result()
         except BrokenProcessPool:
             raise RuntimeError(
-                "a worker process died, most likely for want of memory; run the same command "
+                "a worker process died, most likely because memory ran out; run the same command "
                 "again with a smaller --nj to continue"
             ) from None
 
 
 def start_worker(*, spared: bool = False) -> None:
-    """What a worker does first, forked or started afresh: it ends when the main process says so.
+    """A worker's first step, forked or spawned: the main process decides when it ends.
 
-    spared: a SIGTERM of anybody else is ignored. A scheduler sends it to every process of the job,
-    and a main process that still has something to save needs its workers until then.
+    spared: a SIGTERM from any other process is ignored. A scheduler sends it to every process of
+    the job, and a main process that still has to save something needs its workers until then.
     """
     # Ctrl-C reaches every process of the terminal; the main one decides what is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if spared:  # blocked in every thread, so that the watching one receives it, with its sender
+    if spared:  # blocked in every thread, so that the watching one gets it with its sender
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     watch = _end_when_told if spared else _end_with_parent
     threading.Thread(target=watch, daemon=True).start()

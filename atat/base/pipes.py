@@ -1,8 +1,8 @@
-"""Entries of scp files that are shell commands: what is one, and running it.
+"""Entries of scp files that are shell commands (pipes): recognising and running them.
 
-Kaldi reads the output of an entry that ends in `|`. The one place that decides what a pipe is and
-the only one that runs it: tables are loaded with pipes as text, and only `audio.load`, told
-`allow_pipes`, comes here with the user's leave. Knows nothing of tables and of audio.
+Kaldi reads the output of an entry that ends in `|`. Only this module decides what a pipe is, and
+only this module runs one: tables are loaded with pipes as text, and only `audio.load` with
+`allow_pipes`, set by the user, calls it. Knows nothing of tables and of audio.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 
 from atat.base.errors import InputError
 
-# What who needs the audio itself can do about a pipe.
+# Advice for commands that need the audio itself, not a pipe.
 WAYS_OUT = (
     "make features of it once, which run it (atat features --allow_pipes), or "
     "write its output to a file"
@@ -28,15 +28,15 @@ def is_pipe(entry: str) -> bool:
 
 
 def run(entry: str) -> bytes:
-    """What the command of an entry puts out, which must be something.
+    """The output of an entry's command, which must not be empty.
 
     Raises InputError for a command that fails and for one that is to be written to.
     """
     command = entry.strip()
     if command.startswith("|"):
         raise InputError(
-            f"{entry}: a command that begins with `|` is written to, nothing can be "
-            "read from it; one to read from ends in `|`"
+            f"{entry}: a command that begins with `|` is written to and cannot be read; "
+            "one to read from ends in `|`"
         )
     done = subprocess.run(command[:-1], shell=True, capture_output=True)
     if done.returncode != 0 or not done.stdout:

@@ -1,8 +1,8 @@
-"""Which precision products are made in: fp32 everywhere, bf16 where there is hardware for it.
+"""The precision of matrix products: fp32 everywhere, or bf16 where the hardware supports it.
 
-bf16 halves the bits of a number. A processor or GPU that multiplies in it is up to twice as fast;
-one that does not takes it apart and puts it together around every product, and on a CPU that took
-ten times as long as fp32. `auto` is bf16 where the hardware has it and fp32 elsewhere.
+bf16 halves the bits of a number. A processor or GPU that multiplies in bf16 is up to twice as fast;
+one that does not has to convert the numbers around every product, which on a CPU took ten times as
+long as fp32. `auto` is bf16 where the hardware has it and fp32 elsewhere.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Precision = Literal["auto", "fp32", "bf16"]
 CHOICES = ("auto", "fp32", "bf16")
-# What /proc/cpuinfo calls instructions that multiply in bf16. AVX-512 alone is not among them:
-# without these, oneDNN emulates bf16 in it, at half of fp32's speed.
+# Names in /proc/cpuinfo of instructions that multiply in bf16. AVX-512 alone is not among them:
+# with it alone, oneDNN emulates bf16 at half of fp32's speed.
 X86, ARM = ("amx_bf16", "avx512_bf16"), ("bf16",)
-# oneDNN can be told to use older instructions; of its names for sets, those with products in bf16.
+# oneDNN can be told to use older instructions; these of its instruction sets multiply in bf16.
 CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # the first one that is set counts
 CAPS_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A precision, and why it is that."""
+    """A precision, and why it was chosen."""
 
     name: Literal["fp32", "bf16"]
     reason: str
@@ -42,9 +42,9 @@ class Resolved:
 
 
 def resolve(wanted: str, device: str | torch.device = "cpu", why: str = "asked for") -> Resolved:
-    """The precision that `wanted` (auto, fp32, bf16) is on a device, with the reason.
+    """The precision for `wanted` (auto, fp32, bf16) on a device, with the reason.
 
-    why: the reason for one that is named. Raises InputError for any other name.
+    why: the reason to give for fp32 or bf16. Raises InputError for any other name.
     """
     if wanted not in CHOICES:
         raise InputError(f"precision is {wanted!r}; expected one of {', '.join(CHOICES)}")
@@ -69,12 +69,12 @@ def announce(resolved: Resolved) -> None:
 
 
 def has_bf16(device: str | torch.device = "cpu") -> tuple[bool, str]:
-    """Whether a device multiplies in bf16 by hardware, and by what or why not."""
+    """Whether a device multiplies in bf16 in hardware, and with what, or why not."""
     kind = str(device).split(":")[0]
     if kind == "cuda":
         return _gpu_has_bf16()
     if kind != "cpu":
-        return False, f"nothing is known of bf16 on {kind}"
+        return False, f"nothing is known about bf16 on {kind}"
     facts = processor_facts()
     flags = set(f"{facts.get('flags', '')} {facts.get('Features', '')}".split())
     if not flags:

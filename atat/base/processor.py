@@ -1,4 +1,4 @@
-"""What the processor of this machine is and which of its weaknesses others must know.
+"""The processor of this machine, and its weaknesses that other modules must know.
 
 Reads /proc/cpuinfo and changes nothing; `machine` sets a process up.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 
 def sums_of_int8_overflow() -> bool:
-    """Whether the processor adds products of 8 bits in 16: x86 without the VNNI instructions.
+    """Whether the processor adds 8-bit products in 16 bits: x86 without the VNNI instructions.
 
-    There torch's kernels want activations in 7 bits (its quantisation observers do the same).
+    On these, torch's kernels want activations in 7 bits (its quantisation observers do the same).
     """
     flags = processor_facts().get("flags", "").split()
     return "sse2" in flags and not {"avx512_vnni", "avx_vnni"} & set(flags)
 
 
 def processor_facts() -> dict[str, str]:
-    """What Linux says of the first core: "model name", "vendor_id" and more; empty elsewhere."""
+    """What Linux reports of the first core ("model name", "vendor_id", ...); empty elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:
             first = stream.read().split("\n\n")[0]

@@ -45,7 +45,7 @@ def commit() -> str:
 def command() -> str:
     """The command line of this process, as one would type it in the recipe's folder.
 
-    Of paths outside that folder only the end is kept: where somebody's corpora lie is their own.
+    Of paths outside that folder only the end is kept: where a user keeps corpora is private.
     """
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
@@ -57,7 +57,7 @@ def command() -> str:
 
 
 def outside_shortened(argument: str, parts: int = 1) -> str:
-    """An argument as it is; of a path outside the current folder, only its last `parts`."""
+    """An argument unchanged; of a path outside the current folder, only its last `parts`."""
     if not argument.startswith(("/", "..")):
         return argument
     path = Path(os.path.abspath(argument))
@@ -69,8 +69,8 @@ def outside_shortened(argument: str, parts: int = 1) -> str:
 def hardware() -> str:
     """Processor, its vector instructions, number of usable cores, and the GPU where torch sees one.
 
-    Two processors of one name ("AMD EPYC") with other instructions add in another order, and a
-    training's last digits differ. The GPU is told where torch is loaded.
+    Two processors of the same name ("AMD EPYC") with different instructions add in a different
+    order, and a training's last digits differ. The GPU is included if torch is loaded.
     """
     vectors = vector_instructions(processor_facts().get("flags", "").split())
     kind = f"{_processor()} ({vectors})" if vectors else _processor()
@@ -82,7 +82,7 @@ def hardware() -> str:
 
 
 def vector_instructions(flags: Iterable[str]) -> str:
-    """What an x86 processor calculates with, from its flags: "AVX2", or "AVX-512, bf16"."""
+    """The vector instructions of an x86 processor, from its flags: "AVX2", or "AVX-512, bf16"."""
     known = set(flags)
     widest = next((name for flag, name in VECTORS if flag in known), "")
     bf16 = ", bf16" if known & {"avx512_bf16", "amx_bf16"} else ""

@@ -1,6 +1,6 @@
-"""What is wrong in files: each finding with file and line, grouped by kind, counted, printed.
+"""A report of what is wrong in files: findings with file and line, grouped by kind and counted.
 
-Knows nothing of what is looked for; the checks of data dirs fill a `Report`.
+Knows nothing of what is checked; the checks of data dirs fill a `Report`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 KEPT = 20  # findings of one kind that a report keeps; the others are counted
-SHOWN = 3  # of these are printed: a corpus may have thousands of one kind
+SHOWN = 3  # findings of one kind that are printed: a corpus may have thousands
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong in a file: where, what kind, what was found and expected, how to mend it."""
+    """Something wrong in a file: where, what kind, what was found and expected, how to fix it."""
 
     path: str
     line: int  # 0 = the file as a whole
@@ -32,8 +32,8 @@ class Finding:
 class Report:
     """Findings by kind; of each kind the first few are kept and all are counted.
 
-    `lost` names what would have to go for the errors to go, and why (the kind of the first
-    finding about it): a finding tells it by `about`. Errors about nothing need a person.
+    `lost` names what must be dropped to remove the errors, and why (the kind of the first
+    finding about it); the `about` of a finding says it. A person must fix errors without `about`.
     """
 
     errors: Counter[str] = field(default_factory=Counter)
@@ -42,7 +42,7 @@ class Report:
     lost: dict[Hashable, str] = field(default_factory=dict)
 
     def add(self, finding: Finding, about: Hashable | None = None) -> None:
-        """Count a finding; an error `about` something puts that among the lost."""
+        """Count a finding; what an error is `about` is added to `lost`."""
         (self.errors if finding.is_error else self.warnings)[finding.kind] += 1
         kept = self.kept.setdefault((finding.kind, finding.is_error), [])
         if len(kept) < KEPT:
@@ -51,7 +51,7 @@ class Report:
             self.lost.setdefault(about, finding.kind)
 
     def __str__(self) -> str:
-        """The first findings of each kind under the kind and its count, errors first."""
+        """The first findings of each kind below its name and count, errors first."""
         lines = []
         for is_error, counts in ((True, self.errors), (False, self.warnings)):
             for kind, count in counts.items():

@@ -1,13 +1,13 @@
-"""Several files of a folder become new together: all of them or none, whatever happens between.
+"""Replaces several files of a folder together: all of them or none, even if the process is killed.
 
-The new files are written into FOLDER/.new. Renaming that to FOLDER/.committed is the moment they
-count; from there they are moved to their places one by one. A process killed before leaves a .new,
-which the next writer removes; one killed after leaves a .committed, which the next reader or writer
-moves on (`settle`). Readers come through `steadily`: what a living writer changes while they read
-is read again. Programs that know nothing of this see a mixture only from such a kill until then.
+The new files are written into FOLDER/.new. Renaming it to FOLDER/.committed commits them; from
+there they are moved to their places one by one. A process killed before the commit leaves a .new,
+which the next writer removes; one killed after it leaves a .committed, and the next reader or
+writer finishes the moves (`settle`). Readers use `steadily`, which reads again if a writer changes
+files meanwhile. Other programs can see a mixture only between such a kill and `settle`.
 
-One writer at a time, by the system's lock (flock) on the folder itself, which ends with the process
-that holds it; where the file system has no such locks, the user has to see to that.
+The system's lock (flock) on the folder itself admits one writer at a time and ends with its
+process; on a file system without such locks, the user must make sure of that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from atat.base.files import sync
 Result = TypeVar("Result")
 
 NEW, COMMITTED = ".new", ".committed"
-_REMOVED = ".removed"  # in either: names of the files that go, one a line
+_REMOVED = ".removed"  # in both: names of the files to remove, one per line
 _READINGS = 10
 
 
@@ -34,7 +34,7 @@ _READINGS = 10
 def new_files(folder: str | Path, *, remove: Iterable[str] = ()) -> Iterator[Path]:
     """A folder for new files, which take their places in `folder` when the block ends.
 
-    Those of `remove` go with the same step. An error leaves all as it was.
+    The files of `remove` are removed in the same step. On an error nothing changes.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,9 +57,9 @@ def new_files(folder: str | Path, *, remove: Iterable[str] = ()) -> Iterator[Pat
 
 
 def settle(folder: str | Path) -> None:
-    """Finish what a killed process had begun to change in a folder; mostly there is nothing to do.
+    """Finish a change that a killed process has left in a folder; usually there is none.
 
-    Raises InputError where that is needed and the folder may not be written to.
+    Raises InputError if there is one and the folder cannot be written to.
     """
     folder = Path(folder)
     if not (folder / COMMITTED).is_dir():
@@ -76,9 +76,9 @@ def settle(folder: str | Path) -> None:
 
 
 def steadily(folder: str | Path, names: Iterable[str], read: Callable[[], Result]) -> Result:
-    """What `read` gives, of files that nobody replaced meanwhile: all of them old, or all new.
+    """The result of `read` on files that were not replaced meanwhile: all old or all new.
 
-    names: the files that it reads. Raises InputError when they do not come to rest.
+    names: the files that it reads. Raises InputError if they keep changing.
     """
     names = tuple(names)
     for _ in range(_READINGS):
@@ -87,7 +87,7 @@ def steadily(folder: str | Path, names: Iterable[str], read: Callable[[], Result
         error = None
         try:
             found = read()
-        except InputError as problem:  # of files that do not belong together, maybe
+        except InputError as problem:  # perhaps it read old and new files
             error = problem
         if _state(folder, names) == before:
             if error is not None:
@@ -101,7 +101,7 @@ def steadily(folder: str | Path, names: Iterable[str], read: Callable[[], Result
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the only one that changes a folder's files in this block; waits for who else does."""
+    """Hold the folder's lock in this block; waits until another writer is done."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with suppress(OSError):  # no locks here
@@ -115,7 +115,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _move_on(folder: Path) -> None:
-    """Move the files of .committed to their places; again and again gives the same."""
+    """Move the files of .committed to their places; can be repeated safely."""
     committed = folder / COMMITTED
     if not committed.is_dir():
         return
@@ -127,13 +127,13 @@ def _move_on(folder: Path) -> None:
         if name != _REMOVED:
             os.replace(committed / name, folder / name)
     sync(folder)
-    # After the moves are on disk: as long as it is there, all of it can be gone through again.
+    # Only after the moves are on disk: until then, all of this can be repeated.
     (committed / _REMOVED).unlink(missing_ok=True)
     committed.rmdir()
 
 
 def _state(folder: str | Path, names: Iterable[str]) -> list[tuple[int, int] | None]:
-    """Another whenever one of the files has been replaced."""
+    """A value that changes whenever one of the files is replaced."""
     state: list[tuple[int, int] | None] = []
     for name in names:
         try:

@@ -1,13 +1,13 @@
-"""YAML files of keys and values, each with what it takes over from another one, its base.
+"""YAML files of keys and values, merged with the file they are based on.
 
     base: other.yaml     # a path relative to this file
     steps: 100           # instead of the base's
     model: {width: 160}  # the other keys of `model` are the base's
 
-Mappings are merged key by key, at any depth. Everything else takes the place of what the base has
-there, lists as a whole and an empty value (null) too. A base may have a base of its own.
+Mappings are merged key by key, at any depth. Everything else replaces the value of the base, also
+lists (as a whole) and an empty value (null). A base may have a base of its own.
 
-Knows nothing of the keys that files hold (`atat.base.config`).
+Knows nothing of the keys in the files (`atat.base.config`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Content:
-    """The merged values, and what each source says by itself, the one that wins first.
+    """The merged values, and the values of each source alone; the one that wins comes first.
 
-    Sources are the files, and whatever a caller lays over them.
+    Sources are the files, and overrides of the caller.
     """
 
     values: dict[str, Any]
@@ -37,10 +37,10 @@ class Content:
     files: tuple[str, ...]
 
     def source_of(self, key: str) -> str:
-        """Where the value of a key such as "optim.peak" or "train[0].task" stands.
+        """The source that holds the value of a key such as "optim.peak" or "train[0].task".
 
-        All places in which parts of a mapping stand, joined by " over ". For a key that is nowhere,
-        where the mapping stands that lacks it.
+        For a mapping, all sources that hold parts of it, joined by " over ". For a missing key,
+        the source of the mapping that lacks it.
         """
         while key:
             found = [source for source, own in self.layers if _has(own, key.split("."))]
@@ -52,15 +52,15 @@ class Content:
 
 
 def read(path: str | Path, *, bases: bool = True) -> Content:
-    """What a YAML file says together with its bases; without `bases`, `base` is a key as others.
+    """A YAML file merged with its bases; without `bases`, `base` is a key like any other.
 
-    Raises InputError for what is no YAML, is no mapping, or has no base that can be read.
+    Raises InputError if it is not YAML, not a mapping, or its base cannot be read.
     """
     return _read(Path(path), bases, ())
 
 
 def parse(text: str) -> Any:
-    """What YAML text stands for. Raises YAMLError, for all that it cannot mean."""
+    """The value of YAML text. Raises YAMLError for any text without a value."""
     try:
         return yaml.safe_load(text)
     except (ValueError, RecursionError) as error:  # a thirteenth month, a number of 5000 digits
@@ -88,7 +88,7 @@ def _read(path: Path, bases: bool, readers: tuple[Path, ...]) -> Content:
     beneath = _read(base, bases, (*readers, path))
     try:
         merged = merge(beneath.values, own)
-    except RecursionError:  # an alias (*name) within what it stands for
+    except RecursionError:  # an alias (*name) inside the value it names
         raise InputError(
             f"{path}: a mapping contains itself, here and in its base {base}; write it out"
         ) from None
@@ -119,7 +119,7 @@ def _base_path(path: Path, value: Any, readers: tuple[Path, ...]) -> Path:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping that one file holds; InputError with the line where it is no YAML."""
+    """The mapping in one file; InputError with the line if it is not YAML."""
     try:
         values = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
