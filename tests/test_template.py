@@ -197,7 +197,7 @@ def test_a_value_that_stands_twice_is_doubtful() -> None:
         ("play", "song=", "expected name=value"),
         ("play", "song=?", "which has no words"),
         ("...", "", "the intent '...' has no letters"),
-        ("play", '{"song": }', "the slots are no JSON"),
+        ("play", '{"song": }', "the slots are not JSON"),
         ("play", '["song"]', 'expected {"name": "value"'),
         ("play", '{"song": {"a": 1}}', "the slot 'song' has the value {'a': 1}"),
     ],

@@ -182,7 +182,7 @@ def test_unknown_names_say_how_to_add_them(small: Tokenizer) -> None:
         small.encode_target("[IN:PLAY_SONG [SL:BOOK x ] ]", "semantics")
     with pytest.raises(InputError, match="'st'.*extend"):
         small.task_id("st")
-    with pytest.raises(InputError, match="no tag"):
+    with pytest.raises(InputError, match="is not a tag"):
         small.extend(["SL:BOOK"])
 
 
@@ -241,7 +241,7 @@ def test_files_of_two_tokenizers_are_refused(small: Tokenizer, tmp_path: Path) -
     small.save(tmp_path)
     with open(tmp_path / "symbols.txt", "a", encoding="utf-8") as stream:
         stream.write("[SL:BOOK\n")
-    with pytest.raises(InputError, match="not those that tokenizer.json"):
+    with pytest.raises(InputError, match="symbols.txt do not match tokenizer.json"):
         Tokenizer.load(tmp_path)
 
 

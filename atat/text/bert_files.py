@@ -1,11 +1,10 @@
-"""BERT's files: read whoever wrote them, and put beside the weights of a packed model.
+"""BERT's files: reading them safely, and writing them beside the weights of a packed model.
 
-Somebody else's BERT is data, never a program. `transformers` runs Python that lies beside a model
-when its configuration asks for it (`auto_map`) and somebody at the keyboard says yes; here nobody
-is asked and the answer is no. Of a packed model two files are read, neither of which can name
-another: config.json, of which the sizes are taken, and tokenizer.json, which the library
-`tokenizers` reads without any Python. Weights are tensors only: safetensors, or torch.load with
-weights_only.
+A third party's BERT is data, never a program. `transformers` runs Python files beside a model if
+its configuration asks for it (`auto_map`) and the user says yes; here the answer is always no. Of a
+packed model two files are read, and neither can name another file: config.json, from which the
+sizes are taken, and tokenizer.json, which the library `tokenizers` reads without any Python.
+Weights are tensors only: safetensors, or torch.load with weights_only.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from atat.base.json_file import read_object
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Text in, `last_hidden_state` out. Others of transformers' classes read further models that their
+# Text in, `last_hidden_state` out. Other classes of transformers load further models that their
 # configuration names.
 ENCODERS = (
     "albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra",
@@ -37,7 +36,7 @@ KIND = "text_encoder.kind bert"
 COPY_AGAIN = "copy the whole model again from where it came"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 CODE = "auto_map"  # transformers' key for Python files to run
-# Keys that say how to compute, not what: some of them name code or weights to fetch.
+# Keys for how to compute, not what to compute: some of them name code or weights to fetch.
 IGNORED = ("attn_implementation", "experts_implementation", "quantization_config")
 LONGEST = 512  # word pieces, [CLS] and [SEP] included
 
@@ -45,7 +44,7 @@ LONGEST = 512  # word pieces, [CLS] and [SEP] included
 def pretrained(name: str) -> nn.Module:
     """A BERT with its weights, from a folder or the hub.
 
-    Raises InputError where it cannot be loaded or is no BERT of transformers' own.
+    Raises InputError if it cannot be loaded or is not one of transformers' own kinds of BERT.
     """
     with extras.needed("bert", by=KIND):
         from transformers import AutoConfig, AutoModel
@@ -59,14 +58,14 @@ def pretrained(name: str) -> nn.Module:
     kernel = str(getattr(config, "_attn_implementation", None))
     if "/" in kernel:  # compiled code of a hub
         raise InputError(
-            f"text_encoder.bert: `{name}` wants its attention computed by code of {kernel}; atat "
+            f"text_encoder.bert: `{name}` asks for attention computed by code of {kernel}; atat "
             "runs no such code. Remove attn_implementation from its configuration"
         )
     return _from_pretrained(AutoModel, name, config=config, weights_only=True)
 
 
 def pretrained_tokenizer(name: str) -> Tokenizer:
-    """The way a BERT of a folder or the hub cuts text. Raises InputError where there is none."""
+    """The tokenizer of a BERT from a folder or the hub. Raises InputError if there is none."""
     with extras.needed("bert", by=KIND):
         from tokenizers import Tokenizer
         from transformers import AutoTokenizer
@@ -81,9 +80,9 @@ def pretrained_tokenizer(name: str) -> Tokenizer:
 
 
 def packed(folder: Path) -> nn.Module:
-    """The BERT of a packed model, weights still to come; its code is transformers' own.
+    """The BERT of a packed model, without its weights; its code is transformers' own.
 
-    Raises InputError for a configuration that is missing or odd.
+    Raises InputError for a configuration that is missing or invalid.
     """
     with extras.needed("bert", by=KIND):
         from transformers import AutoModel
@@ -96,7 +95,7 @@ def packed(folder: Path) -> nn.Module:
     try:
         config = CONFIG_MAPPING[values["model_type"]].from_dict(sizes)
         return AutoModel.from_config(config, trust_remote_code=False)
-    except Exception as error:  # whatever a foreign configuration makes the library stumble over
+    except Exception as error:  # a foreign configuration can raise anything in the library
         raise InputError(
             f"{path}: no configuration that transformers can build ({_first_line(error)}); copy "
             "the whole model again from where it came"
@@ -104,7 +103,7 @@ def packed(folder: Path) -> nn.Module:
 
 
 def packed_tokenizer(folder: Path) -> Tokenizer:
-    """The word pieces of a packed model. Raises InputError for a file that is missing or odd."""
+    """The word pieces of a packed model. Raises InputError for a missing or invalid file."""
     with extras.needed("bert", by=KIND):
         from tokenizers import Tokenizer
 
@@ -121,7 +120,7 @@ def packed_tokenizer(folder: Path) -> Tokenizer:
 
 
 def save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write what `packed` and `packed_tokenizer` read."""
+    """Write the files that `packed` and `packed_tokenizer` read."""
     config: Any = model.config  # transformers', of which nn.Module knows nothing
     values = json.loads(config.to_json_string())
     values.pop(CODE, None)
@@ -132,7 +131,7 @@ def save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def check_config(values: Mapping[str, Any], where: str) -> None:
-    """Raise InputError for a configuration that asks for code, or is of no kind of BERT."""
+    """Raise InputError for a configuration that asks for code, or is not a BERT's."""
     if values.get(CODE):
         raise InputError(
             f"{where}: asks to run Python files of whoever made it (`{CODE}`); atat runs no such "
@@ -148,7 +147,7 @@ def check_config(values: Mapping[str, Any], where: str) -> None:
 def _from_pretrained(cls: Any, name: str, **options: Any) -> Any:
     try:
         return cls.from_pretrained(name, trust_remote_code=False, **options)
-    except pickle.UnpicklingError:  # its message advises to load them all the same
+    except pickle.UnpicklingError:  # its message advises loading it anyway
         raise InputError(
             f"text_encoder.bert: cannot load `{name}`: its weights are a pickle of more than "
             "tensors, which could run a program; expected model.safetensors"

@@ -1,15 +1,15 @@
-"""Trees as what a sequence labeller learns: one intent, and a BIO tag for each word.
+"""Trees as targets of a sequence labeller: one intent, and a BIO tag for each word.
 
     [IN:PLAY play [SL:SONG silver river ] ]    PLAY: O, B-SONG, I-SONG
 
-Where tags nest, a word has one for each level, joined to one label (as in Straková et al. 2019):
+If tags nest, a word has one for each level, joined to one label (as in Straková et al. 2019):
 
     [IN:PLAY play [SL:SONG [IN:FIND songs by [SL:ARTIST nora ] ] ] ]
     PLAY: O, B-SONG B-FIND, I-SONG I-FIND, I-SONG I-FIND B-ARTIST
 
-`from_tree` and `to_tree` are each other's inverse for every tree in which intents and slots take
-turns and hold a word; flat ones have plain BIO. `project` carries tags over to what a recogniser
-heard of the sentence.
+`to_tree` is the inverse of `from_tree` for every tree in which intents and slots alternate and
+hold at least one word; flat trees have plain BIO. `project` transfers tags to a recogniser's
+hypothesis of the sentence.
 
 Knows nothing of taggers or files.
 """
@@ -50,7 +50,7 @@ class Tagged:
 
 @dataclass(frozen=True, eq=False)
 class _Node:
-    """An intent or slot below the root; equal only to itself."""
+    """An intent or slot below the root; compared by identity."""
 
     label: str  # without prefix
 
@@ -59,7 +59,7 @@ _Path = tuple[_Node, ...]  # from below the root down to a word
 
 
 def from_tree(tree: Tree) -> Tagged:
-    """The tags of a tree; NotTaggable where they cannot say what it says."""
+    """The tags of a tree; raises NotTaggable if they cannot express it."""
     words: list[str] = []
     paths: list[_Path] = []
     _check(tree, level=0)
@@ -77,7 +77,7 @@ def from_tree(tree: Tree) -> Tagged:
 
 
 def to_tree(tagged: Tagged) -> Tree:
-    """The tree that tags stand for; an I that continues nothing begins something."""
+    """The tree that tags stand for; an I that continues nothing counts as a B."""
     root: list[Tree | str] = []
     open_nodes: list[tuple[_Node, list[Tree | str]]] = []
 
@@ -96,11 +96,10 @@ def to_tree(tagged: Tagged) -> Tree:
 
 
 def project(tagged: Tagged, heard: Sequence[str]) -> Tagged:
-    """The tags on the words that a recogniser heard, placed by edit-distance alignment.
+    """The tags transferred to a recogniser's words by edit-distance alignment.
 
-    A word that was heard right or as another one keeps its tags, a lost one shortens its slot, and
-    an inserted one is in a slot when both its neighbours are in that one. A slot of which no word
-    was heard is gone.
+    A correct or substituted word keeps its tags, a deleted one shortens its slot, and an inserted
+    one is in a slot if both its neighbours are in it. A slot whose words were all deleted is gone.
     """
     said = _paths(tagged.tags)
     places = align_words(tagged.words, heard)
@@ -117,7 +116,7 @@ def _check(tree: Tree, *, level: int) -> None:
     if not tree.label.startswith(prefix):
         where = "the root" if level == 0 else f"level {level} below it"
         raise NotTaggable(
-            f"{where} is {tree.label}, expected {prefix}NAME: intents and slots take turns"
+            f"{where} is {tree.label}, expected {prefix}NAME: intents and slots must alternate"
         )
     if level and not tree.children:
         raise NotTaggable(f"{tree.label} holds no word")
@@ -138,7 +137,7 @@ def _tags(paths: Sequence[_Path]) -> tuple[str, ...]:
 
 
 def _paths(tags: Sequence[str]) -> list[_Path]:
-    """The nodes above each word from its tag; nodes of one word to the next are the same ones."""
+    """The nodes above each word from its tag; neighbouring words share their nodes."""
     paths: list[_Path] = []
     before: _Path = ()
     for tag in tags:
@@ -155,7 +154,7 @@ def _paths(tags: Sequence[str]) -> list[_Path]:
 
 
 def _common(one: Sequence[_Node], other: Sequence[_Node]) -> int:
-    """How many nodes two paths have in common from the top."""
+    """Number of nodes that two paths share, from the top."""
     count = 0
     while count < min(len(one), len(other)) and one[count] is other[count]:
         count += 1

@@ -46,10 +46,10 @@ Units = CharacterUnits | PieceUnits
 
 
 def build_units(kind: str, tokenizer: Tokenizer) -> Units:
-    """The units named in the settings: characters align sooner, pieces cost fewer frames."""
+    """The units named in the settings: characters align sooner, pieces need fewer frames."""
     return CharacterUnits() if kind == "characters" else PieceUnits(tokenizer)
 
 
 def frames_needed(ids: Sequence[int]) -> int:
-    """Encoder frames CTC needs at least: one a unit, and a blank between equal neighbours."""
+    """Fewest encoder frames for CTC: one per unit, and a blank between equal neighbours."""
     return len(ids) + sum(one == other for one, other in zip(ids, ids[1:]))

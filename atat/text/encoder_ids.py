@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EncoderIds(Protocol):
-    """How a text encoder wants its text."""
+    """Turns text into the ids that a text encoder reads."""
 
     def __call__(self, text: str) -> list[int]: ...
 
@@ -46,7 +46,7 @@ class BertIds:
 def build_encoder_ids(
     bert: str | None, tokenizer: Tokenizer, pretrained: bool = True
 ) -> EncoderIds:
-    """The ids of BERT, a folder or a name on the hub, or without one those of our word pieces.
+    """The ids of BERT (a folder or a name on the hub), or without `bert` those of our word pieces.
 
     pretrained False: `bert` is the folder of a packed model's BERT.
     """

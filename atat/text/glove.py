@@ -1,6 +1,6 @@
-"""Pretrained word embeddings in the plain-text format of GloVe: a word and its numbers a line.
+"""Pretrained word embeddings in GloVe's plain-text format: one word and its numbers per line.
 
-Knows nothing of what they are used for.
+Knows nothing of their use.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from atat.base.errors import InputError
 
-# GloVe's files begin with the most frequent words; a tagger that hears others reads `unknown`.
+# GloVe's files begin with the most frequent words; a tagger maps all others to `unknown`.
 MOST_FREQUENT = 50_000
 
 
@@ -21,8 +21,8 @@ def load(
 ) -> dict[str, np.ndarray]:
     """Word -> its vector (D,) float32, for the wanted words and the first lines of the file.
 
-    Raises InputError, with the line, for a line that is no word with D numbers, and for the header
-    that word2vec writes.
+    Raises InputError with the line number for a line that is not a word and D numbers, and for
+    the header that word2vec writes.
     """
     path, wanted = Path(path), frozenset(wanted)
     vectors: dict[str, np.ndarray] = {}
@@ -41,7 +41,7 @@ def load(
                         f"format has none: tail -n +2 {path} > OUT"
                     )
                 size = len(fields) - 1
-            # Some words of the large files hold blanks; the numbers stand at the end.
+            # Some words of the large files hold blanks; the numbers are at the end.
             word = " ".join(fields[:-size]) if size else ""
             if not word:
                 raise InputError(

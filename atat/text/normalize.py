@@ -1,4 +1,4 @@
-r"""One spelling for what is said, so that transcripts, target words and references agree.
+r"""Text normalisation: one spelling for transcripts, target words and references.
 
     Wake me at 9 : 30 am, it 's $5  ->  wake me at nine thirty a m it's five dollars
 
@@ -15,11 +15,11 @@ The rules, in the order they run; the rules of numbers are those of American Eng
 - other numbers: of four digits from 1100 to 2099 as years are said ("twenty nineteen", "eleven
   thirty": right for years and clock times, passable for amounts), with a leading zero or more
   than six digits digit by digit, all others as cardinals without "and" (630 alone is "six
-  hundred thirty": whether it is a time can't be seen)
-- & + @ = are said; every other sign separates words; apostrophes stay between letters, and
-  clitics that a corpus has split off come back: "do n't", "jane ' s" -> "don't", "jane's"
+  hundred thirty": whether it is a time is unknown)
+- & + @ = are spoken; every other sign separates words; apostrophes between letters stay, and
+  clitics that a corpus has split off are joined again: "do n't", "jane ' s" -> "don't", "jane's"
 
-A change of any rule raises NORMALIZER_VERSION. Knows nothing of files and vocabularies.
+Every change of a rule raises NORMALIZER_VERSION. Knows nothing of files and vocabularies.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _UNITS = {
 }
 _SPOKEN_SIGNS = {"&": "and", "+": "plus", "@": "at", "=": "equals", "%": "percent", "°": "degrees"}
 
-# One character for another before everything else.
+# Characters replaced before all other rules.
 _CHARACTERS = str.maketrans(
     dict.fromkeys("\u2018\u2019\u02bc\u00b4\u2032`", "'")
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
@@ -80,7 +80,7 @@ _CHARACTERS = str.maketrans(
 )
 _KEPT_SIGNS = frozenset("£€¥¢°")
 
-# Digits may stand apart from the signs between them, as TOP's tokens do ("9 : 30 am").
+# Blanks may separate digits and the signs between them, as in TOP's tokens ("9 : 30 am").
 _AMOUNT = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 _MERIDIEM = r"(?:\s?(?P<half>[ap])\s?\.?\s?m\b|(?P<letter>[ap])\b)"
 _HOUR_DIGITS = r"(?<![\w:.,])(?P<hour>\d{1,2})"
@@ -120,7 +120,7 @@ _NUMBER = re.compile(_AMOUNT)
 _DOT = re.compile(r"(?<=[a-z])\.(?=(?:com|org|net|edu|gov|fm|tv)\b)")
 _TITLE = re.compile(r"\b(mr|mrs)\b\.?")
 _SIGN = re.compile(f"[{re.escape(''.join(_SPOKEN_SIGNS))}]")
-_SEPARATOR = re.compile("[!-&(-/:-@[-`{-~£€¥¢°]")  # what is neither letter, ' nor blank
+_SEPARATOR = re.compile("[!-&(-/:-@[-`{-~£€¥¢°]")  # neither letter nor ' nor blank
 _NUMBER_WORD = "|".join(sorted(number_words.WORDS))
 # "am" after a number word is the time, but not in "which one am i".
 _SPELT_MERIDIEM = re.compile(rf"\b((?:{_NUMBER_WORD}|o'clock|clock) [ap])m\b(?! i\b)|\b(p)m\b")
@@ -146,10 +146,10 @@ def normalize(text: str) -> str:
 
 
 def normalize_tree(tree: Tree) -> Tree:
-    """The tree with every run of words between two tags normalised by itself.
+    """The tree with every run of words between two tags normalised on its own.
 
-    A number or time that lies in one span is spoken there. What a corpus has split over two
-    spans stays so: `[SL:OWNER jane ] 's` keeps the word `'s`, where the transcript has "jane's".
+    A number or time within one span is normalised as a whole. Words that a corpus has split over
+    two spans stay split: `[SL:OWNER jane ] 's` keeps the word `'s`; the transcript has "jane's".
     """
     tokens: list[str] = []
     for is_tag, run in groupby(
@@ -190,7 +190,7 @@ def _fold(text: str) -> str:
         if category == "Nd":
             char = str(unicodedata.digit(char))
         elif category[0] == "M":
-            # A mark is part of the letter before it; alone it is nothing to say.
+            # A mark belongs to the letter before it; alone it is not spoken.
             char = char if folded and unicodedata.category(folded[-1])[0] in "LM" else ""
         elif category[0] != "L" and not char.isascii() and char not in _KEPT_SIGNS:
             char = " "
@@ -200,9 +200,9 @@ def _fold(text: str) -> str:
 
 
 def _join_clitics(text: str) -> str:
-    """Clitics joined to their words; any other apostrophe at the edge of a word goes.
+    """Clitics joined to their words; any other apostrophe at the edge of a word is removed.
 
-    A text may begin with a clitic, when it is the span of a tree after its word's own span.
+    A text may begin with a clitic: a span of a tree whose word is in the span before.
     """
     text = " ".join(text.replace("''", " ").split())
     if text.startswith("' "):
@@ -238,7 +238,7 @@ def _integer(text: str) -> str:
 
 
 def _amount(text: str) -> str:
-    """A number that counts something: never a year."""
+    """A number that counts something, never read as a year."""
     whole, _, decimals = text.replace(",", "").partition(".")
     if len(whole) > 15:
         spoken = number_words.digits(whole)
@@ -269,7 +269,7 @@ def _phone(match: re.Match[str]) -> str:
 
 
 def _clock(match: re.Match[str]) -> str:
-    """A time of day from what the pattern found of hour, minute, second, am or pm, o'clock."""
+    """A time of day from the matched hour, minute, second, am or pm, and o'clock."""
     found = match.groupdict()
     hour, minute = int(found["hour"]), int(found.get("minute") or 0)
     second, half = found.get("second"), found["half"] or found["letter"]
@@ -324,7 +324,7 @@ def _unit(match: re.Match[str]) -> str:
     return f"{_amount(match[1])} {_UNITS[match[2]][match[1] != '1']}"
 
 
-# First the patterns that read more of the text, so that none sees a part of another's.
+# Longer patterns first, so that no pattern matches a part of another's text.
 _NUMBER_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (_DATE, _date),
     (_PHONE, _phone),

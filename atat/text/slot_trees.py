@@ -1,4 +1,4 @@
-"""Trees from an intent and slots: the values of the slots are located in what is said.
+"""Trees from an intent and slots: the values of the slots are located in the text.
 
     intent    play music
     slots     song=silver river; artist=maria bennett
@@ -8,9 +8,9 @@
 Slots are `name=value` separated by semicolons, or a JSON object, {"song": "silver river"}, where
 a list of values is a slot that occurs several times. Text and values are normalised
 (`atat.text.normalize`) before they are compared, so 9:30 is found in "at 9:30". Without a text the
-tree is the slots alone, in their order. Slots do not nest here; write trees for that.
+tree holds the slots alone, in their order. Slots cannot nest here; write trees for that.
 
-Knows nothing of tables and files: whoever calls says in which row a mistake is.
+Knows nothing of tables and files: the caller says which row a mistake is in.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Slot = tuple[str, str]  # name and value
 
 @dataclass(frozen=True)
 class Located:
-    """A tree, and the slots whose value stands more than once in the text: the first was taken."""
+    """A tree, and the slots whose value occurs more than once in the text: the first was taken."""
 
     tree: Tree
     ambiguous: tuple[str, ...] = ()
 
 
 def build(intent: str, slots: Sequence[Slot], text: str | None) -> Located:
-    """The tree of an intent whose slots stand in a normalised text; None: there is no text.
+    """The tree of an intent whose slots occur in a normalised text; None: there is no text.
 
     Raises InputError for a value that is not in the text and for a name without letters.
     """
@@ -64,7 +64,7 @@ def build(intent: str, slots: Sequence[Slot], text: str | None) -> Located:
 
 
 def label(name: str, kind: str) -> str:
-    """A name as it stands in a tag: "play music" is PLAY_MUSIC; `kind` is for the message."""
+    """A name as written in a tag: "play music" is PLAY_MUSIC; `kind` is for the message."""
     found = re.sub(r"\W+", "_", re.sub(r"^(IN|SL):", "", name.strip())).strip("_").upper()
     if not found:
         raise InputError(f"the {kind} {name!r} has no letters; give it a name")
@@ -94,7 +94,7 @@ def _parse_json(cell: str) -> list[Slot]:
     try:
         found = json.loads(cell)
     except ValueError as error:
-        raise InputError(f"the slots are no JSON ({error}); {expected}") from None
+        raise InputError(f"the slots are not JSON ({error}); {expected}") from None
     if not isinstance(found, dict):
         raise InputError(f"found {cell!r} as slots; {expected}")
     slots = []
@@ -118,9 +118,9 @@ def _node(tag: str, words: Sequence[str]) -> Tree:
 def _locate(
     words: Sequence[str], slots: Sequence[Slot], values: Sequence[Sequence[str]]
 ) -> tuple[list[int], list[str]]:
-    """Where each value begins, and the names of slots that could as well begin later.
+    """Where each value begins, and the names of slots that could also begin later.
 
-    Long values choose first: "york" does not break up "new york".
+    Long values are placed first, so that "york" does not break up "new york".
     """
     starts = [-1] * len(slots)
     ambiguous = []
@@ -143,7 +143,7 @@ def _locate(
             for other, start in enumerate(starts)
             if start < 0 and values[other] == values[number]
         ]
-        if len(free) > len(rivals):  # itself is one of them
+        if len(free) > len(rivals):  # rivals include the slot itself
             ambiguous.append(slots[number][0])
         starts[number] = free[0]
         taken[free[0] : free[0] + size] = [True] * size

@@ -1,4 +1,4 @@
-"""The tasks of spoken language understanding: what each reads and what it writes, in one table.
+"""The tasks of spoken language understanding: the input and output of each, in one table.
 
 Knows nothing of models or files. A further task needs one line in `TASKS`; the label
 `<name>` that starts a target of that task follows from the name (`atat.text.tokenizer`).

@@ -3,11 +3,11 @@
     0 <pad> | 1 <eos> | 2 … word pieces | task labels | <cls> <sep> | ] | opening tags
 
 Words are split by byte-pair encoding with byte fallback (sentencepiece), so that every text has
-ids; tags and task labels are atomic and never seen by sentencepiece (Rongali et al. 2021,
+ids; tags and task labels are atomic and never reach sentencepiece (Rongali et al. 2021,
 "Architecture"). The table of tags only grows at its end: a new domain adds tags, and every id of
 a trained model keeps its meaning.
 
-Knows nothing of models, and does not normalise: it takes text as the data dirs hold it.
+Knows nothing of models, and does not normalise: it takes text as it is in the data dirs.
 `tokenizer_command` makes one from data dirs.
 """
 
@@ -33,7 +33,7 @@ from atat.text.trees import CLOSE, Tree
 VERSION = 1
 CLS, SEP = "<cls>", "<sep>"
 PAD_ID, EOS_ID, FIRST_PIECE_ID = 0, 1, 2
-# Pieces that exist whatever the training text, so that a later corpus is spelt in letters.
+# Pieces that always exist, so that a later corpus can be spelt in letters.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 LARGEST = 10**6  # pieces
 _SPACE = "\u2581"  # sentencepiece's mark of a word's start
@@ -79,7 +79,7 @@ class Tokenizer:
         return Tokenizer, (self._model, self.symbols)
 
     def _bytes_of(self, index: int) -> bytes:
-        """What a piece adds to the text."""
+        """The text that a piece stands for."""
         piece = self._pieces[index]
         if self._processor.is_byte(index):
             return bytes([int(piece[3:5], 16)])
@@ -91,9 +91,9 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], tags: Iterable[str], vocab_size: int) -> Tokenizer:
-        """Learn `vocab_size` pieces from texts (fewer where the texts hold no more) and add tags.
+        """Learn `vocab_size` pieces from texts (fewer if the texts hold fewer) and add tags.
 
-        Deterministic in the order of the texts. Raises InputError for no text at all, a
+        The result depends only on the texts and their order. Raises InputError for no text, a
         vocabulary too small for single characters and bytes, and a malformed tag.
         """
         symbols = [*map(task_label, TASKS), CLS, SEP, CLOSE, *_opening(tags)]
@@ -116,7 +116,7 @@ class Tokenizer:
                 required_chars=_LETTERS,
                 normalization_rule_name="identity",
                 add_dummy_prefix=True,
-                max_sentence_length=max(longest + 1, 10),  # it takes no smaller limit
+                max_sentence_length=max(longest + 1, 10),  # sentencepiece's smallest limit
                 unk_id=0,
                 bos_id=-1,
                 eos_id=-1,
@@ -136,7 +136,7 @@ class Tokenizer:
         return cls(model.getvalue(), symbols)
 
     def extend(self, tags: Iterable[str]) -> Tokenizer:
-        """With new tags, and labels of new tasks, appended; ids that exist stay as they are."""
+        """A tokenizer with new tags and labels of new tasks appended; existing ids stay."""
         wanted = [*map(task_label, TASKS), *_opening(tags)]
         new = [symbol for symbol in wanted if symbol not in self._ids]
         return Tokenizer(self._model, self.symbols + new)
@@ -146,7 +146,7 @@ class Tokenizer:
         return self._pieces == base._pieces and self.symbols[: len(base.symbols)] == base.symbols
 
     def fingerprint(self) -> str:
-        """A hash of all pieces and symbols: equal where all ids mean the same."""
+        """A hash of all pieces and symbols: equal if all ids mean the same."""
         table = json.dumps([self._pieces, self.symbols])
         return digests.of_text(table)[: digests.SHORT]
 
@@ -163,7 +163,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
-        """Read what `save` wrote; InputError for files missing, damaged or not of one tokenizer."""
+        """Read what `save` wrote; InputError if a file is missing, damaged or from another one."""
         folder = Path(folder)
         missing = [
             name
@@ -180,11 +180,11 @@ class Tokenizer:
             version, fingerprint = about["version"], about["fingerprint"]
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError(
-                f"{folder}/tokenizer.json: damaged; train the tokenizer anew"
+                f"{folder}/tokenizer.json: damaged; train the tokenizer again"
             ) from None
         if version != VERSION:
             raise InputError(
-                f"{folder}/tokenizer.json: version {version}, expected {VERSION}; train it anew"
+                f"{folder}/tokenizer.json: version {version}, expected {VERSION}; train it again"
             )
         symbols = read_lines(folder / "symbols.txt")
         lost = [symbol for symbol in (CLS, SEP, CLOSE) if symbol not in symbols]
@@ -196,9 +196,8 @@ class Tokenizer:
             raise InputError(f"{folder}/bpe.model: not a sentencepiece model ({error})") from None
         if tokenizer.fingerprint() != fingerprint:
             raise InputError(
-                f"{folder}: bpe.model and symbols.txt are not those that tokenizer.json was "
-                "written with; copy the whole folder again, or change tags with: "
-                "atat tokenizer extend"
+                f"{folder}: bpe.model and symbols.txt do not match tokenizer.json; "
+                "copy the whole folder again, or change tags with: atat tokenizer extend"
             )
         return tokenizer
 
@@ -218,10 +217,10 @@ class Tokenizer:
         return tag in self._ids and not tag.startswith("<")
 
     def tag_id(self, tag: str) -> int:
-        """Id of `]` or an opening tag like `[IN:X`; InputError where it has none."""
+        """Id of `]` or an opening tag like `[IN:X`; InputError if it has none."""
         if not self.has_tag(tag):
             raise InputError(
-                f"tag {tag!r} is not in the tokenizer; mend a typo in the data, or add the tags "
+                f"tag {tag!r} is not in the tokenizer; fix a typo in the data, or add the tags "
                 "of a data dir with: atat tokenizer extend --tokenizer OLD "
                 "--data DIR --out NEW"
             )
@@ -263,7 +262,7 @@ class Tokenizer:
     def encode_text(self, text: str) -> list[int]:
         """Ids of the words of a text, without label or end; white space is one blank."""
         ids: list[int] = []
-        # sentencepiece reads its own mark as a blank: such a word goes byte by byte.
+        # sentencepiece reads its own mark as a blank: such a word is spelt in bytes.
         for marked, group in groupby(text.split(), key=lambda word: _SPACE in word):
             if marked:
                 for word in group:
@@ -276,7 +275,7 @@ class Tokenizer:
     def encode_tree(self, tree: Tree) -> list[int]:
         """Ids of a tree, words and tags in the order of its text, without label or end.
 
-        Every run of words begins with a piece that starts a word. InputError for an unknown tag.
+        Every run of words begins with a word-start piece. Raises InputError for an unknown tag.
         """
         ids: list[int] = []
         tokens = trees.to_tokens(tree)
@@ -290,16 +289,16 @@ class Tokenizer:
     def encode_target(self, target: str, kind: Kind) -> list[int]:
         """Ids of a transcript or of a tree's text, without label or end.
 
-        Raises SemanticsError for a text that is no tree, InputError for an unknown tag.
+        Raises SemanticsError for a text that is not a tree, InputError for an unknown tag.
         """
         return self.encode_text(target) if kind == "text" else self.encode_tree(trees.parse(target))
 
     def decode(self, ids: Iterable[int], kind: Kind = "semantics") -> str:
-        """The text that ids stand for, up to the first end symbol; takes any ids.
+        """The text that ids stand for, up to the first end symbol; accepts any ids.
 
-        Tags stand as tokens between the words, balanced or not. Task labels, <cls>, <sep> and
-        padding are left out; bytes that are no UTF-8 become U+FFFD and ids without meaning
-        U+2047. For semantics, words that look like brackets are escaped, so that they can't be
+        Tags become tokens between the words, balanced or not. Task labels, <cls>, <sep> and
+        padding are left out; bytes that are not UTF-8 become U+FFFD and ids without meaning
+        U+2047. For semantics, words that look like brackets are escaped, so that they cannot be
         taken for tags; for text they stay as they are.
         """
         tokens: list[str] = []
@@ -327,9 +326,9 @@ class Tokenizer:
 
 
 def _opening(tags: Iterable[str]) -> list[str]:
-    """The opening tags among `tags`, sorted; InputError for what is no tag."""
+    """The opening tags among `tags`, sorted; InputError for anything that is not a tag."""
     unique = sorted(set(tags) - {CLOSE})
     for tag in unique:
         if not trees.is_open(tag):
-            raise InputError(f"{tag!r} is no tag; expected '[IN:NAME' or '[SL:NAME'")
+            raise InputError(f"{tag!r} is not a tag; expected '[IN:NAME' or '[SL:NAME'")
     return unique

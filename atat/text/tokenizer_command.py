@@ -22,7 +22,7 @@ from atat.text.tokenizer import Tokenizer
 def read_data(folders: Iterable[str | Path]) -> tuple[list[str], set[str]]:
     """Texts and tags of data dirs: from `text`, and the words and tags of `semantics`.
 
-    Raises InputError for a folder with neither file, and naming file and line for a malformed
+    Raises InputError for a folder with neither file, and, with file and line, for a malformed
     tree.
     """
     texts: list[str] = []

@@ -2,12 +2,12 @@ r"""Meaning as trees in the notation of TOP: read, print, compare.
 
     [IN:PLAY_SONG play the song [SL:SONG watermelon sugar ] ]
 
-Tokens stand between spaces: an opening tag `[IN:X` or `[SL:Y`, a word, or `]`. Brackets and
-backslashes inside words carry a backslash (`\[`, `\]`, `\\`); a backslash before anything else
-stands for itself, so that TOP's own files, which escape nothing, read as they are meant.
+Tokens are separated by spaces: an opening tag `[IN:X` or `[SL:Y`, a word, or `]`. Brackets and
+backslashes inside words are escaped by a backslash (`\[`, `\]`, `\\`); a backslash before anything
+else stands for itself, so that TOP's own files, which escape nothing, are read correctly.
 
-Knows nothing of files, vocabularies or which labels exist. Nothing here recurses: the depth of
-a tree is bounded by memory only, so that no hypothesis of a model can break its scoring.
+Knows nothing of files, vocabularies or which labels exist. Nothing here recurses: only memory
+limits the depth of a tree, so that no hypothesis of a model can crash its scoring.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _ESCAPED = re.compile(r"\\([\[\]\\])")
 
 
 class SemanticsError(InputError):
-    """A text that is no tree; says what is wrong and at which token."""
+    """A text that is not a tree; says what is wrong and at which token."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tree:
-    """An intent or slot with what it spans: words (unescaped) and trees, in spoken order.
+    """An intent or slot with the words (unescaped) and trees that it spans, in spoken order.
 
     Raises SemanticsError for a label other than `IN:…` or `SL:…` and for a word that is empty
     or holds white space.
@@ -59,7 +59,7 @@ class Tree:
 
 
 def escape(word: str) -> str:
-    r"""A word as it stands in the token stream: `[`, `]` and `\` get a backslash."""
+    r"""A word as a token of the stream: `[`, `]` and `\` get a backslash."""
     return _SPECIAL.sub(r"\\\g<0>", word)
 
 
@@ -134,7 +134,7 @@ def _check_word(position: int, token: str) -> None:
 
 
 def to_tokens(tree: Tree) -> list[str]:
-    """Opening tags, words (escaped) and `]`, as they stand in the text."""
+    """Opening tags, words (escaped) and `]`, in the order of the text."""
     tokens: list[str] = []
     pending: list[Tree | str | None] = [tree]  # None: close the node opened last
     while pending:
@@ -175,7 +175,7 @@ def is_well_formed(tree: Tree) -> bool:
 def drop_words_outside_slots(tree: Tree) -> Tree:
     """The tree without the words that no slot spans; every tag stays.
 
-    A word directly below an intent is kept when that intent itself stands in a slot.
+    A word directly below an intent is kept if that intent itself is in a slot.
     """
     kept: list[str] = []
     slots = [0]  # how many are open, in each node from the root down
@@ -191,9 +191,9 @@ def drop_words_outside_slots(tree: Tree) -> Tree:
 
 
 def items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
-    """(labels from the root down, value) of each intent and slot, as opened.
+    """(labels from the root down, value) of each intent and slot, in the order of opening.
 
-    The value of a slot is all the words it spans, joined by blanks; of an intent it is "".
+    The value of a slot is all the words it spans, joined by blanks; that of an intent is "".
     """
     leaves = words(tree)
     found = []
@@ -206,12 +206,12 @@ def items(tree: Tree) -> list[tuple[tuple[str, ...], str]]:
 
 
 def brackets(tree: Tree) -> list[tuple[str, int, int]]:
-    """(label, first word, word after the last) of each intent and slot, as opened."""
+    """(label, first word, word after the last) of each intent and slot, in order of opening."""
     return [(label, start, end) for label, _, start, end in spans(tree)]
 
 
 def spans(tree: Tree) -> list[tuple[str, int, int, int]]:
-    """(label, depth, first word, word after the last) of each node, as opened; the root's is 1."""
+    """(label, depth, first word, word after the last) of each node as opened; the root has 1."""
     found: list[tuple[str, int, int, int]] = []
     open_spans: list[int] = []
     position = 0

@@ -1,4 +1,4 @@
-"""Two word sequences side by side: which word of one stands for which of the other."""
+"""Alignment of two word sequences by edit distance."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 
 def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int | None]:
-    """Which word of the reference each word of the hypothesis stands for, by edit distance.
+    """For each word of the hypothesis, the index of its reference word, by edit distance.
 
-    None: for none, it was inserted. The order is kept; both equal and other words stand for one.
+    None: the word was inserted. The order is kept; correct and substituted words have an index.
     """
     aligned: list[int | None] = [None] * len(hypothesis)
     if not reference or not hypothesis:
