@@ -112,11 +112,11 @@ BROKEN = {
     "folder": "is a folder",
     "empty": r"is empty \(0 bytes\)",
     "no samples": "holds no samples",
-    "not audio": "is no audio that can be read",
+    "not audio": "cannot be read as audio",
     "truncated": "truncated: .* bytes where its header promises",
     "truncated flac": "truncated",
     "stereo": "2 channels, 1 was expected; choose one with channel=0",
-    "8 kHz": "8000 Hz, 16000 was expected; let it be converted with resample=True",
+    "8 kHz": "8000 Hz, 16000 was expected; convert it with resample=True",
     "NaN": r"not a number .* at 0\.250 s",
 }
 

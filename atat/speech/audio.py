@@ -1,8 +1,8 @@
-"""Recordings to float32 samples and back: read, write, cut, resample, find what is broken.
+"""Recordings to float32 samples and back: read, write, cut, resample, find faults.
 
-Reads whatever libsndfile reads (wav, flac, ogg, opus ...). Knows nothing of data dirs and
+Reads all formats of libsndfile (wav, flac, ogg, opus ...). Knows nothing of data dirs and
 features. One recording: `load("a.wav")` gives (T,) samples in [-1, 1] at 16 kHz, or an
-InputError that says what is wrong with the file and how to mend it.
+InputError that says what is wrong with the file and how to fix it.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     import soundfile
 
 SAMPLE_RATE = 16000
-# Kaldi's extract-segments lets a segment reach this far (s) beyond the end of its recording.
+# Kaldi's extract-segments allows a segment to end this far (s) after the end of its recording.
 MAX_OVERSHOOT = 0.5
-# Samples are in [-1, 1]; mixing and filters may go a little beyond. What is larger than this is no
-# recording: int16 numbers in a float file, or damage.
+# Samples are in [-1, 1]; mixing and filters may exceed that a little. Larger values than this are
+# not audio: int16 numbers in a float file, or damage.
 MAX_SAMPLE = 100.0
-# Data sizes that programs put in a wav header when they write to a pipe and cannot know better.
+# Data sizes that programs put in a wav header when they write to a pipe and do not know the size.
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
 class Info:
-    """What the header of a recording says."""
+    """The header of a recording."""
 
     num_samples: int
     sample_rate: int
     channels: int
-    holds_floats: bool = False  # which may be no numbers, or of any size
+    holds_floats: bool = False  # which can be NaN, or of any size
 
     @property
     def duration(self) -> float:
@@ -79,9 +79,9 @@ def load(
 
 
 def check_samples(name: str, samples: np.ndarray, sample_rate: int, first: int = 0) -> None:
-    """Raise InputError where samples (T,) hold NaN, infinity or what is beyond any recording.
+    """Raise InputError if samples (T,) hold NaN, infinity or a value beyond any recording.
 
-    first: number of the first of them in its file.
+    first: index of the first of them in its file.
     """
     # A comparison with NaN is false.
     if not samples.size or np.abs(samples).max() <= MAX_SAMPLE:
@@ -95,14 +95,14 @@ def check_samples(name: str, samples: np.ndarray, sample_rate: int, first: int =
         )
     raise InputError(
         f"{name}: holds a sample of {samples[wrong]:g} at {at:.3f} s, but samples are in [-1, 1]; "
-        "divide by 32768 what was written as 16-bit numbers, or leave the file out"
+        "divide 16-bit numbers by 32768, or leave the file out"
     )
 
 
 def check(path: str | Path) -> None:
-    """Raise InputError for what `load` would refuse, as far as it shows without decoding.
+    """Raise InputError for faults that `load` would refuse, if they show without decoding.
 
-    Only files of floats are read whole: other formats cannot hold what is no number. A damaged
+    Only files of floats are read whole: other formats cannot hold NaN or infinity. A damaged
     flac or opus may still fail when it is decoded.
     """
     info = probe(path)
@@ -128,17 +128,17 @@ def duration(path: str | Path) -> float:
 def save(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
     """Write samples (T,) in [-1, 1] as 16 bit; the format follows the name (.wav, .flac).
 
-    The file appears whole or not at all, but for a power cut: waiting for the disk after each of
-    thousands of recordings (some 10 ms each) could take longer than making them, and who reads one
-    that was cut off is told so. What `load` read from 16 bit is written back bit for bit; louder
-    samples are clipped.
+    The file appears whole or not at all, except after a power cut: waiting for the disk after each
+    of thousands of recordings (some 10 ms each) could take longer than making them, and a truncated
+    file is an error when it is read. Samples that `load` read from 16 bit are written back bit for
+    bit; louder samples are clipped.
     """
     import soundfile
 
     suffix = Path(path).suffix.lstrip(".").upper()
     if suffix not in soundfile.available_formats():
         raise InputError(f"{path}: unknown audio format; name it .wav or .flac")
-    # libsndfile would scale by 32767 what it reads by 32768, and would lose a full disk's error.
+    # libsndfile scales by 32767 in writing and 32768 in reading, and hides a full disk's error.
     scaled = np.clip(np.rint(np.asarray(samples, np.float32) * 32768.0), -32768, 32767)
     buffer = io.BytesIO()
     soundfile.write(buffer, scaled.astype(np.int16), sample_rate, format=suffix)
@@ -164,7 +164,7 @@ def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile:
     except soundfile.SoundFileError as error:
         reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".")
         raise InputError(
-            f"{name}: is no audio that can be read ({reason}); expected wav, flac, ogg or opus: "
+            f"{name}: cannot be read as audio ({reason}); expected wav, flac, ogg or opus: "
             "fetch or convert the file again"
         ) from None
     if stream.frames == 0:
@@ -191,17 +191,17 @@ def _check_form(
         raise InputError(f"{path}: has no channel {channel}; they are 0 to {info.channels - 1}")
     if info.sample_rate != sample_rate and not resample:
         raise InputError(
-            f"{path}: sampled at {info.sample_rate} Hz, {sample_rate} was expected; let it be "
-            "converted with resample=True (--resample), or do so once: "
+            f"{path}: sampled at {info.sample_rate} Hz, {sample_rate} was expected; convert "
+            "it with resample=True (--resample), or once with: "
             f"sox {path} -r {sample_rate} OUT.wav"
         )
 
 
 def _check_file(path: str) -> None:
-    """What can be said before decoding: missing, a folder, empty, a wav cut off."""
+    """Raise InputError for faults that show before decoding: missing, a folder, empty, cut off."""
     if pipes.is_pipe(path):
         raise InputError(
-            f"{path}: is a shell command, which is run only where that is allowed; if you trust "
+            f"{path}: is a shell command, which is run only if that is allowed; if you trust "
             f"it, {pipes.WAYS_OUT}"
         )
     if os.path.isdir(path):
@@ -236,9 +236,9 @@ def _declared_wav_end(stream: io.BufferedReader) -> int | None:
 
 
 def _span(path: str, info: Info, start: float | None, end: float | None) -> tuple[int, int]:
-    """First sample and the one after the last, of a part given in seconds."""
+    """First sample and the one after the last of a part given in seconds."""
     for time in (start, end):
-        # Beyond all numbers of samples, and what is no number at all.
+        # Too large for a number of samples, or NaN.
         if time is not None and not math.isfinite(time * info.sample_rate):
             raise InputError(
                 f"{path}: a segment from {start} to {end} s cannot be cut; correct "

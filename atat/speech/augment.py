@@ -1,8 +1,7 @@
 """Augmentation of waveforms and features: speed, noise, rooms, filters, SpecAugment.
 
-Pure functions: what is random comes from the generator the caller hands in, nothing is changed
-in place, nothing is switched on here. Knows no files and no settings. Samples are float (T,) at
-16 kHz, features (T, F).
+Pure functions: all randomness comes from the caller's generator, and nothing is changed in
+place. Knows no files and no settings. Samples are float (T,) at 16 kHz, features (T, F).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 SAMPLE_RATE = 16000
-# Blocks that tell speech from the pauses around it when its power is measured.
+# Blocks that separate speech from pauses when its power is measured.
 _BLOCK = SAMPLE_RATE // 50
 _ACTIVE_RANGE = 1e-3  # a block 30 dB below the loudest ones is a pause
 
@@ -35,15 +34,15 @@ def active_power(samples: np.ndarray) -> float:
     blocks = samples[:whole].reshape(-1, _BLOCK) if whole else samples[None]
     power = np.einsum("bn,bn->b", blocks, blocks, dtype=np.float64) / blocks.shape[1]
     loud = np.quantile(power, 0.95)
-    # The mean over all is 0 where fewer than one block in twenty sounds at all.
+    # The mean over all is 0 if fewer than one block in twenty has any sound.
     return float(power[power >= loud * _ACTIVE_RANGE].mean())
 
 
 def add_noise(samples: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     """Samples plus noise (T,) of the same length, scaled to the wanted signal-to-noise ratio.
 
-    The ratio is that of the speech's power outside its pauses to the noise's mean power. Where
-    either is digital silence there is no ratio, and the samples come back as they were.
+    The ratio is the power of the speech outside its pauses to the mean power of the noise. If
+    either is digital silence, there is no ratio and the samples are returned unchanged.
     """
     assert samples.shape == noise.shape, (samples.shape, noise.shape)
     signal = active_power(samples)
@@ -57,7 +56,7 @@ def add_noise(samples: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarr
 def random_noise(
     rng: np.random.Generator, noises: Sequence[np.ndarray], num_samples: int
 ) -> np.ndarray:
-    """A random piece (num_samples,) of one of some recordings; a short one starts over."""
+    """A random piece (num_samples,) of one of the recordings; a short one is repeated."""
     noise = noises[int(rng.integers(len(noises)))]
     start = int(rng.integers(len(noise)))
     if start + num_samples <= len(noise):
@@ -70,7 +69,7 @@ def coloured_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     size = 1 << max(1, num_samples - 1).bit_length()
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
     exponent = rng.uniform(0.0, 2.0)
-    # Below 20 Hz nothing is heard; left in, brown noise would be little else.
+    # Below 20 Hz nothing is audible, but most of the power of brown noise would be there.
     frequency = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), 20.0)
     noise = np.fft.irfft(spectrum * frequency ** (-exponent / 2), size)[:num_samples]
     return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
@@ -114,7 +113,7 @@ def random_filter(
     gains = rng.uniform(-max_db, max_db, len(knots))
     limited = rng.random() < band_limit
     low, high = rng.uniform(80.0, 400.0), rng.uniform(3000.0, 7000.0)
-    # The padding takes up what a zero-phase filter spreads beyond the ends.
+    # The padding holds what a zero-phase filter spreads beyond the ends.
     size = 1 << (len(samples) + 1024 - 1).bit_length()
     frequency = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), 1.0)
     response_db = np.interp(np.log(frequency), np.log(knots), gains)
@@ -130,7 +129,7 @@ def random_filter(
 def random_gain(
     samples: np.ndarray, rng: np.random.Generator, *, decibel: tuple[float, float] = (-12.0, 6.0)
 ) -> np.ndarray:
-    """The recording louder or softer (T,), but never clipped."""
+    """The recording (T,) made louder or softer, never clipped."""
     gain = 10 ** (rng.uniform(*decibel) / 20)
     peak = float(np.abs(samples).max(initial=0.0))
     return samples * samples.dtype.type(min(gain, max(1.0, 1.0 / peak)) if peak else gain)
@@ -148,7 +147,7 @@ def spec_augment(
 ) -> np.ndarray:
     """Features (T, F) with random bands of frames and of mel bins set to the bins' means.
 
-    Each mask is 0 to `time_width` frames (`freq_width` bins) wide, one in time never more than
+    Each mask is 0 to `time_width` frames (`freq_width` bins) wide; a mask in time covers at most
     `max_time_share` of the utterance. Without time warping.
     Source: Park et al., "SpecAugment", 2019, section 2.
     """

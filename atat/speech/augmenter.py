@@ -1,6 +1,6 @@
-"""The augmentation that settings ask for, drawn freshly for every example.
+"""The augmentation that the settings ask for, drawn again for every example.
 
-Knows when which effect happens; the effects themselves are in `atat.speech.augment`.
+Knows when each effect happens; the effects themselves are in `atat.speech.augment`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from atat.speech.settings import AugmentSettings
 
 
 class Augmenter:
-    """Applies the augmentation that the settings ask for, in the order it happens in a room."""
+    """Applies the augmentation of the settings, in the order of the effects in a real room."""
 
     def __init__(self, settings: AugmentSettings) -> None:
         self.settings = settings
@@ -65,7 +65,7 @@ class Augmenter:
 
 
 def _audio_files(paths: Sequence[str]) -> list[Path]:
-    """Audio files named one by one or by their folder; InputError where there is none."""
+    """Audio files given one by one or by their folder; InputError if there is none."""
     files: list[Path] = []
     for path in map(Path, paths):
         found = sorted(path.rglob("*")) if path.is_dir() else [path]

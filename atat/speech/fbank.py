@@ -19,14 +19,14 @@ import numpy as np
 ENERGY_FLOOR = np.finfo(np.float32).eps
 # Every bin of a frame of digital silence.
 LOG_FLOOR = float(np.log(ENERGY_FLOOR))
-# Frames that go through the FFT at once: their spectra stay within the processor's cache.
+# Frames per FFT call: their spectra fit into the processor's cache.
 BLOCK = 256
 INT16_SCALE = 32768.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to compute; the defaults are those of Kaldi except for 80 bins and no dither."""
+    """Options of the features; the defaults are Kaldi's except for 80 bins and no dither."""
 
     sample_rate: int = 16000
     num_mels: int = 80
@@ -40,14 +40,14 @@ class Options:
     snip_edges: bool = True  # only frames that fit inside; else T = T' / shift, edges mirrored
     use_energy: bool = False  # one more column, first: log energy of the frame
     htk_compat: bool = False  # the energy column comes last
-    htk_mel: bool = False  # HTK leaves out the lowest FFT bin where low_freq > 0
+    htk_mel: bool = False  # HTK leaves out the lowest FFT bin if low_freq > 0
     vtln_warp: float = 1.0  # vocal tract length: frequencies are warped by it
     vtln_low: float = 100.0  # Hz, below it the warp returns to the identity
     vtln_high: float = -500.0  # Hz, above it likewise; counts down like high_freq
 
     @property
     def length(self) -> int:
-        """Samples a frame sees."""
+        """Length of a frame in samples."""
         return int(self.sample_rate * self.frame_length)
 
     @property
@@ -71,7 +71,7 @@ def lfb(samples: np.ndarray, options: Options = Options(), **changes: Any) -> np
     assert samples.ndim == 1 and samples.dtype in (np.float32, np.float64), samples.dtype
     features = np.empty((num_frames(len(samples), options), options.dim), samples.dtype)
     frames = _frames(samples * samples.dtype.type(INT16_SCALE), options)
-    # One buffer for all blocks: behind the samples of a frame its zeros stay zero.
+    # One buffer for all blocks: the zeros after the samples of a frame stay zero.
     padded = np.zeros((min(BLOCK, len(features)), _fft_size(options)), samples.dtype)
     for start in range(0, len(features), BLOCK):
         stop = start + BLOCK
@@ -80,7 +80,7 @@ def lfb(samples: np.ndarray, options: Options = Options(), **changes: Any) -> np
 
 
 def num_frames(num_samples: int, options: Options = Options(), **changes: Any) -> int:
-    """Frames T that so many samples give."""
+    """Number of frames T of so many samples."""
     options = _changed(options, changes)
     if not options.snip_edges:
         return (num_samples + options.shift // 2) // options.shift
@@ -92,12 +92,12 @@ def num_frames(num_samples: int, options: Options = Options(), **changes: Any) -
 def frames_touching(
     start: float, end: float, options: Options = Options(), **changes: Any
 ) -> tuple[int, int]:
-    """First frame and the one after the last whose window sees audio from `start` to `end` (s).
+    """First frame, and the one after the last, whose window overlaps `start` to `end` (s).
 
-    The second may lie beyond the end of a recording; slicing cuts it off.
+    The second may be beyond the end of a recording; slicing cuts it off.
     """
     options = _changed(options, changes)
-    # Rounding keeps 0.3 s at sample 4800, where floating point says 4799.999.
+    # Rounding puts 0.3 s at sample 4800, where floating point gives 4799.999.
     first_sample = int(np.floor(round(start * options.sample_rate, 3)))
     end_sample = int(np.ceil(round(end * options.sample_rate, 3)))
     if end_sample <= first_sample:
@@ -141,7 +141,7 @@ def _lfb_block(
         frames = frames - frames.mean(axis=1, keepdims=True)
     padded = padded[: len(frames)]
     inside = padded[:, : options.length]
-    # As in Kaldi, the sample before the first is taken to equal the first.
+    # As in Kaldi, the sample before the first is assumed equal to the first.
     np.multiply(frames[:, :-1], -options.preemphasis, out=inside[:, 1:])
     np.multiply(frames[:, 0], -options.preemphasis, out=inside[:, 0])
     inside += frames

@@ -1,4 +1,4 @@
-"""Which augmentation a training asks for: the keys of `augment:` in a conf. Only values."""
+"""Settings of augmentation: the keys of `augment:` in a conf. Only values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from atat.base.limits import at_least
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """atat/speech/augment.py; drawn freshly for every example and epoch. All off by default."""
+    """atat/speech/augment.py; drawn again for every example and epoch. All off by default."""
 
     time_masks: int = 0  # SpecAugment: how many, and how wide at most (frames of 10 ms, mel bins)
     time_mask_width: int = 20
@@ -20,7 +20,7 @@ class AugmentSettings:
     noise: tuple[str, ...] = ()  # audio files or folders of them; needs features: wav
     noise_probability: float = 0.5
     noise_snr: tuple[float, ...] = (5.0, 25.0)  # dB, from .. to
-    white_noise: bool = False  # stationary noise of random colour, where no recordings are at hand
+    white_noise: bool = False  # stationary noise of random colour, if there are no recordings
     reverb_probability: float = 0.0  # a synthetic room; needs features: wav
     filter_probability: float = 0.0  # a random tilt of the spectrum; needs features: wav
 

@@ -1,12 +1,12 @@
-"""Whether somebody can have spoken in a recording at all, by its loudness alone.
+"""Detects recordings without speech by their loudness alone.
 
-A model that has only ever heard speech finds words in anything. Speech, however quiet, comes in
-syllables: parts of it are far louder than others. So a recording is taken for silence only where
-it is quiet against digital full scale *and* even in itself, or so quiet that nothing is left in 16
-bits. What is louder, speech or not, is for the model to judge.
+A model trained on speech only finds words in any recording. Speech, however quiet, comes in
+syllables: parts of it are far louder than others. So a recording counts as silence only if it is
+quiet against digital full scale *and* even in itself, or so quiet that nothing is left in 16
+bits. The model judges everything louder, speech or not.
 
-Decibels are of the root of the mean square against a full-scale square wave, in blocks of 20 ms
-with their mean taken off.
+Decibels are of the root mean square against a full-scale square wave, in blocks of 20 ms with
+their mean subtracted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from __future__ import annotations
 import numpy as np
 
 BLOCK = 0.02  # s
-SYLLABLE = 5  # blocks: sounds shorter than 0.1 s (a click, a key) are no speech
-QUIET = -50.0  # dB: recordings louder than this are never taken for silence
-# dB from the background to the loudest 0.1 s: noise of rooms and devices stays below, speech is
-# above in one of them unless it drowns in noise. First as it is, then with the bass taken off,
-# whose level wanders (rumble has 10 dB and then 1).
+SYLLABLE = 5  # blocks: sounds shorter than 0.1 s (a click, a key) are not speech
+QUIET = -50.0  # dB: recordings louder than this never count as silence
+# dB from the background to the loudest 0.1 s: noise of rooms and devices is below both limits;
+# speech is above one of them unless it drowns in noise. The first is for the signal as it is, the
+# second for the signal without bass, whose level varies (rumble has 10 dB, without bass 1).
 EVEN, EVEN_ABOVE_BASS = 12.0, 3.0
 NOTHING = -90.0  # dB: one step of 16 bits
 
 
 def is_silent(samples: np.ndarray, sample_rate: int) -> bool:
-    """Whether samples (T,) in [-1, 1] hold no speech, as far as loudness tells."""
+    """Whether samples (T,) in [-1, 1] hold no speech, judged by loudness."""
     loudest, background = _range(samples, sample_rate)
     if loudest >= QUIET or not len(samples):
         return False
@@ -34,7 +34,7 @@ def is_silent(samples: np.ndarray, sample_rate: int) -> bool:
 
 
 def _range(samples: np.ndarray, sample_rate: int) -> tuple[float, float]:
-    """Decibels of the loudest 0.1 s and of the background: nine in ten blocks are louder."""
+    """Decibels of the loudest 0.1 s and of the background (nine in ten blocks are louder)."""
     levels = np.sort(_levels(samples, sample_rate))
     if not len(levels):
         return -np.inf, -np.inf
@@ -42,7 +42,7 @@ def _range(samples: np.ndarray, sample_rate: int) -> tuple[float, float]:
 
 
 def _levels(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Decibels of each whole block; of all there is where there is no whole one."""
+    """Decibels of each whole block; of all samples if there is no whole block."""
     size = max(1, min(round(BLOCK * sample_rate), len(samples)))
     blocks = samples[: len(samples) // size * size].astype(np.float64).reshape(-1, size)
     return 10 * np.log10(np.maximum(blocks.var(axis=1), 1e-20))
