@@ -80,7 +80,7 @@ def test_check_is_silent_when_all_is_well() -> None:
         ([Word("a", -0.1, 0.2)], "a", 0.2, "negative time"),
         ([Word("a", 0.1, -0.2)], "a", 0.2, "negative time"),
         ([Word("a", 0.0, 0.5), Word("b", 0.4, 0.2)], "a b", 0.6, "before the previous word"),
-        ([Word("a", math.nan, 0.2)], "a", None, "no numbers"),
+        ([Word("a", math.nan, 0.2)], "a", None, "not numbers"),
     ],
 )
 def test_check_finds(words: list[Word], text: str, duration: float | None, message: str) -> None:

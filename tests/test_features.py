@@ -220,7 +220,7 @@ def test_too_much_lost_stops_and_says_what(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"2 of 3 utterances give no features") as caught:
         features.make(data, arks)
     assert "s-2: lasts 0.0200 s, shorter than one frame" in str(caught.value)
-    assert "s-3.wav: is no audio" in str(caught.value)
+    assert "s-3.wav: cannot be read as audio" in str(caught.value)
     assert not (data / "feats.scp").exists()
     assert sorted(tables.read_table(arks / "raw_lfb_train.lost")) == ["s-2", "s-3"]
 

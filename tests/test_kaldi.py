@@ -137,7 +137,7 @@ def test_tabs_and_trailing_blanks_are_tolerated_as_in_kaldi(tmp_path):
 @pytest.mark.parametrize(
     "data, line, what",
     [
-        (b"a 1\nb 2\na 3\n", 3, "'a' stands a second time (first in line 1)"),
+        (b"a 1\nb 2\na 3\n", 3, "'a' occurs a second time (first in line 1)"),
         (b"a 1\nc 2\nb 3\n", 3, "out of order"),
         (b"a 1\n\nb 3\n", 2, "is empty"),
         (b"a 1\n b 3\n", 2, "starts with a blank"),

@@ -157,7 +157,7 @@ def test_half_a_download_is_refused(local: Any, corpus: Path, tmp_path: Path) ->
     [
         ("19-198-0000", "found '19-198-0000', expected"),
         ("hello THE WORDS", "found 'hello THE WORDS', expected"),
-        ("19-198-0001 AGAIN\n19-198-0001 AGAIN", "19-198-0001 stands a second time"),
+        ("19-198-0001 AGAIN\n19-198-0001 AGAIN", "19-198-0001 occurs a second time"),
     ],
 )
 def test_a_transcript_of_another_form(corpus: Path, line: str, message: str) -> None:

@@ -72,7 +72,7 @@ def test_a_row_is_named_by_its_first_line(tmp_path: Path) -> None:
             1,
             "'speeker' is not known and 'speaker' is missing; rename",
         ),
-        (["path,text,text", "a,b,c"], 1, "'text' stands twice"),
+        (["path,text,text", "a,b,c"], 1, "'text' occurs twice"),
         (["path,text,slots", "a,b,c"], 1, "a column slots without intent"),
         (
             ["path,speaker", "a,b"],

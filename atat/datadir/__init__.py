@@ -1,1 +1,1 @@
-"""Kaldi data dirs and what lies in them."""
+"""Kaldi data dirs and their contents."""

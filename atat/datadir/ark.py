@@ -1,4 +1,4 @@
-"""Kaldi arks: matrices by utterance id, written and read; nothing about what is in them.
+"""Kaldi arks: writing and reading matrices by utterance id.
 
 Binary matrices of floats and those compressed as features are read here; text, vectors, other
 compressions and all writing are for atat/datadir/ark_library.py.
@@ -6,7 +6,7 @@ compressions and all writing are for atat/datadir/ark_library.py.
 A matrix is named by a specifier as in feats.scp: `file.ark:offset`, `file.ark:offset[0:99]` (rows,
 both ends included), or the path of a file that holds one matrix (global CMVN statistics).
 
-No memory is taken for what a header claims before the file is seen to hold as many bytes.
+No memory is allocated for the size in a header before the file is known to hold as many bytes.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ VECTORS = {b"\0BFV ": 4, b"\0BDV ": 8}  # bytes of a value
 # Compressed matrices: bytes of a value, bytes of each column's own header.
 COMPRESSED = {b"\0BCM ": (1, 8), b"\0BCM2 ": (2, 0), b"\0BCM3 ": (1, 0)}
 INTEGERS = b"\0B\4"
-# Between an id and what a copy of a data dir has put before or behind it (sp0.9-anna-001).
+# Between an id and a prefix or suffix that a copy of a data dir has added (sp0.9-anna-001).
 JOINTS = "-_."
 _SPECIFIER = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+))?(?:\[(?P<ranges>[\d:,]*)\])?")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of a stored matrix without taking it apart."""
+    """Facts about a stored matrix that are known without unpacking it."""
 
     rows: int
-    lowest: float  # of its values; NaN where one is
+    lowest: float  # of its values; NaN if one is NaN
     highest: float
     digest: str  # of its bytes, wherever they lie
 
@@ -64,7 +64,7 @@ def read(specifier: str | Path, key: str | None = None) -> np.ndarray:
     with _open(specifier, key) as (stream, ranges):
         matrix = _read_matrix(stream)
         matrix = matrix[_slices(ranges)] if ranges else matrix
-    # What comes straight from the file's bytes is read-only, and torch warns of such arrays.
+    # An array on the file's bytes is read-only, and torch warns of such arrays.
     return matrix if matrix.flags.writeable else matrix.copy()
 
 
@@ -89,7 +89,7 @@ def summarize(specifier: str | Path, key: str | None = None) -> Summary:
 
 @contextmanager
 def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, str | None]]:
-    """The file, where a matrix starts, and the rows wanted; what goes wrong is an InputError."""
+    """The file at the start of a matrix, and the rows wanted; every failure is an InputError."""
     specifier = str(specifier)
     match = _SPECIFIER.fullmatch(specifier)
     if match is None or pipes.is_pipe(specifier):
@@ -113,7 +113,7 @@ def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, st
     except (ValueError, AssertionError, RuntimeError, struct.error, IndexError) as error:
         raise InputError(
             f"{specifier}: no whole matrix is stored there ({error}); the file is damaged,"
-            " truncated or another one than feats.scp was written for: make the features again"
+            " truncated or not the one feats.scp was written for: make the features again"
         ) from None
 
 
@@ -181,7 +181,7 @@ def _digest(content: bytes | memoryview, *facts: object) -> str:
 
 
 def _check_key(stream: BinaryIO, path: str, offset: int, key: str) -> None:
-    """Raise InputError where the id before a matrix is certainly another one."""
+    """Raise InputError if the id before a matrix is certainly a different one."""
     wanted = key.encode() + b" "
     stream.seek(max(0, offset - len(wanted)))
     if stream.read(len(wanted)) == wanted:
@@ -197,14 +197,14 @@ def _check_key(stream: BinaryIO, path: str, offset: int, key: str) -> None:
 
 
 def _is_copy_of(key: str, stored: str) -> bool:
-    """Whether one is the other with something before or behind it, as copies of dirs name them."""
+    """Whether one id is the other with a prefix or suffix, as in copies of data dirs."""
     before, behind = key.removesuffix(stored), key.removeprefix(stored)
     return before != key and before[-1:] in JOINTS or behind != key and behind[:1] in JOINTS
 
 
 @lru_cache(maxsize=64)
 def _keys(path: str, size: int, changed: int) -> dict[int, str]:
-    """Offset of each matrix of an ark -> its id, as far as the ark is binary and sound."""
+    """Offset of each matrix of an ark -> its id, as far as the ark is binary and valid."""
     found = {}
     with open(path, "rb") as stream:
         end = 0
@@ -224,7 +224,7 @@ def _keys(path: str, size: int, changed: int) -> dict[int, str]:
 
 
 def _magic(stream: BinaryIO) -> bytes:
-    """How the matrix at this place begins, with the blank after the type; the place stays."""
+    """The start of the matrix here, with the blank after the type; the position stays."""
     start = stream.read(6)
     stream.seek(-len(start), os.SEEK_CUR)
     if start.startswith(INTEGERS):
@@ -233,9 +233,9 @@ def _magic(stream: BinaryIO) -> bytes:
 
 
 def _extent(stream: BinaryIO) -> int | None:
-    """Bytes of the binary matrix or vector at this place (which stays); None where it is text.
+    """Bytes of the binary matrix or vector here (the position stays); None if it is text.
 
-    Raises ValueError where its header claims more than the file holds.
+    Raises ValueError if its header claims more than the file holds.
     """
     start, magic = stream.tell(), _magic(stream)
     stream.seek(len(magic), os.SEEK_CUR)
@@ -274,7 +274,7 @@ def _read_matrix(stream: BinaryIO) -> np.ndarray:
     if magic in PLAIN:
         stream.seek(len(magic), os.SEEK_CUR)
         return _read_plain(stream, PLAIN[magic])
-    # Anything else a library knows (a pickle among them) has no business in features.
+    # Other formats that a library can read (pickle among them) are refused.
     start = stream.read(5)
     if not (start.startswith(b"\0B") or start.lstrip().startswith(b"[")):
         raise ValueError("neither a binary nor a text matrix")
@@ -283,7 +283,7 @@ def _read_matrix(stream: BinaryIO) -> np.ndarray:
 
 
 def _read_plain(stream: BinaryIO, dtype: str) -> np.ndarray:
-    """A matrix of floats, read right into the array; a library's must be copied to be writeable."""
+    """A matrix of floats, read directly into the array; those of libraries may be read-only."""
     _, rows, _, columns = struct.unpack("<bibi", stream.read(10))
     matrix = np.empty((rows, columns), dtype)
     readinto = stream.readinto  # type: ignore[attr-defined]  # of a file that `_open` opened
@@ -294,7 +294,7 @@ def _read_plain(stream: BinaryIO, dtype: str) -> np.ndarray:
 
 
 def _read_compressed(stream: BinaryIO) -> np.ndarray:
-    """A matrix of SPEECH_COMPRESSION, several times as fast as a library reads it.
+    """A matrix of SPEECH_COMPRESSION, read several times as fast as by a library.
 
     Source: the comments on `PerColHeader` in Kaldi's matrix/compressed-matrix.h: a byte stands for
     a point on the straight lines from the column's minimum (0) over its quartiles (64, 192) to its

@@ -1,13 +1,13 @@
 """The library that reads and writes matrices in Kaldi's formats: kaldiio or omniio.
 
 The only module that imports either. kaldiio comes under an evaluation agreement of NTT, which is
-no free software licence; omniio is under MIT. Both write the same bytes and read the same numbers,
-but for three cases: of less than five rows compressed as speech omniio computes the quantiles as
-Kaldi does; omniio refuses to compress NaN and infinity; kaldiio cannot read a text vector that
-begins with a whole number and goes on with another. Where both are installed kaldiio is used: it
-compresses several times as fast. To choose, set ATAT_ARK_LIBRARY=kaldiio or =omniio.
+not a free software licence; omniio is under MIT. Both write the same bytes and read the same
+numbers, except in three cases: for less than five rows compressed as speech omniio computes the
+quantiles as Kaldi does; omniio refuses to compress NaN and infinity; kaldiio cannot read a text
+vector whose first value is a whole number and another is not. If both are installed, kaldiio is
+used: it compresses several times as fast. To choose, set ATAT_ARK_LIBRARY=kaldiio or =omniio.
 
-Knows nothing of ids, offsets and damaged files: `atat.datadir.ark` checks them before it calls.
+Knows nothing of ids, offsets and damaged files: `atat.datadir.ark` checks them first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VARIABLE = "ATAT_ARK_LIBRARY"
 
 
 class Library(NamedTuple):
-    """What atat needs of a library."""
+    """The functions that atat needs from a library."""
 
     read: Callable[[BinaryIO], np.ndarray]  # the matrix or vector that starts here
     # The stream, a matrix or vector, and Kaldi's number of a way to compress it.
@@ -46,9 +46,9 @@ def write_matrix(stream: IO[bytes], matrix: np.ndarray, compression: int | None 
 
 @lru_cache
 def library(name: str) -> Library:
-    """kaldiio, omniio, or with an empty name whichever is installed, kaldiio first.
+    """kaldiio or omniio; with an empty name the one that is installed, kaldiio first.
 
-    Raises InputError where it is not installed.
+    Raises InputError if it is not installed.
     """
     if name:
         with extras.needed(extras.EXTRA_OF[name], by=f"{VARIABLE}={name}"):
@@ -87,7 +87,7 @@ def _omniio() -> Library:
     from omniio import kaldi
 
     def write(stream: IO[bytes], matrix: np.ndarray, compression: int | None) -> None:
-        # It writes matrices with an id before them; ours stand where we want them, or alone.
+        # It writes an id before each matrix; we choose the place, or write no id.
         record = io.BytesIO()
         kaldi.save_ark(record, {"-": matrix}, compression_method=compression)
         stream.write(record.getbuffer()[len(b"- ") :])

@@ -1,9 +1,9 @@
-"""Everything that can be wrong in a data dir, found at once: `validate`.
+"""All checks of a data dir in one pass: `validate`.
 
-Checks what Kaldi's validate_data_dir.sh checks and what ours needs beyond it. This module looks
-at the tables as tables: their lines, that each has the same ids, speakers, numbers. Words, trees
-and alignments are in `datadir_words`, recordings and features in `datadir_audio`. Nothing is
-changed and no shell pipe is run. Command line: `atat datadir validate DIR`.
+Checks what Kaldi's validate_data_dir.sh checks, and what atat needs beyond it. This module checks
+the tables as tables: lines, ids, speakers, numbers. `check_words` checks words, trees and
+alignments, `check_audio` recordings and features. Nothing is changed and no shell pipe is run.
+Command line: `atat datadir validate DIR`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from atat.datadir.tables import speakers_to_utterances
 
 
 def validate(folder: str | Path, options: AudioOptions | None = None) -> Report:
-    """All findings of a data dir; what only a warning names does not stop anyone.
+    """All findings of a data dir; warnings stop no command.
 
-    Raises InputError when there is no such folder.
+    Raises InputError if there is no such folder.
     """
     return examine(scan_dir(folder), options or AudioOptions())
 
 
 def examine(data: DataDir, options: AudioOptions) -> Report:
-    """All findings of a data dir that was read already.
+    """All findings of a data dir that has been read.
 
-    `Report.lost` names utterances that have to go, and as `("ctm", utterance)` alignments.
+    `Report.lost` names utterances to drop, and as `("ctm", utterance)` alignments to drop.
     """
     report = Report()
     _check_files(data, report)
@@ -52,7 +52,7 @@ def _check_files(data: DataDir, report: Report) -> None:
     folder = str(data.folder)
     for name in ("utt2spk", "spk2utt"):
         if name not in data.scans:
-            # A text-only dir (ours, not Kaldi's) does without spk2utt.
+            # A text-only dir (atat's, not Kaldi's) needs no spk2utt.
             is_error = name == "utt2spk" or "wav.scp" in data.scans
             report.add(
                 Finding(
@@ -98,12 +98,12 @@ def _check_files(data: DataDir, report: Report) -> None:
 
 
 def _check_lines(data: DataDir, report: Report) -> None:
-    """Faults of the files as such, found while reading; those of unknown files only warn."""
+    """Faults found while reading the files; in unknown files they are warnings."""
     for name, scan in data.scans.items():
         is_known = name in KNOWN
         for finding in scan.findings:
             if name == "utt2spk" and finding.kind == "malformed id":
-                continue  # `_check_names` tells it of the utterance
+                continue  # `_check_names` reports it for the utterance
             report.add(
                 Finding(
                     finding.path,
@@ -115,7 +115,7 @@ def _check_lines(data: DataDir, report: Report) -> None:
             )
         if not scan.conflicting or not is_known:
             continue
-        # Nobody knows which of two values is right, so that both go.
+        # Which of two values is right is unknown, so both are dropped.
         for key in scan.conflicting:
             if data.keyed_by[name] == UTTERANCE:
                 report.lost.setdefault(key, "duplicate key")
@@ -125,7 +125,7 @@ def _check_lines(data: DataDir, report: Report) -> None:
 
 
 def _check_utterance_ids(data: DataDir, report: Report) -> None:
-    """Every utterance stands in every table of utterances, and no other does."""
+    """Every table of utterances has all utterances and no others."""
     expected = data.speakers
     for name in data.names(UTTERANCE):
         scan = data.scans[name]
@@ -155,12 +155,12 @@ def _check_utterance_ids(data: DataDir, report: Report) -> None:
 
 
 def _check_names(data: DataDir, report: Report) -> None:
-    """The ids of utterances and speakers are names: of tables' lines, and of files."""
+    """The ids of utterances and speakers can be keys of tables and names of files."""
     path = str(data.folder / "utt2spk")
     for utterance, speaker in data.speakers.items():
         for name, noun in ((utterance, "utterance"), (speaker, "speaker")):
             if not name or (noun == "speaker" and fields(name) != [name]):
-                continue  # no speaker, or several: found where the speakers are checked
+                continue  # no speaker, or several: the check of speakers finds it
             if fault := ids.fault(name):
                 report.add(
                     Finding(
@@ -223,7 +223,7 @@ def _check_speakers(data: DataDir, report: Report) -> None:
 
 
 def _check_order_of_speakers(data: DataDir, report: Report) -> None:
-    """Kaldi wants utt2spk sorted by speaker as well."""
+    """utt2spk is sorted by speaker as well, as Kaldi requires."""
     scan = data.scans.get("utt2spk")
     if scan is None or any(finding.kind == "not sorted" for finding in scan.findings):
         return
@@ -247,7 +247,7 @@ def _check_order_of_speakers(data: DataDir, report: Report) -> None:
 
 
 def _check_spk2utt(data: DataDir, report: Report, expected: dict[str, str]) -> None:
-    """spk2utt says the same as utt2spk; speakers that one of them lacks are found elsewhere."""
+    """spk2utt agrees with utt2spk; another check finds speakers that one of them lacks."""
     scan = data.scans["spk2utt"]
     for speaker, utterances in scan.table.items():
         found = fields(utterances)
@@ -257,7 +257,7 @@ def _check_spk2utt(data: DataDir, report: Report, expected: dict[str, str]) -> N
         what = (
             f"and utt2spk disagree about {wrong[0]!r} ({len(wrong)} in all)"
             if wrong
-            else "are not sorted, or one stands twice"
+            else "are not sorted, or one occurs twice"
         )
         report.add(
             Finding(
@@ -270,7 +270,7 @@ def _check_spk2utt(data: DataDir, report: Report, expected: dict[str, str]) -> N
 
 
 def _check_recording_ids(data: DataDir, report: Report) -> None:
-    """With segments: their recordings are those of wav.scp, reco2dur, …; else: utterances are."""
+    """wav.scp, reco2dur, … have the recordings of segments, or without segments the utterances."""
     segments = data.scans.get("segments")
     if segments is None:
         expected = set(data.speakers)

@@ -1,7 +1,7 @@
 """Checks of a data dir's recordings and features: paths, segments, the audio itself, ark files.
 
-Audio is read whole (that is how a cut-off file and a NaN are found), several files at a time;
-`AudioOptions.check_audio` switches it off. Shell pipes are looked at, never run.
+Audio is read whole (to find truncated files and NaN), several files at a time;
+`AudioOptions.check_audio` switches it off. Shell pipes are checked but never run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class AudioOptions:
 
 @dataclass(frozen=True)
 class _Recording:
-    """What reading one recording gave: its length, and what is wrong (kind, message)."""
+    """The result of reading one recording: its length, and what is wrong (kind, message)."""
 
     duration: float | None
     problems: tuple[tuple[str, str], ...]
@@ -62,7 +62,7 @@ def check_recordings(data: DataDir, report: Report, options: AudioOptions) -> di
 def _find(
     report: Report, scan: Scan, key: str, kind: str, message: str, lost: Iterable[str] = ()
 ) -> None:
-    """One finding, about all the utterances that go when it is mended by dropping."""
+    """One finding, about all the utterances that are dropped if dropping fixes it."""
     report.add(Finding(str(scan.path), scan.line(key), kind, message))
     for utterance in lost:
         report.lost.setdefault(utterance, kind)
@@ -73,7 +73,7 @@ def _check_entries(
 ) -> None:
     """Each line of wav.scp has a path, no tilde, and no pipe unless allowed.
 
-    With features the audio is not needed to learn or to decode: there a pipe only warns.
+    With features, training and decoding need no audio: a pipe is only a warning then.
     """
     is_error = "feats.scp" not in data.scans
     scan = data.scans.get("wav.scp")
@@ -197,7 +197,7 @@ def _check_features(data: DataDir, report: Report, options: AudioOptions) -> Non
 
 
 def _check_matrices(data: DataDir, report: Report, scan: Scan, specifiers: dict[str, str]) -> None:
-    """The features themselves: whole, of this utterance, log energies, as long as is said."""
+    """The features are complete, of this utterance, log energies, and of the stated length."""
     frames = data.table("utt2num_frames")
     for utterance, found in contents.look_at(data.folder, "feats", specifiers).items():
         said = frames.get(utterance, "")
@@ -262,7 +262,7 @@ def _read_all(paths: dict[str, str], options: AudioOptions) -> Iterator[tuple[st
 
 
 def _examine(path: str, sample_rate: int) -> _Recording:
-    """Read one recording; all that is wrong with it, not only the first thing."""
+    """Read one recording and find all its faults, not only the first."""
     try:
         info = audio.probe(path)
     except InputError as error:
@@ -297,7 +297,7 @@ def _examine(path: str, sample_rate: int) -> _Recording:
 
 
 def _compare_durations(data: DataDir, report: Report, name: str, lengths: dict[str, float]) -> None:
-    """Warn where a table of durations says something else than the audio."""
+    """Warn if a table of durations disagrees with the audio."""
     scan = data.scans.get(name)
     if scan is None:
         return
@@ -316,7 +316,7 @@ def _compare_durations(data: DataDir, report: Report, name: str, lengths: dict[s
 
 
 def _numbers(table: dict[str, str]) -> dict[str, float]:
-    """The values that are numbers; the others are found where the table is checked."""
+    """The values that are numbers; the check of the table finds the others."""
     numbers = {}
     for key, value in table.items():
         try:

@@ -1,6 +1,6 @@
 """Checks of a data dir's words: text, trees, word alignments, and that they agree.
 
-Knows nothing of audio; how long an utterance lasts it is told.
+Knows nothing of audio; the caller gives the durations of utterances.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from atat.datadir.tables import Scan
 from atat.text import trees
 from atat.text.normalize import normalize
 
-# What Kaldi's recipes keep for themselves in a transcript.
+# Symbols that Kaldi's recipes reserve.
 RESERVED = frozenset(("<s>", "</s>", "#0"))
-# What the normaliser leaves, but for letters of other scripts.
+# Characters of normalised text, except letters of other scripts.
 PLAIN = re.compile("[a-z' ]*")
-# White space that Unicode has beside blank and tab, and control characters: invisible, and
-# programs do not agree on whether they part words.
+# Unicode white space other than blank and tab, and control characters: they are invisible, and
+# programs disagree on whether they separate words.
 ODD_BLANKS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
 )
 
 
 def check_texts(data: DataDir, report: Report) -> None:
-    """No text is empty, holds odd white space, a reserved symbol or what nobody would say so."""
+    """No text is empty, not normalised, or holds odd white space or a reserved symbol."""
     for name in ("text", "semantics"):
         scan = data.scans.get(name)
         if scan is None:
@@ -62,13 +62,13 @@ def check_texts(data: DataDir, report: Report) -> None:
                         scan,
                         utterance,
                         "reserved symbol",
-                        f"{word!r} in {utterance!r} means something else to Kaldi; take it out",
+                        f"{word!r} in {utterance!r} means something else to Kaldi; remove it",
                     )
 
 
 def _check_characters(report: Report, scan: Scan, utterance: str, text: str) -> None:
     if odd := ODD_BLANKS.search(text):
-        # About nothing: repair puts a blank in its place, no utterance is lost.
+        # Without `about`: repair puts a blank in its place, no utterance is lost.
         report.add(
             Finding(
                 str(scan.path),
@@ -81,7 +81,7 @@ def _check_characters(report: Report, scan: Scan, utterance: str, text: str) -> 
 
 
 def check_trees(data: DataDir, report: Report) -> None:
-    """Every tree parses; warn where intents and slots don't alternate or words are not text's.
+    """Every tree parses; warn if intents and slots do not alternate or words differ from text.
 
     Trees with values in canonical form need not have the words of the text.
     """
@@ -89,7 +89,7 @@ def check_trees(data: DataDir, report: Report) -> None:
     if scan is None:
         return
     texts = data.table("text")
-    # Trees by the million have few shapes; each shape is parsed once: does it alternate?
+    # Millions of trees have few shapes; each shape is parsed once to see if it alternates.
     alternates: dict[str, bool] = {}
     for utterance, text in scan.table.items():
         if not text:
@@ -104,7 +104,7 @@ def check_trees(data: DataDir, report: Report) -> None:
                     scan,
                     utterance,
                     "not a tree",
-                    f"the tree of {utterance!r}: {error}; mend it or drop the utterance (repair)",
+                    f"the tree of {utterance!r}: {error}; fix it or drop the utterance (repair)",
                 )
                 continue
         if not alternates[shape]:
@@ -114,7 +114,7 @@ def check_trees(data: DataDir, report: Report) -> None:
                 utterance,
                 "intents and slots do not alternate",
                 f"the tree of {utterance!r}: expected an intent at the root, slots directly "
-                "below intents and intents below slots; well-formed decoding can't produce it",
+                "below intents and intents below slots; well-formed decoding cannot produce it",
             )
         expected = texts.get(utterance)
         if expected is not None and words != expected.split() and not _is_canonical(text, expected):
@@ -130,7 +130,7 @@ def check_trees(data: DataDir, report: Report) -> None:
 
 
 def _is_canonical(text: str, expected: str) -> bool:
-    """Whether a tree gives the values of its slots in canonical form, not as they are said.
+    """Whether a tree gives the values of its slots in canonical form, not as spoken.
 
     Then the words outside its slots are all of the sentence (labels first, as FluentSpeech has
     them) or none of it (intent and slots alone).
@@ -148,7 +148,7 @@ def _is_canonical(text: str, expected: str) -> bool:
 
 
 def _shape_and_words(text: str) -> tuple[str, list[str]]:
-    """The tokens of a tree with `_` for plain words, whose spelling can't break it; its words."""
+    """The tokens of a tree with `_` for plain words, which are always valid; its words."""
     shape, words = [], []
     for token in text.split():
         if token == trees.CLOSE or token[0] == "[":
@@ -173,7 +173,7 @@ def _difference(found: list[str], expected: list[str]) -> str:
 
 
 def check_alignments(data: DataDir, report: Report, durations: Mapping[str, float]) -> None:
-    """Every line of ctm is one, its words are the text's and its times within the utterance."""
+    """Every line of ctm is valid, with the words of the text and times within the utterance."""
     scan = data.scans.get("ctm")
     if scan is None:
         return
@@ -221,7 +221,7 @@ def _parse_row(row: str) -> Word:
 
 
 def _kind(problem: str) -> str:
-    """What a sentence of `alignment.check` is about."""
+    """The kind of a message of `ctm.check`."""
     if "its audio" in problem:
         return "alignment unlike audio"
     return "alignment unlike text" if "text" in problem else "malformed ctm"

@@ -2,9 +2,9 @@
 
     atat cmvn --data data/train data/other --out exp/cmvn.ark
 
-Reads feats.scp, or, of a data dir that has none, computes the LFB from the audio. Statistics are
-a float64 matrix (2, F + 1): sums and the number of frames, sums of squares and a 0. They add up:
-those of two corpora are those of both together.
+Reads feats.scp, or computes the LFB from the audio of a data dir without it. Statistics are a
+float64 matrix (2, F + 1): sums and the number of frames, sums of squares and a 0. The statistics
+of two corpora can be added.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from atat.datadir.lost import report as report_lost
 from atat.datadir.tables import Utterance
 from atat.speech.fbank import lfb
 
-# Keeps a bin that never changes from being divided by nothing.
+# Avoids division by zero for constant bins.
 VARIANCE_FLOOR = 1e-5
 
 
@@ -71,7 +71,7 @@ def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 def _features(
     utterances: Sequence[Utterance], num_mels: int, lost: dict[str, str]
 ) -> Iterator[np.ndarray]:
-    """Features of each utterance (T, F); those of which they cannot be read go to `lost`."""
+    """Features (T, F) of each utterance; utterances that cannot be read go to `lost`."""
     from tqdm import tqdm
 
     for utterance in tqdm(utterances, desc="cmvn", unit="utt"):
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     lost: dict[str, str] = {}
     try:
         stats = accumulate(_features(utterances, arguments.num_mels, lost))
-    finally:  # an error is often explained by what was lost
+    finally:  # lost utterances often explain an error
         report_lost(
             lost,
             len(utterances),

@@ -216,7 +216,7 @@ def _validate(options: argparse.Namespace) -> None:
 
     report = validate(options.folder, _audio_options(options))
     if report.errors or report.warnings:
-        # One stream: beside the error that ends it, or beside the sentence that all is well.
+        # One stream: the one of the final error, or of the final "no errors".
         print(report, file=sys.stderr if report.errors else sys.stdout)
     if report.errors:
         raise InputError(
@@ -240,13 +240,13 @@ def _repair(options: argparse.Namespace) -> None:
         f"changed: {' '.join(changed) or 'nothing'}"
         f"{' (the old files are in .backup)' if changed else ''}"
     )
-    # What is broken in the audio went with its utterance; reading it all again shows no more.
+    # Utterances with broken audio are gone; reading all audio again would find nothing.
     left = validate(options.folder, replace(audio_options, check_audio=False))
     if left.errors:
         print(left)
         raise InputError(
             f"{options.folder}: {left.errors.total()} errors are left that only you "
-            "can mend; see above"
+            "can fix; see above"
         )
 
 

@@ -1,10 +1,10 @@
-"""What the features and recordings of a data dir hold: a digest of each, and what is wrong with it.
+"""The contents of a data dir's features and recordings: a digest of each, and its fault if any.
 
-Everything is read once, on all cores, and what was found is remembered beside the data
-(`.contents.feats.scp.json`, `.contents.wav.scp.json`): a file is read again only when its size,
-times or inode are others. So a sample or frame that changes is noticed whatever its file's length
-and name, and the same data touched or copied is the same. A dir that cannot be written is read
-each time. Knows nothing of what is done with the utterances.
+Everything is read once, on all cores, and the findings are stored beside the data
+(`.contents.feats.scp.json`, `.contents.wav.scp.json`): a file is read again only if its size,
+times or inode have changed. So a changed sample or frame is noticed even if the file's length and
+name stay, and touched or copied data count as the same. A dir that cannot be written is read each
+time. Knows nothing of the use of the utterances.
 
     for name, why in contents.faults("data/train", kaldi.load("data/train"), "feats").items(): ...
 """
@@ -28,10 +28,10 @@ from atat.datadir import ark, tables
 from atat.datadir.tables import Utterance
 from atat.speech import audio
 
-VERSION = 1  # goes up when other things are found wrong, or digests are others
+VERSION = 1  # goes up when the checks or the digests change
 # No logarithm of an energy, in nepers or decibels, is as large; normalised features are smaller.
 LARGEST = 1e4
-# A file as young as this may change once more without another time of change.
+# A file younger than this may change again without a new time of change.
 YOUNG = 2.0  # s
 PENDING = 2000  # files handed to the readers at a time, so that an interrupt is quick
 TABLES = {"feats": "feats.scp", "wav": "wav.scp"}
@@ -39,7 +39,7 @@ TABLES = {"feats": "feats.scp", "wav": "wav.scp"}
 
 @dataclass(frozen=True)
 class Content:
-    """What one entry of an scp file holds."""
+    """The contents of one entry of an scp file."""
 
     digest: str  # empty where it cannot be read
     frames: int  # of features; 0 for recordings
@@ -48,9 +48,9 @@ class Content:
 
 
 def look(folder: str | Path, kind: str) -> dict[str, Content]:
-    """What each line of feats.scp (kind "feats") or wav.scp ("wav") holds, by the id of the line.
+    """The contents of each line of feats.scp (kind "feats") or wav.scp ("wav"), by its id.
 
-    Shell pipes are left out. Raises InputError for a malformed table, none for what it names.
+    Shell pipes are left out. Raises InputError for a malformed table, but not for bad entries.
     """
     table = Path(folder) / TABLES[kind]
     if not table.is_file():
@@ -65,7 +65,7 @@ def look(folder: str | Path, kind: str) -> dict[str, Content]:
 
 
 def look_at(folder: str | Path, kind: str, entries: Mapping[str, str]) -> dict[str, Content]:
-    """What entries of an scp file of a data dir hold; their paths are those to open."""
+    """The contents of entries of a data dir's scp file; their paths can be opened as given."""
     path_of = tables.path_of if kind == "feats" else str
     states = {path: _state(path) for path in set(map(path_of, entries.values()))}
     memory = Path(folder) / f".contents.{TABLES[kind]}.json"
@@ -79,7 +79,7 @@ def look_at(folder: str | Path, kind: str, entries: Mapping[str, str]) -> dict[s
 
 
 def digest(folder: str | Path, kind: str) -> str | None:
-    """One digest of all that feats.scp or wav.scp names; None where one of it is not there."""
+    """One digest of all entries of feats.scp or wav.scp; None if one is missing."""
     found = look(folder, kind)
     if not found or not all(content.is_there for content in found.values()):
         return None
@@ -104,8 +104,8 @@ def faults(folder: str | Path, utterances: Sequence[Utterance], kind: str) -> di
 def read_features(utterance: Utterance) -> np.ndarray:
     """The features (T, F) of an utterance that has some.
 
-    Raises InputError, naming the utterance, where they cannot be read, are another utterance's,
-    hold what is no log energy, or are not as long as utt2num_frames says.
+    Raises InputError, naming the utterance, if they cannot be read, belong to another utterance,
+    hold values that are not log energies, or disagree with utt2num_frames in length.
     """
     assert utterance.feats is not None
     try:
@@ -131,7 +131,7 @@ def read_recording(utterance: Utterance) -> np.ndarray:
 
 def _unlike(frames: int, utterance: Utterance) -> str | None:
     if not utterance.num_frames or utterance.num_frames == frames or not frames:
-        return None  # what is too short is so for its readers, whatever the table says
+        return None  # its readers report features that are too short
     return (
         f"{utterance.feats}: has {frames} frames, utt2num_frames says {utterance.num_frames}; "
         "make the features again"
@@ -161,7 +161,7 @@ def _examine_features(key: str, specifier: str) -> Content:
 
 
 def digest_of_file(path: str | Path) -> str:
-    """Digest of the bytes of a recording, wherever it lies; raises OSError."""
+    """Digest of the bytes of a recording; raises OSError."""
     return digests.of_file(path, "sha1")[: digests.SHORT]
 
 
@@ -210,7 +210,7 @@ def _remembered(
     states: Mapping[str, State | None],
     path_of: Callable[[str], str],
 ) -> dict[str, Content]:
-    """What was found before of entries whose files have not changed since."""
+    """Stored findings of entries whose files have not changed since."""
     try:
         about = json.loads(memory.read_text(encoding="utf-8"))
         if about["version"] != VERSION:
@@ -224,7 +224,7 @@ def _remembered(
             and before.get(path_of(value)) == states[path_of(value)]
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # not there, torn, or of another program: everything is read again
+        return {}  # missing, torn, or of another program: everything is read again
 
 
 def _remember(
@@ -234,7 +234,7 @@ def _remember(
     found: Mapping[str, Content],
     path_of: Callable[[str], str],
 ) -> None:
-    """Note what was found of files that are there and have settled."""
+    """Store the findings of files that exist and are no longer young."""
     limit = (time.time() - YOUNG) * 1e9
     settled = {
         path: state
@@ -251,5 +251,5 @@ def _remember(
     try:
         with atomic_write(memory) as stream:
             json.dump({"version": VERSION, "files": settled, "found": rows}, stream)
-    except OSError:  # a dir of somebody else, a full disk: it is read again next time
+    except OSError:  # another user's dir, a full disk: everything is read again next time
         pass

@@ -1,4 +1,4 @@
-"""A published corpus on a user's disk: where its folder is, and what is odd in it.
+"""A published corpus on a user's disk: its folder, and the findings about its contents.
 
     folder = corpus.root(options.corpus, ["data/train_data.csv"], name="…", source="https://…")
     findings = Findings()
@@ -21,13 +21,13 @@ from atat.base.files import atomic_write
 
 @dataclass
 class Findings:
-    """What is odd in a corpus, by kind, in the order found; `lost` counts what was left out."""
+    """Oddities of a corpus by kind, in the order found; `lost` counts what was left out."""
 
     items: list[tuple[str, str]] = field(default_factory=list)
     lost: int = 0
 
     def add(self, kind: str, what: str, *, lost: bool = False) -> None:
-        """Note one oddity; with `lost`, a recording goes because of it."""
+        """Note one oddity; with `lost`, it costs a recording."""
         self.items.append((kind, what))
         self.lost += lost
 
@@ -69,8 +69,8 @@ def root(
 ) -> Path:
     """Check that `folder`, given by `option`, is a corpus' root: it holds all `marks` (paths).
 
-    Raises InputError that names the right folder where it is a level or two away, else what
-    was expected, what is there, and the `source` of the corpus.
+    Raises InputError that names the right folder if it is a level or two away, else what was
+    expected, what was found, and the `source` of the corpus.
     """
     folder = Path(folder)
     if _is_root(folder, marks):
@@ -87,7 +87,7 @@ def root(
 
 
 def contents(folder: Path) -> str:
-    """What a folder holds, in a few words for a message."""
+    """The contents of a folder, in a few words for a message."""
     if not folder.exists():
         return "no such folder"
     if not folder.is_dir():

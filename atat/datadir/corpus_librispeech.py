@@ -1,11 +1,11 @@
-"""LibriSpeech as it is unpacked: its folders, chapters, transcripts and speakers.
+"""LibriSpeech as unpacked: its folders, chapters, transcripts and speakers.
 
     LibriSpeech/SPEAKERS.TXT
     LibriSpeech/train-clean-100/103/1240/103-1240-0000.flac, ..., 103-1240.trans.txt
 
 Every folder called train-*, dev-* or test-* counts, so that the small editions (train-clean-5) are
-read, too. Single files that are missing are findings; a folder of another layout and a line that
-cannot be read are an InputError. Knows nothing of data dirs, nor of recipes.
+read, too. Single missing files are findings; a folder of another layout or a line that cannot be
+read is an InputError. Knows nothing of data dirs or recipes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UTTERANCE = re.compile(r"(\d+)-(\d+)-\d+")
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording and what it says, as published: upper case, apostrophes, no other signs."""
+    """A recording and its transcript as published: upper case, apostrophes, no other signs."""
 
     id: str
     speaker: str
@@ -55,7 +55,7 @@ class Speaker:
 def folders(corpus: Path) -> list[str]:
     """The names of the train-*, dev-* and test-* folders in the corpus, sorted.
 
-    Raises InputError for another folder, and names the right one where it can be seen.
+    Raises InputError for another folder, and names the right one if it can be found.
     """
     if not corpus.is_dir():
         raise InputError(
@@ -66,7 +66,7 @@ def folders(corpus: Path) -> list[str]:
         return found
     raise InputError(
         f"{corpus}: expected the folder LibriSpeech, which holds {FOLDERS[0]}, {FOLDERS[3]}, ...; "
-        f"found {contents(corpus)}; {_mend(corpus)}"
+        f"found {contents(corpus)}; {_fix(corpus)}"
     )
 
 
@@ -76,8 +76,8 @@ def _folders(folder: Path) -> list[str]:
     )
 
 
-def _mend(corpus: Path) -> str:
-    """Where the right folder is, when it is above or below."""
+def _fix(corpus: Path) -> str:
+    """Advice: where the right folder is, if it is above or below, else how to get it."""
     # Inside: the user named train-clean-100, a speaker or a chapter.
     for here in (corpus.resolve(), *corpus.resolve().parents[:2]):
         if _FOLDER.fullmatch(here.name):
@@ -99,7 +99,7 @@ def _mend(corpus: Path) -> str:
 
 
 def read_speakers(corpus: Path) -> dict[str, Speaker] | None:
-    """Speaker id to what SPEAKERS.TXT says; None where there is no such file.
+    """Speaker id to its line of SPEAKERS.TXT; None if there is no such file.
 
     `id | sex | folder | minutes | name`; names hold bars, too. `;` starts a comment.
     """
@@ -125,8 +125,8 @@ def read_speakers(corpus: Path) -> dict[str, Speaker] | None:
 def read_folder(corpus: Path, name: str, findings: Findings) -> list[Recording]:
     """The recordings of train-clean-100 or another folder that have both audio and transcript.
 
-    What has one of the two is a finding, and lost. Raises InputError for a transcript of another
-    form and for an id that stands twice.
+    If one of the two is missing, it is a finding, and lost. Raises InputError for a transcript of
+    another form and for an id that occurs twice.
     """
     recordings: dict[str, Recording] = {}
     for chapter in sorted(path for path in (corpus / name).glob("*/*") if path.is_dir()):
@@ -141,9 +141,9 @@ def read_folder(corpus: Path, name: str, findings: Findings) -> list[Recording]:
 
 
 def read_everything(folder: Path, findings: Findings) -> list[Recording]:
-    """The recordings of all chapters below a folder, whatever stands between: any part will do.
+    """The recordings of all chapters below a folder, at any depth: any part of the corpus will do.
 
-    Raises InputError where there is none, and as `read_folder` does.
+    Raises InputError if there is none, and as `read_folder` does.
     """
     recordings: dict[str, Recording] = {}
     for chapter in sorted({path.parent for path in folder.rglob("*.trans.txt")}):
@@ -196,7 +196,7 @@ def _read_transcript(path: Path) -> dict[str, str]:
                 "`<speaker>-<chapter>-<number> <WORDS>`"
             )
         if key in texts:
-            raise InputError(f"{path}:{number}: {key} stands a second time; remove one line")
+            raise InputError(f"{path}:{number}: {key} occurs a second time; remove one line")
         texts[key] = text.strip()
     return texts
 
@@ -204,7 +204,7 @@ def _read_transcript(path: Path) -> dict[str, str]:
 def missing_speakers(
     name: str, recordings: list[Recording], speakers: dict[str, Speaker]
 ) -> list[str]:
-    """Speakers that SPEAKERS.TXT counts to a folder and that are not in it."""
+    """Speakers that SPEAKERS.TXT assigns to a folder but that are not in it."""
     found = {recording.speaker for recording in recordings}
     return sorted(
         (key for key, speaker in speakers.items() if speaker.folder == name and key not in found),

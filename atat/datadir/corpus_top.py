@@ -4,9 +4,9 @@ TOP (Gupta et al. 2018; fb.me/semanticparsingdialog): `train.tsv`, `eval.tsv`, `
 header, three columns: the sentence as written, its tokens, its tree. STOP (Tomasello et al. 2022)
 is speech for a later edition of TOP: `manifests/{train,eval,test}.tsv` with a header, audio beside.
 
-What a person says is the normalised sentence; the tree is normalised span by span. Where a tag
-parts a word from its ending ("today 's" with a tag between), the two differ by that blank.
-Knows nothing of data dirs, nor of recipes.
+The spoken text is the normalised sentence; the tree is normalised span by span. If a tag
+separates a word from its ending ("today 's" with a tag between), the two differ by that blank.
+Knows nothing of data dirs or recipes.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Row:
 
     @property
     def nested(self) -> bool:
-        """Whether an intent stands in a slot: what sets TOP apart from older corpora."""
+        """Whether a slot holds an intent, which distinguishes TOP from older corpora."""
         return sum(label.startswith("IN:") for label, _, _ in brackets(self.tree)) > 1
 
 
 def top_folder(folder: Path, *, option: str = "--corpus", stop_option: str = "") -> Path:
     """Check that a folder, given by `option`, holds TOP.
 
-    InputError says what is missing or which folder is meant; `stop_option` is where STOP is given.
+    InputError says what is missing or which folder is meant; `stop_option` is the option for STOP.
     """
     if (folder / MANIFESTS).is_dir():
         advice = f"; give it as: {stop_option} {folder}" if stop_option else f"; get TOP, {TOP_URL}"
@@ -132,7 +132,7 @@ def _row(
     file: str = "",
     line: int = 0,
 ) -> Row | None:
-    """A row, or None when it holds no tree or no words; what is odd is noted."""
+    """A row, or None if it holds no tree or no words; oddities are noted."""
     where = f"{path}:{line or number}"
     try:
         parsed = parse(tree)
@@ -157,12 +157,12 @@ def _row(
 
 def _some(path: Path, rows: list[Row]) -> list[Row]:
     if not rows:
-        raise InputError(f"{path}: not one line has a sentence and its tree")
+        raise InputError(f"{path}: no line has a sentence and its tree")
     return rows
 
 
 def _refuse_header(path: Path, lines: list[str]) -> None:
-    """InputError where the first line names columns: it is another corpus'."""
+    """Raise InputError if the first line names columns: the file is of another corpus."""
     columns = lines[0].split("\t") if lines else []
     if (
         columns

@@ -1,7 +1,7 @@
 """Word alignments: when each word of an utterance is spoken; the ctm file and its checks.
 
 A ctm line is `<utt> 1 <start> <duration> <word>`, in seconds from the start of the utterance.
-Knows nothing of audio, of models or of who made an alignment: the readers of other formats
+Knows nothing of audio, of models or of the aligner: the readers of other formats
 (`textgrid`, `align_gentle`, `align_librispeech`) and the aligners (`align_pocketsphinx`,
 `align_ctc`) all end in lists of `Word`, and `atat align` runs them.
 """
@@ -21,7 +21,7 @@ TOLERANCE = 0.05  # s: two frames of rounding between an aligner's clock and the
 
 
 class NotAligned(InputError):
-    """One utterance has no alignment; the message says why. Whoever aligns many counts these."""
+    """One utterance has no alignment; the message says why. The aligning command counts these."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def read_ctm(path: str | Path) -> dict[str, list[Word]]:
     """Utterance id to its words in the order of the file; `<eps>` (Kaldi's silence) is left out.
 
     Raises InputError with file:line for a line that is not `<utt> <channel> <start> <duration>
-    <word> [<confidence>]`, for times that are negative or no numbers, and for an utterance
-    whose lines stand in two places.
+    <word> [<confidence>]`, for times that are negative or not numbers, and for an utterance
+    whose lines are in two places.
     """
     alignments: dict[str, list[Word]] = {}
     previous = None
@@ -53,7 +53,7 @@ def read_ctm(path: str | Path) -> dict[str, list[Word]]:
         if utt != previous and utt in alignments:
             raise InputError(
                 f"{path}:{number}: {utt} appeared before, further up; the lines of one utterance "
-                f"stand together: remove one place, or sort with: LC_ALL=C sort -s -k1,1 {path}"
+                f"must be together: remove one place, or sort with: LC_ALL=C sort -s -k1,1 {path}"
             )
         previous = utt
         words = alignments.setdefault(utt, [])
@@ -74,7 +74,7 @@ def ctm_rows(words: Sequence[Word]) -> list[str]:
     rows = []
     for word in words:
         start, end = round(word.start, 4), round(word.end, 4)
-        # From the rounded end, so that words that touch still touch when read back.
+        # From the rounded end, so that adjacent words are still adjacent when read back.
         rows.append(f"1 {start:.4f} {end - start:.4f} {word.text}")
     return rows
 
@@ -83,7 +83,7 @@ def normalize_words(words: Sequence[Word]) -> list[Word]:
     """Bring each word to the form of the data dir's `text`.
 
     A word that becomes several ("2nd" is one, "9:30" two) shares its time among them by their
-    letters; one of which nothing is left (a lone dash) goes.
+    letters; a word of which nothing is left (a lone dash) is removed.
     """
     result = []
     for word in words:
@@ -105,12 +105,12 @@ def check(
     *,
     length: float | None = None,
 ) -> list[str]:
-    """What is wrong with the alignment of one utterance, a sentence each; empty when all is well.
+    """What is wrong with the alignment of one utterance, a sentence each; empty if nothing is.
 
     `text` is the normalised transcript, `duration` the length of the audio in seconds, `length`
-    that of the alignment where its format tells it (silence at the end included); what is None is
-    not looked at. Without `length` an alignment counts as shorter than its audio when more than
-    half of the audio (but more than 1 s, and at most 2 s) follows its last word.
+    that of the alignment if its format gives it (silence at the end included); None is not
+    checked. Without `length` an alignment counts as shorter than its audio if more than half of
+    the audio (but more than 1 s, and at most 2 s) follows its last word.
     """
     findings = _check_times(words)
     if text is not None:
@@ -147,7 +147,7 @@ def _check_times(words: Sequence[Word]) -> list[str]:
     for position, word in enumerate(words, start=1):
         named = f"word {position} ({word.text!r})"
         if not (math.isfinite(word.start) and math.isfinite(word.duration)):
-            findings.append(f"{named} has times that are no numbers")
+            findings.append(f"{named} has times that are not numbers")
             continue
         if word.start < 0 or word.duration < 0:
             findings.append(
@@ -182,7 +182,7 @@ def _check_text(found: list[str], expected: list[str]) -> list[str]:
 
 def _check_duration(last_end: float, duration: float, length: float | None) -> list[str]:
     end, what = (last_end, "its last word") if length is None else (length, "it")
-    # Silence may follow the last word; how much, only the format's own length would tell.
+    # Silence may follow the last word; only the format's own length would say how much.
     silence = min(2.0, max(1.0, duration / 2)) if length is None else TOLERANCE
     if max(end, last_end) > duration + TOLERANCE:
         than = "longer"

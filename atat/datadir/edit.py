@@ -1,8 +1,8 @@
-"""New data dirs from old: subset, combine, split, relocate. No file of a dir is forgotten.
+"""New data dirs from old: subset, combine, split, relocate. All files of a dir are included.
 
-Every table goes along, known or not, by what it is keyed by (`datadir_files`): a subset has the
-lines of its utterances, their speakers and recordings. Values are copied as they are, except
-that relative paths become absolute where the dir moves. The inputs have to be sound
+Every table, known or not, is included by its kind of key (`atat.datadir.files`): a subset has the
+lines of its utterances, their speakers and recordings. Values are copied unchanged, except that
+relative paths become absolute if the dir moves. The inputs must be valid
 (`atat datadir validate`); the outputs appear whole or not at all.
 Command line: `atat datadir {subset,combine,split,relocate}`.
 """
@@ -40,7 +40,7 @@ SETTINGS = ("frame_shift",)  # files that hold one value for the whole dir
 
 
 def open_dir(folder: str | Path) -> DataDir:
-    """Read a data dir that has to be sound; raises InputError naming the first fault."""
+    """Read a data dir that must be valid; raises InputError naming the first fault."""
     data = scan_dir(folder)
     require_sound(data)
     return data
@@ -49,9 +49,9 @@ def open_dir(folder: str | Path) -> DataDir:
 def select(
     data: DataDir, keep: Collection[str], resolve: Callable[[str], str] | None = None
 ) -> dict[str, Table]:
-    """All tables of a data dir, only with what belongs to the utterances in `keep`.
+    """All tables of a data dir, reduced to the utterances in `keep`.
 
-    `resolve` makes the paths of scp files absolute. spk2utt is made anew.
+    `resolve` makes the paths of scp files absolute. spk2utt is made again.
     """
     speakers = {key: value for key, value in data.speakers.items() if key in keep}
     wanted = {
@@ -80,7 +80,7 @@ def subset(
     *,
     root: str | Path | None = None,
 ) -> int:
-    """Write the utterances that `choose` picks of a data dir; their number.
+    """Write the utterances that `choose` picks from a data dir; returns their number.
 
     Relative paths become absolute; they start at `root`, as in `kaldi.load`.
     `evenly`, `first`, `shortest`, `whole_speakers`, `listed` and `of_listed_speakers` make a
@@ -128,12 +128,12 @@ def whole_speakers(number: int) -> Callable[[DataDir], list[str]]:
 
 
 def listed(path: str | Path) -> Callable[[DataDir], list[str]]:
-    """The utterances that stand in a file, one a line."""
+    """The utterances listed in a file, one per line."""
     return lambda data: list(_read_list(path, data.speakers, data.folder, "utterance"))
 
 
 def of_listed_speakers(path: str | Path) -> Callable[[DataDir], list[str]]:
-    """All utterances of the speakers that stand in a file, one a line."""
+    """All utterances of the speakers listed in a file, one per line."""
 
     def choose(data: DataDir) -> list[str]:
         chosen = _read_list(path, set(data.speakers.values()), data.folder, "speaker")
@@ -145,7 +145,7 @@ def of_listed_speakers(path: str | Path) -> Callable[[DataDir], list[str]]:
 def durations(data: DataDir) -> dict[str, float]:
     """Length of every utterance: seconds from utt2dur, segments or the audio, else frames.
 
-    Raises InputError where none of these is there.
+    Raises InputError if all of these are missing.
     """
     if "utt2dur" in data.scans:
         return {key: _number(data, "utt2dur", key) for key in data.speakers}
@@ -162,18 +162,18 @@ def durations(data: DataDir) -> dict[str, float]:
     if "utt2num_frames" in data.scans:
         return {key: _number(data, "utt2num_frames", key) for key in data.speakers}
     raise InputError(
-        f"{data.folder}: how long utterances are is not known; expected utt2dur, "
+        f"{data.folder}: the lengths of utterances are unknown; expected utt2dur, "
         "wav.scp or utt2num_frames"
     )
 
 
 def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
-    """Join data dirs of different utterances; the names of the files that had to be left out.
+    """Join data dirs of different utterances; returns the names of the files left out.
 
-    A table that one of them lacks is left out (except ctm, which need not be complete). Where
-    only some have segments, the others get some that span their whole recordings.
-    Raises InputError for an utterance that stands in two dirs, a speaker or recording of which
-    two dirs say different things, and for dirs with audio beside dirs without.
+    A table that one of them lacks is left out (except ctm, which need not be complete). If only
+    some have segments, the others get segments that span their whole recordings.
+    Raises InputError for an utterance that is in two dirs, a speaker or recording with different
+    values in two dirs, and for dirs with audio beside dirs without.
     """
     opened = [open_dir(source) for source in sources]
     has_segments = any("segments" in data.scans for data in opened)
@@ -233,10 +233,10 @@ def split(folder: str | Path, num_parts: int, *, per_utterance: bool = False) ->
 
 
 def relocate(folder: str | Path, old: str, new: str) -> int:
-    """Replace the beginning `old` of paths in all scp files by `new`; how many paths changed.
+    """Replace the beginning `old` of paths in all scp files by `new`; returns how many changed.
 
-    Whole parts of a path only (`/data` does not match `/data2`); inside shell pipes each path.
-    Raises InputError when no path begins so.
+    Matches whole parts of a path only (`/data` does not match `/data2`), in shell pipes each path.
+    Raises InputError if no path begins with `old`.
     """
     data = open_dir(folder)
     old, new = old.rstrip("/"), new.rstrip("/")
@@ -267,7 +267,7 @@ def relocate(folder: str | Path, old: str, new: str) -> int:
 
 
 def _write(target: str | Path, tables: dict[str, Table], sources: list[DataDir]) -> None:
-    """Write a data dir; tables of an older one in its place go, so that none is left behind."""
+    """Write a data dir; all tables of an older one in its place are removed."""
     target = Path(target)
     stale = [name for name in KNOWN if name not in tables and (target / name).exists()]
     settings = {}
@@ -300,7 +300,7 @@ def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> T
 
 
 def _speaker_groups(data: DataDir, num_parts: int) -> list[list[str]]:
-    """Speakers, the largest first, each to the part that has least so far."""
+    """Assign speakers, the largest first, each to the part that is smallest so far."""
     groups: list[list[str]] = [[] for _ in range(num_parts)]
     by_speaker = {
         speaker: fields(utterances)
@@ -329,7 +329,7 @@ def _read_list(path: str | Path, known: Iterable[str], folder: Path, noun: str) 
             chosen.setdefault(found[0], number)
     for name in sorted(chosen.keys() - set(known)):
         raise InputError(
-            f"{path}:{chosen[name]}: there is no {noun} {name!r} in {folder}; take it off the list"
+            f"{path}:{chosen[name]}: there is no {noun} {name!r} in {folder}; remove this line"
         )
     return set(chosen)
 

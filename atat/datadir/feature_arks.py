@@ -1,8 +1,8 @@
-"""The arks of features: what of a data dir goes into them, what earlier runs have made, making one.
+"""The arks of features: the utterances to compute, the results of earlier runs, making one ark.
 
-ARKS/<name>.<n>.{ark,scp,made} belong together. An ark counts once its `.made` is there: a table
-`<utterance> <frames> <seconds> <fingerprint of audio and options>`, by which a rerun finds what is
-still to do. Knows nothing of processes and changes no data dir; `features` runs it.
+ARKS/<name>.<n>.{ark,scp,made} belong together. An ark counts once its `.made` exists: a table
+`<utterance> <frames> <seconds> <fingerprint of audio and options>` that tells a rerun what is left
+to do. Knows nothing of processes and changes no data dir; `features` runs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from atat.datadir import ark, tables
 from atat.speech import audio
 from atat.speech.fbank import lfb
 
-# Goes up when the numbers change, so that arks from before are made again.
+# Goes up when the numbers change, so that older arks are made again.
 VERSION = 1
 
 
@@ -48,7 +48,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Made:
-    """An utterance that was dealt with; `feats` is None where it is shorter than one frame."""
+    """A finished utterance; `feats` is None if it is shorter than one frame."""
 
     num_frames: int
     duration: float
@@ -67,16 +67,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a chunk: what was made, and why some audio could not be read."""
+    """The result of a chunk: the rows made, and why some audio could not be read."""
 
     made: dict[str, Made]
     broken: dict[str, str]
 
 
 def read_clips(data: Path, settings: Settings) -> list[Clip]:
-    """What a data dir has to be computed, by utterance id.
+    """The audio of a data dir to compute features of, by utterance id.
 
-    Unlike `kaldi.load` it does not mind feats.scp, which may be of before the dir has grown.
+    Unlike `tables.load` it ignores feats.scp, which may be older than the other tables.
     """
     wavs = _read_wavs(data, settings.allow_pipes)
     versions: dict[str, str] = {}
@@ -101,7 +101,7 @@ def read_clips(data: Path, settings: Settings) -> list[Clip]:
 
 
 def read_made(arks: Path, name: str) -> dict[str, Made]:
-    """What earlier runs have made, the latest of each utterance."""
+    """The results of earlier runs, the latest of each utterance."""
     made: dict[str, Made] = {}
     for _, stem in sorted(numbered(arks, name, "made")):
         ark_path = stem.with_name(stem.name + ".ark")
@@ -111,7 +111,7 @@ def read_made(arks: Path, name: str) -> dict[str, Made]:
             made.update(_read_shard(stem, ark_path))
         except (InputError, ValueError) as error:
             print(
-                f"warning: {stem}.made: what it says of {ark_path} cannot be read ({error}); its "
+                f"warning: {stem}.made: its data on {ark_path} cannot be read ({error}); its "
                 "utterances are made again",
                 file=sys.stderr,
             )
@@ -119,7 +119,7 @@ def read_made(arks: Path, name: str) -> dict[str, Made]:
 
 
 def _read_shard(stem: Path, ark_path: Path) -> dict[str, Made]:
-    """What was made into one ark; ValueError where that is not what a run has written."""
+    """The utterances of one ark; ValueError if its files are not what a run has written."""
     offsets = tables.read_table(stem.with_name(stem.name + ".scp"))
     made = {}
     for key, row in tables.read_table(stem.with_name(stem.name + ".made")).items():
@@ -216,9 +216,9 @@ def _read_spans(
 
 
 def remove_unfinished(arks: Path, name: str) -> None:
-    """Remove arks of processes that were killed before they said what is in them.
+    """Remove arks without a `.made`, left by killed processes.
 
-    Once the data dir's tables are written nothing refers to one.
+    Once the data dir's tables are written, nothing refers to one.
     """
     for kind in ("ark", "scp"):
         for _, stem in list(numbered(arks, name, kind)):
@@ -227,7 +227,7 @@ def remove_unfinished(arks: Path, name: str) -> None:
 
 
 def _version(wav: str) -> str:
-    """What changes when an audio file is written anew; the same for all that is not there."""
+    """A value that changes when an audio file is written again; the same for all missing files."""
     try:
         status = os.stat(wav)
     except OSError:
@@ -236,7 +236,7 @@ def _version(wav: str) -> str:
 
 
 def numbered(arks: Path, name: str, kind: str) -> Iterator[tuple[int, Path]]:
-    """Number and path without ending of the files of one kind."""
+    """Number, and path without suffix, of the files of one name."""
     if arks.is_dir():
         pattern = re.compile(rf"({re.escape(name)}\.(\d+))\.{kind}")
         for file in os.listdir(arks):

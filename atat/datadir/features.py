@@ -1,10 +1,10 @@
-"""The LFB stage: the audio of data dirs into arks, shared out over processes.
+"""The LFB stage: computes arks of features from the audio of data dirs, in several processes.
 
     atat features --data data/train --arks lfb --nj 4
 
 Writes ARKS/raw_lfb_<name of the data dir>.<n>.{ark,scp,made}, a few hundred utterances each, and
 feats.scp, utt2num_frames and utt2dur into the data dir. A rerun makes what is missing (see
-`feature_arks`), whatever --nj it has and however the data dir has changed.
+`feature_arks`), with any --nj and after any change of the data dir.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from atat.datadir.feature_arks import (
 from atat.datadir.lost import report as report_lost
 from atat.speech.fbank import Options
 
-# Utterances of one ark: what a crash may cost.
+# Utterances of one ark; a crash may cost as many.
 CHUNK = 500
 # Lost utterances worth listing before a run that has lost too many stops.
 ENOUGH_LOST = 100
@@ -48,12 +48,12 @@ def make(
     settings: Settings = Settings(),
     max_lost: float = 0.01,
 ) -> None:
-    """Compute what is missing of a data dir's features, then write its three tables.
+    """Compute the missing features of a data dir, then write its three tables.
 
     Utterances that are too short or whose audio is broken are listed in ARKS/raw_lfb_<name>.lost,
-    counted, and dropped from all tables (the old ones go to DATA/.backup); more than `max_lost` (a
-    share) of them is an InputError, which leaves the data dir as it was and all finished arks in
-    place. So is another extraction at work in ARKS.
+    counted, and dropped from all tables (the old ones go to DATA/.backup). More than `max_lost` (a
+    share) of them is an InputError, which leaves the data dir unchanged and all finished arks in
+    place. Another extraction running in ARKS is an InputError, too.
     """
     data, arks = Path(data), Path(os.path.abspath(arks))
     clips = read_clips(data, settings)
@@ -125,7 +125,7 @@ def _compute(
 
 
 def _drop_elsewhere(data: Path, max_lost: float, allow_pipes: bool) -> None:
-    """Take utterances that have no features out of all tables, so that the data dir loads."""
+    """Remove utterances without features from all tables, so that the data dir loads."""
     from atat.datadir import repair
     from atat.datadir.check_audio import AudioOptions
 

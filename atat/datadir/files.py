@@ -1,8 +1,8 @@
-"""Which files a data dir has and what each is keyed by: utterance, speaker or recording.
+"""The files of a data dir, and the key of each: utterance, speaker or recording.
 
-Kaldi's names are known, and ours; `utt2…`, `spk2…`, `reco2…` say it themselves; any other
-file is looked into: where most of its keys are utterances (or speakers, or recordings) of the
-dir it is such a table, else it is not ours to touch. Knows nothing of what values should be.
+Kaldi's names and ours are known; `utt2…`, `spk2…`, `reco2…` name their key; any other file is
+read: if most of its keys are utterances (or speakers, or recordings) of the dir, it is such a
+table, else it is left alone. Knows nothing of valid values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from atat.datadir.tables import Scan, check_ids, scan_table
 
 UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
 
-# Tables in which every utterance must stand; losing one of them from CORE is losing data.
+# Tables that must have every utterance; losing one of CORE is losing data.
 CORE = ("utt2spk", "text", "semantics", "segments", "wav.scp", "feats.scp")
 COMPLETE = CORE + (
     "text.raw",
@@ -34,7 +34,7 @@ SPEAKERS = ("spk2utt", "spk2gender", "spk2warp", "spk2voice", "cmvn.scp")
 RECORDINGS = ("reco2dur", "reco2file_and_channel")
 KNOWN = frozenset((*COMPLETE, "ctm", *SPEAKERS, *RECORDINGS))
 _PREFIXES = {"utt2": UTTERANCE, "spk2": SPEAKER, "reco2": RECORDING}
-# Files of these names are never Kaldi tables, whatever their first columns hold.
+# Files of these names are never Kaldi tables, whatever is in their first columns.
 _FOREIGN = (".ark", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".md", ".log")
 _SNIFFED = 65536  # bytes looked at to tell a text file from a binary one
 
@@ -49,7 +49,7 @@ class DataDir:
     others: list[str] = field(default_factory=list)
 
     def table(self, name: str) -> dict[str, str]:
-        """The table of this name; an empty one when the dir does not have it."""
+        """The table of this name; an empty one if the dir does not have it."""
         return self.scans[name].table if name in self.scans else {}
 
     def line(self, name: str, key: str) -> int:
@@ -61,7 +61,7 @@ class DataDir:
 
     @property
     def speakers(self) -> dict[str, str]:
-        """utterance -> speaker; from spk2utt where there is no utt2spk."""
+        """utterance -> speaker; from spk2utt if there is no utt2spk."""
         if "utt2spk" in self.scans:
             return self.table("utt2spk")
         return {
@@ -84,7 +84,7 @@ class DataDir:
 
 
 def scan_dir(folder: str | Path) -> DataDir:
-    """Read all tables of a data dir, faults collected; raises InputError for no such folder."""
+    """Read all tables of a data dir and collect faults; InputError if there is no such folder."""
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such data dir (a folder with at least `utt2spk`)")
     return together.steadily(folder, KNOWN, lambda: _scan_dir(Path(folder)))
@@ -150,7 +150,7 @@ def _sort_in(data: DataDir, name: str) -> None:
     try:
         with open(path, "rb") as stream:
             is_table = not name.endswith(_FOREIGN) and b"\0" not in stream.read(_SNIFFED)
-    except PermissionError:  # somebody else's notes
+    except PermissionError:  # another user's notes
         is_table = False
     scan = scan_table(path, repeated=True) if is_table else None
     key = _key_by_content(data, scan.table) if scan else None

@@ -1,8 +1,8 @@
-"""What a result was made from, so that a rerun notices when that is no longer the same.
+"""Fingerprints of a result's inputs, so that a rerun notices when an input has changed.
 
-A digest for every table of a data dir that says what is learned or decoded, one for all its
+One digest for every table of a data dir that affects training or decoding, one for all its
 features or recordings, and one for a packed model or a file. Paths are names only: the same data
-elsewhere is the same. Knows nothing of results.
+in another place counts as the same. Knows nothing of results.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from atat.base import digests
 from atat.datadir import contents
 
-# Not the scp files: where audio and features lie says nothing of what they are (see `of_sound`).
+# Without the scp files: they hold paths of audio and features, not contents (see `of_sound`).
 TABLES = ("utt2spk", "text", "semantics", "ctm", "segments", "utt2num_frames")
 WEIGHTS = "model.safetensors"
 
@@ -27,8 +27,8 @@ def of_data(folders: Iterable[str | Path]) -> dict[str, str]:
 def of_sound(folder: str | Path, kind: str | None = None) -> dict[str, str]:
     """Digest of what a data dir's feats.scp ("feats") or wav.scp ("wav") names.
 
-    Without a kind: of the features where there are some, as decoding reads them. None where one of
-    the files is not there.
+    Without a kind: of the features if there are some, as decoding reads them. None if one of the
+    files is missing.
     """
     kind = kind or ("feats" if (Path(folder) / contents.TABLES["feats"]).is_file() else "wav")
     digest = contents.digest(folder, kind)
@@ -36,18 +36,18 @@ def of_sound(folder: str | Path, kind: str | None = None) -> dict[str, str]:
 
 
 def of_model(folder: str | Path) -> dict[str, str]:
-    """Digest of the weights of a packed model; none where there is none."""
+    """Digest of the weights of a packed model; none if there are none."""
     return of_file(Path(folder) / WEIGHTS)
 
 
 def of_file(path: str | Path) -> dict[str, str]:
-    """Digest of a file; none where there is none."""
+    """Digest of a file; none if there is no such file."""
     return {str(path): _digest(Path(path))} if Path(path).is_file() else {}
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What was another when the result was made. What is gone or new does not count:
-    a result outlives its data, and a table may be added to a data dir."""
+    """Files whose content has changed since the result was made. Removed and new files do not
+    count: a result outlives its data, and a table may be added to a data dir."""
     return [path for path in before if path in now and now[path] != before[path]]
 
 

@@ -1,7 +1,7 @@
-"""Cross-validation without a list of folds: a hash of a key says where what has that key belongs.
+"""Cross-validation without a list of folds: a hash of a key decides the fold.
 
-The key is what must not be in two of train, dev and test: a speaker, a sentence. Nothing changes
-place when others come or go. Knows nothing of data dirs.
+A key must not be in two of train, dev and test: it is a speaker or a sentence. Adding or removing
+keys moves no other. Knows nothing of data dirs.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import hashlib
 
 
 def fold_of(key: str, folds: int) -> int:
-    """The fold in whose test set a key is."""
+    """The fold whose test set has the key."""
     return _hash(f"fold {key}") % folds
 
 
 def is_dev(key: str, share: float) -> bool:
-    """Whether a key is in dev wherever it is not in test."""
+    """Whether a key is in dev in all folds where it is not in test."""
     return _hash(f"dev {key}") < share * 2**64
 
 
 def part_of(key: str, fold: int, folds: int, dev_share: float) -> str:
-    """train, dev or test: where a key is in one of the folds."""
+    """The part of a key in one of the folds: train, dev or test."""
     if fold_of(key, folds) == fold:
         return "test"
     return "dev" if is_dev(key, dev_share) else "train"

@@ -1,10 +1,10 @@
-"""Utterance and speaker ids: which are sound, and the paths of files that are named after them.
+"""Utterance and speaker ids: which are valid, and the paths of files named after them.
 
-An id is one field of a Kaldi table and, as part of a path, one name. So it is not empty, holds no
-white space or control character of Unicode (categories Z* and Cc, which takes in U+0085 and
-U+2028, where many programs break lines), no byte order mark, no byte that is not UTF-8 and no
-slash, and is not `.` or `..`. All else is sound. Tables with the first kind of fault cannot be
-read; slashes and dots are errors of `validate` and refused wherever a file is named.
+An id is one field of a Kaldi table and one name in a path. So it is not empty, holds no white
+space or control character of Unicode (categories Z* and Cc, including U+0085 and U+2028, where
+many programs break lines), no byte order mark, no byte that is not UTF-8 and no slash, and is not
+`.` or `..`. All others are valid. Tables with the first kind of fault cannot be read; slashes and
+dots are errors of `validate` and refused wherever a file is named.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_NAME = 230
 
 
 def odd_character(name: str) -> str | None:
-    """What is wrong with the characters of an id, as a sentence without subject; None: nothing."""
+    """What is wrong with the characters of an id, a sentence without subject; None: nothing."""
     if name.isascii() and name.isprintable() and " " not in name:
         return None
     found = _ODD.search(name)
@@ -45,7 +45,7 @@ def odd_character(name: str) -> str | None:
 
 
 def fault(name: str) -> str | None:
-    """What keeps an id from being sound, as a sentence without subject; None: nothing."""
+    """Why an id is invalid, as a sentence without subject; None if it is valid."""
     if not name:
         return "is empty"
     if odd := odd_character(name):
@@ -58,7 +58,7 @@ def fault(name: str) -> str | None:
 
 
 def visible(name: str) -> str:
-    """The id with its odd characters spelled out (`\\x85`), to be listed with others."""
+    """The id with its odd characters spelled out (`\\x85`), for lists of ids."""
     return _ODD.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 

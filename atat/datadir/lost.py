@@ -1,4 +1,4 @@
-"""What becomes of utterances that a command cannot use: listed, counted, refused when too many.
+"""Utterances that a command cannot use: listed, counted, and an error if there are too many.
 
 Knows nothing of why an utterance is lost; the caller says what happened and how to fix it.
 """
@@ -45,7 +45,7 @@ def refuse_too_many(
     fix: str,
     option: str = "--max_lost",
 ) -> None:
-    """InputError where more than `max_lost`, a share of all utterances, are lost.
+    """Raise InputError if more than `max_lost`, a share of all utterances, are lost.
 
     `message` says what happened (`describe`), `fix` what the user can do other than allow more.
     """
@@ -69,7 +69,7 @@ def report(
 ) -> None:
     """Write the list of all to `path`, then refuse too many or print a warning.
 
-    Without any, an earlier run's list goes. `advice` ends the warning.
+    If there are none, an earlier run's list is removed. `advice` ends the warning.
     """
     if path is not None and lost:
         tables.write_table(path, {key: " ".join(why.split()) for key, why in lost.items()})

@@ -1,6 +1,6 @@
-"""Words of a data dir as they are spoken: text and trees through the one normaliser.
+"""Normalises the text and trees of a data dir to spoken words.
 
-What was published stays beside it, in `text.raw` and `semantics.raw`. Command line:
+The published text stays beside it, in `text.raw` and `semantics.raw`. Command line:
 `atat datadir normalize DIR`.
 """
 
@@ -19,12 +19,11 @@ RAW = ".raw"
 
 
 def normalize_dir(folder: str | Path) -> dict[str, int]:
-    """Normalise `text` and `semantics` where they lie; how many lines of each changed.
+    """Normalise `text` and `semantics` in place; returns how many lines of each changed.
 
-    The tables as they were are kept as `text.raw` and `semantics.raw`, unless these are there
-    from before. Raises InputError, and changes nothing, for a dir that is not sound, for one with
-    a ctm (its words would no longer be the text's), for what is no tree and for an utterance of
-    which no words are left.
+    The old tables are kept as `text.raw` and `semantics.raw`, unless these exist already. Raises
+    InputError, and changes nothing, for an invalid dir, for one with a ctm (its words would no
+    longer be the text's), for an invalid tree and for an utterance without any words left.
     """
     data = open_dir(folder)
     if "ctm" in data.scans:

@@ -1,10 +1,10 @@
-"""What a test set has in common with training: sentences, speakers, utterances.
+"""The overlap of a test set with training: sentences, speakers, utterances.
 
     atat datadir overlap --train data/train --test data/dev data/test
 
-A figure on a test set says less where training has its sentences or has heard its speakers.
-Sentences are compared as the texts of the data dirs, normalised or not. Speakers are compared where
-both dirs have audio; those of text alone are names of corpora. Counts only: nothing is removed.
+A figure on a test set says less if training has its sentences or its speakers. Sentences are
+compared as they are in the data dirs, normalised or not. Speakers are compared if both dirs have
+audio; in text-only dirs they are names of corpora. Only counts: nothing is removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEARD = ("wav.scp", "feats.scp")  # one of them: people, or voices, speak
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of a test set stands in a training set, too."""
+    """How much of a test set is also in a training set."""
 
     utterances: int  # of the test set
     sentences: int  # utterances of the test set whose text is one of training's
@@ -39,7 +39,7 @@ class Overlap:
 
 
 def overlap(train: str | Path, test: str | Path) -> Overlap:
-    """Compare two data dirs; InputError where one has no text."""
+    """Compare two data dirs; InputError if one has no text."""
     known, asked = _texts(Path(train)), _texts(Path(test))
     sentences = set(known.values())
     speakers, voices = (

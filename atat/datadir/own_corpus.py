@@ -4,15 +4,15 @@
     sets = own_corpus.arrange(own_corpus.usable(table, folder, wavs, findings))
     own_corpus.write(Path("data"), sets)
 
-What a row has decides which task can learn from it, and so in which data dirs it is:
+The cells of a row decide which tasks can learn from it, and so its data dirs:
 
     train      dev      test        recordings whose meaning is known (slu; asr and nlu with a text)
     train_asr  dev_asr  test_asr    recordings with a transcript only
     train_nlu  dev_nlu  test_nlu    sentences with their meaning, without a recording
 
-Speakers of dev and test are not in train where there are enough speakers (`SPEAKERS`); else
-utterances are split. A sentence that is said in a test set is no sentence of train_nlu. Knows
-nothing of models; `utterance_table` reads the table, `atat.text.slot_trees` makes trees of slots.
+Speakers of dev and test are not in train if there are enough speakers (`SPEAKERS`); else
+utterances are split. train_nlu has no sentence that is spoken in a test set. Knows nothing of
+models; `utterance_table` reads the table, `atat.text.slot_trees` makes trees from slots.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ DEV, TEST = 0.1, 0.2  # shares of the utterances
 SPEAKERS = 5  # fewer cannot be kept apart without losing too much of the training set
 SLU, ASR, NLU = KINDS = ("", "_asr", "_nlu")  # the ending of a data dir
 SETS = tuple(part + kind for kind in KINDS for part in parts.PARTS)
-DECODINGS = "decodings"  # lines `<set> <task>`: what a model can be tested on
-WRITTEN = "text"  # how ids of sentences that nobody speaks begin
+DECODINGS = "decodings"  # lines `<set> <task>`: the possible tests of a model
+WRITTEN = "text"  # prefix of the ids of sentences without a recording
 
 
 @dataclass(frozen=True)
 class Item:
-    """A usable row: the utterance it became, and its text as it stands in the table."""
+    """A usable row: its utterance, and its text as in the table."""
 
     utterance: tables.Utterance
     raw: str
@@ -59,7 +59,7 @@ Sets = dict[str, list[Item]]  # name of a data dir -> what is in it
 
 
 def usable(table: Table, folder: Path, wavs: Path, findings: Findings) -> list[Item]:
-    """What can be used of a table whose recordings lie in `folder`; the rest goes to `findings`.
+    """The usable rows of a table with recordings in `folder`; the others go to `findings`.
 
     Recordings that are not 16 kHz with one channel are converted into the folder `wavs`.
     """
@@ -92,7 +92,7 @@ def usable(table: Table, folder: Path, wavs: Path, findings: Findings) -> list[I
 
 
 def _item(row: Row, table: Table, folder: Path, wavs: Path, findings: Findings) -> Item:
-    """A row as an utterance; InputError, without its line, where it cannot be used."""
+    """A row as an utterance; InputError, without its line, if it cannot be used."""
     text = normalize(row.text) if table.has("text") else None
     if text == "":
         raise InputError(f"no words in the column text, found {row.text!r}; write what is said")
@@ -122,7 +122,7 @@ def _item(row: Row, table: Table, folder: Path, wavs: Path, findings: Findings) 
 
 
 def _meaning(row: Row, text: str | None, findings: Findings) -> str | None:
-    """The tree of a row, normalised; None where the row has no meaning."""
+    """The tree of a row, normalised; None if the row has no meaning."""
     if row.tree:
         return trees.to_string(normalize_tree(trees.parse(row.tree)))
     if not row.intent:
@@ -141,8 +141,8 @@ def _meaning(row: Row, text: str | None, findings: Findings) -> str | None:
 def usable_audio(path: Path, converted: Path) -> tuple[Path, float]:
     """A recording at 16 kHz with one channel, and its seconds; the first of several channels.
 
-    That is `path` itself, or `converted`, which is written unless it is there and newer. Raises
-    InputError for what is not there or cannot be read.
+    That is `path` itself, or `converted`, which is written unless it exists and is newer. Raises
+    InputError if the recording is missing or cannot be read.
     """
     info = audio.probe(path)
     if info.sample_rate == audio.SAMPLE_RATE and info.channels == 1:
@@ -161,13 +161,13 @@ def _identifier(name: str) -> str:
 
 
 def arrange(items: Iterable[Item]) -> Sets:
-    """The data dirs of all usable rows, without empty ones; InputError where train is empty."""
+    """The data dirs of all usable rows, without empty ones; InputError if train is empty."""
     by_kind: dict[str, list[Item]] = {kind: [] for kind in KINDS}
     for item in items:
         by_kind[item.kind].append(item)
     sets: Sets = {}
     known: dict[str, str] = {}  # part of a speaker, or of an utterance where speakers are few
-    for kind in (SLU, ASR):  # who is in the test of slu is in no training set of asr
+    for kind in (SLU, ASR):  # a test speaker of slu is in no training set of asr
         known |= _parts_of_recordings(by_kind[kind], known)
         for item in by_kind[kind]:
             part = known.get(item.utterance.speaker) or known[item.utterance.id]
@@ -175,19 +175,19 @@ def arrange(items: Iterable[Item]) -> Sets:
     for item, part in _parts_of_sentences(by_kind[NLU], sets):
         sets.setdefault(part + NLU, []).append(item)
     if not any(parts.TRAIN + kind in sets for kind in KINDS):
-        raise InputError("not one row can be used; see the findings")
+        raise InputError("no row can be used; see the findings")
     return {name: sets[name] for name in SETS if name in sets}
 
 
 def _parts_of_recordings(items: Sequence[Item], known: Mapping[str, str]) -> dict[str, str]:
-    """The part of each speaker that has none yet; of each utterance where speakers are few."""
+    """The part of each speaker that has none yet; of each utterance if speakers are few."""
     new = [item.utterance for item in items if item.utterance.speaker not in known]
     are_many = len({item.utterance.speaker for item in items}) >= SPEAKERS
     return parts.split([one.speaker if are_many else one.id for one in new], dev=DEV, test=TEST)
 
 
 def _parts_of_sentences(items: Sequence[Item], sets: Sets) -> Iterable[tuple[Item, str]]:
-    """The part of each sentence: that in which it is spoken, if that is dev or test."""
+    """The part of each sentence: the part where it is spoken, if that is dev or test."""
     spoken = {
         item.utterance.text: part
         for part in (parts.DEV, parts.TEST)
@@ -201,7 +201,7 @@ def _parts_of_sentences(items: Sequence[Item], sets: Sets) -> Iterable[tuple[Ite
 
 
 def write(out: Path, sets: Sets) -> None:
-    """Write the data dirs and the list of `DECODINGS`; dirs of an earlier table go."""
+    """Write the data dirs and the list of `DECODINGS`; dirs of an earlier table are removed."""
     for name in SETS:
         if name not in sets:
             shutil.rmtree(out / name, ignore_errors=True)
@@ -231,7 +231,7 @@ def decodings(sets: Sets) -> list[tuple[str, str]]:
 
 
 def describe(sets: Sets) -> list[str]:
-    """Lines that say what is in the data dirs, and how much of test is in train."""
+    """Lines that describe the data dirs, and how much of test is in train."""
     lines = []
     for name, items in sets.items():
         line = f"{name}: {len(items)} utterances, {len(set(map(_said, items)))} sentences"
@@ -252,7 +252,7 @@ def describe(sets: Sets) -> list[str]:
 
 
 def _said(item: Item) -> str:
-    """The sentence of an item; where its words are not known, its meaning."""
+    """The sentence of an item; if its words are unknown, its meaning."""
     return item.utterance.text or item.utterance.semantics or ""
 
 
@@ -261,7 +261,7 @@ def _speaker(item: Item) -> str:
 
 
 def remarks(table: Table, items: Sequence[Item]) -> list[str]:
-    """What the missing columns cost, and other things to know, as sentences."""
+    """Consequences of missing columns, and other notes, as sentences."""
     found = []
     if table.unread:
         found.append(f"columns that are not read: {', '.join(table.unread)}")

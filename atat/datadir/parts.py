@@ -1,8 +1,8 @@
-"""Train, dev and test for a corpus that comes without: by a hash, so that it is always the same.
+"""Splits a corpus into train, dev and test by a hash, so that the split is always the same.
 
-What must not be in two parts (a speaker, a sentence) is a group. The groups are taken in the order
-of their hashes: test takes those that fit into its share, then dev, and train gets the rest. A part
-that none fits into takes the smallest. Knows nothing of utterances.
+A group (a speaker, a sentence) must not be in two parts. The groups are taken in the order of
+their hashes: test takes those that fit into its share, then dev, and train gets the rest. If no
+group fits into a part, it takes the smallest. Knows nothing of utterances.
 """
 
 from __future__ import annotations

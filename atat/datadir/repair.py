@@ -1,10 +1,10 @@
-"""Mend a data dir: sort, drop what has no partner or is broken, make spk2utt anew.
+"""Repair a data dir: sort, drop incomplete or broken utterances, make spk2utt again.
 
-What `datadir_check` finds decides what goes: an utterance with an error of its own is dropped
-from all files, a faulty alignment from ctm only; Windows line ends, byte order marks, blanks and
-the order of lines are put right. Nothing goes silently: a `Plan` lists it all before anything is
-changed, more than a share of the utterances is refused, and the old files are kept in
-`DIR/.backup`. What only a person can mend (pipes, an unknown encoding) stays and is reported.
+The findings of `check` decide what is dropped: an utterance with an error of its own from all
+files, a faulty alignment from ctm only; Windows line ends, byte order marks, blanks and the order
+of lines are fixed. Nothing is dropped silently: a `Plan` lists it all before anything is changed,
+more than a share of the utterances is refused, and the old files are kept in `DIR/.backup`.
+Errors that only a person can fix (pipes, an unknown encoding) stay and are reported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_LOST = 0.01  # share of the utterances that may go without being asked for
 
 @dataclass(frozen=True)
 class Plan:
-    """What repairing a data dir would do; nothing is changed yet."""
+    """The changes that a repair would make; nothing is changed yet."""
 
     data: DataDir
     report: Report
@@ -45,7 +45,7 @@ class Plan:
     tables: dict[str, Table]  # as they will be
 
     def __str__(self) -> str:
-        """Everything that goes, by reason, counted; the utterances by name."""
+        """Everything to be dropped, counted by reason; the utterances by name."""
         lines = [
             f"{self.data.folder}: {len(self.lost)} of {self.total} utterances go "
             f"({percent(len(self.lost), self.total)}), {len(self.lost_alignments)} alignments"
@@ -67,16 +67,16 @@ def percent(part: int, whole: int) -> str:
 
 
 def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
-    """Find out what repairing would change and drop.
+    """Find out what a repair would change and drop.
 
-    Raises InputError for no such folder, and for bytes that are not UTF-8 (guessing an encoding
-    would write wrong words).
+    Raises InputError if there is no such folder, and for bytes that are not UTF-8 (guessing an
+    encoding would write wrong words).
     """
     data = scan_dir(folder)
     for scan in data.scans.values():
         for finding in scan.findings:
             if finding.kind == "not UTF-8":
-                raise InputError(f"{finding}; repair can't know the encoding")
+                raise InputError(f"{finding}; repair cannot know the encoding")
     report = examine(data, options or AudioOptions())
     everyone = set(data.speakers).union(
         *(data.table(name) for name in CORE if data.keyed_by.get(name) == UTTERANCE)
@@ -91,26 +91,26 @@ def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
         tables["ctm"] = {k: v for k, v in tables["ctm"].items() if k not in alignments}
     for name in ("text", "semantics"):
         if name in tables:
-            # Only of a ctm has a key several lines.
+            # Only in a ctm does a key have several lines.
             lines = cast("Mapping[str, str]", tables[name])
             tables[name] = {key: ODD_BLANKS.sub(" ", value) for key, value in lines.items()}
     return Plan(data, report, len(everyone), lost, alignments, tables)
 
 
 def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
-    """Carry out a plan; the names of the files that changed. Old ones go to `DIR/.backup`.
+    """Carry out a plan; returns the names of changed files. Old ones go to `DIR/.backup`.
 
-    Raises InputError, and changes nothing, when more than the share `max_lost` of the utterances
-    would go, or all of them.
+    Raises InputError, and changes nothing, if more than the share `max_lost` of the utterances,
+    or all of them, would be dropped.
     """
     folder = todo.data.folder
     if len(todo.lost) == todo.total:
-        raise InputError(f"{folder}: no utterance is without an error; nothing was changed")
+        raise InputError(f"{folder}: every utterance has an error; nothing was changed")
     if len(todo.lost) > max_lost * todo.total:
         raise InputError(
             f"{folder}: {len(todo.lost)} of {todo.total} utterances "
             f"({percent(len(todo.lost), todo.total)}) would go, more than {100 * max_lost:g} %; "
-            "nothing was changed. Mend the cause, or allow it with --max_lost"
+            "nothing was changed. Fix the cause, or allow it with --max_lost"
         )
     changed = {
         name: table
@@ -125,7 +125,7 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
 
 
 def _differs(data: DataDir, name: str, table: Table) -> bool:
-    """Whether a file has to be written again; one that only parts its columns by tabs has not."""
+    """Whether a file must be written again; not if only its separators are tabs."""
     scan = data.scans.get(name)
     if scan is None or scan.findings:
         return True
@@ -135,9 +135,9 @@ def _differs(data: DataDir, name: str, table: Table) -> bool:
 
 
 def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:
-    """Copy files to `.backup` (`.backup.2` … where an earlier repair left its own).
+    """Copy files to `.backup` (`.backup.2` … if an earlier repair left its own).
 
-    The table `dropped` beside them says why each utterance, or its alignment, went.
+    The table `dropped` beside them says why each utterance, or its alignment, was dropped.
     """
     if not names:
         return
@@ -146,7 +146,7 @@ def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:
         number += 1
     staging = folder / ".backup.tmp"
     with alone(folder):
-        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(staging, ignore_errors=True)  # left by a killed process
         try:
             staging.mkdir()
             for name in names:

@@ -4,8 +4,8 @@ A data dir is a folder of tables, each line `<key> <value>`, sorted by key in C 
 is Python's own order of `str`). `load` joins them by utterance id into `Utterance`s, `write`
 takes them apart again. Blanks and tabs both separate a key from its value, as in Kaldi.
 
-Knows nothing of audio, trees or features: values are strings here. What a data dir should
-look like beyond its tables is in `datadir_check`; the command line is `atat datadir`.
+Knows nothing of audio, trees or features: values are strings here. `atat.datadir.check` checks
+a data dir beyond its tables; the command line is `atat datadir`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ LOADED = (
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One line of a data dir, joined over its files; what a dir does not have is None.
+    """One utterance of a data dir, joined over its files; missing values are None.
 
-    `wav` is an absolute path or, as it stands in wav.scp, a shell command (see `refuse_pipes`).
+    `wav` is an absolute path or a shell command as written in wav.scp (see `refuse_pipes`).
     `recording` is the key in wav.scp of an utterance that is a segment of a longer file.
     """
 
@@ -64,8 +64,8 @@ class Utterance:
 class Scan:
     """A table read with all its faults collected instead of raised.
 
-    Of a repeated key the first line counts, except where keys may repeat (a ctm): there the
-    lines of a key are joined by newlines.
+    The first line of a repeated key counts, unless keys may repeat (a ctm): then the lines of a
+    key are joined by newlines.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class Scan:
     _line_of: dict[str, int] = field(default_factory=dict)
 
     def line(self, key: str) -> int:
-        """Line number on which a key (first) stands; 0 when it is not there."""
+        """Line number of the (first) line of a key; 0 if there is none."""
         if not self._line_of:
             self._line_of.update(zip(self.table, self.numbers))
         return self._line_of.get(key, 0)
@@ -86,7 +86,7 @@ class Scan:
 
 
 def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
-    """Read a table and collect what is wrong with it; raises InputError only for no file.
+    """Read a table and collect its faults; raises InputError only if there is no file.
 
     `repeated` allows a key on several lines (a ctm).
     """
@@ -130,7 +130,7 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
         scan.find(
             number,
             "duplicate key",
-            f"{key!r} stands a second time (first in line {scan.line(key)}); remove one of the two",
+            f"{key!r} occurs a second time (first in line {scan.line(key)}); remove one of the two",
         )
     if unsorted:
         scan.find(
@@ -179,9 +179,9 @@ def write_tables(
 ) -> None:
     """Write several tables of a data dir so that all of them are new or all of them are old.
 
-    An error (a full disk, an interrupt) leaves the dir as it was; after a kill or a power cut
-    whoever reads it next finds the old ones or the new ones (see `together`). The files of
-    `remove` go with the same step.
+    An error (a full disk, an interrupt) leaves the dir unchanged; after a kill or a power cut
+    the next reader finds all old or all new ones (see `together`). The files of `remove` are
+    removed in the same step.
     """
     with together.new_files(folder, remove=remove) as new:
         for name, table in tables.items():
@@ -189,14 +189,14 @@ def write_tables(
 
 
 def load(folder: str | Path, *, root: str | Path | None = None) -> list[Utterance]:
-    """Read a data dir: its utterances, sorted by id, with what its files say of each.
+    """Read a data dir: its utterances, sorted by id, with the values from all its files.
 
-    Only `utt2spk` must be there. Relative paths in wav.scp and feats.scp mean `root` where it
-    is given, else the data dir where the file exists there, else (Kaldi's way) the current
-    folder. A shell pipe in wav.scp is only text here: who reads features or words need not mind
-    it, who needs the audio calls `refuse_pipes`. Raises InputError, naming file and line, when a
-    table is malformed, when an utterance is in one file and not in another, and for a pipe in
-    feats.scp, which nothing would run.
+    Only `utt2spk` is required. Relative paths in wav.scp and feats.scp start at `root` if given,
+    else at the data dir if the file exists there, else (as in Kaldi) at the current folder. A
+    shell pipe in wav.scp is only text here: readers of features or words can ignore it, readers
+    of audio call `refuse_pipes`. Raises InputError, naming file and line, if a table is malformed,
+    if an utterance is in one file and not in another, and for a pipe in feats.scp, which atat
+    never runs.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -248,8 +248,8 @@ def write(folder: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write the data dir of some utterances, all files at once (see `write_tables`).
 
     Writes utt2spk and spk2utt, and each of wav.scp, segments, feats.scp, utt2num_frames,
-    utt2dur, text, semantics which the utterances have; one of these that stands in the folder
-    from before and that they don't have goes. Files of other names stay as they are.
+    utt2dur, text, semantics that the utterances have; an old file of these names that they do
+    not have is removed. Files of other names stay.
     Raises InputError for repeated ids and for a field that only some utterances have.
     """
     by_id: dict[str, Utterance] = {}
@@ -302,9 +302,9 @@ def speakers_to_utterances(speakers: Mapping[str, str]) -> dict[str, str]:
 
 
 def refuse_pipes(folder: str | Path, utterances: Iterable[Utterance], reader: str) -> None:
-    """Raise InputError, naming the line of wav.scp, where the audio of an utterance is a pipe.
+    """Raise InputError, naming the line of wav.scp, if the audio of an utterance is a pipe.
 
-    For who needs the audio itself; `reader` says who that is ("decoding without feats.scp").
+    For commands that need the audio itself; `reader` names one ("decoding without feats.scp").
     """
     for utterance in utterances:
         if utterance.wav is None or not is_pipe(utterance.wav):
@@ -319,7 +319,7 @@ def refuse_pipes(folder: str | Path, utterances: Iterable[Utterance], reader: st
 
 
 def seconds(value: float | None, missing: float = 0.0) -> str:
-    """A time as it is written in tables: microseconds at most, no trailing zeros."""
+    """A time as written in tables: at most six decimals, no trailing zeros."""
     text = f"{missing if value is None else value:.6f}"
     return text.rstrip("0").rstrip(".")
 
@@ -352,17 +352,17 @@ def check_ids(path: Path, found: Mapping[str, object], expected: Mapping[str, ob
     """Raise InputError unless a table has exactly the utterances of utt2spk."""
     if found.keys() == expected.keys():
         return
-    mend = "list all with: atat datadir validate; drop them with: … repair"
+    fix = "list all with: atat datadir validate; drop them with: … repair"
     for key in expected:
         if key not in found:
-            raise InputError(f"{path}: no line for {key!r}, which is in utt2spk; {mend}")
+            raise InputError(f"{path}: no line for {key!r}, which is in utt2spk; {fix}")
     for line, key in enumerate(found, 1):
         if key not in expected:
-            raise InputError(f"{path}:{line}: {key!r} is not in utt2spk; {mend}")
+            raise InputError(f"{path}:{line}: {key!r} is not in utt2spk; {fix}")
 
 
 def _lines(scan: Scan) -> list[str]:
-    """Lines of a file as text; what is wrong with their bytes goes to the scan's findings."""
+    """Lines of a file as text; faults of their bytes go to the scan's findings."""
     path = scan.path
     data = read_bytes(path)
     lines, faults = plain_lines(path, data)
@@ -403,7 +403,7 @@ def _count(items: list[int], noun: str) -> str:
 
 
 def _optional_table(path: Path, expected: Mapping[str, object]) -> dict[str, str]:
-    """A table with exactly the expected keys, or an empty one when there is no such file."""
+    """A table with exactly the expected keys, or an empty one if there is no such file."""
     if not path.exists():
         return {}
     table = read_table(path)
@@ -454,7 +454,7 @@ def _load_numbers(
 def _load_segments(
     folder: Path, speakers: Mapping[str, str]
 ) -> dict[str, tuple[str, float, float | None]]:
-    """utterance -> (recording, start, end); every recording is in wav.scp where there is one."""
+    """utterance -> (recording, start, end); every recording is in wav.scp, if there is one."""
     path = folder / "segments"
     rows = _optional_table(path, speakers)
     recordings = read_table(folder / "wav.scp") if rows and (folder / "wav.scp").exists() else None

@@ -1,10 +1,10 @@
-"""A corpus as people keep it: a csv file with a header and one row for each recording or sentence.
+"""A corpus as a csv file with a header and one row for each recording or sentence.
 
     path,speaker,text,intent,slots
     anna/001.wav,anna,Play Silver River,play music,song=silver river
     ,,stop the music,stop music,
 
-    path     the recording; a row without it is a sentence, from which a model learns as text
+    path     the recording; a row without it is a sentence that a model learns as text
     speaker  who speaks
     text     what is said
     tree     what it means: [IN:PLAY_MUSIC play [SL:SONG silver river ] ]
@@ -35,7 +35,7 @@ _ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK": "an Excel wor
 
 @dataclass(frozen=True)
 class Row:
-    """A row; `where` is file:line. What it does not have is the empty string."""
+    """A row; `where` is file:line. Missing cells are empty strings."""
 
     where: str
     path: str = ""
@@ -86,7 +86,7 @@ def read(path: str | Path) -> Table:
                     "with a separator in it stands between quotes"
                 )
                 continue
-            # A name of a file may hold two blanks; elsewhere white space parts words.
+            # A file name may hold two blanks; elsewhere white space separates words.
             known = {
                 name: cell.strip() if name == "path" else " ".join(cell.split())
                 for name, cell in zip(header, cells)
@@ -108,7 +108,7 @@ def read(path: str | Path) -> Table:
 
 
 def _decode(path: Path) -> str:
-    """The text of the file; a byte order mark, which Excel writes, is no part of it."""
+    """The text of the file, without the byte order mark that Excel writes."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected a csv file")
     try:
@@ -134,7 +134,7 @@ def _decode(path: Path) -> str:
 
 
 def _separator(text: str) -> str:
-    """The separator with which most columns of the header are known."""
+    """The separator that gives the most known columns in the header."""
     first = text.partition("\n")[0]
 
     def known(separator: str) -> int:
@@ -144,11 +144,11 @@ def _separator(text: str) -> str:
 
 
 def _check_header(path: Path, header: Sequence[str]) -> list[str]:
-    """The columns that are not read; InputError where nothing could be learned from the others."""
+    """The columns that are not read; InputError if nothing can be learned from the others."""
     where, found = f"{path}:1", ", ".join(name or "(no name)" for name in header) or "nothing"
     twice = [name for name, count in Counter(header).items() if count > 1 and name in COLUMNS]
     if twice:
-        raise InputError(f"{where}: the column {twice[0]!r} stands twice; rename or remove one")
+        raise InputError(f"{where}: the column {twice[0]!r} occurs twice; rename or remove one")
     missing = [name for name in COLUMNS if name not in header]
     unread = [name for name in header if name not in COLUMNS]
     for name in unread:

@@ -1,6 +1,6 @@
-"""How far the word boundaries of two alignments of the same speech lie apart.
+"""Distances between the word boundaries of two alignments of the same speech.
 
-Knows nothing of files and of who made an alignment; `atat align report` prints the figures.
+Knows nothing of files and aligners; `atat align report` prints the figures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class BoundaryErrors:
-    """How far word boundaries lie from the reference; counts of words and utterances."""
+    """Distances of word boundaries from the reference; counts of words and utterances."""
 
     starts: Spread
     ends: Spread
@@ -41,8 +41,8 @@ def boundary_errors(
 ) -> BoundaryErrors:
     """Compare two alignments of the same speech, joined on utterance id and on the words.
 
-    An utterance that the hypothesis does not have counts its words as missing. Utterances that
-    only the hypothesis has are not looked at. Without any matched word the errors are NaN.
+    The words of an utterance that the hypothesis lacks count as missing. Utterances that only the
+    hypothesis has are ignored. Without any matched word the errors are NaN.
     """
     starts: list[float] = []
     ends: list[float] = []
@@ -69,7 +69,7 @@ def boundary_errors(
 def match_words(reference: Sequence[Word], hypothesis: Sequence[Word]) -> list[tuple[Word, Word]]:
     """Pair equal words in order: as many as possible, and of those pairings the closest in time.
 
-    The second rule matters where a word repeats and one of its places is missing.
+    The second rule matters if a word repeats and one of its places is missing.
     """
     # best[i][j]: (pairs, minus their distance in seconds) for reference[i:] and hypothesis[j:].
     rows, columns = len(reference), len(hypothesis)
