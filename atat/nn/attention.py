@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Scores of one attention that are written out at once, on a CPU: half a GiB.
+# Scores of one attention computed at once on a CPU: half a GiB.
 LARGEST_SCORES = 2**27
 
 
@@ -22,7 +22,7 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
 def attention_mask(lengths: Tensor, size: int) -> Tensor | None:
     """(B,) -> (B, 1, 1, size) for attention; None when nothing is padded (a faster kernel).
 
-    On a GPU the mask is always made: asking whether it is needed would wait for the device.
+    On a GPU the mask is always made: checking whether it is needed would wait for the device.
     """
     if lengths.device.type == "cpu" and int(lengths.min()) == size:
         return None
@@ -34,10 +34,10 @@ def attend(
 ) -> Tensor:
     """Scaled dot-product attention: (B, H, T, d), (B, H, S, d) twice -> (B, H, T, d).
 
-    mask broadcasts to (B, H, T, S): True where to attend, or numbers that are added to the scores.
-    On a CPU written out as batched products: torch's own kernel makes one small product for each
-    block, up to six times as slow where oneDNN makes them, and its backward pass in bf16 is three
-    times as slow (measured at T of 20 to 350).
+    mask broadcasts to (B, H, T, S): True = attend, or numbers that are added to the scores.
+    On a CPU this uses batched products: torch's own kernel makes one small product for each
+    block, up to six times as slow with oneDNN, and its backward pass in bf16 is three times as
+    slow (measured at T of 20 to 350).
     """
     batch, heads, length, width = query.shape
     size = key.shape[2]
@@ -58,7 +58,7 @@ def attend(
 
 
 def _bias(mask: Tensor, query: Tensor) -> Tensor:
-    """A mask of four dimensions -> what is added to the scores (B x H, T, S); broadcasts to it."""
+    """A mask of four dimensions -> the term added to scores (B x H, T, S); broadcasts to them."""
     bias = mask
     if mask.dtype == torch.bool:
         bias = query.new_zeros(1).expand(mask.shape).masked_fill(~mask, float("-inf"))

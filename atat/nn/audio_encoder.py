@@ -19,7 +19,7 @@ from atat.nn.transformer import Encoder
 class ConvolutionalFrontEnd(nn.Module):
     """3x3 convolutions with ReLU, strided or followed by max-pooling; time and frequency shrink.
 
-    Padding changes nothing: what lies beyond an utterance's end is zero at every convolution,
+    Padding changes nothing: frames beyond an utterance's end are zero at every convolution,
     exactly as the convolution itself pads, and zero never wins a maximum after ReLU.
     """
 
@@ -40,8 +40,8 @@ class ConvolutionalFrontEnd(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> (B, T', D), lengths (B,)."""
-        # (B, C, T, F) with the channels of a place side by side in memory: convolution is twice as
-        # fast, pooling ten times. Of one channel torch only knows it by the stride.
+        # (B, C, T, F) with the channels of a position adjacent in memory: convolution is twice as
+        # fast, pooling ten times. With one channel, torch sees this only by the stride.
         x = _zero_beyond(features[:, None], lengths)[:, 0, :, :, None].permute(0, 3, 1, 2)
         for convolution, stride, pool in zip(self.convolutions, self.time_strides, self.pools):
             x = F.relu(convolution(x.contiguous(memory_format=torch.channels_last)))
@@ -55,7 +55,7 @@ class ConvolutionalFrontEnd(nn.Module):
 
 def _zero_beyond(x: Tensor, lengths: Tensor) -> Tensor:
     """(B, C, T, F) with zeros where t is not below the utterance's length."""
-    # As numbers: torch is slow where a truth value becomes one.
+    # As numbers: torch is slow at converting bool.
     return x * length_mask(lengths, x.shape[2])[:, None, :, None].to(x.dtype)
 
 

@@ -1,7 +1,7 @@
 """Beam search, batched over utterances. Knows only token ids.
 
-It asks a scorer for the next token's logits of every hypothesis and, optionally, a constraint
-which tokens may follow. Finished utterances leave the batch. With beam 1 it is greedy search.
+A scorer gives the next token's logits of every hypothesis, and an optional constraint says which
+tokens may follow. Finished utterances leave the batch. With beam 1 it is greedy search.
 
 Shapes: B utterances, K beam, N = B x K hypotheses, V vocabulary.
 """
@@ -21,20 +21,20 @@ DROP_SHARE = 0.25
 
 
 class Scorer(Protocol):
-    """Gives the next token's logits and keeps its own caches in step with the search."""
+    """Gives the next token's logits and keeps its own caches in line with the search."""
 
     def step(self, tokens: Tensor) -> Tensor:
         """Last tokens (N,) -> logits (N, V)."""
 
     def reorder(self, hypotheses: Tensor) -> None:
-        """Row i continues what was row hypotheses[i]; (N,)."""
+        """Row i continues the former row hypotheses[i]; (N,)."""
 
     def keep(self, utterances: Tensor) -> None:
         """Drop all utterances but these; (B',)."""
 
 
 class Constraint(Protocol):
-    """Which tokens may follow a prefix; the prefix is summed up in a state of its own kind."""
+    """Says which tokens may follow a prefix; a state of its own type stands for the prefix."""
 
     def start(self) -> Hashable:
         """The state before the first token."""
@@ -48,12 +48,12 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search."""
+    """Options of the search."""
 
     beam: int = 4
     max_length: int = 200  # tokens at most, the end symbol counted
-    # An output may have so many tokens more than its source suggests, for the tags of a long tree
-    # over a short sentence.
+    # An output may have this many more tokens than its source suggests, for the tags of a long
+    # tree over a short sentence.
     extra_length: int = 30
     length_exponent: float = 1.0  # a hypothesis' score is log probability / length ** this
     nbest: int = 1
@@ -66,14 +66,14 @@ class Hypothesis:
     tokens: tuple[int, ...]  # without start and end symbol
     score: float  # normalised by length; hypotheses are ranked by it
     log_prob: float  # of all its tokens and the end symbol
-    at_limit: bool = False  # it was ended by the length limit, at the latest
+    at_limit: bool = False  # it ended no earlier than at the length limit
 
 
 @dataclass
 class _Beams:
     """The state of a search over the utterances still in the batch."""
 
-    utterances: list[int]  # which rows of the caller's batch are left
+    utterances: list[int]  # remaining rows of the caller's batch
     tokens: Tensor  # (B, K, t): so far, start symbol first
     scores: Tensor  # (B, K): log probability so far
     limits: list[int]  # per utterance: tokens at most
@@ -104,7 +104,7 @@ def beam_search(
         scores=torch.full((batch, beam), NEVER, device=start.device),
         limits=limits,
     )
-    # All hypotheses of an utterance start alike: only the first one may grow at first.
+    # All hypotheses of an utterance start the same: only the first one may grow at first.
     beams.scores[:, 0] = 0.0
     if constraint is not None:
         beams.states = [[constraint.start()] * beam for _ in range(batch)]
@@ -124,7 +124,7 @@ def beam_search(
 def _masked(
     log_probs: Tensor, beams: _Beams, eos: int, length: int, constraint: Constraint | None
 ) -> Tensor:
-    """(N, V) with the tokens that may not follow at -inf; at the limit only the end may."""
+    """(N, V) with forbidden tokens at -inf; at the limit only the end is allowed."""
     beam = beams.tokens.shape[1]
     if constraint is not None:
         allowed = [
@@ -143,13 +143,13 @@ def _masked(
 
 
 def _candidates(log_probs: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The best 2K continuations of each utterance: from which beam, which token, its score.
+    """The best 2K continuations of each utterance: the hypothesis, the token, the score.
 
     Twice the beam, because up to K of them may be ends. Each (B, 2K), best first.
     """
     batch, beam = scores.shape
     wide = min(2 * beam, log_probs.shape[-1])
-    # The best of each hypothesis first: far cheaper than sorting K x V at once.
+    # First the best of each hypothesis: far cheaper than sorting K x V at once.
     best, token = log_probs.view(batch, beam, -1).topk(wide, dim=-1)
     total = (scores[:, :, None] + best).view(batch, -1)
     top, place = total.topk(wide, dim=-1)
@@ -167,7 +167,7 @@ def _select(
     options: SearchOptions,
     constraint: Constraint | None,
 ) -> Tensor | None:
-    """Move ends to `finished`, keep the best K others; the rows they continue, None when done."""
+    """Move ends to `finished` and keep the best K others; their rows, or None when done."""
     beam = options.beam
     is_end = token == eos
     _collect(beams, finished, source, scores, is_end, length, options)

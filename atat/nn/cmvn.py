@@ -1,4 +1,4 @@
-"""Normalisation of features by a global mean and variance, which travel with the model's weights.
+"""Normalisation of features by a global mean and variance, stored with the model's weights.
 
 The statistics are those of `atat cmvn`. Knows nothing of files.
 """
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Cmvn(nn.Module):
-    """Global mean and variance normalisation; travels with the model's weights."""
+    """Global mean and variance normalisation; stored with the model's weights."""
 
     mean: Tensor  # (F,)
     inverse_std: Tensor  # (F,)

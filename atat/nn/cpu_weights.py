@@ -1,10 +1,10 @@
-"""A model ready for inference: what each product would do to its weights, done once.
+"""Prepares a model for inference: rounds and reorders its weights once instead of per product.
 
-Under autocast a product rounds its weights to bf16 anew each time it is made, and on a CPU oneDNN
-brings them into an order of its own. A decoder's products are small: the rounding took as long as
-they do, the reordering takes a fifth of their time. What comes out is the same without either.
+Under autocast every product rounds its weights to bf16 again, and on a CPU oneDNN reorders them. A
+decoder's products are small: the rounding took as long as they do, the reordering takes a fifth of
+their time. The results are the same.
 
-The model made shares tensors with the one it is made of: train neither while the other is in use.
+The new model shares tensors with the old one: train neither while the other is in use.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from torch.nn import functional as F
 
 from atat.nn.decoder import TiedEmbedding
 
-# What autocast multiplies in bf16, and the embedding, whose rows are the generator's weights.
+# Layers that autocast multiplies in bf16, and the embedding, which holds the generator's weights.
 ROUNDED = (nn.Linear, nn.Conv1d, nn.Conv2d, TiedEmbedding)
-ROWS = 128  # of the products to come, roughly; oneDNN asks
+ROWS = 128  # rough size of later products; oneDNN asks for it
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def for_inference(model: Model, precision: str = "fp32") -> Model:
-    """The model with weights rounded and, on a CPU, reordered; the one given stays as it is.
+    """The model with weights rounded and, on a CPU, reordered; the given model stays unchanged.
 
-    Weights that need neither are shared by both. precision: fp32 or bf16; in bf16 the model is
-    still to be run under autocast, sums and norms stay in fp32.
+    Both share weights that need neither. precision: fp32 or bf16; in bf16 the model must still
+    run under autocast, and sums and norms stay in fp32.
     """
     shared: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
     model = copy.deepcopy(model, shared).eval()
@@ -43,9 +43,9 @@ def for_inference(model: Model, precision: str = "fp32") -> Model:
 
 
 def can_reorder(precision: str = "fp32") -> bool:
-    """Whether torch has the product with reordered weights: made for its compiler, undocumented.
+    """Whether torch has the product with reordered weights (undocumented, for its compiler).
 
-    In bf16 oneDNN has it for processors that convert to bf16 only (AVX-512 and later).
+    In bf16, oneDNN has it only for processors that convert to bf16 (AVX-512 and later).
     """
     if not torch.backends.mkldnn.is_available():
         return False
@@ -55,7 +55,7 @@ def can_reorder(precision: str = "fp32") -> bool:
 
 
 class ReorderedLinear(nn.Module):
-    """Takes the place of an nn.Linear; (..., I) -> (..., O) in the precision of the weights."""
+    """Replaces an nn.Linear; (..., I) -> (..., O) in the precision of the weights."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """weight (O, I), bias (O,): float32 or bfloat16."""
@@ -70,7 +70,7 @@ class ReorderedLinear(nn.Module):
 
 
 class ReorderedEmbedding(nn.Module):
-    """Takes the place of the decoder's TiedEmbedding."""
+    """Replaces the decoder's TiedEmbedding."""
 
     def __init__(self, tied: TiedEmbedding) -> None:
         super().__init__()
@@ -98,4 +98,4 @@ def _replace(module: nn.Module) -> None:
         elif isinstance(child, TiedEmbedding):
             setattr(module, name, ReorderedEmbedding(child))
         elif type(child).__module__.split(".")[0] in ("atat", "torch"):
-            _replace(child)  # other packages' encoders may look into their layers
+            _replace(child)  # encoders of other packages may access their layers

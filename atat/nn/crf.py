@@ -1,11 +1,11 @@
-"""A linear-chain CRF as a layer: which sequence of tags is likely, given a score of each tag.
+"""A linear-chain CRF as a layer: the probability of a sequence of tags, given scores of each tag.
 
 The score of a path of tags is start[first] + the emission of each of its tags + transitions[a, b]
-of each two neighbours + end[last]; its probability is exp(score), normalised over all paths. Row
-a of `transitions` is the tag on the left. Knows nothing of words and of what the tags mean.
+of each pair of neighbours + end[last]; its probability is exp(score), normalised over all paths.
+Row a of `transitions` is the tag on the left. Knows nothing of words and the meaning of tags.
 
-Shapes: B sentences, T items of the longest, L tags. Sentences have one item or more; what stands
-behind the end of a shorter one, be it NaN, changes nothing.
+Shapes: B sentences, T items of the longest, L tags. Sentences have one item or more; values after
+the end of a shorter one, even NaN, change nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class LinearChainCRF(nn.Module):
 
     def __init__(self, tags: int) -> None:
         super().__init__()
-        # These names stand in model files.
+        # These names are in model files.
         self.start_transitions = nn.Parameter(torch.empty(tags))
         self.end_transitions = nn.Parameter(torch.empty(tags))
         self.transitions = nn.Parameter(torch.empty(tags, tags))
@@ -58,7 +58,7 @@ class LinearChainCRF(nn.Module):
     def best_paths(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """emissions (B, T, L), lengths (B,) -> the tags of the best path (B, T), then padding.
 
-        Viterbi: of all paths that end in a tag only the best can be the beginning of the best.
+        Viterbi: of all paths that end in a tag, only the best can begin the best path.
         """
         emissions, mask = _without_padding(emissions, lengths)
         stay = torch.arange(emissions.shape[2], device=emissions.device).expand_as(emissions[:, 0])
@@ -66,7 +66,7 @@ class LinearChainCRF(nn.Module):
         for item in range(1, emissions.shape[1]):
             arriving, origin = (scores[:, :, None] + self.transitions).max(dim=1)
             scores = torch.where(mask[:, item, None], arriving + emissions[:, item], scores)
-            # Behind its end a sentence keeps its last tag, so that all go back the same way.
+            # After its end a sentence keeps its last tag, so that all are traced back alike.
             origins.append(torch.where(mask[:, item, None], origin, stay))
         tag = (scores + self.end_transitions).argmax(dim=1, keepdim=True)  # (B, 1)
         path = [tag]
@@ -77,6 +77,6 @@ class LinearChainCRF(nn.Module):
 
 
 def _without_padding(emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The emissions with 0 behind the ends, and the mask (B, T) of what is not behind them."""
+    """The emissions with 0 after the ends, and the mask (B, T) of items before the ends."""
     mask = length_mask(lengths, emissions.shape[1])
     return emissions.masked_fill(~mask[..., None], 0.0), mask

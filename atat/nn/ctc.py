@@ -26,7 +26,7 @@ class CtcHead(nn.Module):
     def loss(
         self, memory: Tensor, memory_lengths: Tensor, targets: Tensor, target_lengths: Tensor
     ) -> Tensor:
-        """Negative log likelihood of each utterance (B,); 0 where a target is empty or too long.
+        """Negative log likelihood of each utterance (B,); 0 if its target is empty or too long.
 
         targets (B, L) padded with anything; target_lengths (B,), 0 = no words known.
         """

@@ -1,7 +1,7 @@
 """The one decoder that audio and text share, with its tied embedding and generator.
 
-AT-AT, "Architecture": the task's label stands where other models have their start symbol, and
-the generator's weights are the embedding's. Knows token ids, not what they mean.
+AT-AT, "Architecture": the task's label takes the place of the start symbol, and the generator's
+weights are those of the embedding. Knows token ids, not their meaning.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from atat.nn.transformer import DecoderLayer, Positions
 class TiedEmbedding(nn.Module):
     """Embedding of the target tokens, and the generator with the same weights.
 
-    Tokens that came after pretraining (new intents and slots) are a parameter of their own, joined
-    to the pretrained rows when used: freezing the pretrained rows then truly freezes them, while
-    Adam would move rows of a shared parameter even at zero gradient.
+    Tokens added after pretraining (new intents and slots) are a separate parameter, joined to the
+    pretrained rows in use. Freezing the pretrained rows then works: in a shared parameter, Adam
+    would move rows even at zero gradient.
     """
 
     def __init__(self, vocabulary: int, width: int, extension: int = 0) -> None:
@@ -85,4 +85,4 @@ class Decoder(nn.Module):
         return self.embedding.logits(self.norm(x)).flatten(0, 1)
 
     def _layers(self) -> Iterator[DecoderLayer]:
-        return cast("Iterator[DecoderLayer]", iter(self.layers))  # a ModuleList does not tell
+        return cast("Iterator[DecoderLayer]", iter(self.layers))  # a ModuleList is untyped

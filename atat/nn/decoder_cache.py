@@ -1,4 +1,4 @@
-"""What a decoder keeps between two steps of a search: keys, values, and whose they are.
+"""The decoder's cache between two steps of a search: keys, values, and their hypotheses.
 
 Shapes: B utterances, K hypotheses of each (the beam), N = B x K, H heads, S memory positions,
 E entries, D/H width of a head.
@@ -12,17 +12,17 @@ from torch.nn import functional as F
 
 
 class DecoderState:
-    """Passed, never hidden.
+    """The decoder's cache; passed explicitly, never stored in the model.
 
     The K hypotheses of an utterance share one cache: each step adds K entries to it, and each
-    hypothesis attends to those it has come by. So a step of the search moves no keys and values; it
-    only notes by which entries the hypotheses go on.
+    hypothesis attends to the entries of its own history. So a step of the search moves no keys and
+    values; it only updates which entries belong to which hypothesis.
 
     cross: per layer keys and values of the memory, each (B, H, S, D/H), one copy for all beams;
     memory_mask (B, 1, 1, S).
     """
 
-    BLOCK = 8  # positions that room is made for at a time; unused room is attended to by nobody
+    BLOCK = 8  # positions allocated at a time; nothing attends to unused ones
 
     def __init__(
         self, cross: list[tuple[Tensor, Tensor]], memory_mask: Tensor | None, beam: int
@@ -33,11 +33,11 @@ class DecoderState:
         batch, heads, _, width = key.shape
         # Per layer keys and values, (2, B, H, E, D/H) with room for E entries
         self._entries = [key.new_zeros(2, batch, heads, 0, width) for _ in cross]
-        # (B, K, E): 0 where a hypothesis has come by an entry, -inf elsewhere
+        # (B, K, E): 0 if an entry is in a hypothesis' history, else -inf
         self._past = torch.zeros(batch, beam, 0, device=key.device)
 
     def advance(self) -> None:
-        """On to the next position, where each hypothesis has an entry of its own."""
+        """Go to the next position, where each hypothesis has its own entry."""
         self.position += 1
         entries, first = self._past.shape[2], self.position * self.beam
         if first == entries:
@@ -59,7 +59,7 @@ class DecoderState:
         return slice(self.position * self.beam, (self.position + 1) * self.beam)
 
     def reorder(self, hypotheses: Tensor) -> None:
-        """Row i continues what was row hypotheses[i], of the same utterance; (N,)."""
+        """Row i continues the former row hypotheses[i], of the same utterance; (N,)."""
         past = self._past.flatten(0, 1).index_select(0, hypotheses)
         self._past = past.view(self._past.shape)
 

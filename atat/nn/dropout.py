@@ -1,4 +1,4 @@
-"""Dropout whose random numbers are cheap on a CPU, where they otherwise cost a tenth of a step."""
+"""Dropout with cheap random numbers on a CPU, where they otherwise cost a tenth of a step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 
 class Dropout(nn.Module):
-    """On a CPU one random byte decides about a value.
+    """Dropout that uses one random byte per value on a CPU.
 
-    So the rate is the nearest multiple of 1/256 there, none below 1/512; what is kept is scaled by
+    So the rate there is the nearest multiple of 1/256, zero below 1/512; kept values are scaled by
     exactly that rate.
     """
 
@@ -34,12 +34,12 @@ def _kept(shape: torch.Size, dropped: int) -> Tensor:
     # Drawing eight bytes at a time is several times as fast as drawing them one by one.
     words = torch.empty(-(-shape.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
     bytes_ = words.view(torch.uint8)[: shape.numel()].view(shape)
-    # Not `bytes_ >= dropped`: torch is slow where a truth value becomes a number.
+    # Not `bytes_ >= dropped`: torch is slow at converting bool to numbers.
     return bytes_.clamp_(dropped - 1, dropped).sub_(dropped - 1)
 
 
 class _Dropped(torch.autograd.Function):
-    """x times the bytes times the factor; only the bytes are kept for the way back."""
+    """x times the bytes times the factor; only the bytes are kept for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kept: Tensor, factor: float) -> Tensor:

@@ -28,7 +28,7 @@ ENCODERS = {
 class EspnetEncoder(nn.Module):
     """Wraps one of ENCODERS so that it looks like atat.nn.audio_encoder.AudioEncoder.
 
-    `espnet_options` go to its constructor as they are and win over the settings that both name.
+    `espnet_options` go to its constructor unchanged and override settings of the same name.
     """
 
     def __init__(self, settings: AudioEncoderSettings, width: int) -> None:
@@ -73,7 +73,7 @@ def load_weights(encoder: nn.Module, path: str) -> None:
             AttributeError, pickle.UnpicklingError):  # fmt: skip
         raise InputError(
             f"audio_encoder.espnet_weights: {path}: not a file of tensors that torch can read "
-            "without running what is in it; expected an ESPnet2 ASR, SLU or ST model file, such as "
+            "without running code in it; expected an ESPnet2 ASR, SLU or ST model file, such as "
             "exp/asr_train/valid.acc.ave.pth"
         ) from None
     state = state.get("model", state) if isinstance(state, dict) else {}

@@ -1,9 +1,9 @@
 """Forced alignment by the CTC head of our own model.
 
 The best path of a text through the head's log probabilities (Graves et al. 2006, section 4.1,
-with the units fixed) comes from torchaudio. Such a path spikes: a unit holds one frame or few
-and blanks fill the rest. A word is taken to begin with the first frame of its first unit, and to
-end half-way between its last unit and the next word, at most `LONGEST_TAIL` past that unit.
+with the units fixed) comes from torchaudio. Such a path has spikes: a unit takes one or a few
+frames and blanks fill the rest. A word begins with the first frame of its first unit and ends
+half-way between its last unit and the next word, at most `LONGEST_TAIL` after that unit.
 Resolution is the encoder's frame, 40 ms in our confs.
 
 Knows nothing of models or files; `atat align --backend ctc` feeds it.
@@ -59,7 +59,7 @@ def _word_of_each(token_ids: Sequence[int], pieces: Sequence[str]) -> list[int]:
     """Index of the word which each unit belongs to."""
     groups, word = [], -1
     for token in token_ids:
-        # A text whose first unit carries no mark still begins with its first word.
+        # A text whose first unit has no mark still begins with its first word.
         if pieces[token].startswith(WORD_START) or word < 0:
             word += 1
         groups.append(word)
@@ -74,7 +74,7 @@ def _unit_spans(log_probs: Tensor, token_ids: Sequence[int]) -> list[tuple[int, 
     needed = frames_needed(token_ids)
     if len(log_probs) < needed:
         raise NotAligned(f"too few frames: the text needs {needed}, the audio has {len(log_probs)}")
-    # forced_align would follow a path of infinities out of its own array.
+    # On infinities forced_align would read outside its own array.
     if not torch.isfinite(log_probs).all():
         raise NotAligned("the model's log probabilities are not finite")
     targets = torch.tensor([list(token_ids)], device=log_probs.device)

@@ -1,11 +1,11 @@
 """Linear layers with weights of 8 bits, for inference on a CPU.
 
-Weights are whole numbers -127 to 127 with one scale for each output, activations are brought to 8
-bits at every call by their own range (dynamic quantisation); the products are torch's. What is no
-linear layer (convolutions, norms, the embedding, which is also the generator) stays as it is.
+Weights are whole numbers -127 to 127 with one scale for each output; activations are quantised to
+8 bits at every call by their own range (dynamic quantisation); the products are torch's. Other
+layers (convolutions, norms, the embedding, which is also the generator) stay unchanged.
 
-The range is that of the whole batch, so what stands beside an utterance changes its scores, in the
-fourth digit or so: the one law of padding that 8 bits break.
+The range is that of the whole batch, so the other utterances of a batch change the scores of an
+utterance in about the fourth digit: the only law of padding that 8 bits break.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LARGEST = 127
 
 
 class Int8Linear(nn.Module):
-    """Takes the place of an nn.Linear; (..., I) -> (..., O) float32."""
+    """Replaces an nn.Linear; (..., I) -> (..., O) float32."""
 
     weight: Tensor  # (O, I) int8
     scale: Tensor  # (O,)
@@ -58,12 +58,12 @@ class Int8Linear(nn.Module):
         return torch.ops.quantized.linear_dynamic(x.float(), self._product, self._reduced)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the reordered weights, which can't be copied; they are made again."""
+        """Without the reordered weights, which cannot be copied; they are made again."""
         return {**self.__dict__, "_product": None}
 
 
 def convert(module: nn.Module) -> nn.Module:
-    """Put an Int8Linear in the place of every linear layer, in place."""
+    """Replace every linear layer by an Int8Linear, in place."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
             setattr(module, name, Int8Linear.of(child))

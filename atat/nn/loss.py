@@ -1,7 +1,7 @@
 """Cross entropy with label smoothing, as sums: the trainer divides them by counts of its own.
 
-A step may be spread over several batches and machines; only then is a mean over all its
-tokens the same whichever way it was spread.
+A step may be spread over several batches and machines; sums give the same mean over all its
+tokens however it is spread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Sizes of the layers: what the keys of `model:` in a conf mean. Only values; no torch is needed.
+"""Sizes of the layers: the keys of `model:` in a conf. Only values; needs no torch.
 
-The defaults are the paper's (AT-AT, "Experimental Details") wherever it gives one, but for the text
-encoder: BERT has to be asked for, since it may come from the network.
+The defaults are the paper's (AT-AT, "Experimental Details") if it gives them, except for the text
+encoder: BERT must be requested, since it may come from the network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, Optional
 from atat.base.errors import InputError
 from atat.base.limits import at_least, below_one
 
-# Of ESPnet's layers `input_layer` that shorten; the others (linear, none) leave the length alone.
+# ESPnet's `input_layer` values that shorten; the others (linear, none) keep the length.
 ESPNET_SUBSAMPLING = {
     "conv1d2": 2,
     "conv1d3": 3,

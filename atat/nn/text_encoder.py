@@ -1,8 +1,8 @@
 """The text encoder: words in, hidden states of the decoder's width out.
 
-BERT from `transformers`, projected (AT-AT, "Architecture"), or, where no pretrained weights are at
-hand, a small transformer from scratch over our own word pieces. How a text becomes ids for each is
-in `atat.text.encoder_ids`.
+BERT from `transformers`, projected (AT-AT, "Architecture"), or, without pretrained weights, a
+small transformer from scratch over our own word pieces. `atat.text.encoder_ids` turns text into
+ids for each.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class BertTextEncoder(nn.Module):
 def build_text_encoder(
     settings: TextEncoderSettings, width: int, vocabulary: int, pretrained: bool = True
 ) -> nn.Module:
-    """The encoder that the settings ask for.
+    """The encoder of the settings.
 
-    pretrained False builds BERT of a packed model, whose folder `settings.bert` then names, from
-    its configuration only. Raises InputError where BERT cannot be loaded.
+    pretrained False builds the BERT of a packed model from its configuration only; `settings.bert`
+    then names the model's folder. Raises InputError if BERT cannot be loaded.
     """
     if settings.kind == "small":
         return SmallTextEncoder(settings, width, vocabulary)
@@ -73,6 +73,6 @@ def build_text_encoder(
 
 
 def save_bert_files(model: nn.Module, source: EncoderIds, folder: Path) -> None:
-    """Put BERT's configuration and word pieces beside packed weights, so that a pack is whole."""
+    """Write BERT's configuration and word pieces beside packed weights to complete a pack."""
     if isinstance(model, BertTextEncoder) and isinstance(source, BertIds):
         bert_files.save(model.bert, source.tokenizer, folder)

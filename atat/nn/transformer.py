@@ -1,4 +1,4 @@
-"""The parts that every transformer here is made of: multi-head attention, layers, positions.
+"""The parts of every transformer here: multi-head attention, layers, positions.
 
 Pre-norm layers as in Vaswani et al. 2017 with the normalisation moved in front (the arrangement
 of the ESPnet recipes AT-AT builds on, Karita et al. 2019). Knows neither audio nor text.
@@ -56,7 +56,7 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 
 class Heads(nn.Module):
-    """What self- and cross-attention share: splitting the width into heads and back."""
+    """Base of self- and cross-attention: splits the width into heads and joins them."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (B, T, D), lengths (B,) -> (B, T, D); what stands beyond a length is meaningless."""
+        """x (B, T, D), lengths (B,) -> (B, T, D); values beyond a length are meaningless."""
         mask = attention_mask(lengths, x.shape[1])
         x = self.positions(x)
         for layer in self.layers:
