@@ -102,7 +102,7 @@ def test_a_rerun_takes_up_what_was_done(data: Path) -> None:
     with pytest.raises(InputError, match="no alignment"):
         read_grids(data)
     (part,) = (data / "ctm.parts").glob("*.json")
-    # A mark in what was kept shows up again where the rerun did not do that utterance anew.
+    # A mark in what was kept shows up again where the rerun did not do that utterance again.
     part.write_text(part.read_text().replace("0.1,", "0.05,"))
     path.write_bytes(content)
     changed = data.parent / "grids" / "anna" / "anna-4.TextGrid"
@@ -134,7 +134,7 @@ def test_a_finished_ctm_is_not_made_again(data: Path, capsys: pytest.CaptureFixt
         (["--backend", "ctc"], "needs --model"),
         (["--backend", "textgrid", "--textgrids", "nowhere"], "nowhere: no such folder"),
         (["--backend", "ctc", "--model", "nowhere"], "nowhere"),
-        (["--backend", "pocketsphinx", "--nj", "0"], "--nj is 0"),
+        (["--backend", "pocketsphinx", "--nj", "0"], "--nj is 0; expected 1 or more"),
     ],
 )
 def test_wrong_options(data: Path, options: list[str], message: str) -> None:

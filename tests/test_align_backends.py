@@ -232,7 +232,7 @@ def test_librispeech_condensed(tmp_path: Path) -> None:
     [
         ('u ",GO" "0.1"', "2 words .silences included. but 1 end times"),
         ('u ",GO" "0.3,0.2"', "'GO' ends at 0.2 s, before it starts"),
-        ('u ",GO" "0.3,x"', "'x' is no time"),
+        ('u ",GO" "0.3,x"', "'x' is not a time in seconds"),
         ("u GO 0.3", "expected <utt>"),
         ('u "" "0.3"\nu "" "0.3"', "a second line for u"),
     ],

@@ -1,4 +1,4 @@
-"""Data dirs: every defect is found with file and line, mended, and no tool forgets a file."""
+"""Data dirs: every defect is found with file and line, fixed, and no tool forgets a file."""
 
 from __future__ import annotations
 

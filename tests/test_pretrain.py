@@ -167,7 +167,7 @@ def test_a_dir_that_lacks_what_its_task_needs(
     wrong: dict[str, Any],
     message: str,
 ) -> None:
-    """The message names the option, the dir and the mend."""
+    """The message names the option, the dir and the fix."""
     dirs[option] = write_dir(tmp_path / "wrong", ["x-1", "x-2"], **wrong)
     with pytest.raises(InputError, match=f"--{option} .*wrong: .*(?:{message})"):
         gather(local, dirs, tmp_path / "data")

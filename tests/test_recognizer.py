@@ -139,7 +139,7 @@ BROKEN = np.where(np.arange(8000) == 800, np.nan, SOUND)
             r"of one channel, found float32 \(8000, 1\); .*samples\[:, 0\]",
         ),
         ({"audio": BROKEN}, "samples: holds a sample that is not a number.* at 0.050 s"),
-        ({"audio": SOUND * 32768}, r"samples: holds a sample of .* divide by 32768"),
+        ({"audio": SOUND * 32768}, r"samples: holds a sample of .* divide 16-bit numbers by 32768"),
         ({"audio": list(SOUND)}, "path of a recording or a numpy array, found list"),
         ({"audio": torch.from_numpy(SOUND)}, "found Tensor; make an array of it"),
         ({"audio": SOUND[:100]}, "shorter than one frame"),

@@ -384,7 +384,7 @@ def test_wrong_orders_name_file_and_line(data: Path, tmp_path: Path) -> None:
     tables.write_table(data / "spk2voice", {"a": voices["a"]})
     with pytest.raises(InputError, match="utt2spk:3: speaker 'b' has no voice"):
         synthesis.synthesise(data, tmp_path / "wavs")
-    with pytest.raises(InputError, match="--nj is 0"):
+    with pytest.raises(InputError, match="--nj is 0; expected 1 or more"):
         synthesis.main(["--data", str(data), "--wavs", str(tmp_path), "--nj", "0"])
 
 

@@ -107,7 +107,7 @@ def test_bad_files_are_refused(tmp_path: Path, content: str, message: str) -> No
     ],
 )
 def test_words_that_no_tier_can_hold(tmp_path: Path, words: list[Word]) -> None:
-    with pytest.raises(InputError, match="cannot stand in a TextGrid"):
+    with pytest.raises(InputError, match="a TextGrid cannot hold these words"):
         write_textgrid(tmp_path / "a.TextGrid", words, 1.0)
     assert not list(tmp_path.iterdir())
 

@@ -72,7 +72,9 @@ def test_without_shares_the_first_engine_that_is_there_speaks(
     install(monkeypatch, "espeak")
     assert cast(path, "real")[0].voices == ("espeak:f5:rate=150", "espeak:m8")
     install(monkeypatch)
-    with pytest.raises(InputError, match="nobody can speak `real`: flite: no flite here; espeak"):
+    with pytest.raises(
+        InputError, match="no engine can speak `real`: flite: no flite here; espeak"
+    ):
         cast(path, "real")
 
 

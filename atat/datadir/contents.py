@@ -6,7 +6,7 @@ times or inode have changed. So a changed sample or frame is noticed even if the
 name stay, and touched or copied data count as the same. A dir that cannot be written is read each
 time. Knows nothing of the use of the utterances.
 
-    for name, why in contents.faults("data/train", kaldi.load("data/train"), "feats").items(): ...
+    for name, why in contents.faults("data/train", tables.load("data/train"), "feats").items(): ...
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A ctm line is `<utt> 1 <start> <duration> <word>`, in seconds from the start of the utterance.
 Knows nothing of audio, of models or of the aligner: the readers of other formats
 (`textgrid`, `align_gentle`, `align_librispeech`) and the aligners (`align_pocketsphinx`,
-`align_ctc`) all end in lists of `Word`, and `atat align` runs them.
+`forced_alignment`) all end in lists of `Word`, and `atat align` runs them.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def subset(
 ) -> int:
     """Write the utterances that `choose` picks from a data dir; returns their number.
 
-    Relative paths become absolute; they start at `root`, as in `kaldi.load`.
+    Relative paths become absolute; they start at `root`, as in `tables.load`.
     `evenly`, `first`, `shortest`, `whole_speakers`, `listed` and `of_listed_speakers` make a
     `choose`. Raises InputError when the target is the source, or nothing is chosen.
     """

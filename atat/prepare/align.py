@@ -5,8 +5,8 @@
     atat align report --reference data/test/ctm pocketsphinx=ps.ctm --out table.md
 
 Utterances without an alignment are listed in CTM.lost and counted; more than --max_lost of them
-stops before the ctm is written. What was aligned is kept beside it, in CTM.parts, until the ctm
-stands, so that a rerun aligns only what is missing; CTM.json says how the ctm was made. Knows
+is an error, and no ctm is written. Finished alignments are kept in CTM.parts until the ctm is
+written, so that a rerun aligns only what is missing; CTM.json says how the ctm was made. Knows
 nothing of how the backends align.
 """
 
@@ -42,7 +42,7 @@ from atat.prepare.align_backends import (
     prepare,
 )
 
-CHUNK = 100  # utterances: what an interrupted run may have to do again
+CHUNK = 100  # utterances that an interrupted run may have to do again
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def make(
     max_lost: float = 0.01,
     textgrids: Path | None = None,
 ) -> None:
-    """Write the ctm of a data dir, and a TextGrid of each utterance where a folder is given.
+    """Write the ctm of a data dir, and a TextGrid of each utterance if a folder is given.
 
-    Raises InputError when more than `max_lost` (a share) of the utterances have no alignment, and
+    Raises InputError if more than `max_lost` (a share) of the utterances have no alignment, and
     while another process makes the same ctm.
     """
     utterances = _load(data, settings)
@@ -114,7 +114,7 @@ def _align_missing(
     fingerprints: Mapping[str, str],
     nj: int,
 ) -> tuple[dict[str, Aligned], dict[str, str]]:
-    """What is aligned, by this run or an earlier one, and why the rest is not."""
+    """The alignments of this run and earlier ones, and why others are missing."""
     aligned = _read_parts(parts, fingerprints)
     missing = [u for u in utterances if u.id not in aligned]
     lost: dict[str, str] = {}
@@ -129,7 +129,7 @@ def _load(data: Path, settings: Settings) -> list[Utterance]:
     if not utterances:
         raise InputError(f"{data}: no utterances")
     if not settings.allow_pipes:
-        # The others only ask how long the audio is, where no table says it.
+        # The others only need the length of the audio, if no table has it.
         heard = [u for u in utterances if listens(settings) or u.duration is None]
         tables.refuse_pipes(data, heard, f"{settings.backend} (without --allow_pipes)")
     for name, field in (("text", "text"), ("wav.scp", "wav")):
@@ -166,7 +166,7 @@ def _run(
     size = max(1, min(CHUNK, -(-len(utterances) // nj)))
     for first in range(0, len(utterances), size):
         chunk = utterances[first : first + size]
-        # Named after what is inside: no run overwrites a part that another has left.
+        # Named after its contents: no run overwrites a part of another run.
         name = digests.of_text("".join(fingerprints[u.id] for u in chunk), "sha1")[: digests.SHORT]
         part = parts / f"{name}.json"
         jobs.append(Job(chunk, settings, part, {u.id: fingerprints[u.id] for u in chunk}))
@@ -179,7 +179,7 @@ def _run(
 
 
 def _work(job: Job) -> Outcome:
-    """Align one part and keep what came of it; in a process of its own or not."""
+    """Align one part and store its outcomes; in its own process or not."""
     outcome = align(job.utterances, job.settings)
     content = {
         utt: {
@@ -196,7 +196,7 @@ def _work(job: Job) -> Outcome:
 
 
 def _read_parts(parts: Path, fingerprints: Mapping[str, str]) -> dict[str, Aligned]:
-    """What earlier runs have aligned from the same audio, text and settings."""
+    """Alignments of earlier runs from the same audio, text and settings."""
     aligned = {}
     for path in sorted(parts.glob("*.json")):
         try:

@@ -1,8 +1,8 @@
 """The backends of `atat align` behind one function: utterances in, words with times out.
 
-Three read what another aligner has written (`textgrid`, `gentle`, `librispeech`) and hold it
-against text and audio; two align by themselves (`pocketsphinx`, `ctc`). Knows nothing of output
-files, processes or limits. Decoders, models and file lists are kept for the life of a process.
+Three read the files of another aligner (`textgrid`, `gentle`, `librispeech`) and compare them
+with text and audio; two align themselves (`pocketsphinx`, `ctc`). Knows nothing of output files,
+processes or limits. Decoders, models and file lists are kept for the life of a process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from atat.prepare.align_model import ModelAligner
     from atat.prepare.align_pocketsphinx import Aligner
 
-# Each backend and where it reads from, apart from the data dir: an option of the command line.
+# Each backend and its source besides the data dir: an option of the command line.
 SOURCES = {
     "textgrid": "textgrids",
     "gentle": "json",
@@ -42,7 +42,7 @@ BATCH = 16  # utterances that the model encodes at once
 
 @dataclass(frozen=True)
 class Settings:
-    """What to align with; `source` is the folder that the backend reads from."""
+    """The backend and its options; `source` is the folder that it reads from."""
 
     backend: str
     source: str | None = None
@@ -55,7 +55,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Aligned:
-    """An alignment and the seconds of audio it belongs to, where they are known."""
+    """An alignment and the length of its audio in seconds, if known."""
 
     words: list[Word]
     duration: float | None
@@ -65,9 +65,9 @@ Outcome = dict[str, Aligned | str]  # by utterance; a string says why there is n
 
 
 def align(utterances: Sequence[Utterance], settings: Settings) -> Outcome:
-    """Align some utterances, each with `text`, and `wav` for the backends that listen.
+    """Align some utterances, each with `text`, and `wav` for the backends that need audio.
 
-    What is wrong with one utterance (its audio, its file, no alignment found) is its outcome.
+    An error of one utterance (its audio, its file, no alignment found) is its outcome.
     """
     if settings.backend == "ctc":
         return _align_ctc(utterances, settings)
@@ -87,8 +87,8 @@ def listens(settings: Settings) -> bool:
 
 
 def prepare(settings: Settings) -> None:
-    """Raise InputError now for what would otherwise fail the same way for every utterance."""
-    # What an earlier call in this process has found in these folders may have changed.
+    """Raise InputError now for errors that would otherwise repeat for every utterance."""
+    # These folders may have changed since an earlier call in this process.
     for cached in (_files, _condensed, _model):
         cached.cache_clear()
     if settings.backend == "pocketsphinx":
@@ -102,7 +102,7 @@ def prepare(settings: Settings) -> None:
 
 
 def origin(utterance: Utterance, settings: Settings) -> str:
-    """State of the file that an alignment is made from: changed file, changed string."""
+    """State of the file that an alignment is made from: the string changes with the file."""
     if settings.backend in _SUFFIX:
         path = _files(str(settings.source), _SUFFIX[settings.backend]).get(utterance.id)
     else:
@@ -160,7 +160,7 @@ _SUFFIX = {"textgrid": ".textgrid", "gentle": ".json"}
 def _checked(
     utterance: Utterance, words: list[Word], settings: Settings, length: float | None
 ) -> Aligned:
-    """The words, when they are those of the text and fit the audio; NotAligned when not."""
+    """The words, if they match the text and fit the audio; raises NotAligned if not."""
     duration = _duration(utterance, settings)
     findings = check(words, normalize(str(utterance.text)), duration, length=length)
     if findings:
@@ -169,7 +169,7 @@ def _checked(
 
 
 def _duration(utterance: Utterance, settings: Settings) -> float | None:
-    """Seconds of audio by the tables, else by the header of the file."""
+    """Seconds of audio from the tables, else from the header of the file."""
     if utterance.duration is not None or not utterance.wav:
         return utterance.duration
     if utterance.start is None and not pipes.is_pipe(utterance.wav):
@@ -252,7 +252,7 @@ def _align_ctc(utterances: Sequence[Utterance], settings: Settings) -> Outcome:
             loaded.append((utterance, _load(utterance, settings)))
         except InputError as error:
             outcome[utterance.id] = str(error)
-    # Utterances of like length share a batch, so that little of it is padding.
+    # Utterances of similar length share a batch, so that little of it is padding.
     loaded.sort(key=lambda pair: len(pair[1]))
     for first in range(0, len(loaded), BATCH):
         batch = loaded[first : first + BATCH]

@@ -2,8 +2,8 @@
 
 Gentle gives every word of the transcript a `case`: `success` with times, or
 `not-found-in-audio` without. A run of words that were not found shares the gap between its found
-neighbours (or the edge of the audio) by the words' letters; where the gap is too small to hold
-them, or nothing was found at all, the utterance counts as not aligned. Knows nothing of audio.
+neighbours (or the edge of the audio) by the words' letters; if the gap is too small for them, or
+no word was found, the utterance counts as not aligned. Knows nothing of audio.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from atat.base.errors import InputError
 from atat.base.files import read_lines
 from atat.datadir.ctm import NotAligned, Word, normalize_words
 
-SHORTEST = 0.04  # s a word: below, the gap shows that Gentle went astray
+SHORTEST = 0.04  # s per word: a smaller gap shows that Gentle is wrong
 
 
 def read_gentle(path: str | Path, duration: float | None = None) -> list[Word]:
     """Normalised words of one JSON file, in order.
 
-    `duration`, the length of the audio in seconds, lets words at the end that Gentle has not
-    found share what follows the last found one. Raises NotAligned where they cannot be placed,
+    `duration` is the length of the audio in seconds; with it, words at the end that Gentle has not
+    found share the time after the last found one. Raises NotAligned if they cannot be placed,
     InputError for a file that is not Gentle's.
     """
     entries = [
         (str(_field(entry, "word", path, number)), _times(entry, path, number))
         for number, entry in enumerate(_entries(Path(path)), start=1)
-        # With disfluencies on, Gentle also lists sounds that are no word of the transcript.
+        # With disfluencies on, Gentle also lists sounds that are not in the transcript.
         if _field(entry, "case", path, number) != "not-found-in-transcript"
     ]
     if entries and all(times is None for _, times in entries):
@@ -86,7 +86,7 @@ def _fill_gaps(
 
 
 def _share(missing: Sequence[str], start: float, end: float, path: str | Path) -> list[Word]:
-    """Words one after the other from start to end, each as long as its letters say."""
+    """Words one after the other from start to end, each in proportion to its letters."""
     if missing and end - start < SHORTEST * len(missing):
         raise NotAligned(
             f"{path}: Gentle has not found {' '.join(missing)!r} in the audio, and the "

@@ -21,7 +21,7 @@ _LINE = re.compile(r'(\S+)\s+"([^"]*)"\s+"([^"]*)"\s*')
 def read_librispeech(path: str | Path) -> dict[str, tuple[list[Word], float]]:
     """Utterance id to its normalised words and the end of its audio in seconds.
 
-    Raises InputError with file:line for a line of another form and for times that do not grow.
+    Raises InputError with file:line for a line of another form and for times that do not increase.
     """
     alignments: dict[str, tuple[list[Word], float]] = {}
     for number, line in enumerate(read_lines(path), start=1):
@@ -60,5 +60,5 @@ def _seconds(value: str, where: str) -> float:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise InputError(f"{where}: {value!r} is no time in seconds")
+        raise InputError(f"{where}: {value!r} is not a time in seconds")
     return seconds

@@ -1,7 +1,7 @@
 """Forced alignment with a packed model of ours: audio and text in, words with times out.
 
-Loads the model, makes its features, runs its CTC head and leaves the path to `align_ctc`. Knows
-nothing of data dirs; `atat align --backend ctc` brings the utterances.
+Loads the model, makes its features and runs its CTC head; `atat.nn.forced_alignment` finds the
+path. Knows nothing of data dirs; `atat align --backend ctc` gives the utterances.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from atat.engine import model_folder
 from atat.nn.forced_alignment import align_ctc
 from atat.speech.fbank import Options, lfb
 
-# Frames that any of ESPnet's encoders takes; below, some of them raise an error of their own.
+# Frames that all of ESPnet's encoders accept; with less, some raise an error of their own.
 ESPNET_SHORTEST = 16
 
 
@@ -27,7 +27,7 @@ class ModelAligner:
     """A packed model that has a CTC head."""
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
-        """Raises InputError for a folder that is no packed model, and for one without the head."""
+        """Raises InputError for a folder that is not a packed model, or one without the head."""
         found: Any = model_folder.load(folder, device)
         if getattr(found, "units", None) is None:
             raise InputError(
@@ -39,17 +39,17 @@ class ModelAligner:
         self._options = Options(num_mels=found.model.cmvn.mean.numel())
         audio = found.settings.audio_encoder
         assert audio is not None, "a model with a CTC head has an audio encoder"
-        # ESPnet's layers that shorten give the short ones of a batch states of the padding, too.
+        # ESPnet's shortening layers give short recordings of a batch states of the padding, too.
         self._batched = audio.kind != "espnet"
         self._shortest = 1 if self._batched else ESPNET_SHORTEST
-        # From the settings: the last state of a recording may be of a part of its frames, and the
-        # ratio of their numbers would stretch the times of short ones.
+        # From the settings: the last state of a recording may cover fewer frames, and the ratio of
+        # the numbers of frames and states would stretch the times of short recordings.
         self._frame_seconds = audio.subsampling * self._options.frame_shift
 
     def align(self, samples: Sequence[np.ndarray], texts: Sequence[str]) -> list[list[Word] | str]:
         """Words of each utterance with their times, or the reason why there are none.
 
-        samples: recordings (T,) float32 at 16 kHz, encoded as one batch where the encoder allows;
+        samples: recordings (T,) float32 at 16 kHz, encoded as one batch if the encoder allows it;
         texts: normalised.
         """
         features = [torch.from_numpy(lfb(one, self._options)) for one in samples]

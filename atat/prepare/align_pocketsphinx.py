@@ -1,8 +1,8 @@
 """Forced alignment with pocketsphinx: known words, real speech's acoustic model, no network.
 
 The wheel brings the model (US English, 16 kHz) and the CMU dictionary; a word outside it gets
-its pronunciation from espeak-ng. Times come in steps of 10 ms. One pass is enough for words: the
-second one of pocketsphinx, for phones, leaves word boundaries where they are (measured).
+its pronunciation from espeak-ng. Times are in steps of 10 ms. One pass is enough for words: the
+second pass of pocketsphinx, for phones, does not move word boundaries (measured).
 
     aligner = Aligner()
     words = aligner.align(samples, "turn on the lamp".split())
@@ -22,13 +22,13 @@ from atat.datadir.ctm import NotAligned, Word
 
 FRAME_SHIFT = 0.010  # s
 SAMPLE_RATE = 16000
-# Far wider than the default 1e-48: with only one text to follow the search stays cheap (50 times
-# faster than the speech), and hesitations and long pauses don't make it lose the only path.
+# Far wider than the default 1e-48: with a single text the search stays cheap (50 times faster than
+# the speech), and it does not lose the only path at hesitations and long pauses.
 BEAM = 1e-120
 
-# Digital silence, which synthesisers write and rooms don't have, drives the model off its path:
-# noise of 3 steps of 16 bit takes a third off the boundary errors there (17 ms to 12 ms on
-# espeak-ng, and no utterance is lost for it) and leaves recordings as they were.
+# Digital silence, which synthesisers write and rooms do not have, misleads the model: noise of 3
+# steps of 16 bit reduces the boundary errors there by a third (17 ms to 12 ms on espeak-ng, and no
+# utterance is lost) and does not change those of recordings.
 DITHER = 1e-4
 
 _MARKUP = re.compile(r"[<>()\[\]]")  # characters that mean something in the decoder's dictionary
@@ -47,7 +47,7 @@ class Aligner:
             beam=BEAM,
             pbeam=BEAM,
             wbeam=BEAM,
-            # The search through its lattice afterwards sometimes loses the last words.
+            # The later search through its lattice sometimes loses the last words.
             bestpath=False,
             loglevel="FATAL",
         )
@@ -55,7 +55,7 @@ class Aligner:
     def align(self, samples: np.ndarray, words: Sequence[str]) -> list[Word]:
         """Words of an utterance with their times; samples (T,) float32 in [-1, 1] at 16 kHz.
 
-        Raises NotAligned when no path through the audio speaks the words, or one of them has no
+        Raises NotAligned if no path through the audio fits the words, or one of them has no
         English pronunciation.
         """
         if not words:
@@ -70,7 +70,7 @@ class Aligner:
             self._decoder.process_raw(pcm, full_utt=True)
         finally:
             self._decoder.end_utt()
-        # Without a path to the end of the text there is no hypothesis, or one that breaks off.
+        # Without a path to the end of the text there is no hypothesis, or an incomplete one.
         segments = self._decoder.seg() if self._decoder.hyp() is not None else []
         segments = [segment for segment in segments if segment.word[0] not in "<["]
         if [_VARIANT.sub("", segment.word) for segment in segments] != spoken:
@@ -88,7 +88,7 @@ class Aligner:
         ]
 
     def _entry(self, word: str) -> str:
-        """The word as the dictionary has it, added where it has not."""
+        """The word as in the dictionary; a missing word is added."""
         from atat.prepare.synthesis_espeak import espeak_phonemes
         from atat.prepare.synthesis_voice import SynthesisError
 
@@ -105,6 +105,6 @@ class Aligner:
 
 
 def _pcm(samples: np.ndarray) -> bytes:
-    """Samples (T,) as 16 bit, with the same little noise for every call."""
+    """Samples (T,) as 16 bit, with the same small noise in every call."""
     noise = np.random.default_rng(0).normal(0, DITHER, len(samples))
     return (np.clip(samples + noise, -1, 1) * 32767).round().astype("<i2").tobytes()

@@ -3,8 +3,8 @@
     atat align report --reference data/test/ctm pocketsphinx=exp/ps.ctm \
         ctc=exp/ctc.ctm --out exp/alignment.md
 
-Writes the table as markdown and, beside it, everything as JSON. Joins on utterance id; knows
-nothing of audio or of how an alignment was made.
+Writes the table as markdown and, beside it, all figures as JSON. Joins on utterance id; knows
+nothing of audio or of aligners.
 """
 
 from __future__ import annotations

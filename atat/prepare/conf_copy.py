@@ -1,10 +1,10 @@
-"""Copies of training confs whose data lie in another folder, or with other values of some keys.
+"""Copies of training confs with data in another folder, or with other values of some keys.
 
     atat conf_copy conf/*.yaml --out exp/conf --move data/train /corpora/data/all
     atat conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6
     atat conf_copy conf/{e2e,atat}.yaml --out exp/conf/3 --fill fold data/folds/3
 
-With `--fit`, sources whose data dirs are not there are left out (`atat.prepare.conf_fit`).
+With `--fit`, sources whose data dirs are missing are left out (`atat.prepare.conf_fit`).
 
 Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it.
 A copy has all values of the conf and of its bases (`atat.base.yaml_file`), so it needs none.
@@ -33,7 +33,7 @@ def moved(value: Any, old: str, new: str) -> Any:
 
 
 def filled(value: Any, name: str, text: str) -> Any:
-    """A YAML value with `text` wherever {name} stands in it."""
+    """A YAML value with every {name} in it replaced by `text`."""
     return _changed(value, lambda found: found.replace(f"{{{name}}}", text))
 
 
@@ -47,7 +47,7 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def copy_path(path: Path, out: Path) -> Path:
-    """Where the copy of a conf goes; InputError where that is the conf itself."""
+    """The path of the copy of a conf; InputError if that is the conf itself."""
     copy = out / path.name
     if copy.resolve() == path.resolve():
         raise InputError(f"--out {out} is the folder of {path}; name another one")

@@ -1,8 +1,8 @@
-"""A training conf that fits the data at hand: sources that cannot be read from are left out.
+"""Fits a training conf to the available data: sources that cannot be read are left out.
 
-One conf names all sources a corpus might have; a data dir that is not there, or that lacks a file
-its task reads, takes its source out of `train` or `valid`. Command line:
-`atat conf_copy --fit`. Knows nothing of the other keys of a conf.
+One conf names all sources that a corpus might have. If a data dir is missing, or lacks a file that
+its task reads, its source is removed from `train` or `valid`. Command line: `atat conf_copy --fit`.
+Knows nothing of the other keys of a conf.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILES = {"text": ("text",), "semantics": ("semantics",), "audio": ("feats.scp", 
 
 
 def missing(folder: Path, task_name: str) -> str | None:
-    """What a data dir lacks for a task, as text; None: nothing."""
+    """What a data dir lacks for a task, as text; None if nothing."""
     if not folder.is_dir():
         return "no such data dir"
     reads = task(task_name)
@@ -33,9 +33,9 @@ def fitted(
     where: str,
     tell: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """The values of a conf without the sources that cannot be read; `tell` hears which go.
+    """The values of a conf without sources that cannot be read; `tell` gets a line for each.
 
-    Raises InputError where no source of `train` is left.
+    Raises InputError if no source of `train` is left.
     """
 
     def kept(sources: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
@@ -57,5 +57,5 @@ def fitted(
     valid["sources"] = kept(valid.get("sources") or [], "valid.sources")
     fit = {**values, "train": train, "valid": valid}
     if not any(task(source["task"]).source == "audio" for source in train):
-        fit.pop("cmvn", None)  # of recordings that there are none of
+        fit.pop("cmvn", None)  # there are no recordings
     return fit

@@ -1,7 +1,7 @@
 """The audio of made-up miniature corpora: short sentences spoken by a handful of espeak-ng voices.
 
-A recipe's `local/make_mini.py` writes the layout of its corpus; what people would have said comes
-from here. Knows nothing of layouts.
+A recipe's `local/make_mini.py` writes the layout of its corpus; this module makes the speech.
+Knows nothing of layouts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from atat.prepare import synthesis
 from atat.speech import audio
 from atat.text.normalize import normalize
 
-# Distinct enough to be different people; a speaker is a voice with a rate of its own.
+# Distinct enough for different people; a speaker is a voice with its own rate.
 VARIANTS = (
     "f1",
     "m1",
@@ -43,10 +43,10 @@ RATES = (150, 165, 180, 195)  # words per minute
 
 @dataclass(frozen=True)
 class Line:
-    """What one speaker (a number from 0) says, and the audio file for it."""
+    """A sentence of one speaker (a number from 0), and its audio file."""
 
     path: Path  # its ending says the format: .wav or .flac
-    text: str  # as people write: digits and capitals are spoken like any other words
+    text: str  # as written by people: digits and capitals are spoken as words
     speaker: int
 
 
@@ -67,6 +67,6 @@ def speak(lines: Sequence[Line]) -> list[list[Word]]:
         speech = synthesis.frame_speech(spoken, line.path.stem)
         line.path.parent.mkdir(parents=True, exist_ok=True)
         audio.save(line.path, speech.samples, synthesis.SAMPLE_RATE)
-        assert speech.words is not None  # espeak-ng tells them
+        assert speech.words is not None  # espeak-ng gives them
         times.append(speech.words)
     return times

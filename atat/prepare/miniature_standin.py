@@ -2,9 +2,9 @@
 
     atat miniature_standin --data data_mini/train --out data_mini/standin --utterances 40
 
-For `--mini` runs of recipes that finetune a model which was pretrained elsewhere. The stand-in
-learns from the miniature itself; with other tags, so that those of the corpus are new to it, as
-they are to a real one. Knows nothing of models.
+For `--mini` runs of recipes that finetune a model pretrained elsewhere. The stand-in learns from
+the miniature itself, but with other tags, so that the tags of the corpus are new to it, as they
+are to a real pretrained model. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def renamed(tree: Tree) -> Tree:
 
 
 def write(source: Path, target: Path, utterances: int = 0) -> int:
-    """Write the data dir, of all utterances for 0 or evenly spread ones; how many there are."""
+    """Write the data dir with all utterances (0) or evenly spread ones; returns their number."""
     count = subset(
         source, target, evenly(utterances) if utterances else lambda data: list(data.speakers)
     )

@@ -1,10 +1,10 @@
 """Decoding many recordings with pocketsphinx, in parallel and resumable.
 
 Each job names its search: a word network or an n-gram model. Results go line by line to a
-journal, so that an interrupted run goes on where it stopped; a journal made with other settings
-is thrown away. The acoustic model and dictionary are those in pocketsphinx' wheel (US English).
+journal, so that an interrupted run continues where it stopped; a journal of other settings is
+discarded. The acoustic model and dictionary are those in pocketsphinx' wheel (US English).
 
-Knows nothing of meaning: what comes out are words. `align_pocketsphinx` aligns known ones.
+Knows nothing of meaning: its output is words. `align_pocketsphinx` aligns known words.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from atat.base.files import atomic_write
 from atat.datadir import contents, tables
 from atat.speech import audio
 
-# Features are normalised over the whole recording, since all of it is there.
+# Features are normalised over the whole recording, since all of it is available.
 FEATURES = {"cmn": "batch"}
-# A network is small: wide beams cost little. The lattice's best path is off, because it forgets
+# A network is small: wide beams cost little. The lattice's best path is off, because it ignores
 # that a network has an end and lets sentences stop in the middle. N-gram search has the defaults.
 NETWORK_SEARCH = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40, "bestpath": False}
 
@@ -48,7 +48,7 @@ class Network:
 class Job:
     """A recording to decode. `language_model` is a file; without it the network is searched.
 
-    `dictionary` is a file of pronunciations that takes the place of the wheel's.
+    `dictionary` is a file of pronunciations that replaces the wheel's.
     """
 
     utterance: str
@@ -62,9 +62,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Recognized:
-    """What was recognised: words ("" for nothing), from where to where (s).
+    """The recognised words ("" for nothing) with their start and end (s).
 
-    `seconds` is the length of the recording, `wall_seconds` what the decoding of it took.
+    `seconds` is the length of the recording, `wall_seconds` the time of its decoding.
     """
 
     utterance: str
@@ -84,7 +84,7 @@ def default_language_model() -> str:
 
 
 def version() -> str:
-    """The installed pocketsphinx as named in results."""
+    """The name of the installed pocketsphinx in results."""
     from importlib.metadata import version as installed
 
     return f"pocketsphinx {installed('pocketsphinx')}"
@@ -131,7 +131,7 @@ def write_dictionary(words: Iterable[str], path: Path) -> None:
 
 
 def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Recognized]:
-    """Decode all jobs; returns utterance -> what was heard."""
+    """Decode all jobs; returns utterance -> result."""
     from tqdm import tqdm
 
     key = _fingerprint(jobs)
@@ -204,8 +204,8 @@ def _dictionary() -> str:
 
 @lru_cache(maxsize=1)
 def _search(decoder: Any, network: Network) -> None:
-    """Make a network the one to search; the latest stays active from call to call."""
-    # One name for all, so that a network for each recording does not pile up.
+    """Search this network from now on; the latest one stays active between calls."""
+    # One name for all, so that networks of single recordings do not accumulate.
     arcs = [arc if arc[3] is not None else arc[:3] for arc in network.arcs]
     decoder.add_fsg("orders", decoder.create_fsg("orders", 0, network.final, arcs))
     decoder.activate_search("orders")
@@ -222,11 +222,11 @@ def _fingerprint(jobs: Sequence[Job]) -> str:
 
 
 def _recording(wav: str) -> str:
-    """What is in a recording, so that another one of the same name is heard anew."""
+    """Digest of a recording, so that another one of the same name is decoded again."""
     try:
         return contents.digest_of_file(wav)
     except OSError:
-        return ""  # it is named where it is read
+        return ""  # the error comes when it is read
 
 
 @lru_cache
@@ -236,7 +236,7 @@ def hash_of(network: Network | None) -> str:
 
 
 def _read_journal(path: Path, key: str) -> dict[str, Recognized]:
-    """What an earlier run with the same settings finished."""
+    """The results of an earlier run with the same settings."""
     if not path.exists():
         return {}
     first, *lines = path.read_text(encoding="utf-8").split("\n")
@@ -247,7 +247,7 @@ def _read_journal(path: Path, key: str) -> dict[str, Recognized]:
         try:
             heard = Recognized(**json.loads(line))
         except (json.JSONDecodeError, TypeError):
-            continue  # the line that was being written when the run was interrupted
+            continue  # the run was interrupted while writing this line
         done[heard.utterance] = heard
     return done
 

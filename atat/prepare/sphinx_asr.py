@@ -3,11 +3,11 @@
     atat sphinx_asr --data data/test --lm_text data/train \\
         --out exp/pocketsphinx/decode_test_asr
 
-writes a decoded dir, which `atat score` takes as it is and `atat heard` makes a
-data dir of. The acoustic model was trained on real speech (US English). The language model is a
+writes a decoded dir, which `atat score` scores and `atat heard` turns into a
+data dir. The acoustic model was trained on real speech (US English). The language model is a
 trigram model of the sentences of `--lm_text` or, without it, the one of general US English in
 pocketsphinx' wheel. Words of `--lm_text` that its dictionary lacks are pronounced by espeak-ng.
-Interrupted, it goes on where it stopped.
+After an interrupt it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def write_language_model(sentences: Iterable[str], path: Path) -> None:
 
 
 def search_of(lm_text: Path | None, folder: Path) -> dict[str, str]:
-    """Language model and, where the wheel's will not do, dictionary; written into a folder."""
+    """Language model and, if the wheel's lacks words, dictionary; written into a folder."""
     if lm_text is None:
         return {"language_model": sphinx.default_language_model()}
     sentences = [text for text in tables.read_table(lm_text / "text").values() if text]

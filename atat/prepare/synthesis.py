@@ -1,9 +1,9 @@
-"""Speech from text: one interface over the synthesisers, and the stage that speaks a data dir.
+"""Speech from text: one interface to all synthesisers, and the stage that speaks a data dir.
 
     atat synthesis --data data/train --wavs wavs/train --nj 2
 
 The data dir holds `text`, `utt2spk` and `spk2voice` (`<speaker> <engine:name[:key=value...]>`);
-the stage adds wav.scp, utt2dur, spk2utt and, where the engines tell word times, ctm. Knows nothing
+the stage adds wav.scp, utt2dur, spk2utt and, if the engines give word times, ctm. Knows nothing
 of how an engine works: an engine is a module `synthesis_<engine>` with `unavailable` and `speak`.
 """
 
@@ -45,26 +45,26 @@ _ENGINES: dict[str, ModuleType] = {
     "polly": synthesis_polly,
 }
 
-# Silence around the speech, in seconds, and the level (RMS) of the noise under all of it. Digital
-# silence would give away that speech is synthetic.
+# Silence around the speech, in seconds, and the level (RMS) of the noise added to all of it.
+# Digital silence would reveal that speech is synthetic.
 _PADDING = (0.05, 0.15)
 _FLOOR = 1.5 / 32768
-# Engines leave pauses of their own before and after the speech; what is this far below the peak,
-# 40 dB, is one, but for a margin (s) that keeps soft consonants whole.
+# Engines leave pauses of their own before and after the speech: samples this far below the peak,
+# 40 dB, except for a margin (s) that keeps soft consonants complete.
 _SILENT = 0.01
 _MARGIN = 0.03
 
 
 def available(engine: str) -> str | None:
-    """None when an engine can be used here, else why not and how to install it."""
+    """None if an engine can be used here, else why not and how to install it."""
     return _engine(engine).unavailable()
 
 
 def speak(spec: str, text: str) -> Speech:
     """Speak normalised text with the voice `engine:name[:key=value...]`.
 
-    Raises InputError for a malformed voice or an engine that is not there, and SynthesisError when
-    the engine fails.
+    Raises InputError for a malformed voice or a missing engine, and SynthesisError if the engine
+    fails.
     """
     voice = parse_voice(spec)
     reason = available(voice.engine)
@@ -82,7 +82,7 @@ def _engine(name: str) -> ModuleType:
 def frame_speech(speech: Speech, utterance: str) -> Speech:
     """Speech between short pauses of random length over a faint noise.
 
-    What is drawn depends on the utterance id only; words move with their sound.
+    The random values depend on the utterance id only; word times move with the sound.
     """
     digest = hashlib.sha256(utterance.encode("utf-8")).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
@@ -102,7 +102,7 @@ def _loud_span(samples: np.ndarray) -> tuple[int, int]:
     magnitude = np.abs(samples)
     loud = np.flatnonzero(magnitude > _SILENT * magnitude.max(initial=0.0))
     if not len(loud):
-        raise SynthesisError("the engine gave silence")
+        raise SynthesisError("the engine returned silence")
     margin = int(_MARGIN * SAMPLE_RATE)
     return max(int(loud[0]) - margin, 0), min(int(loud[-1]) + 1 + margin, len(samples))
 
@@ -125,14 +125,14 @@ class Order:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the audio would."""
+        """A value that changes if the audio would change."""
         identity = json.dumps([VERSION, self.utterance, self.voice, self.text])
         return digests.of_text(identity)[: digests.SHORT]
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """What is noted of a spoken utterance; `error` says why there is no audio."""
+    """The record of a spoken utterance; `error` says why there is no audio."""
 
     utterance: str
     fingerprint: str
@@ -161,11 +161,11 @@ def speak_all(orders: Sequence[Order]) -> list[Spoken]:
 
 
 def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: float = 0.01) -> None:
-    """Speak what is missing of a data dir, then write its wav.scp, utt2dur, spk2utt and ctm.
+    """Speak the missing utterances of a data dir, then write wav.scp, utt2dur, spk2utt and ctm.
 
     Utterances that no engine could speak are left out of these tables, listed in
     WAVS/synthesis.lost and counted; more than `max_lost` (a share) of them is an InputError, and
-    so is another synthesis at work in WAVS.
+    so is another synthesis running in WAVS.
     """
     data, wavs = Path(data), Path(os.path.abspath(wavs))
     orders = read_orders(data, wavs)
@@ -197,7 +197,7 @@ def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lo
 
 
 def read_orders(data: Path, wavs: Path) -> list[Order]:
-    """What is to be spoken in a data dir; InputError naming file and line for what is wrong."""
+    """The utterances of a data dir to speak; InputError with file and line for a fault."""
     texts = kaldi.read_table(data / "text")
     speakers = kaldi.read_table(data / "utt2spk")
     voices = kaldi.read_table(data / "spk2voice")
@@ -227,7 +227,7 @@ def read_orders(data: Path, wavs: Path) -> list[Order]:
 def _speak_missing(
     missing: Sequence[Order], spoken: dict[str, Spoken], journal: Path, nj: int, title: str
 ) -> None:
-    """Speak under a progress bar, adding to `spoken` and to the journal as it goes."""
+    """Speak with a progress bar, adding each result to `spoken` and to the journal."""
     from tqdm import tqdm
 
     if not missing:
@@ -256,16 +256,16 @@ def _is_spoken(order: Order, spoken: Mapping[str, Spoken]) -> bool:
     if result is None or result.error is not None or result.fingerprint != order.fingerprint:
         return False
     try:
-        # A power cut may have left less than was written.
+        # After a power cut the file may be incomplete.
         return os.path.getsize(order.path) >= 2 * round(result.duration * SAMPLE_RATE)
     except FileNotFoundError:
         return False
 
 
 def _read_journal(path: Path) -> dict[str, Spoken]:
-    """What earlier runs have spoken, the latest of each utterance.
+    """The results of earlier runs, the latest of each utterance.
 
-    A last line torn by a crash is cut off, so that the next one is not glued to it.
+    A last line torn by a crash is cut off, so that the next one is not appended to it.
     """
     if not path.exists():
         return {}
@@ -281,7 +281,7 @@ def _read_journal(path: Path) -> dict[str, Spoken]:
             spoken[result.utterance] = result
         except (ValueError, TypeError) as error:
             print(
-                f"warning: {path}:{number}: damaged ({error}); what it told of is spoken again",
+                f"warning: {path}:{number}: damaged ({error}); its utterance is spoken again",
                 file=sys.stderr,
             )
     return spoken

@@ -1,7 +1,7 @@
 """The espeak-ng synthesiser: many voices, word times, and the phonemes of any word.
 
 The library and its data come with the wheel `espeakng-loader`; it is loaded when it is first
-needed and talked to through ctypes. Voices are `espeak:<language>[+<variant>]`, for example
+needed and called through ctypes. Voices are `espeak:<language>[+<variant>]`, for example
 `espeak:en-us+f3:rate=160:pitch=55:range=60`; rate is in words per minute (80 to 450), pitch and
 range go from 0 to 99. Knows nothing of data dirs: those are the job of `synthesis`.
 """
@@ -41,7 +41,7 @@ _UTF8 = 1
 _IPA = 0x02
 _BY_CHARACTER = 1
 
-# All threads of a process would share one copy of the library, and unload it under each other.
+# All threads of a process would share one copy of the library and unload it while others use it.
 _ONE_AT_A_TIME = threading.Lock()
 _LONGEST_PATH = 120  # characters: the library keeps its data path in a buffer of 160
 _LANGUAGES = {"en-gb": "en"}  # the file of British English is called en
@@ -66,7 +66,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 def unavailable() -> str | None:
-    """None when espeak-ng can be used here, else why not and how to install it."""
+    """None if espeak-ng can be used here, else why not and how to install it."""
     try:
         import espeakng_loader  # noqa: F401
     except ImportError:
@@ -78,7 +78,7 @@ def speak(voice: Voice, text: str) -> Speech:
     """Speak normalised text.
 
     The same voice and text give the same samples in every process. Raises SynthesisError
-    when the voice does not exist or a word of the text cannot be found in what was spoken.
+    if the voice does not exist or a word of the text cannot be found in the speech.
     """
     voice.allow(("rate", "pitch", "range"))
     words = text.split()
@@ -97,7 +97,7 @@ def speak(voice: Voice, text: str) -> Speech:
 
 
 class _Spoken:
-    """What the library's callback reports while it speaks; times are in seconds."""
+    """The reports of the library's callback during speech; times are in seconds."""
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
@@ -140,12 +140,12 @@ class _Engine:
                 "pip install --force-reinstall espeakng-loader"
             )
         library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        # Breathy voices draw noise, from a generator that is otherwise seeded by the clock.
+        # Breathy voices draw noise from a generator that is seeded by the clock by default.
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
 
     def set_voice(self, voice: Voice) -> None:
         language, _, variant = voice.name.partition("+")
-        # An unknown variant would silently be another voice.
+        # An unknown variant would silently give another voice.
         if variant and not (self._data_path / "voices" / "!v" / variant).is_file():
             raise SynthesisError(f"voice '{voice}': espeak-ng has no variant '{variant}'")
         name = _LANGUAGES.get(language, language) + (f"+{variant}" if variant else "")
@@ -187,7 +187,7 @@ def _library() -> Iterator[_Engine]:
     """A freshly loaded library.
 
     The library keeps the phase of its flutter from one utterance to the next, and nothing
-    resets it; loading it anew (2 ms) makes speech independent of what was said before.
+    resets it; loading it again (2 ms) makes speech independent of earlier utterances.
     """
     reason = unavailable()
     if reason:
@@ -206,7 +206,7 @@ def _library() -> Iterator[_Engine]:
 
 @contextmanager
 def _short_path(path: str) -> Iterator[str]:
-    """The path, or a link to it where it is too long for the library."""
+    """The path, or a link to it if it is too long for the library."""
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         yield path
         return
@@ -219,8 +219,8 @@ def _short_path(path: str) -> Iterator[str]:
 def _word_starts(words: Sequence[str], spoken: _Spoken, engine: _Engine) -> list[float]:
     """The start of each word in seconds.
 
-    espeak reports a word with its place in the text, but speaks some pairs ("of the") as one
-    word with one report; those are shared out by their phones.
+    espeak reports a word with its position in the text, but speaks some pairs ("of the") as one
+    word with one report; these are split by their phones.
     """
     starts: list[float | None] = [None] * len(words)
     first = 0
@@ -230,7 +230,7 @@ def _word_starts(words: Sequence[str], spoken: _Spoken, engine: _Engine) -> list
         starts[i] = min(inside, default=None)
         first += len(word) + 1
     if starts[0] is None:
-        raise SynthesisError(f"espeak-ng does not tell when '{words[0]}' begins")
+        raise SynthesisError(f"espeak-ng does not report when '{words[0]}' begins")
     known = [i for i, start in enumerate(starts) if start is not None] + [len(words)]
     result: list[float] = []
     for i, following in zip(known, known[1:]):
@@ -244,7 +244,7 @@ def _word_starts(words: Sequence[str], spoken: _Spoken, engine: _Engine) -> list
 def _share(
     words: Sequence[str], begin: float, stop: float, spoken: _Spoken, engine: _Engine
 ) -> list[float]:
-    """Starts of words that were spoken as one from `begin` to `stop` seconds."""
+    """Starts of words that were spoken as one, from `begin` to `stop` seconds."""
     if len(words) == 1:
         return [begin]
     phones = [
@@ -281,13 +281,15 @@ def _espeak_phonemes(word: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in _ARPABET]
     if unknown or not names:
         found = f"the phone '{unknown[0]}'" if unknown else "no phone"
-        raise SynthesisError(f"'{word}': espeak-ng gives {found}, which American English has not")
+        raise SynthesisError(
+            f"'{word}': espeak-ng gives {found}, which American English does not have"
+        )
     return tuple(phone for name in names for phone in _ARPABET[name].split())
 
 
 def espeak_phonemes(word: str) -> list[str]:
     """The pronunciation of a word in the phones of the CMU dictionary, without stress.
 
-    Raises SynthesisError for what cannot be spoken in American English.
+    Raises SynthesisError for a word that cannot be spoken in American English.
     """
     return list(_espeak_phonemes(word))

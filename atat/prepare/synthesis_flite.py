@@ -1,6 +1,6 @@
-"""The flite synthesiser: few voices, closer to people than espeak-ng's.
+"""The flite synthesiser: few voices, more natural than espeak-ng's.
 
-Runs the program `flite` where it is on PATH. Voices are `flite:<voice>` with awb, rms, slt, kal16
+Runs the program `flite` if it is on PATH. Voices are `flite:<voice>` with awb, rms, slt, kal16
 or whatever `flite -lv` lists; `rate` stretches the speech (1.1 is faster by a tenth), `pitch` is
 the mean in Hz and works for the diphone voices kal and kal16 only. Knows nothing of data dirs.
 """
@@ -29,11 +29,11 @@ from atat.prepare.synthesis_voice import (
 from atat.speech import audio
 
 _DIPHONE_VOICES = ("kal", "kal16")
-_TIMEOUT = 60  # s: a sentence takes far less than one
+_TIMEOUT = 60  # s: a sentence takes far less than a second
 
 
 def unavailable() -> str | None:
-    """None when flite can be used here, else why not and how to install it."""
+    """None if flite can be used here, else why not and how to install it."""
     if shutil.which("flite") is None:
         return "the program flite is not on PATH; install it with: apt-get install flite"
     return None
@@ -42,8 +42,8 @@ def unavailable() -> str | None:
 def speak(voice: Voice, text: str) -> Speech:
     """Speak normalised text.
 
-    Raises SynthesisError when flite has no such voice or its phones cannot be shared out among
-    the words of the text.
+    Raises SynthesisError if flite has no such voice or its phones cannot be divided among the
+    words of the text.
     """
     words = text.split()
     if not words:
@@ -81,7 +81,7 @@ def _read(wav: Path, voice: Voice) -> np.ndarray:
 
 
 def _run(arguments: Sequence[str]) -> str:
-    """What flite prints; InputError when it is not there, SynthesisError when it fails."""
+    """The output of flite; InputError if it is not installed, SynthesisError if it fails."""
     reason = unavailable()
     if reason:
         raise InputError(f"flite: {reason}")
@@ -90,7 +90,7 @@ def _run(arguments: Sequence[str]) -> str:
             ["flite", *arguments], capture_output=True, text=True, timeout=_TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        raise SynthesisError(f"flite {' '.join(arguments)}: no end after {_TIMEOUT} s") from None
+        raise SynthesisError(f"flite {' '.join(arguments)}: no end in {_TIMEOUT} s") from None
     if done.returncode != 0:
         raise SynthesisError(f"flite {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

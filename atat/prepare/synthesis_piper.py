@@ -2,8 +2,8 @@
 
 Needs the package `piper-tts` and a downloaded voice; voices are `piper:<path of the .onnx file>`
 with `rate` (1.1 is faster by a tenth) and `speaker` (a number, in models of several speakers).
-Piper draws noise of its own, so the same text never sounds quite the same. It tells no word
-times: align its speech with `atat align`. Knows nothing of data dirs.
+Piper draws its own noise, so the same text never sounds quite the same. It gives no word times:
+align its speech with `atat align`. Knows nothing of data dirs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INSTALL = "pip install 'piper-tts>=1.3'"
 
 
 def unavailable() -> str | None:
-    """None when piper can be used here, else why not and how to install it."""
+    """None if piper can be used here, else why not and how to install it."""
     try:
         from piper import SynthesisConfig  # noqa: F401
     except ImportError:
@@ -31,7 +31,7 @@ def unavailable() -> str | None:
 
 
 def speak(voice: Voice, text: str) -> Speech:
-    """Speak normalised text; InputError when the package or the voice's model is not there."""
+    """Speak normalised text; InputError if the package or the voice's model is missing."""
     voice.allow(("rate", "speaker"))
     rate = voice.number("rate", 1.0, 0.3, 3.0)
     speaker = voice.number("speaker", 0, 0, 100_000) if "speaker" in voice.options else None

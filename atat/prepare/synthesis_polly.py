@@ -30,7 +30,7 @@ _ATTEMPTS = 8  # with growing pauses between them: Polly limits the requests per
 
 
 def unavailable() -> str | None:
-    """None when Polly's client is installed, else how to install it."""
+    """None if Polly's client is installed, else how to install it."""
     try:
         import boto3  # noqa: F401
     except ImportError:
@@ -41,8 +41,8 @@ def unavailable() -> str | None:
 def speak(voice: Voice, text: str, client: Any = None) -> Speech:
     """Speak normalised text; `client` is a boto3 Polly client, made from the environment if None.
 
-    Raises InputError when the service cannot be reached, and SynthesisError when it refuses the
-    voice or the text.
+    Raises InputError if the service cannot be reached, and SynthesisError if it refuses the voice
+    or the text.
     """
     voice.allow(("engine", "rate"))
     rate = voice.number("rate", 1.0, 0.2, 2.0)
@@ -66,7 +66,7 @@ def speak(voice: Voice, text: str, client: Any = None) -> Speech:
 
 
 def _document(text: str, rate: float) -> tuple[str, list[tuple[int, int]]]:
-    """SSML, and where each word of the text stands in it, in bytes."""
+    """SSML, and the position of each word of the text in it, in bytes."""
     document = f'<speak><prosody rate="{rate:.0%}">'
     spans = []
     for number, word in enumerate(text.split()):
@@ -80,7 +80,7 @@ def _document(text: str, rate: float) -> tuple[str, list[tuple[int, int]]]:
 def _words(
     words: list[str], spans: list[tuple[int, int]], marks: bytes, end: float
 ) -> list[Word] | None:
-    """Word times from Polly's marks, None when it has not marked every word."""
+    """Word times from Polly's marks, None if it has not marked every word."""
     rows = [json.loads(line) for line in marks.decode("utf-8").splitlines() if line.strip()]
     starts = []
     for first, last in spans:

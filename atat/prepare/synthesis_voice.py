@@ -1,4 +1,4 @@
-"""What every speech synthesiser shares: the voice specification, the spoken result, word times.
+"""Shared by all speech synthesisers: the voice specification, the spoken result, word times.
 
 A voice is named by one string, `engine:name[:key=value...]`, for example
 `espeak:en-us+f3:rate=160:pitch=55` or `flite:slt:rate=1.1`. This module knows no engine; the
@@ -80,8 +80,8 @@ def parse_voice(spec: str) -> Voice:
 class Speech:
     """A spoken text: samples (T,) float32 in [-1, 1] at SAMPLE_RATE.
 
-    words: the words of the text with their times in seconds, or None where the engine
-    does not tell them.
+    words: the words of the text with their times in seconds, or None if the engine does not
+    give them.
     """
 
     samples: np.ndarray
@@ -89,7 +89,7 @@ class Speech:
 
 
 def spell_letters(text: str) -> str:
-    """Write letters which stand in a row in upper case: "nine a m" -> "nine A M".
+    """Write consecutive single letters in upper case: "nine a m" -> "nine A M".
 
     The normaliser spells abbreviations with lower-case letters; engines would read the "a" of
     "a m" as the article. No character moves, so that text positions stay valid.
@@ -108,7 +108,7 @@ def spell_letters(text: str) -> str:
 def words_from_starts(
     text: Sequence[str], starts: Sequence[float], pauses: Sequence[float], end: float
 ) -> list[Word]:
-    """Words which end where the next word or a pause begins, the last one at `end` at most.
+    """Words that end where the next word or a pause begins, the last one at `end` at most.
 
     starts, pauses, end: seconds; starts and pauses ascend.
     """
@@ -121,12 +121,12 @@ def words_from_starts(
 
 
 def split_phones(phones: Sequence[str], words: Sequence[Sequence[str]]) -> list[int]:
-    """Where each word begins in the phones of several words spoken as one.
+    """The start of each word in the phones of several words spoken as one.
 
     words: the phones of each word spoken alone; they differ somewhat in context ("of the" loses
-    its vowel), so the two sequences are aligned at the least edit cost. A phone that only the
-    context has goes to the word before it. Returns one index into `phones` per word; raises
-    SynthesisError when there are fewer phones than words.
+    its vowel), so the two sequences are aligned at the least edit cost. A phone that occurs only in
+    context goes to the word before it. Returns one index into `phones` per word; raises
+    SynthesisError if there are fewer phones than words.
     """
     if len(phones) < len(words):
         raise SynthesisError(f"{len(phones)} phones cannot be shared by {len(words)} words")
@@ -134,7 +134,7 @@ def split_phones(phones: Sequence[str], words: Sequence[Sequence[str]]) -> list[
     partner = _align(alone, phones)
     starts, first = [0], len(words[0])
     for number, word in enumerate(words[1:], start=1):
-        # The first phone of this word or a later one that has a partner begins the word.
+        # The word begins at the first phone of this word or a later one that has a partner.
         start = next((partner[i] for i in range(first, len(alone)) if partner[i] >= 0), len(phones))
         low, high = starts[-1] + 1, len(phones) - (len(words) - number)
         starts.append(min(max(start, low), high))
@@ -166,7 +166,7 @@ def _align(source: Sequence[str], target: Sequence[str]) -> list[int]:
 
 
 def _difference(a: str, b: str) -> float:
-    """Cost of one phone for another: cheap within vowels and within consonants."""
+    """Cost of replacing one phone by another: cheap among vowels and among consonants."""
     if a == b:
         return 0.0
     vowels = "aeiouAEIOUV@3"

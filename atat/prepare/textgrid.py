@@ -1,7 +1,7 @@
 """Word alignments as TextGrids (Praat's format), long and short form, through praatio.
 
 Reads the word tier of the Montreal Forced Aligner and of the LibriSpeech alignments: a tier
-called `words`, or `<speaker> - words` where the file holds one speaker. Knows nothing of audio;
+called `words`, or `<speaker> - words` if the file holds one speaker. Knows nothing of audio;
 `atat align --backend textgrid` makes a ctm of many files.
 """
 
@@ -18,14 +18,14 @@ from atat.datadir.ctm import Word, normalize_words
 if TYPE_CHECKING:
     from praatio.data_classes.textgrid import Textgrid
 
-# What aligners write where nobody speaks; praatio leaves out empty labels itself.
+# Labels that aligners use for silence; praatio leaves out empty labels itself.
 SILENCES = frozenset({"sil", "sp", "spn", "<eps>", "<sil>", "<p:>"})
 
 
 def read_textgrid(path: str | Path, tier: str = "words") -> tuple[list[Word], float]:
-    """Normalised words of a tier, in order, and where the TextGrid ends, in seconds.
+    """Normalised words of a tier, in order, and the end of the TextGrid in seconds.
 
-    Raises InputError for a file that is no TextGrid and for one without exactly one such tier.
+    Raises InputError for a file that is not a TextGrid or does not have exactly one such tier.
     """
     grid = _open(Path(path))
     intervals = grid.getTier(_find_tier(Path(path), grid, tier)).entries
@@ -47,7 +47,7 @@ def write_textgrid(
 ) -> None:
     """Write words as the one tier of a TextGrid of `duration` seconds, times to 0.1 ms.
 
-    Silence becomes empty intervals, as Praat wants it. Raises InputError for words which an
+    Silence becomes empty intervals, as Praat expects. Raises InputError for words that an
     interval tier cannot hold: without length, overlapping, or outside 0..duration.
     """
     from praatio.data_classes.interval_tier import IntervalTier
@@ -60,9 +60,9 @@ def write_textgrid(
         grid.addTier(IntervalTier(tier, intervals, 0, round(duration, 4)), reportingMode="error")
     except PraatioException as error:
         message = " ".join(str(error).split())
-        raise InputError(f"{path}: these words cannot stand in a TextGrid: {message}") from None
-    # praatio wants to open the file itself: it gets the temporary one. Not durable: of the
-    # thousands that an alignment writes each can be written again from its ctm.
+        raise InputError(f"{path}: a TextGrid cannot hold these words: {message}") from None
+    # praatio opens the file itself: it gets the temporary one. Not durable: an alignment writes
+    # thousands, and each can be written again from its ctm.
     with atomic_write(path, durable=False) as stream:
         grid.save(
             stream.name,
@@ -80,7 +80,7 @@ def _open(path: Path) -> Textgrid:
         raise InputError(f"{path}: no such file")
     try:
         return textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
-    # praatio does not check what it parses: a damaged file surfaces as any of these.
+    # praatio does not check its input: a damaged file can raise any of these.
     except (PraatioException, ValueError, IndexError, AttributeError, KeyError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         raise InputError(

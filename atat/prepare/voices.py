@@ -1,4 +1,4 @@
-"""Who speaks synthetic data: `conf/voices.yaml` of a recipe, and the speakers it gives.
+"""The speakers of synthetic data, drawn from `conf/voices.yaml` of a recipe.
 
     casts = voices.cast("conf/voices.yaml", "train", random.Random("voices 1"), size="tiny")
 
@@ -13,11 +13,11 @@ The file has a list of casts for each part of the data. A cast is some speakers 
         manner: {rate: [115, 200]}      # options of the voice, drawn between two bounds
         share: 0.5                      # of the utterances, against the sum of all shares
 
-Where the casts of a part have shares, all whose engine is installed speak, each its share. Where
-they have none, they are alternatives: the first whose engine is installed speaks. `in_turn` (unless
-given) goes round the lists, `by_lot` draws from them. Equal seeds give equal speakers.
+If the casts of a part have shares, all casts with an installed engine speak, each its share. If
+they have none, they are alternatives: the first one with an installed engine speaks. `in_turn` (the
+default) goes round the lists, `by_lot` draws from them. Equal seeds give equal speakers.
 
-Knows nothing of what is said, and makes no audio: that is `atat synthesis`.
+Knows nothing of the text, and makes no audio: `atat synthesis` does.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from atat.datadir import tables as kaldi
 from atat.prepare import synthesis
 from atat.prepare.synthesis_voice import parse_voice
 
-# What synthesis and later steps add to a data dir; it goes when its sentences or voices change.
+# Files that synthesis and later steps add; they are removed if sentences or voices change.
 DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
 
 
 @dataclass(frozen=True)
 class CastSettings:
-    """A cast as the file has it; see the top of this module."""
+    """A cast as in the file; see the top of this module."""
 
     engine: str
     voices: tuple[str, ...]
@@ -69,7 +69,7 @@ class CastSettings:
             raise InputError(f"`share` is {self.share:g}; expected more than 0")
 
     def count(self, size: str) -> int:
-        """How many speakers there are."""
+        """The number of speakers."""
         if not isinstance(self.speakers, dict):
             return self.speakers or len(self.voices)
         if size not in self.speakers:
@@ -92,10 +92,10 @@ class CastSettings:
         return names[number % len(names)] if self.draw == "in_turn" else rng.choice(names)
 
     def _between(self, low: float, high: float, rng: random.Random) -> str:
-        """A value between two bounds: a whole number where both are."""
+        """A value between two bounds: a whole number if both are."""
         if not (low.is_integer() and high.is_integer()):
             return f"{rng.uniform(low, high):.2f}"
-        # Drawn in two ways, so that each seed keeps giving the voices that it gave.
+        # Drawn in two ways, so that each seed still gives the voices that it gave before.
         if self.draw == "in_turn":
             return str(rng.randint(int(low), int(high)))
         return f"{rng.uniform(low, high):.0f}"
@@ -103,7 +103,7 @@ class CastSettings:
 
 @dataclass(frozen=True)
 class Cast:
-    """Who speaks: a voice for each speaker, and the share of the utterances that they say."""
+    """Speakers: a voice for each of them, and their share of the utterances."""
 
     engine: str
     voices: tuple[str, ...]
@@ -116,10 +116,10 @@ def parts(path: str | Path) -> list[str]:
 
 
 def cast(path: str | Path, part: str, rng: random.Random, size: str = "") -> list[Cast]:
-    """Those who speak a part of the data; one cast, unless the file gives shares.
+    """The speakers of a part of the data; one cast, unless the file gives shares.
 
-    `size` chooses among numbers of speakers by size. Raises InputError where the file is of another
-    form, and where none of the engines is installed.
+    `size` chooses among numbers of speakers by size. Raises InputError if the file is of another
+    form, or if none of the engines is installed.
     """
     settings = _read_part(path, part)
     together = settings[0].share is not None
@@ -127,7 +127,7 @@ def cast(path: str | Path, part: str, rng: random.Random, size: str = "") -> lis
     why = [f"{one.engine}: {reason}" for one, reason in zip(settings, reasons) if reason]
     speaking = [number for number, reason in enumerate(reasons) if reason is None]
     if not speaking:
-        raise InputError(f"{path}: nobody can speak `{part}`: {'; '.join(why)}")
+        raise InputError(f"{path}: no engine can speak `{part}`: {'; '.join(why)}")
     for reason in why if together else ():
         print(f"left out, {reason}")
     made = []
@@ -144,7 +144,7 @@ def cast(path: str | Path, part: str, rng: random.Random, size: str = "") -> lis
 
 
 def _unavailable(path: str | Path, part: str, engine: str) -> str | None:
-    """None where an engine is installed, else why not."""
+    """None if an engine is installed, else why not."""
     try:
         return synthesis.available(engine)
     except InputError as error:
@@ -152,7 +152,7 @@ def _unavailable(path: str | Path, part: str, engine: str) -> str | None:
 
 
 def _read_part(path: str | Path, part: str) -> list[CastSettings]:
-    """The casts of a part as the file has them, at least one."""
+    """The casts of a part as in the file, at least one."""
     content = config.read_yaml(path)
     if part not in content:
         raise InputError(f"{path}: no casts for `{part}`; there are {', '.join(content) or 'none'}")
@@ -174,9 +174,9 @@ def _read_part(path: str | Path, part: str) -> list[CastSettings]:
 
 
 def write_sentences(folder: Path, tables: Mapping[str, Mapping[str, str]]) -> None:
-    """Write the tables of a data dir that is to be spoken; spk2utt is made.
+    """Write the tables of a data dir to be spoken; spk2utt is made.
 
-    A folder that holds the same from an earlier run stays, with its audio.
+    A folder with the same contents from an earlier run stays, with its audio.
     """
     whole: dict[str, kaldi.Table] = {
         **tables,
