@@ -2,8 +2,8 @@
 
     SHA256SUMS     as `sha256sum` writes and checks it: sha256sum -c SHA256SUMS
 
-A folder without the list was written by a version that wrote none: nothing is checked. The list
-guards against broken disks and copies, not against people: who can change a file can change it too.
+A folder without the list was written by a version that wrote none: nothing is checked. It guards
+against broken disks and copies, not against people: who can change a file can change the list.
 """
 
 from __future__ import annotations
