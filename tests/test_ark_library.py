@@ -35,9 +35,9 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def no_cache() -> Iterator[None]:
     """What is imported is looked up again, before and after the test."""
-    ark_library.library.cache_clear()
+    ark_library.functions_of.cache_clear()
     yield
-    ark_library.library.cache_clear()
+    ark_library.functions_of.cache_clear()
 
 
 def objects() -> dict[str, np.ndarray]:
@@ -54,14 +54,14 @@ def objects() -> dict[str, np.ndarray]:
 
 def written(name: str, value: np.ndarray, method: int | None = None) -> bytes:
     stream = io.BytesIO()
-    ark_library.library(name).write(stream, value, method)
+    ark_library.functions_of(name).write(stream, value, method)
     return stream.getvalue()
 
 
 def read(name: str, content: bytes) -> np.ndarray:
     """The object by one library; it must leave the stream where the object ends."""
     stream = io.BytesIO(content + b"next ")
-    found = ark_library.library(name).read(stream)
+    found = ark_library.functions_of(name).read(stream)
     assert stream.tell() == len(content)
     return found
 
@@ -164,7 +164,8 @@ def test_both_read_the_same_of_arks_of_real_kaldi(data_root: Path) -> None:
     for file in ("feats.ark", "feats_ascii.ark", "feats_compressed.ark", "ali.ark"):
         content = (folder / file).read_bytes()
         start = content.index(b" ") + 1 if file == "ali.ark" else content.index(key) + len(key)
-        one, other = (ark_library.library(name).read(io.BytesIO(content[start:])) for name in NAMES)
+        functions = map(ark_library.functions_of, NAMES)
+        one, other = (each.read(io.BytesIO(content[start:])) for each in functions)
         assert len(one) > 100
         assert_same(one, other)
 
@@ -186,7 +187,7 @@ def test_omniio_is_taken_where_kaldiio_is_missing_and_where_it_is_asked_for(
     from omniio import kaldi
 
     hide(monkeypatch, "kaldiio")
-    assert ark_library.library("").read is kaldi.read_object
+    assert ark_library.functions_of("").read is kaldi.read_object
     ark.write_matrix(tmp_path / "cmvn.ark", objects()["double_vector"])
     assert_same(ark.read(tmp_path / "cmvn.ark"), objects()["double_vector"])
     monkeypatch.setenv(ark_library.VARIABLE, "kaldiio")
@@ -201,7 +202,7 @@ def test_kaldiio_is_taken_by_itself_and_omniio_when_asked_for_is_not_replaced_by
     require("kaldiio")
     from kaldiio import matio
 
-    assert ark_library.library("").read is matio.read_kaldi
+    assert ark_library.functions_of("").read is matio.read_kaldi
     hide(monkeypatch, "omniio")
     monkeypatch.setenv(ark_library.VARIABLE, "omniio")
     with pytest.raises(InputError, match="omniio needs the extra `kaldi-mit`.*'atat.kaldi-mit.'"):
@@ -219,7 +220,7 @@ def test_without_a_library_features_are_read_and_the_rest_says_what_to_install(
     for kind in ("double", "float_vector"):
         ark.write_matrix(tmp_path / kind, objects()[kind])
     hide(monkeypatch, *NAMES)
-    ark_library.library.cache_clear()
+    ark_library.functions_of.cache_clear()
     assert_same(ark.read(tmp_path / "double"), objects()["double"])
     assert ark.read(write.specifiers["u"]).shape == (30, 8)
     with pytest.raises(InputError, match="need kaldiio or omniio.*'atat.kaldi.'.*kaldi-mit"):

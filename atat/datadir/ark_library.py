@@ -36,17 +36,17 @@ class Library(NamedTuple):
 
 def read_matrix(stream: BinaryIO) -> np.ndarray:
     """The matrix or vector that starts at this place of the stream."""
-    return library(_chosen()).read(stream)
+    return functions_of(_chosen()).read(stream)
 
 
 def write_matrix(stream: IO[bytes], matrix: np.ndarray, compression: int | None = None) -> None:
     """Write a matrix or vector; `compression` is Kaldi's number of a method, for matrices only."""
-    library(_chosen()).write(stream, matrix, compression)
+    functions_of(_chosen()).write(stream, matrix, compression)
 
 
 @lru_cache
-def library(name: str) -> Library:
-    """kaldiio or omniio; with an empty name the one that is installed, kaldiio first.
+def functions_of(name: str) -> Library:
+    """Those of kaldiio or omniio; with an empty name of the one that is installed, kaldiio first.
 
     Raises InputError if it is not installed.
     """
