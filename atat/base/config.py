@@ -39,7 +39,7 @@ def load(path: str | Path, cls: type[T], overrides: Sequence[str] = (), *, bases
     YAML. Without `bases`, a file that names a base is refused. Raises InputError naming file and
     key.
     """
-    content = _read(path, overrides, bases)
+    content = read(path, overrides, bases=bases)
     return from_dict(content.values, cls, content.source_of)
 
 
@@ -50,10 +50,11 @@ def read_yaml(
 
     `overrides` and `bases` as in `load`. Raises InputError with the line if it is not YAML.
     """
-    return _read(path, overrides, bases).values
+    return read(path, overrides, bases=bases).values
 
 
-def _read(path: str | Path, overrides: Sequence[str], bases: bool) -> Content:
+def read(path: str | Path, overrides: Sequence[str] = (), *, bases: bool = True) -> Content:
+    """The same, with the place where each value stands (`Content.source_of`)."""
     content = yaml_file.read(path, bases=bases)
     layers = content.layers
     for override in overrides:

@@ -54,6 +54,18 @@ def copy_path(path: Path, out: Path) -> Path:
     return copy
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that writes copies of confs."""
+    parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the copies")
+    parser.add_argument(
+        "--move",
+        nargs=2,
+        metavar=("OLD", "NEW"),
+        help="paths below the folder OLD are below NEW in the copies",
+    )
+
+
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -70,14 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the copies")
-    parser.add_argument(
-        "--move",
-        nargs=2,
-        metavar=("OLD", "NEW"),
-        help="paths below the folder OLD are below NEW in the copies",
-    )
+    add_options(parser)
     parser.add_argument(
         "--fill",
         nargs=2,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from atat.base import cli, config
@@ -20,7 +19,7 @@ from atat.nn.settings import (
     DecoderSettings,
     TextEncoderSettings,
 )
-from atat.prepare.conf_copy import copy_path, moved
+from atat.prepare.conf_copy import add_options, copy_path, moved
 from atat.systems.joint.settings import ModelSettings, TrainSettings
 
 STEPS = 6
@@ -81,19 +80,12 @@ def main(argv: list[str] | None = None) -> None:
         ),
         formatter_class=cli.HelpFormatter,
     )
-    parser.add_argument("confs", nargs="+", type=Path, help="training confs, conf/*.yaml")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the small ones")
-    parser.add_argument(
-        "--move",
-        nargs=2,
-        default=("data", "data"),
-        metavar=("OLD", "NEW"),
-        help="paths below the folder OLD are below NEW in the small ones",
-    )
+    add_options(parser)
     options = parser.parse_args(argv)
     for path in options.confs:
         out = copy_path(path, options.out)
-        values = moved(config.to_dict(config.load(path, TrainSettings)), *options.move)
-        settings = config.from_dict(values, TrainSettings, str(path))
+        content = config.read(path)
+        values = moved(content.values, *options.move) if options.move else content.values
+        settings = config.from_dict(values, TrainSettings, content.source_of)
         out.parent.mkdir(parents=True, exist_ok=True)
         config.save(out, shrink(settings))
