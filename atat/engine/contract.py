@@ -145,8 +145,8 @@ class Packed(Protocol):
     def write(self, folder: Path) -> None:
         """Write all files except config.yaml and the weights."""
 
-    def stored(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights in the form in which they are stored."""
+    def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights, contiguous and on the CPU, in the form in which they are stored."""
 
 
 class Recognizer(Protocol):
@@ -159,8 +159,12 @@ class Recognizer(Protocol):
     def check_task(self, task: str) -> None:
         """Raise InputError unless the model can do the task."""
 
-    def length(self, utterance: Utterance, task: str) -> int:
-        """Length of the source in units of the decoding budget; never raises for bad audio."""
+    def measure(self, utterance: Utterance, task: str) -> tuple[int, np.ndarray | None]:
+        """Length of the source in units of the decoding budget; never raises for bad audio.
+
+        And the source itself, if it had to be made and is small enough to keep: `read` is then not
+        called.
+        """
 
     def read(self, utterance: Utterance, task: str) -> np.ndarray:
         """The source. Raises InputError for a fault of this utterance alone."""

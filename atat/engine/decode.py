@@ -125,22 +125,21 @@ def main(argv: list[str] | None = None) -> None:
     if options.extra_length < 3:
         raise InputError(f"--extra_length is {options.extra_length}; expected 3 or more")
     cli.check_positive(options, "beam", "nbest", "max_frames", "max_tokens", "nj")
-    task_of(options.model, options.task)  # refuses a task that the model does not know
-    if is_finished(options):
+    task = task_of(options.model, options.task)
+    if is_finished(options, task):
         print(f"{options.out}: finished before; remove the folder to decode again")
         return
     machine.tune()
-    decode(options)
+    decode(options, task)
 
 
 def task_of(model: Path, name: str) -> Task:
     """The task, of a packed model's system; InputError if the model or the task is invalid."""
-    path = model / "config.yaml"
-    if not path.is_file():
+    if not (model / registry.CONFIG).is_file():
         from atat.engine import model_folder
 
         model_folder.check(model)
-    system = registry.of_model(path)
+    system = registry.of_model(model)
     if name not in system.tasks:
         raise InputError(
             f"--task {name}: unknown to the model's system ({system.name}); its tasks: "
@@ -149,12 +148,12 @@ def task_of(model: Path, name: str) -> Task:
     return system.tasks[name]
 
 
-def is_finished(options: argparse.Namespace) -> bool:
+def is_finished(options: argparse.Namespace, task: Task) -> bool:
     """Whether this decoding is finished and its model and data are unchanged."""
     about = read_object_or_none(options.out / "decode.json")  # torn: decoded again
     if about is None or "inputs" not in about:
         return False
-    same = not fingerprint.changed(about["inputs"], _inputs(options))
+    same = not fingerprint.changed(about["inputs"], _inputs(options, task))
     return same and _same_options(about.get("options"), options)
 
 
@@ -166,27 +165,23 @@ def _same_options(before: Any, options: argparse.Namespace) -> bool:
     return bool(before == now)
 
 
-def _inputs(options: argparse.Namespace) -> dict[str, str]:
+def _inputs(options: argparse.Namespace, task: Task) -> dict[str, str]:
     """Digests of the files that a decoding reads."""
     found = fingerprint.of_data([options.data]) | fingerprint.of_model(options.model)
-    return found | (fingerprint.of_sound(options.data) if _is_audio(options) else {})
+    return found | (fingerprint.of_sound(options.data) if task.source == "audio" else {})
 
 
-def _is_audio(options: argparse.Namespace) -> bool:
-    return task_of(options.model, options.task).source == "audio"
-
-
-def decode(options: argparse.Namespace) -> None:
+def decode(options: argparse.Namespace, task: Task) -> None:
     """Decode and write `hyp`, `nbest.jsonl` and `decode.json`."""
     import torch
 
     from atat.engine import model_folder
 
-    made_from = _inputs(options)  # before they are read
+    made_from = _inputs(options, task)  # before they are read
     utterances = tables.load(options.data)
     if not utterances:
         raise InputError(f"{options.data}/utt2spk: empty, there is nothing to decode")
-    lost = _find_faults(utterances, options) if _is_audio(options) else {}
+    lost = _find_faults(utterances, options) if task.source == "audio" else {}
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -211,7 +206,7 @@ def decode(options: argparse.Namespace) -> None:
     done, seconds = _read_partial(options, made_from)
     for name in lost.keys() - done.keys():
         done[name] = {"utt": name, "nbest": decoded_dir.unread(lost[name])}
-    seconds += _decode_rest(recognizer, utterances, done, seconds, options, nj)
+    seconds += _decode_rest(recognizer, task, utterances, done, seconds, options, nj)
     lost = decoded_dir.lost({name: entry["nbest"] for name, entry in done.items()})
     _refuse_too_many(lost, utterances, options)
     if lost:
@@ -220,7 +215,7 @@ def decode(options: argparse.Namespace) -> None:
             "counts as wrong",
             file=sys.stderr,
         )
-    _write(done, utterances, seconds, options, made_from)
+    _write(done, task, utterances, seconds, options, made_from)
 
 
 def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> dict[str, str]:
@@ -255,6 +250,7 @@ def _message(
 
 def _decode_rest(
     recognizer: Recognizer,
+    task: Task,
     utterances: list[Utterance],
     done: dict[str, Any],
     before: float,
@@ -266,7 +262,7 @@ def _decode_rest(
 
     from atat.engine.decode_workers import DecodeBatches, decode_all
 
-    audio = _is_audio(options)
+    audio = task.source == "audio"
     budget = options.max_frames if audio else options.max_tokens
     left = [utterance for utterance in utterances if utterance.id not in done]
     without = [] if audio else [utterance.id for utterance in left if utterance.text is None]
@@ -337,6 +333,7 @@ def _read_partial(
 
 def _write(
     done: dict[str, Any],
+    task: Task,
     utterances: list[Utterance],
     seconds: float,
     options: argparse.Namespace,
@@ -351,7 +348,7 @@ def _write(
         )
     about = {
         "task": options.task,
-        "target": task_of(options.model, options.task).target,
+        "target": task.target,
         "data": str(options.data),
         "model": str(options.model),
         "beam": options.beam,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -28,10 +29,11 @@ FEW = 4  # batches for each process; with more of them the wait for the last one
 
 @dataclass(frozen=True)
 class Item:
-    """An utterance and the length of its source, in units of the budget."""
+    """An utterance, the length of its source in units of the budget, and the source if kept."""
 
     utterance: Utterance
     length: int
+    source: np.ndarray | None = None
 
 
 class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
@@ -50,7 +52,7 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         For a text task every utterance must have a text.
         """
         self.recognizer, self.task = recognizer, task
-        items = [Item(one, recognizer.length(one, task)) for one in utterances]
+        items = [Item(one, *recognizer.measure(one, task)) for one in utterances]
         self.batches = cut(sorted(items, key=lambda item: item.length), budget, nj)
 
     def __len__(self) -> int:
@@ -68,7 +70,9 @@ class DecodeBatches(Dataset["list[dict[str, Any]] | InputError"]):
         names, sources, lost = [], [], []
         for item in items:
             try:
-                source = self.recognizer.read(item.utterance, self.task)
+                source = item.source
+                if source is None:
+                    source = self.recognizer.read(item.utterance, self.task)
             except InputError as error:
                 nbest = decoded_dir.unread(str(error))
                 lost.append({"utt": item.utterance.id, "nbest": nbest})

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.engine import registry
 from atat.engine.contract import Packed, System
+from atat.engine.registry import CONFIG
 from atat.nn import int8
 
 VERSION = 1
-CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+WEIGHTS = "model.safetensors"
 FILES = (CONFIG, WEIGHTS)  # of every system's packed model
 
 
@@ -77,7 +79,8 @@ def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
     packed.write(partial)
     weights = partial / WEIGHTS
     try:
-        save_file(packed.stored(state), weights)
+        ready = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+        save_file(packed.stored(ready), weights)
     except SafetensorError as error:
         # It tells what the system said in words only: "... (os error 28)".
         number = re.search(r"os error (\d+)", str(error))
@@ -153,11 +156,6 @@ def _build(system: System, folder: Path, about: dict[str, Any], device: torch.de
     return packed
 
 
-def system_of(folder: Path) -> System:
-    """The system that made a packed model, by its config.yaml."""
-    return registry.of_model(Path(folder) / CONFIG)
-
-
 def parts_of(system: System) -> tuple[str, ...]:
     """All files that a packed model of a system may hold."""
     return (*FILES, *system.files, *system.optional_files, checksums.NAME)
@@ -184,16 +182,13 @@ def check_replaceable(folder: Path, system: str | None = None) -> None:
 
     system: the system whose files it may hold, besides those of the system it names.
     """
-    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
     allowed: set[str] = set()
-    if inside and CONFIG in inside:
-        try:
-            allowed |= set(parts_of(system_of(folder)))
-        except InputError:
-            pass
     if system is not None:
         allowed |= set(parts_of(registry.find(system, str(folder))))
-    if not inside <= allowed:
+    if (folder / CONFIG).is_file():
+        with suppress(InputError):  # damaged, or of a system that is not known
+            allowed |= set(parts_of(registry.of_model(folder)))
+    if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= allowed:
         raise InputError(
             f"{folder}: exists and holds more than a packed model, which would replace it; "
             "name another folder for the model"
@@ -205,7 +200,7 @@ def check(folder: Path) -> System:
     missing = [name for name in FILES if not (folder / name).exists()]
     if not missing:
         checksums.check(folder, [CONFIG])  # before it is believed
-        system = system_of(folder)
+        system = registry.of_model(folder)
         missing = [name for name in system.files if not (folder / name).exists()]
         if not missing:
             return system

@@ -6,7 +6,7 @@ Nothing in the engine asks for them: a class with the attributes and methods tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,9 +79,9 @@ class PlainPacked:
     def write(self, folder: Path) -> None:
         """There are no further files."""
 
-    def stored(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weights as they are."""
-        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+        return state
 
 
 class PlainRecognizer:
@@ -96,9 +96,9 @@ class PlainRecognizer:
     def check_task(self, task: str) -> None:
         """Whoever asks has looked the task up in those of the system."""
 
-    def length(self, utterance: Utterance, task: str) -> int:
+    def measure(self, utterance: Utterance, task: str) -> tuple[int, np.ndarray | None]:
         """Frames of 10 ms, as far as the data dir says."""
-        return utterance.num_frames or round(100 * (utterance.duration or 0.01))
+        return utterance.num_frames or round(100 * (utterance.duration or 0.01)), None
 
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
         """Every source is of the right kind."""

@@ -12,8 +12,9 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atat.base import config
 from atat.base.errors import InputError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "joint"  # of confs and models of before there were several
 PACKAGE = "atat.systems"
+CONFIG = "config.yaml"  # of a packed model; it names the system
 _registered: dict[str, System] = {}
 
 
@@ -70,20 +72,19 @@ def names() -> list[str]:
     ]
 
 
-def of_conf(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> System:
-    """The system that a conf, or the config.yaml of a run, names."""
-    name = config.read_yaml(path, overrides).get("system", DEFAULT)
-    return find(str(name), str(path))
+def of_model(folder: Path) -> System:
+    """The system that a packed model's config.yaml names; no file outside the folder is read."""
+    path = folder / CONFIG
+    return _named(config.read_yaml(path, bases=False), path)
 
 
-def of_model(path: Path) -> System:
-    """The system that config.yaml of a packed model names; no file outside the folder is read."""
-    return find(str(config.read_yaml(path, bases=False).get("system", DEFAULT)), str(path))
+def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> tuple[System, RunSettings]:
+    """A training conf, or the config.yaml of a run, and its system."""
+    content = config.read(path, overrides)
+    system = _named(content.values, path)
+    return system, config.from_dict(content.values, system.settings, content.source_of)
 
 
-def load_settings(
-    path: str | Path, overrides: list[str] | tuple[str, ...] = ()
-) -> tuple[System, RunSettings]:
-    """A training conf and its system."""
-    system = of_conf(path, overrides)
-    return system, config.load(path, system.settings, list(overrides))
+def _named(values: Mapping[str, Any], path: str | Path) -> System:
+    """The system that the values of a file name."""
+    return find(str(values.get("system", DEFAULT)), str(path))

@@ -8,7 +8,6 @@ bert/         BERT's configuration and word pieces, if the text encoder is BERT
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from atat.base import config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json
+from atat.engine import model_folder
 from atat.nn.text_encoder import save_bert_files
 from atat.systems.joint.constraint import Pair
 from atat.systems.joint.model import Atat, build_model
@@ -64,13 +64,21 @@ class Packed:
         if self.source_text is not None and self.model.text_encoder is not None:
             save_bert_files(self.model.text_encoder, self.source_text, folder / "bert")
 
-    def stored(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """New tags become ordinary rows: a run that starts here counts them as pretrained."""
-        found = {name: value.detach().cpu().contiguous() for name, value in state.items()}
         base, extension = "decoder.embedding.base", "decoder.embedding.extension"
-        found[base] = torch.cat([found[base], found[extension]])
-        found[extension] = found[extension][:0].clone()
-        return found
+        rows = torch.cat([state[base], state[extension]])
+        return state | {base: rows, extension: state[extension][:0].clone()}
+
+
+def read(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
+    """A packed model of AT-AT; InputError if it is one of another system."""
+    packed = model_folder.load(folder, device)
+    if not isinstance(packed, Packed):
+        raise InputError(
+            f"{folder}: a model of the system `{packed.system}`; expected one of `joint`"
+        )
+    return packed
 
 
 def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:

@@ -23,7 +23,6 @@ from atat.base import precision as precisions
 from atat.base.errors import InputError
 from atat.datadir import contents
 from atat.datadir.tables import Utterance
-from atat.engine import model_folder
 from atat.nn.beam_search import SearchOptions
 from atat.nn.cpu_weights import for_inference
 from atat.speech import audio as audio_files
@@ -31,7 +30,7 @@ from atat.speech.fbank import lfb, num_frames
 from atat.speech.silence import is_silent
 from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
-from atat.systems.joint.packed import Packed
+from atat.systems.joint.packed import Packed, read
 from atat.text import trees
 from atat.text.normalize import normalize
 from atat.text.tasks import TASKS
@@ -121,13 +120,7 @@ class Recognizer:
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> Recognizer:
         """Read a packed model; further options are those of the constructor."""
-        packed = model_folder.load(folder, device)
-        if not isinstance(packed, Packed):
-            raise InputError(
-                f"{folder}: a model of the system `{packed.system}`, not of `joint`; "
-                "use the Recognizer of its own system"
-            )
-        return cls(packed, **options)
+        return cls(read(folder, device), **options)
 
     def __call__(
         self,
@@ -224,10 +217,14 @@ class Recognizer:
 
     # For decoding of data dirs (atat.engine.contract.Recognizer).
 
-    def length(self, utterance: Utterance, task: str) -> int:
-        """Frames or tokens of the source; 1 if it cannot be read, which `read` reports later."""
+    def measure(self, utterance: Utterance, task: str) -> tuple[int, np.ndarray | None]:
+        """Frames of the source, or tokens and the tokens; 1 frame if `read` is to say why not."""
         if TASKS[task].source == "text":
-            return len(self.text_source(utterance.text or ""))
+            tokens = self.read(utterance, task)
+            return len(tokens), tokens
+        return self._frames(utterance, task), None
+
+    def _frames(self, utterance: Utterance, task: str) -> int:
         if utterance.num_frames is not None:
             return utterance.num_frames
         if utterance.duration is not None:

@@ -6,9 +6,8 @@ AT-AT, "Pretraining Phase" and "Finetuning Phase". Knows nothing of data.
 from __future__ import annotations
 
 from atat.base.errors import InputError
-from atat.engine import model_folder
 from atat.systems.joint.model import build_model
-from atat.systems.joint.packed import Packed
+from atat.systems.joint.packed import Packed, read
 from atat.systems.joint.settings import TrainSettings
 from atat.text.encoder_ids import PieceIds, build_encoder_ids
 from atat.text.tasks import TASKS
@@ -56,12 +55,7 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
 
 def _load_start(settings: TrainSettings) -> Packed:
     """The packed model to start from."""
-    packed = model_folder.load(str(settings.init.model))
-    if not isinstance(packed, Packed):
-        raise InputError(
-            f"{settings.init.model}: a model of the system `{packed.system}`; this run starts "
-            "from a model of its own kind (joint)"
-        )
+    packed = read(str(settings.init.model))
     if packed.weights == "int8":
         raise InputError(
             f"{settings.init.model}: its weights have 8 bits (atat quantize), which cannot be "
