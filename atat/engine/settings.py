@@ -12,6 +12,7 @@ from typing import Any, Literal, Optional
 from atat.base import config
 from atat.base.errors import InputError
 from atat.base.limits import at_least
+from atat.engine import registry
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class RunSettings:
 
     train: tuple[Source, ...]
     steps: int
-    system: str = "joint"  # what is trained: a folder of atat/systems, or a registered system
+    system: str = (
+        registry.DEFAULT
+    )  # what is trained: a folder of atat/systems, or a registered system
     seed: int = 1
     valid: ValidSettings = field(default_factory=ValidSettings)
     batch: BatchSettings = field(default_factory=BatchSettings)
