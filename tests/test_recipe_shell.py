@@ -114,6 +114,7 @@ def test_paths_are_meant_from_the_caller(run: Run, folder: Path) -> None:
         (["--stage", "abc"], "--stage wants a whole number, found 'abc'"),
         (["--stage", "-1"], "--stage wants a whole number, found '-1'"),
         (["--nj", "0"], "--nj wants at least 1"),
+        (["--gpu_jobs", "0"], "--gpu_jobs wants at least 1"),
         (["--ngpu", "1000"], "--ngpu 1000, but"),
         (["--stge", "1"], "unknown option --stge; the options are: --stage --stop_stage --nj"),
         (["--size"], "--size wants a value"),

@@ -169,6 +169,7 @@ parse_options() {
     shift 2
   done
   ((nj > 0)) || refuse "--nj wants at least 1"
+  ((gpu_jobs > 0)) || refuse "--gpu_jobs wants at least 1"
   ((ngpu <= gpus)) || refuse "--ngpu $ngpu, but $gpus GPUs can be seen here"
   is_given stage || recipe_skips_done=yes
   use_mini
@@ -307,6 +308,7 @@ number_option stage 0 "first stage to run, whether done before or not"
 number_option stop_stage 99 "last stage to run"
 number_option nj "$cores" "processes at a time where the work is shared out"
 number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
+number_option gpu_jobs 1 "trainings at a time on one GPU; small models leave most of it idle"
 path_option exp "exp" "folder of trained models and what they decode"
 
 # queue COMMAND ARGUMENTS: remember to run a command, on the GPUs of --ngpu or on the CPU. Only
@@ -320,13 +322,13 @@ queue() {
   recipe_queue+=("$line")
 }
 
-# Runs all queued commands: one after the other on GPUs, --nj at a time on the CPU. Small models
-# train faster in parallel, on one core each, than one after the other on all cores.
+# Runs all queued commands: --nj at a time on the CPU, --gpu_jobs on one GPU, one after the other on
+# several. Small models train faster in parallel, on one core each, than one after the other on all.
 run_queue() {
-  local at_once=$((ngpu > 0 ? 1 : nj)) count=${#recipe_queue[@]} threads
+  local at_once=$((ngpu > 1 ? 1 : ngpu == 1 ? gpu_jobs : nj)) count=${#recipe_queue[@]} threads
   ((count > 0)) || return 0
   ((at_once < count)) || at_once=$count
-  threads=$(((ngpu > 0 ? OMP_NUM_THREADS : cores / at_once)))
+  threads=$(((ngpu > 0 ? OMP_NUM_THREADS : cores) / at_once))
   printf '%s\0' "${recipe_queue[@]}" |
     OMP_NUM_THREADS=$((threads > 0 ? threads : 1)) xargs -0 -n 1 -P "$at_once" \
       --process-slot-var=TQDM_POSITION bash -c
@@ -355,7 +357,7 @@ keep_marks() {
     for name in "${option_names[@]}"; do
       local -n values=$name
       case $name in
-        stage | stop_stage | nj | ngpu) ;;
+        stage | stop_stage | nj | ngpu | gpu_jobs) ;;
         *) printf '%s %s\n' "$name" "${values[*]-}" ;;
       esac
     done
