@@ -62,7 +62,7 @@ def test_losses_and_gradients_are_those_of_the_cpu(corpus, tmp_path):
             terms = trainer.model.losses(batch)
             sum(term.total * term.weight for term in terms.values()).backward()
             found[name, source.task] = (
-                {key: float(term.total) for key, term in terms.items()},
+                {key: float(term.total.detach()) for key, term in terms.items()},
                 {
                     key: value.grad.cpu()
                     for key, value in trainer.model.named_parameters()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import warnings
 from contextlib import nullcontext
@@ -15,15 +16,25 @@ SOS = EOS = inputs.VOCABULARY - 1
 NO_END = -1.0e10
 
 
+def _nets() -> str:
+    """Where espnet keeps its searches: 202611, for Python 3.12, has moved them into espnet2."""
+    return "espnet.nets" if importlib.util.find_spec("espnet.nets") else "espnet2.legacy.nets"
+
+
+def _from(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
 class Espnet:
     """Transformer encoder over conv2d, transformer decoder; precision fp32 or bf16 (autocast)."""
 
     def __init__(self, device: torch.device, *, precision: str = "fp32") -> None:
         warnings.filterwarnings("ignore")
         logging.disable(logging.WARNING)  # it remarks on every search that reaches its limit
-        from espnet.nets.batch_beam_search import BatchBeamSearch
-        from espnet.nets.pytorch_backend.transformer.label_smoothing_loss import (
-            LabelSmoothingLoss,
+        nets = _nets()
+        BatchBeamSearch = _from(f"{nets}.batch_beam_search", "BatchBeamSearch")
+        LabelSmoothingLoss = _from(
+            f"{nets}.pytorch_backend.transformer.label_smoothing_loss", "LabelSmoothingLoss"
         )
         from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
         from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
