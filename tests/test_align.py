@@ -12,9 +12,9 @@ import tiny
 import torch
 
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.datadir.ctm import Word, read_ctm, write_ctm
-from atat.datadir.tables import Utterance
+from atat.datadir.kaldi_dir import Utterance
 from atat.engine import model_folder
 from atat.nn.settings import AudioEncoderSettings
 from atat.prepare.align import main
@@ -41,7 +41,7 @@ def data(tmp_path: Path) -> Path:
         audio.save(wav, noise)
         write_textgrid(tmp_path / "grids" / "anna" / f"{name}.TextGrid", WORDS, 1.5)
         utterances.append(Utterance(id=name, speaker="anna", wav=str(wav), text=TEXT))
-    tables.write(tmp_path / "data", utterances)
+    kaldi_dir.write(tmp_path / "data", utterances)
     return tmp_path / "data"
 
 
@@ -187,7 +187,7 @@ def test_pocketsphinx_on_synthetic_speech(tmp_path: Path) -> None:
         else:
             wav.touch()
         utterances.append(Utterance(id=name, speaker="eva", wav=str(wav), text=text))
-    tables.write(tmp_path / "data", utterances)
+    kaldi_dir.write(tmp_path / "data", utterances)
     write_ctm(tmp_path / "truth", truth)
     main(["--backend", "pocketsphinx", "--data", str(tmp_path / "data"), "--max_lost", "0.4"])
     assert "empty" in tables.read_table(tmp_path / "data" / "ctm.lost")["eva-2"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.speech import audio
 from atat.text.normalize import normalize
 from atat.text.trees import parse
@@ -167,7 +167,7 @@ def test_dirty_labels_are_listed_and_counted(local: Any, tmp_path: Path) -> None
     assert "label without a recording (left out): gone.wav" in report
     assert "recording without a label (left out): c.wav" in report
     assert "label that cannot be read (left out): odd.wav" in report
-    first, second = tables.load(tmp_path / "data" / "real")
+    first, second = kaldi_dir.load(tmp_path / "data" / "real")
     assert (first.id, first.speaker, first.text) == ("a", "a", None)
     assert first.semantics == "[IN:ORDER_DRINK [SL:SIZE eight ounce ] [SL:COFFEE_DRINK latte ] ]"
     assert second.semantics == "[IN:ORDER_DRINK [SL:COFFEE_DRINK tea ] ]"
@@ -178,7 +178,7 @@ def test_noise_is_mixed_at_its_level_once_and_reproducibly(local: Any, tmp_path:
     corpus = small_corpus(tmp_path / "corpus", labels)
     command = ["--corpus", str(corpus), "--out", str(tmp_path / "data"), "--snrs", "6"]
     local("prepare_barista").main(command)
-    noisy = tables.load(tmp_path / "data" / "noisy_06")
+    noisy = kaldi_dir.load(tmp_path / "data" / "noisy_06")
     assert [one.id for one in noisy] == ["a-kitchen", "b-kitchen", "c-kitchen"]
     made = Path(noisy[0].wav or "")
     before = made.stat().st_mtime_ns, made.read_bytes()
@@ -218,20 +218,20 @@ def test_folds_are_disjoint_complete_and_keep_noisy_copies_together(
     local: Any, tmp_path: Path
 ) -> None:
     clean = [
-        tables.Utterance(id=f"u{n:03d}", speaker=f"u{n:03d}", semantics="[IN:X ]")
+        kaldi_dir.Utterance(id=f"u{n:03d}", speaker=f"u{n:03d}", semantics="[IN:X ]")
         for n in range(120)
     ]
-    tables.write(tmp_path / "real", clean)
-    tables.write(
+    kaldi_dir.write(tmp_path / "real", clean)
+    kaldi_dir.write(
         tmp_path / "noisy",
         (
-            tables.Utterance(id=f"{one.id}-kitchen", speaker=one.speaker, semantics="[IN:X ]")
+            kaldi_dir.Utterance(id=f"{one.id}-kitchen", speaker=one.speaker, semantics="[IN:X ]")
             for one in clean
         ),
     )
-    tables.write(
+    kaldi_dir.write(
         tmp_path / "heard",
-        (tables.Utterance(id=one.id, speaker=one.speaker, text="a latte") for one in clean[::2]),
+        (kaldi_dir.Utterance(id=one.id, speaker=one.speaker, text="a latte") for one in clean[::2]),
     )
     local("make_folds").main(
         [
@@ -248,7 +248,7 @@ def test_folds_are_disjoint_complete_and_keep_noisy_copies_together(
     tested: list[str] = []
     for fold in range(5):
         parts = {
-            part: {one.id for one in tables.load(tmp_path / "folds" / str(fold) / part)}
+            part: {one.id for one in kaldi_dir.load(tmp_path / "folds" / str(fold) / part)}
             for part in ("train", "dev", "test", "train_text", "noisy")
         }
         assert len(parts["train"]) + len(parts["dev"]) + len(parts["test"]) == len(clean)
@@ -266,14 +266,14 @@ def test_text_of_train_and_dev_is_disjoint_and_repeatable(
     for name in ("one", "two"):
         local("prepare_text").main([*command, "--out", str(tmp_path / name)])
     train, dev = (
-        tables.load(tmp_path / "one" / "text_barista" / part) for part in ("train", "dev")
+        kaldi_dir.load(tmp_path / "one" / "text_barista" / part) for part in ("train", "dev")
     )
     assert len(dev) == 20 and len(train) == 150 + 432
     assert not {one.text for one in train} & {one.text for one in dev}
     for path in sorted((tmp_path / "one").rglob("*/*/*")):
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         assert path.read_bytes() == other.read_bytes()
-    spoken = tables.load(tmp_path / "one" / "tts_barista" / "train")
+    spoken = kaldi_dir.load(tmp_path / "one" / "tts_barista" / "train")
     voices = tables.read_table(tmp_path / "one" / "tts_barista" / "train" / "spk2voice")
     assert {one.speaker for one in spoken} == set(voices)
 
@@ -286,8 +286,8 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
 
     wav, rooms = tmp_path / "a-1.wav", tmp_path / "wavs" / "a" / "a-1.wav"
     speak(0.1)
-    one = tables.Utterance(id="a-1", speaker="a", wav=str(wav), text="latte")
-    tables.write(tmp_path / "clean", [one])
+    one = kaldi_dir.Utterance(id="a-1", speaker="a", wav=str(wav), text="latte")
+    kaldi_dir.write(tmp_path / "clean", [one])
     arguments = [
         "--data",
         str(tmp_path / "clean"),
@@ -310,7 +310,7 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
     speak(0.1)
     add_rooms(arguments)
     assert rooms.read_bytes() == first
-    assert [one.text for one in tables.load(tmp_path / "rooms")] == ["latte"]
+    assert [one.text for one in kaldi_dir.load(tmp_path / "rooms")] == ["latte"]
 
 
 def test_human_speech_gets_plain_text_and_speakers_of_its_own(
@@ -326,7 +326,7 @@ def test_human_speech_gets_plain_text_and_speakers_of_its_own(
             "0.4",
         ]
     )
-    train, dev = (tables.load(tmp_path / f"human_{part}") for part in ("train", "dev"))
+    train, dev = (kaldi_dir.load(tmp_path / f"human_{part}") for part in ("train", "dev"))
     assert len(train) + len(dev) == 50
     assert not {one.speaker for one in train} & {one.speaker for one in dev}
     assert all(
@@ -345,7 +345,7 @@ def test_commands_of_other_domains_become_trees(local: Any, tmp_path: Path) -> N
         (folder / name).write_text(json.dumps({"PlayMusic": [{"data": data}]}), encoding="utf-8")
     prepare = local("prepare_outdomain_text").main
     prepare(["--snips_nlu", str(folder.parent), "--out", str(tmp_path)])
-    (one,) = tables.load(tmp_path / "nlu_outdomain" / "train")
+    (one,) = kaldi_dir.load(tmp_path / "nlu_outdomain" / "train")
     assert one.text == "play hey jude please"
     assert one.semantics == "[IN:PLAY_MUSIC play [SL:ALBUM hey jude ] please ]"
     # Said in dev already, the sentence is not spoken a second time.
@@ -363,11 +363,11 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
 ) -> None:
     wavs = sorted((corpus / "data" / "speech" / "clean").glob("*.wav"))[:2]
     full = local("order_grammar").load(corpus / "data" / "rhino" / "coffee_maker.yaml")
-    labels = local("picovoice").read_labels(corpus, full, local("picovoice").Findings())
-    tables.write(
+    labels = local("picovoice").read_labels(corpus, full, local("picovoice").Oddities())
+    kaldi_dir.write(
         tmp_path / "real",
         (
-            tables.Utterance(
+            kaldi_dir.Utterance(
                 id=wav.stem,
                 speaker=wav.stem,
                 wav=str(wav),

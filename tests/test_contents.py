@@ -16,16 +16,17 @@ import tiny
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import ark, cmvn, contents, features, tables
+from atat.datadir import ark, cmvn, contents, features, kaldi_dir, tables
 from atat.datadir.check import validate
-from atat.datadir.tables import Utterance
+from atat.datadir.kaldi_dir import Utterance
 from atat.engine import decode
 from atat.engine import train as train_cli
-from atat.engine.settings import BatchSettings, Source, ValidSettings
+from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.prepare import sphinx
 from atat.scoring import score
 from atat.speech import audio
-from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.data import TaskData
+from atat.systems.joint.examples import Encoding
 from atat.systems.joint.settings import TrainSettings
 
 
@@ -58,7 +59,7 @@ def settings(folder: Path, **changes: object) -> TrainSettings:
         TrainSettings(
             tokenizer=str(folder / "tokenizer"),
             cmvn=str(folder / "cmvn.ark"),
-            train=(Source(str(folder / "train"), "slu"),),
+            train=(SourceSettings(str(folder / "train"), "slu"),),
             steps=2,
             model=model,
             valid=ValidSettings(),
@@ -81,7 +82,7 @@ def make_recordings(folder: Path, count: int) -> Path:
         utterances.append(
             Utterance(f"a-{number}", "a", wav=str(path), text=" ".join(words), semantics=tree)
         )
-    tables.write(folder, utterances)
+    kaldi_dir.write(folder, utterances)
     return folder
 
 
@@ -183,7 +184,7 @@ def test_what_has_not_changed_is_not_read_again(
     monkeypatch.setattr(contents, "_examine_all", lambda entries, *_: read.extend(entries) or [])
     assert contents.look(own / name, kind) == first and read == []
     value = next(iter(tables.read_table(own / name / contents.TABLES[kind]).values()))
-    os.utime(tables.path_of(value), ns=(1, 1))
+    os.utime(kaldi_dir.path_of(value), ns=(1, 1))
     with pytest.raises(KeyError):
         contents.look(own / name, kind)
     assert read
@@ -267,8 +268,8 @@ def test_one_utterance_at_fault_is_named_by_all_who_read_features(
     named = f"{VICTIM}.*{FAULTS[how]}"
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
     with pytest.raises(InputError, match=f"1 of 24 utterances cannot be used .*\n.*{named}"):
-        TaskData(Source(str(own / "train"), "slu"), encoding)
-    data = TaskData(Source(str(own / "train"), "slu"), encoding, max_lost=0.1)
+        TaskData(SourceSettings(str(own / "train"), "slu"), encoding)
+    data = TaskData(SourceSettings(str(own / "train"), "slu"), encoding, max_lost=0.1)
     assert len(data) == 23 and list(data.lost) == [VICTIM]
     assert all(np.isfinite(data.example(index).source).all() for index in range(23))
     arguments = ["--data", str(own / "train"), "--out", str(tmp_path / "cmvn.ark")]
@@ -305,7 +306,9 @@ def test_loud_numbers_in_a_float_file_are_named_everywhere(
     decode_all(own, own / "wavs", tmp_path / "out", "--max_lost", "0.2")
     assert tables.read_table(tmp_path / "out" / "hyp")["a-3"] == ""
     heard = Encoding(tiny.make_tokenizer(), features="wav")
-    assert list(TaskData(Source(str(own / "wavs"), "slu"), heard, max_lost=0.2).lost) == ["a-3"]
+    assert list(TaskData(SourceSettings(str(own / "wavs"), "slu"), heard, max_lost=0.2).lost) == [
+        "a-3"
+    ]
     for extra in ((), ("--max_lost", "0.2")):
         arguments = ["--data", str(own / "wavs"), "--arks", str(tmp_path / "arks"), *extra]
         if not extra:
@@ -313,7 +316,7 @@ def test_loud_numbers_in_a_float_file_are_named_everywhere(
                 features.main(arguments)
         else:
             features.main(arguments)
-    assert len(tables.load(own / "wavs")) == 5
+    assert len(kaldi_dir.load(own / "wavs")) == 5
     assert "a-3" in capsys.readouterr().err
 
 
@@ -335,7 +338,8 @@ def test_times_that_are_none_are_named(
     for run in (
         lambda: decode_all(own, own / "wavs", tmp_path / "out"),
         lambda: TaskData(
-            Source(str(own / "wavs"), "slu"), Encoding(tiny.make_tokenizer(), features="wav")
+            SourceSettings(str(own / "wavs"), "slu"),
+            Encoding(tiny.make_tokenizer(), features="wav"),
         ),
     ):
         with pytest.raises(InputError, match=message):

@@ -8,7 +8,7 @@ import pytest
 
 from atat.base.errors import InputError
 from atat.datadir import corpus
-from atat.datadir.corpus import Findings
+from atat.datadir.corpus import Oddities
 
 MARKS = ["data/train.csv", "wavs"]
 
@@ -48,11 +48,11 @@ def test_half_a_download_says_what_was_expected_and_found(whole: Path) -> None:
 
 
 def test_what_is_lost_is_listed_and_too_much_of_it_stops(tmp_path: Path, capsys) -> None:
-    findings = Findings()
-    findings.add("odd", "a.wav")
-    findings.add("missing", "b.wav", lost=True)
-    findings.close(tmp_path / "list.txt", kept=99, max_lost=0.01, corpus=tmp_path)
+    oddities = Oddities()
+    oddities.add("odd", "a.wav")
+    oddities.add("missing", "b.wav", lost=True)
+    oddities.close(tmp_path / "list.txt", kept=99, max_lost=0.01, corpus=tmp_path)
     assert capsys.readouterr().out.split() == ["1", "odd", "1", "missing"]
     assert "missing: b.wav" in (tmp_path / "list.txt").read_text()
     with pytest.raises(InputError, match="1 of 99 recordings"):
-        findings.close(tmp_path / "list.txt", kept=98, max_lost=0.01, corpus=tmp_path)
+        oddities.close(tmp_path / "list.txt", kept=98, max_lost=0.01, corpus=tmp_path)

@@ -18,8 +18,9 @@ from atat.datadir import commands
 from atat.datadir import edit as tools
 from atat.datadir.check import validate
 from atat.datadir.check_audio import AudioOptions
+from atat.datadir.kaldi_dir import load, speakers_to_utterances
 from atat.datadir.repair import apply, plan
-from atat.datadir.tables import load, read_table, speakers_to_utterances, write_tables
+from atat.datadir.tables import read_table, write_tables
 
 SPEAKERS = ("ann", "bob", "cyd")
 WORDS = "play a song"

@@ -22,11 +22,10 @@ from torch import nn
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, tables
-from atat.engine import distributed, model_folder
-from atat.engine import train as train_cli
+from atat.engine import assembly, distributed, model_folder
 from atat.engine.contract import Group
 from atat.engine.optim import Optimizer
-from atat.engine.settings import BatchSettings, Source, ValidSettings
+from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.engine.trainer import Trainer
 from atat.nn.transformer import Positions
 from atat.systems.joint.batch import Example, collate
@@ -47,10 +46,10 @@ def settings(folder: Path) -> TrainSettings:
         precision="fp32",
         tokenizer=str(folder / "tokenizer"),
         cmvn=str(folder / "cmvn.ark"),
-        train=tuple(Source(data, task) for task in ("asr", "slu", "nlu", "mlm")),
+        train=tuple(SourceSettings(data, task) for task in ("asr", "slu", "nlu", "mlm")),
         steps=4,
         model=tiny.without_dropout(),
-        valid=ValidSettings(sources=(Source(data, "slu"),), every=4, decode=2),
+        valid=ValidSettings(sources=(SourceSettings(data, "slu"),), every=4, decode=2),
         batch=BatchSettings(examples=12, block=2),
         # With a small eps Adam would blow rounding errors of zero gradients up to its full step.
         optim=OptimSettings(schedule="constant", peak=1e-2, warmup=1, eps=1e-2),
@@ -98,7 +97,7 @@ def test_two_processes_train_as_one_that_makes_the_same_steps_alone(tmp_path: Pa
     found = model_folder.load(tmp_path / "two" / "model").model.state_dict()
 
     (tmp_path / "one").mkdir()
-    trainer = train_cli.build(system, wanted, tmp_path / "one", torch.device("cpu"))
+    trainer = assembly.build(system, wanted, tmp_path / "one", torch.device("cpu"))
     start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
     assert trainer.progress.best_step == wanted.steps  # of one validation, as packed by the two

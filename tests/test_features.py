@@ -14,7 +14,7 @@ import soundfile
 from waiting import until
 
 from atat.base.errors import InputError
-from atat.datadir import ark, cmvn, features, tables
+from atat.datadir import ark, cmvn, features, kaldi_dir, tables
 from atat.datadir.feature_arks import Settings
 from atat.speech import audio
 from atat.speech.fbank import lfb
@@ -135,7 +135,7 @@ def mtimes(arks: Path) -> dict[str, int]:
 
 def assert_complete(data: Path, num_mels: int = 80, atol: float = 0.0) -> None:
     """The data dir loads, and every utterance's features are those of its audio."""
-    utterances = tables.load(data)
+    utterances = kaldi_dir.load(data)
     for utterance in utterances:
         samples = audio.load(str(utterance.wav), utterance.start, utterance.end)
         found = ark.read(str(utterance.feats))
@@ -248,7 +248,7 @@ def test_what_is_lost_within_the_limit_is_listed_and_dropped(
     features.make(data, arks, max_lost=0.4)
     message = capsys.readouterr().err
     assert "1 of 3 utterances give no features" in message and "s-2: lasts" in message
-    assert [utterance.id for utterance in tables.load(data)] == ["s-1", "s-3"]
+    assert [utterance.id for utterance in kaldi_dir.load(data)] == ["s-1", "s-3"]
     assert_complete(data)
     assert tables.read_table(data / ".backup/text") == text
 

@@ -10,7 +10,7 @@ import tiny
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.datadir.overlap import overlap
 from atat.scoring.metrics import tree_counts
 from atat.text import trees
@@ -46,7 +46,7 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
 ) -> None:
     data = prepare(local, corpus)
     printed = capsys.readouterr().out
-    sizes = {name: len(tables.load(data / name)) for name in ("train", "dev", "test")}
+    sizes = {name: len(kaldi_dir.load(data / name)) for name in ("train", "dev", "test")}
     assert sizes == {"train": 70, "dev": 24, "test": 24}  # 72 but for the two faults
     assert "1  recording that is not there (left out)" in printed
     assert "1  recording that cannot be read (left out)" in printed
@@ -55,7 +55,7 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
     assert str(shared) == "24 of 24 sentences (100.0 %), 0 of 2 speakers"
     listed = (data / "findings.txt").read_text()
     assert "train_data.csv:3: " in listed and "truncated" in listed
-    for one in tables.load(data / "train"):
+    for one in kaldi_dir.load(data / "train"):
         assert one.id.startswith(f"{one.speaker}-") and Path(one.wav or "").is_file()
 
 
@@ -116,7 +116,7 @@ def test_em_hyp_is_the_3_tuple_and_em_full_adds_the_transcript(local: Any) -> No
 def test_further_splits_have_two_tests(local: Any, corpus: Path, split: str) -> None:
     data = prepare(local, corpus, "--split", split)
     parts = {
-        name: tables.load(data / name)
+        name: kaldi_dir.load(data / name)
         for name in ("train", "dev", "test_speaker", "test_utterance")
     }
     ids = [one.id for part in parts.values() for one in part]
@@ -163,7 +163,7 @@ def test_odd_rows_are_left_out_or_kept_and_listed(
         "recording in two sets (kept in both",
     ):
         assert f"1  {finding}" in printed
-    assert len(tables.load(data / "test")) == 23 and len(tables.load(data / "dev")) == 25
+    assert len(kaldi_dir.load(data / "test")) == 23 and len(kaldi_dir.load(data / "dev")) == 25
 
 
 def test_too_much_lost_stops(local: Any, corpus: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from atat.engine import forecast
 from atat.engine.forecast import SourceLoad
-from atat.engine.settings import BatchSettings, Source
+from atat.engine.settings import BatchSettings, SourceSettings
 from atat.systems.joint.settings import TrainSettings
 
 AUDIO = SourceLoad("data/a", 100, 300.0, 75.0, 1.0)
@@ -53,7 +53,7 @@ def test_the_paper_on_a_cpu_is_a_warning_and_what_takes_hours_is_none():
 def test_the_opening_names_what_trains_where_on_what():
     settings = TrainSettings(
         tokenizer="tok",
-        train=(Source("data/a", "slu"),),
+        train=(SourceSettings("data/a", "slu"),),
         steps=2000,
         batch=BatchSettings(examples=60),
     )

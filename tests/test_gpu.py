@@ -14,9 +14,8 @@ import pytest
 import tiny
 import torch
 
-from atat.datadir import ark, tables
-from atat.engine import decode, model_folder, pack, quantize
-from atat.engine import train as train_cli
+from atat.datadir import ark, kaldi_dir, tables
+from atat.engine import assembly, decode, model_folder, pack, quantize
 from atat.engine.settings import ValidSettings
 from atat.engine.train import train
 from atat.prepare.align_model import ModelAligner
@@ -55,7 +54,7 @@ def test_losses_and_gradients_are_those_of_the_cpu(corpus, tmp_path):
     found = {}
     for name in ("cpu", "cuda"):
         device = torch.device(name)
-        trainer = train_cli.build(system, run, tmp_path / "unused", device)
+        trainer = assembly.build(system, run, tmp_path / "unused", device)
         for source in trainer.parts.train:
             batch = source.collate([source.example(n) for n in range(8)]).to(device)
             trainer.model.zero_grad()
@@ -118,7 +117,7 @@ def test_decoded_on_a_gpu_as_on_the_cpu(corpus, trained, tmp_path, task, options
 
 def test_bf16_decodes_what_was_learned(corpus, trained):
     recognizer = Recognizer.load(trained, device="cuda", precision="bf16")
-    utterances = tables.load(corpus / "dev")
+    utterances = kaldi_dir.load(corpus / "dev")
     found = recognizer.recognize([ark.read(one.feats) for one in utterances], "slu")
     assert sum(a.text == b.semantics for a, b in zip(found, utterances)) > 0.7 * len(utterances)
 
@@ -134,7 +133,7 @@ def test_words_are_aligned_on_a_gpu_as_on_the_cpu(trained):
 def test_a_model_trained_on_a_gpu_is_packed_and_quantized_for_the_cpu(corpus, trained, tmp_path):
     pack.main([str(trained.parent), "--out", str(tmp_path / "packed")])
     quantize.quantize(tmp_path / "packed", tmp_path / "int8")
-    utterances = tables.load(corpus / "dev")
+    utterances = kaldi_dir.load(corpus / "dev")
     features = [ark.read(one.feats) for one in utterances]
     for folder in (tmp_path / "packed", tmp_path / "int8"):
         found = Recognizer.load(folder).recognize(features, "slu")

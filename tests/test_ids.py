@@ -9,7 +9,7 @@ import pytest
 
 from atat.base.errors import InputError
 from atat.base.files import fields
-from atat.datadir import ids, tables
+from atat.datadir import ids, kaldi_dir, tables
 from atat.datadir.check import validate
 from atat.datadir.repair import apply, plan
 from atat.prepare import align, synthesis
@@ -58,12 +58,12 @@ def test_an_id_with_a_character_that_parts_lines_or_fields_is_refused_with_its_l
 ) -> None:
     data = data_dir(tmp_path / "data", "zoe-" + name, "zoe")
     with pytest.raises(InputError, match=r"utt2spk:2: the id .* holds U\+"):
-        tables.load(data)
+        kaldi_dir.load(data)
     with pytest.raises(InputError, match=r"the key .* holds U\+"):
         tables.write_table(tmp_path / "table", {name: "x"})
     speaker = data_dir(tmp_path / "other", "amy-1", f"a{name}")
     with pytest.raises(InputError, match=r"utt2spk:1: found .*expected one speaker id, which"):
-        tables.load(speaker)
+        kaldi_dir.load(speaker)
 
 
 @pytest.mark.parametrize("name", [*UNREADABLE, *ELSEWHERE])
@@ -78,7 +78,7 @@ def test_validate_lists_the_id_and_repair_drops_its_utterance(
     assert where.path.endswith("utt2spk") and where.line == 1
     assert report.lost == {("amy" if of_speaker else name): "malformed id"}
     apply(plan(data), max_lost=0.5)
-    assert [utterance.id for utterance in tables.load(data)] == ["zoe-1"]
+    assert [utterance.id for utterance in kaldi_dir.load(data)] == ["zoe-1"]
     assert not validate(data).errors
 
 

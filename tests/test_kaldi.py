@@ -11,18 +11,9 @@ from pathlib import Path
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.tables import (
-    Utterance,
-    load,
-    path_of,
-    read_table,
-    scan_table,
-    seconds,
-    write,
-    write_table,
-    write_tables,
-)
+from atat.datadir import kaldi_dir
+from atat.datadir.kaldi_dir import Utterance, load, path_of, write
+from atat.datadir.tables import read_table, scan_table, seconds, write_table, write_tables
 
 UTTERANCES = [
     Utterance(
@@ -227,8 +218,8 @@ def test_pipes_are_loaded_as_text_and_refused_where_audio_is_needed(tmp_path):
     utterances = load(tmp_path)
     assert utterances[0].wav == f"touch {trap} |"
     with pytest.raises(InputError, match="wav.scp:1: 'ann-1' .* this needs the audio"):
-        tables.refuse_pipes(tmp_path, utterances, "this")
-    tables.refuse_pipes(tmp_path, utterances[1:], "nobody")
+        kaldi_dir.refuse_pipes(tmp_path, utterances, "this")
+    kaldi_dir.refuse_pipes(tmp_path, utterances[1:], "nobody")
     assert not trap.exists()
 
 
@@ -290,7 +281,7 @@ def test_a_full_disk_leaves_every_old_file(tmp_path):
     write(tmp_path, UTTERANCES)
     before = contents(tmp_path)
     code = (
-        "import sys; from atat.datadir.tables import Utterance, write\n"
+        "import sys; from atat.datadir.kaldi_dir import Utterance, write\n"
         "write(sys.argv[1], [Utterance(f'a-{i:05}', 'a', text='word ' * 9)"
         " for i in range(3000)])"
     )
@@ -315,7 +306,7 @@ def test_a_dir_made_by_kaldi_loads_and_is_written_as_it_was(data_root, tmp_path)
     folder = data_root / "kaldi_truth" / "datadir"
     utterances = load(folder)
     with pytest.raises(InputError, match="wav.scp:1: .* shell command"):
-        tables.refuse_pipes(folder, utterances, "our model")
+        kaldi_dir.refuse_pipes(folder, utterances, "our model")
     assert [u.id for u in utterances] == [
         "lbi-3536-23268-0000",
         "lbi-6241-61943-0000",

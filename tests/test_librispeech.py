@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_librispeech import folders, read_everything, read_folder, read_speakers
 from atat.datadir.ctm import read_ctm
 from atat.datadir.overlap import overlap
@@ -60,7 +60,7 @@ def test_the_layout_is_read_back(local: Any, made: Path, tmp_path: Path) -> None
     found: dict[str, tuple[str, str]] = {}
     for folder in sorted(tmp_path.glob("*_*")):
         raw = tables.read_table(folder / "text.raw")
-        for utterance in tables.load(folder):
+        for utterance in kaldi_dir.load(folder):
             assert utterance.text == raw[utterance.id].lower()
             assert utterance.speaker == utterance.id.split("-")[0]
             assert utterance.wav is not None and Path(utterance.wav).is_file()
@@ -134,7 +134,7 @@ def test_missing_files_are_listed_and_counted(
     other = first(corpus, "train-clean-100/1034/121119/*.flac")
     shutil.copy(other, other.with_name("1034-5-0001.flac"))
     prepare(local, corpus, tmp_path / "data", "--max_lost", "0.3")
-    kept = [u.id for u in tables.load(tmp_path / "data" / "train_clean_100")]
+    kept = [u.id for u in kaldi_dir.load(tmp_path / "data" / "train_clean_100")]
     assert gone.stem not in kept and broken.stem not in kept and len(kept) == 18
     listed = (tmp_path / "data" / "findings" / "train_clean_100.txt").read_text()
     for name in (gone.name, "26-495-0099.flac", broken.name, "1034-5-0001.flac"):
@@ -149,7 +149,7 @@ def test_half_a_download_is_refused(local: Any, corpus: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match=r"1 of the 3 speakers .* not there \(1034\).*--partial"):
         prepare(local, corpus, tmp_path)
     prepare(local, corpus, tmp_path, "--partial")
-    assert len(tables.load(tmp_path / "train_clean_100")) == 15
+    assert len(kaldi_dir.load(tmp_path / "train_clean_100")) == 15
 
 
 @pytest.mark.parametrize(
@@ -164,17 +164,17 @@ def test_a_transcript_of_another_form(corpus: Path, line: str, message: str) -> 
     path = corpus / "train-clean-100" / "19" / "198" / "19-198.trans.txt"
     path.write_text(line + "\n")
     with pytest.raises(InputError, match=f"19-198.trans.txt:[12]: {message}"):
-        read_folder(corpus, "train-clean-100", Findings())
+        read_folder(corpus, "train-clean-100", Oddities())
 
 
 def test_all_chapters_below_a_folder_are_those_of_its_folders(corpus: Path) -> None:
     """egs/barista takes what there is, at any depth."""
-    whole = {one.id: one for one in read_everything(corpus.parent, Findings())}
+    whole = {one.id: one for one in read_everything(corpus.parent, Oddities())}
     assert whole == {
-        one.id: one for name in folders(corpus) for one in read_folder(corpus, name, Findings())
+        one.id: one for name in folders(corpus) for one in read_folder(corpus, name, Oddities())
     }
     with pytest.raises(InputError, match="no .*trans.txt below it; expected LibriSpeech"):
-        read_everything(corpus / "train-clean-100" / "19" / "198" / "nothing", Findings())
+        read_everything(corpus / "train-clean-100" / "19" / "198" / "nothing", Oddities())
 
 
 def test_a_speaker_list_of_another_form(corpus: Path) -> None:
@@ -200,7 +200,7 @@ def test_what_has_no_alignment_stays_in_asr_and_leaves_mlm(
     assert lost == unaligned
     tests = [tmp_path / name for name in ("dev_clean", "test_clean")]
     local("make_sets").make(dirs, tests, tmp_path / "set", 0.02)
-    asr, mlm = ({u.id for u in tables.load(tmp_path / "set" / name)} for name in ("asr", "mlm"))
+    asr, mlm = ({u.id for u in kaldi_dir.load(tmp_path / "set" / name)} for name in ("asr", "mlm"))
     assert unaligned < asr and mlm == asr - unaligned
     assert read_ctm(tmp_path / "set" / "mlm" / "ctm").keys() == mlm
     said = capsys.readouterr().out
@@ -221,7 +221,7 @@ def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path
     align(local, corpus, data, "--alignments", str(made / "LibriSpeech-Alignments"))
     expected = (data / "ctm").read_text()
     times = read_ctm(data / "ctm")
-    lengths = {u.id: u.duration for u in tables.load(data)}
+    lengths = {u.id: u.duration for u in kaldi_dir.load(data)}
     for key, words in times.items():
         path = next(corpus.rglob(f"{key}.flac"))
         write_textgrid(path.with_suffix(".TextGrid"), words, lengths[key] or 0.0)
@@ -261,10 +261,10 @@ def test_without_a_dev_folder_speakers_are_held_out(local: Any, made: Path, tmp_
         "--alignments",
         str(made / "LibriSpeech-Alignments"),
     )
-    everyone = {u.id for u in tables.load(data)}
+    everyone = {u.id for u in kaldi_dir.load(data)}
     for _ in range(2):  # a rerun makes the same sets
         local("make_sets").make([data], [], tmp_path / "set", 0.02)
-        dev, asr = (tables.load(tmp_path / "set" / name) for name in ("dev", "asr"))
+        dev, asr = (kaldi_dir.load(tmp_path / "set" / name) for name in ("dev", "asr"))
         assert {u.id for u in dev} | {u.id for u in asr} == everyone
         assert len({u.speaker for u in dev}) == 1
         assert not {u.speaker for u in dev} & {u.speaker for u in asr}
@@ -284,7 +284,7 @@ def test_a_part_of_the_real_corpus(local: Any, data_root: Path, tmp_path: Path) 
     if not corpus.is_dir():
         pytest.skip(f"{corpus} is not there")
     prepare(local, corpus, tmp_path, "--train", "test-other")
-    utterances = tables.load(tmp_path / "test_other")
+    utterances = kaldi_dir.load(tmp_path / "test_other")
     assert len(utterances) == 50 and len({u.speaker for u in utterances}) == 5
     assert not (tmp_path / "test_other" / "spk2gender").exists()  # no SPEAKERS.TXT there
     assert all(2 < (u.duration or 0) < 36 for u in utterances)

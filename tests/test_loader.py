@@ -13,19 +13,20 @@ import tiny
 import torch
 
 from atat.base.errors import InputError
-from atat.datadir import ark, tables
+from atat.datadir import ark, kaldi_dir, tables
 from atat.engine import validate
 from atat.engine.batching import target_cost
 from atat.engine.contract import Term
 from atat.engine.loader import StepBatches, in_order, step_loader
 from atat.engine.sampler import Sampler
-from atat.engine.settings import BatchSettings, Source
+from atat.engine.settings import BatchSettings, SourceSettings
 from atat.speech import audio
 from atat.speech.augmenter import Augmenter
 from atat.speech.fbank import LOG_FLOOR
 from atat.speech.settings import AugmentSettings
 from atat.systems.joint.batch import Batch
-from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.data import TaskData
+from atat.systems.joint.examples import Encoding
 from atat.systems.joint.system import system
 from atat.text import trees
 from atat.text.ctc_labels import build_units
@@ -41,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[TaskData]:
     folder = tiny.make_data(tmp_path_factory.mktemp("corpus") / "train", 30)
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
     augmenter = Augmenter(AugmentSettings(time_masks=2, freq_masks=1))
-    return [TaskData(Source(str(folder), task), encoding, augmenter) for task in TASKS]
+    return [TaskData(SourceSettings(str(folder), task), encoding, augmenter) for task in TASKS]
 
 
 def step_batches(data: list[TaskData], rank: int = 0, ranks: int = 1) -> StepBatches:
@@ -108,10 +109,10 @@ def test_validation_of_mlm_reads_masked_audio(data: list[TaskData]) -> None:
 
 def sentences(folder: Path, texts: list[str]) -> Path:
     """Texts, which are few words of the vocabulary or none, as a data dir of task nlu."""
-    tables.write(
+    kaldi_dir.write(
         folder,
         [
-            tables.Utterance(
+            kaldi_dir.Utterance(
                 f"s-{number:03d}",
                 "s",
                 text=text,
@@ -138,20 +139,20 @@ def random_texts(count: int) -> list[str]:
 def test_lengths_of_targets_are_counted_as_they_are(tmp_path: Path, task: str) -> None:
     folder = sentences(tmp_path / "data", random_texts(60))
     with ark.Writer(folder / "feats.ark", folder / "feats.scp") as write:
-        for utterance in tables.load(folder):
+        for utterance in kaldi_dir.load(folder):
             write(utterance.id, np.zeros((100, 16), np.float32))
-    tables.write_table(folder / "utt2num_frames", {u.id: "100" for u in tables.load(folder)})
-    found = TaskData(Source(str(folder), task), encoding())
+    tables.write_table(folder / "utt2num_frames", {u.id: "100" for u in kaldi_dir.load(folder)})
+    found = TaskData(SourceSettings(str(folder), task), encoding())
     assert len(found) == 60 and len(set(found.target_lengths)) > 10
     for utterance, length in zip(found.utterances, found.target_lengths):
-        assert length == len(found.target_ids(utterance)) - 1
+        assert length == len(found.reader.target_ids(utterance)) - 1
 
 
 def test_a_text_too_long_for_any_batch_is_named_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     long = " ".join(["unheard"] * 2000)
-    source = Source(str(sentences(tmp_path / "data", [*random_texts(9), long])), "nlu")
+    source = SourceSettings(str(sentences(tmp_path / "data", [*random_texts(9), long])), "nlu")
     budgets = BatchSettings()
     with pytest.raises(InputError, match=r"(?s)1 of 10 .*s-009. \d+ target tokens, .*max_targets"):
         TaskData(source, encoding(), budgets=budgets)
@@ -162,7 +163,7 @@ def test_a_text_too_long_for_any_batch_is_named_and_left_out(
 
 
 def test_a_recording_longer_than_a_batch_is_named(tmp_path: Path) -> None:
-    source = Source(str(tiny.make_data(tmp_path / "data", 10)), "asr")
+    source = SourceSettings(str(tiny.make_data(tmp_path / "data", 10)), "asr")
     longest = int(TaskData(source, encoding()).lengths.max())
     TaskData(source, encoding(), budgets=BatchSettings(max_frames=longest))
     with pytest.raises(
@@ -172,7 +173,9 @@ def test_a_recording_longer_than_a_batch_is_named(tmp_path: Path) -> None:
 
 
 def test_batches_of_validation_keep_under_both_budgets(tmp_path: Path) -> None:
-    found = TaskData(Source(str(sentences(tmp_path / "data", random_texts(60))), "nlu"), encoding())
+    found = TaskData(
+        SourceSettings(str(sentences(tmp_path / "data", random_texts(60))), "nlu"), encoding()
+    )
     batches = in_order(found, 100, 150)
     assert sorted(sum(batches, [])) == list(range(60)) and len(batches) < 40
     for numbers in batches:
@@ -201,7 +204,9 @@ def mixed_batches(folder: Path) -> StepBatches:
         AugmentSettings(time_masks=1, noise=(str(folder / "noise.wav"),), reverb_probability=0.5)
     )
     corpus = str(tiny.make_data(folder / "data", 12))
-    data = [TaskData(Source(corpus, task), both, augmenter) for task in ("slu", "mlm", "nlu")]
+    data = [
+        TaskData(SourceSettings(corpus, task), both, augmenter) for task in ("slu", "mlm", "nlu")
+    ]
     data[0].pairs()
     found = step_batches(data)
     found[0]  # plans that are kept must not stand in the way

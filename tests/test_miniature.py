@@ -8,7 +8,7 @@ import pytest
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir
 from atat.prepare import miniature_standin, synthesis
 from atat.prepare.miniature_speech import VARIANTS, Line, speak, voice
 from atat.speech import audio
@@ -45,17 +45,17 @@ def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:
 
 def test_the_stand_in_shares_words_with_the_corpus_and_no_tag(tmp_path: Path) -> None:
     tree = "[IN:PLAY play [SL:SONG [IN:GET \\[IN:X river ] ] ]"  # an escaped bracket is a word
-    tables.write(
+    kaldi_dir.write(
         tmp_path / "train",
         [
-            tables.Utterance(id=f"a-{n}", speaker="a", text="play [IN:X river", semantics=tree)
+            kaldi_dir.Utterance(id=f"a-{n}", speaker="a", text="play [IN:X river", semantics=tree)
             for n in range(6)
         ],
     )
     miniature_standin.main(
         ["--data", str(tmp_path / "train"), "--out", str(tmp_path / "standin"), "--utterances", "3"]
     )
-    found = tables.load(tmp_path / "standin")
+    found = kaldi_dir.load(tmp_path / "standin")
     assert len(found) == 3 and {one.text for one in found} == {"play [IN:X river"}
     assert {one.semantics for one in found} == {
         "[IN:STANDIN_PLAY play [SL:STANDIN_SONG [IN:STANDIN_GET \\[IN:X river ] ] ]"

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import commands, tables
+from atat.datadir import commands, kaldi_dir
 from atat.datadir.overlap import overlap
 
 
 def write(folder: Path, said: dict[str, str], *, audio: bool = True) -> Path:
     """A data dir of utterances `speaker-number` with these texts."""
-    tables.write(
+    kaldi_dir.write(
         folder,
         [
-            tables.Utterance(
+            kaldi_dir.Utterance(
                 id=key, speaker=key.split("-")[0], text=text, wav=f"/{key}.wav" if audio else None
             )
             for key, text in said.items()
@@ -64,6 +64,6 @@ def test_the_command_compares_each_with_each(
 
 
 def test_a_dir_without_text_is_refused(train: Path, tmp_path: Path) -> None:
-    tables.write(tmp_path / "silent", [tables.Utterance(id="c-1", speaker="c", wav="/c.wav")])
+    kaldi_dir.write(tmp_path / "silent", [kaldi_dir.Utterance(id="c-1", speaker="c", wav="/c.wav")])
     with pytest.raises(InputError, match="silent: no file `text`; expected data dirs with text"):
         overlap(train, tmp_path / "silent")

@@ -19,7 +19,7 @@ from atat.base import config, lock, machine
 from atat.base.errors import InputError
 from atat.engine import checkpoint, model_folder, pack, run_folder
 from atat.engine import train as train_cli
-from atat.engine.settings import Source, ValidSettings
+from atat.engine.settings import SourceSettings, ValidSettings
 from atat.engine.train import train
 from atat.engine.trainer import Trainer
 from atat.systems.joint.recognizer import Recognizer
@@ -41,7 +41,7 @@ def tuned() -> None:
 
 def short(corpus: Path, **changes) -> TrainSettings:
     """Of one audio and one text task, without validation."""
-    mix = tuple(Source(str(corpus / "train"), task) for task in ("slu", "nlu"))
+    mix = tuple(SourceSettings(str(corpus / "train"), task) for task in ("slu", "nlu"))
     base = {"train": mix, "optim": NOAM, "valid": ValidSettings(), "checkpoint_every": 2}
     return tiny.training(corpus, **{**base, **changes})
 
@@ -74,7 +74,7 @@ def test_an_interrupted_run_gives_a_model_without_its_data_and_goes_on_unchanged
     tmp_path, monkeypatch, capsys
 ):
     corpus = tiny.make_corpus(tmp_path / "corpus")
-    valid = ValidSettings(sources=(Source(str(corpus / "dev"), "slu"),), every=2, decode=0)
+    valid = ValidSettings(sources=(SourceSettings(str(corpus / "dev"), "slu"),), every=2, decode=0)
     run = short(corpus, steps=8, valid=valid)
     train(run, tmp_path / "straight")
     exp = tmp_path / "exp"
@@ -184,7 +184,9 @@ def test_a_finished_run_that_gets_more_steps_is_a_longer_run(corpus, tmp_path, c
 
 
 def test_a_run_can_be_shortened_to_the_steps_it_has(corpus, tmp_path, monkeypatch, capsys):
-    valid = ValidSettings(sources=(Source(str(corpus / "dev"), "slu"),), every=100, decode=0)
+    valid = ValidSettings(
+        sources=(SourceSettings(str(corpus / "dev"), "slu"),), every=100, decode=0
+    )
     linear = replace(NOAM, schedule="linear", peak=1e-3)
     run = short(corpus, steps=8, valid=valid, optim=linear)
     interrupt(monkeypatch, run, tmp_path / "exp", 5)
@@ -205,7 +207,7 @@ def test_a_run_can_be_shortened_to_the_steps_it_has(corpus, tmp_path, monkeypatc
 
 def test_defaults_that_changed_do_not_end_runs_that_do_not_use_them(corpus, tmp_path, monkeypatch):
     """A run of audio tasks has no text encoder, one from a model has that model's."""
-    slu = (Source(str(corpus / "train"), "slu"),)
+    slu = (SourceSettings(str(corpus / "train"), "slu"),)
     train(short(corpus, steps=2, train=slu), tmp_path / "exp")
     values = config.read_yaml(tmp_path / "exp" / "config.yaml")
     values["model"]["text_encoder"] |= {"kind": "bert", "bert": "bert-base-uncased"}

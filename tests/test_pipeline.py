@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.tables import Utterance
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.kaldi_dir import Utterance
 from atat.prepare import sphinx_asr, synthesis
 from atat.prepare.miniature_speech import Line, speak
 from atat.scoring import transcribed
@@ -45,7 +45,7 @@ def sentence(rng: random.Random) -> str:
 def make_data(folder: Path, count: int, seed: int, trees: list[str] | None = None) -> Path:
     rng = random.Random(seed)
     trees = trees or [sentence(rng) for _ in range(count)]
-    tables.write(
+    kaldi_dir.write(
         folder,
         (
             Utterance(
@@ -329,7 +329,7 @@ def test_words_come_from_a_recogniser_and_silence_is_answered(
     transcribed.main(
         ["--data", str(test_dir), "--decoded", str(asr), "--out", str(tmp_path / "heard")]
     )
-    one, *others = tables.load(tmp_path / "heard")
+    one, *others = kaldi_dir.load(tmp_path / "heard")
     assert one.text == transcribed.NOTHING and [o.text for o in others] == list(texts.values())[1:]
     assert decode(model, tmp_path / "heard", tmp_path / "again") == trees
     assert score(tmp_path / "heard", tmp_path / "again")["groups"].keys() == {"seen"}
@@ -399,7 +399,7 @@ def test_mistakes_are_named(train_dir: Path, test_dir: Path, tmp_path: Path) -> 
     tables.write_table(other / "text", {"elsewhere-1": "play red river"})
     with pytest.raises(InputError, match="none of its utterances is in"):
         run("crf", train_dir, tmp_path / "x", "--heard", str(other))
-    tables.write(tmp_path / "plain", [Utterance(id="s-1", speaker="s", text="play")])
+    kaldi_dir.write(tmp_path / "plain", [Utterance(id="s-1", speaker="s", text="play")])
     with pytest.raises(InputError, match="semantics: no such file"):
         run("crf", tmp_path / "plain", tmp_path / "x")
 
@@ -417,7 +417,7 @@ def test_pocketsphinx_writes_transcripts_with_words_its_dictionary_lacks(
         line = Line(tmp_path / f"{number}.wav", text, 5)
         speak([line])
         rows.append(Utterance(id=f"s-{number}", speaker="s", wav=str(line.path), text=text))
-    tables.write(tmp_path / "data", rows)
+    kaldi_dir.write(tmp_path / "data", rows)
     out = tmp_path / "decode_asr"
     command = [
         "--data",

@@ -11,12 +11,12 @@ import tiny
 
 from atat.base import pipes
 from atat.base.errors import InputError
-from atat.datadir import cmvn, commands, feature_arks, features, tables
+from atat.datadir import cmvn, commands, feature_arks, features, kaldi_dir, tables
 from atat.datadir.check import validate
 from atat.datadir.check_audio import AudioOptions
-from atat.datadir.tables import Utterance
+from atat.datadir.kaldi_dir import Utterance
 from atat.engine import decode
-from atat.engine.settings import BatchSettings, Source
+from atat.engine.settings import BatchSettings, SourceSettings
 from atat.engine.train import train
 from atat.prepare import align
 from atat.speech import audio
@@ -44,7 +44,7 @@ def piped(tmp_path: Path) -> Path:
                 semantics=tree,
             )
         )
-    tables.write(tmp_path / "data", utterances)
+    kaldi_dir.write(tmp_path / "data", utterances)
     return tmp_path / "data"
 
 
@@ -67,7 +67,7 @@ def test_features_of_pipes_are_enough_for_cmvn_training_and_decoding(piped: Path
         tokenizer=str(folder / "tokenizer"),
         cmvn=str(folder / "cmvn.ark"),
         model=tiny.MODEL,
-        train=(Source(str(piped), "slu"), Source(str(piped), "nlu")),
+        train=(SourceSettings(str(piped), "slu"), SourceSettings(str(piped), "nlu")),
         steps=2,
         workers=0,
         batch=BatchSettings(examples=4, block=2),
@@ -148,4 +148,4 @@ def test_a_pipe_in_feats_scp_is_refused_with_its_line(piped: Path) -> None:
     keys = tables.read_table(piped / "utt2spk")
     tables.write_table(piped / "feats.scp", dict.fromkeys(keys, "copy-feats ark:a ark:- |"))
     with pytest.raises(InputError, match=r"feats.scp:1: .*copy-feats scp:"):
-        tables.load(piped)
+        kaldi_dir.load(piped)

@@ -17,7 +17,7 @@ from atat.base import config, precision
 from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, tables
 from atat.engine import checkpoint, decode, model_folder
-from atat.engine.settings import BatchSettings, Source
+from atat.engine.settings import BatchSettings, SourceSettings
 from atat.engine.train import main, train
 from atat.nn import int8
 from atat.systems.joint.recognizer import Recognizer
@@ -116,7 +116,7 @@ def run(corpus: Path, **changes: Any) -> TrainSettings:
             cmvn=str(corpus / "cmvn.ark"),
             steps=2,
             workers=0,
-            train=(Source(str(corpus / "train"), "slu"),),
+            train=(SourceSettings(str(corpus / "train"), "slu"),),
             model=tiny.MODEL,
             checkpoint_every=1,
             batch=BatchSettings(examples=4, block=2),

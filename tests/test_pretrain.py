@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import ark, tables
+from atat.datadir import ark, kaldi_dir, tables
 from atat.datadir.ctm import Word, write_ctm
 from atat.datadir.overlap import overlap
 from atat.speech import audio
@@ -38,7 +38,7 @@ def write_dir(
             noise = np.random.default_rng(len(key)).normal(0, 0.1, 8000)
             audio.save(wav, noise.astype(np.float32))
         utterances.append(
-            tables.Utterance(
+            kaldi_dir.Utterance(
                 id=key,
                 speaker=key.split("-")[0],
                 wav=str(wav) if speech else None,
@@ -46,7 +46,7 @@ def write_dir(
                 semantics=TREE if trees else None,
             )
         )
-    tables.write(folder, utterances)
+    kaldi_dir.write(folder, utterances)
     if times is not None:
         write_ctm(
             folder / "ctm",
@@ -61,7 +61,7 @@ def write_dir(
 def add_features(folder: Path) -> None:
     """feats.scp of a data dir, as `atat features` would make it."""
     scp = {}
-    for utterance in tables.load(folder):
+    for utterance in kaldi_dir.load(folder):
         path = folder / f"{utterance.id}.ark"
         ark.write_matrix(path, lfb(audio.load(utterance.wav or "")))
         scp[utterance.id] = str(path)
@@ -85,7 +85,7 @@ def gather(local: Any, dirs: dict[str, Path], out: Path, *options: str) -> None:
 
 
 def ids(folder: Path) -> set[str]:
-    return {utterance.id for utterance in tables.load(folder)}
+    return {utterance.id for utterance in kaldi_dir.load(folder)}
 
 
 def test_gathered_and_joined(local: Any, dirs: dict[str, Path], tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_gathered_and_joined(local: Any, dirs: dict[str, Path], tmp_path: Path) 
     assert ids(data / "train_slu") == ids(data / "train_nlu") == {"a-1", "a-2"}
     assert ids(data / "train_asr") == ids(data / "train_mlm") == {"c-1", "c-2", "d-1"}
     assert ids(data / "dev_nlu") == {"b-1"} and ids(data / "dev_asr") == {"e-1"}
-    assert all(u.wav is None and u.feats is None for u in tables.load(data / "train_nlu"))
-    assert all(u.feats for u in tables.load(data / "train_mlm"))
+    assert all(u.wav is None and u.feats is None for u in kaldi_dir.load(data / "train_nlu"))
+    assert all(u.feats for u in kaldi_dir.load(data / "train_mlm"))
     assert before == {
         path: path.stat().st_mtime_ns for folder in dirs.values() for path in folder.rglob("*")
     }
@@ -205,7 +205,7 @@ def test_features_of_another_kind_are_refused(
     add_features(dirs["slu"])
     gather(local, dirs, tmp_path / "data")
     part = tmp_path / "data" / "parts" / "train_slu_1_music"
-    assert tables.load(part)[0].feats == tables.load(dirs["slu"])[0].feats
+    assert kaldi_dir.load(part)[0].feats == kaldi_dir.load(dirs["slu"])[0].feats
     scp = tables.read_table(dirs["slu"] / "feats.scp")
     own = ark.read(scp["a-1"])
     for matrix, message in (

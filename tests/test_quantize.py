@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from atat.base.errors import InputError
 from atat.engine import model_folder, quantize
-from atat.engine.settings import Source
+from atat.engine.settings import SourceSettings
 from atat.engine.train import train
 from atat.nn.int8 import Int8Linear, convert
 from atat.systems.joint.model import build_model
@@ -95,7 +95,7 @@ def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
         precision="fp32",
         tokenizer=str(tmp_path / "int8" / "tokenizer"),
         steps=1,
-        train=(Source(str(tmp_path / "train"), "slu"),),
+        train=(SourceSettings(str(tmp_path / "train"), "slu"),),
         init=InitSettings(model=str(tmp_path / "int8")),
     )
     with pytest.raises(InputError, match="8 bits .* cannot be trained"):

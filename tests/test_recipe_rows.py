@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from atat.base import config
-from atat.scoring.results import Report
+from atat.scoring.results_settings import Report
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED = ["--slu", "/s", "--dev_slu", "/ds", "--asr", "/a", "--dev_asr", "/da"]

@@ -13,7 +13,7 @@ import yaml
 from atat.base import config, provenance
 from atat.base.errors import InputError
 from atat.base.provenance import outside_shortened
-from atat.datadir import tables as kaldi
+from atat.datadir import tables
 from atat.scoring import results, results_runs, score
 from atat.scoring.bootstrap import Comparison, Interval
 
@@ -32,19 +32,19 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_data(folder: str, utterances: list[str]) -> None:
     data = Path(folder)
     utterances = sorted(utterances)
-    kaldi.write_table(data / "semantics", {utt: TREE.format(utt) for utt in utterances})
-    kaldi.write_table(data / "utt2spk", {utt: utt.split("-")[0] for utt in utterances})
+    tables.write_table(data / "semantics", {utt: TREE.format(utt) for utt in utterances})
+    tables.write_table(data / "utt2spk", {utt: utt.split("-")[0] for utt in utterances})
     groups = {utt: "seen" if int(utt[-2:]) % 2 else "unseen" for utt in utterances}
-    kaldi.write_table(data / "utt2group", groups)
+    tables.write_table(data / "utt2group", groups)
 
 
 def decode(model: str, wrong: int, *, name: str = "decode_test", data: str = "data/test") -> None:
     """A model's output on a data dir with its first `wrong` utterances wrong, and scored."""
     folder = Path(model, name)
-    trees = kaldi.read_table(Path(data, "semantics"))
+    trees = tables.read_table(Path(data, "semantics"))
     for utt in list(trees)[:wrong]:
         trees[utt] = TREE.format("something else")
-    kaldi.write_table(folder / "hyp", trees)
+    tables.write_table(folder / "hyp", trees)
     made = {
         "task": "slu",
         "model": f"{model}/model",
@@ -288,7 +288,7 @@ def test_scores_on_other_data_are_refused() -> None:
         write(table(rows, data="data/dev"))
     with pytest.raises(InputError, match="no metric 'wer'"):
         write(table(rows, metrics=["wer"]))
-    kaldi.write_table(Path("exp/e2e/decode_test/hyp"), dict.fromkeys(UTTERANCES, ""))
+    tables.write_table(Path("exp/e2e/decode_test/hyp"), dict.fromkeys(UTTERANCES, ""))
     with pytest.raises(InputError, match="score first"):
         write(table(rows))
 

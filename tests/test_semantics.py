@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from atat.datadir import check, tables
+from atat.datadir import check, kaldi_dir
 from atat.systems.joint.constraint import pairs_of
 from atat.text import trees as semantics
 from atat.text.trees import SemanticsError, Tree, parse, to_string
@@ -142,9 +142,9 @@ def test_a_tree_of_any_depth_is_read_checked_and_written(tmp_path: Path) -> None
     assert len(semantics.brackets(tree)) == 20_000
     assert to_string(semantics.drop_words_outside_slots(tree)).count("red") == 20_000 - 1
     assert pairs_of(tree) == {("", "IN:X"), ("IN:X", "SL:X"), ("SL:X", "IN:X")}
-    tables.write(
+    kaldi_dir.write(
         tmp_path / "data",
-        [tables.Utterance("a-1", "a", text=" ".join(semantics.words(tree)), semantics=text)],
+        [kaldi_dir.Utterance("a-1", "a", text=" ".join(semantics.words(tree)), semantics=text)],
     )
     assert not check.validate(tmp_path / "data").errors
 

@@ -14,7 +14,7 @@ import pytest
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import features, tables
+from atat.datadir import features, kaldi_dir, tables
 from atat.datadir.ctm import Word, read_ctm
 from atat.prepare import align, synthesis
 from atat.prepare.synthesis import JOURNAL, Spoken
@@ -134,7 +134,7 @@ def test_a_table_that_may_not_be_read_is_named(data: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(InputError, match="utt2spk: cannot be read; allow it with: chmod u.r"):
-        tables.load(data)
+        kaldi_dir.load(data)
     with pytest.raises(InputError, match="ctm: cannot be read"):
         read_ctm(data / "ctm")
 
@@ -153,7 +153,7 @@ def test_a_damaged_list_of_what_was_extracted_is_made_again(
         said = capsys.readouterr()
         assert "1 made now" in said.out.splitlines()[-1]
         assert not damage or f"warning: {made}" in said.err
-        assert all(utterance.num_frames == 48 for utterance in tables.load(data))
+        assert all(utterance.num_frames == 48 for utterance in kaldi_dir.load(data))
         for path in (tmp_path / "lfb").iterdir():
             path.unlink()
 

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from atat.base.errors import InputError
-from atat.datadir import tables as kaldi
+from atat.datadir import kaldi_dir, tables
 from atat.scoring.metrics import tree_counts
 from atat.speech import audio
 from atat.text import trees as semantics
@@ -47,7 +47,7 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
     data = prepare(local, corpus)
     printed = capsys.readouterr().out
     for name in ("close", "far"):
-        utterances = kaldi.load(data / name)
+        utterances = kaldi_dir.load(data / name)
         assert len(utterances) == 50
         for one in utterances:
             tree = semantics.parse(one.semantics or "")
@@ -67,7 +67,7 @@ def test_the_miniature_is_read_back_and_each_planted_fault_counted(
 
 
 def test_a_sentence_becomes_its_intent_with_slots_inside(local: Any, corpus: Path) -> None:
-    trees = {one.semantics for one in kaldi.load(prepare(local, corpus) / "close")}
+    trees = {one.semantics for one in kaldi_dir.load(prepare(local, corpus) / "close")}
     assert (
         "[IN:SET_LIGHT_BRIGHTNESS change the brightness to [SL:BRIGHTNESS twenty ] percent in "
         "the [SL:ROOM living room ] ]"
@@ -104,7 +104,7 @@ def test_what_does_not_join_or_cannot_be_heard_is_lost_and_too_much_of_it_stops(
         "speaker not told",
     ):
         assert f"1  {finding}" in printed
-    assert "close-0003" in kaldi.read_table(corpus.parent / "data/close/utt2spk").values()
+    assert "close-0003" in tables.read_table(corpus.parent / "data/close/utt2spk").values()
 
 
 def test_recordings_of_another_rate_are_converted(local: Any, corpus: Path) -> None:
@@ -113,7 +113,7 @@ def test_recordings_of_another_rate_are_converted(local: Any, corpus: Path) -> N
     path = corpus / "smart-lights-en-far-field/speech_corpus/audio/1.wav"
     audio.save(path, np.zeros(4800, np.float32), 48000)
     data = prepare(local, corpus, "--fields", "far")
-    found = [one for one in kaldi.load(data / "far") if one.id.endswith("far-0001")]
+    found = [one for one in kaldi_dir.load(data / "far") if one.id.endswith("far-0001")]
     assert len(found) == 1 and len(audio.load(found[0].wav or "")) == 1600
 
 
@@ -154,11 +154,11 @@ def test_folds_share_no_sentence_and_leave_none_out(local: Any, corpus: Path) ->
         local("make_folds").main(
             ["--data", str(data / name), "--out", str(data / "folds" / name), "--folds", "3"]
         )
-        everything = set(kaldi.read_table(data / name / "text"))
+        everything = set(tables.read_table(data / name / "text"))
         seen: list[str] = []
         for fold in range(3):
             parts = [
-                kaldi.read_table(data / "folds" / name / str(fold) / part / "text")
+                tables.read_table(data / "folds" / name / str(fold) / part / "text")
                 for part in ("train", "dev", "test")
             ]
             assert set().union(*parts) == everything
@@ -188,12 +188,12 @@ def test_the_folds_of_the_mini_run_can_be_trained(local: Any, corpus: Path) -> N
         ["--data", str(data / "close"), "--out", str(data / "folds"), "--folds", "2"]
     )
     for fold in ("0", "1"):
-        tables = [
-            kaldi.read_table(data / "folds" / fold / part / "semantics")
+        meanings = [
+            tables.read_table(data / "folds" / fold / part / "semantics")
             for part in ("train", "dev")
         ]
         train, dev = (
             set().union(*(semantics.tags(semantics.parse(tree)) for tree in table.values()))
-            for table in tables
+            for table in meanings
         )
         assert dev <= train and len(train) == 10

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.datadir.check import validate
 from atat.datadir.ctm import Word, read_ctm
 from atat.prepare import synthesis
@@ -325,7 +325,7 @@ def test_stage_makes_a_data_dir_with_sound(data: Path, tmp_path: Path) -> None:
     synthesis.main(["--data", str(data), "--wavs", str(tmp_path / "wavs"), "--nj", "2"])
     report = validate(data)
     assert not report.errors and not report.warnings
-    utterances = tables.load(data)
+    utterances = kaldi_dir.load(data)
     words = read_ctm(data / "ctm")
     for utterance in utterances:
         assert utterance.wav is not None and utterance.text is not None

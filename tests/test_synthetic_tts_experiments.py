@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atat.base import config
-from atat.scoring.results import Report
+from atat.scoring.results_settings import Report
 
 RECIPE = Path(__file__).parent.parent / "egs" / "synthetic_tts"
 EXPERIMENTS = ("main", "low_resource", "full_music", "real_audio", "ablations")

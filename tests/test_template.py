@@ -11,7 +11,7 @@ import pytest
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import own_corpus, parts, tables, utterance_table
+from atat.datadir import kaldi_dir, own_corpus, parts, tables, utterance_table
 from atat.prepare import conf_copy, conf_fit
 from atat.speech import audio
 from atat.systems.joint.settings import TrainSettings
@@ -261,8 +261,8 @@ def without(rows: list[str], *columns: int) -> list[str]:
     ]
 
 
-def made(data: Path) -> dict[str, list[tables.Utterance]]:
-    return {name: tables.load(data / name) for name in own_corpus.SETS if (data / name).is_dir()}
+def made(data: Path) -> dict[str, list[kaldi_dir.Utterance]]:
+    return {name: kaldi_dir.load(data / name) for name in own_corpus.SETS if (data / name).is_dir()}
 
 
 def test_all_columns_give_three_sets_of_other_speakers(
@@ -279,7 +279,7 @@ def test_all_columns_give_three_sets_of_other_speakers(
     assert tables.read_table(data / "test" / "text.raw")[one.id] == "Play 0!"
     assert (data / "decodings").read_text() == "test slu\ntest asr\ntest nlu\n"
     printed = capsys.readouterr().out
-    assert "in train, too: the sentences of 5, the speakers of 0" in printed
+    assert "in train, too: 5 of 5 sentences (100.0 %), 0 of 1 speakers" in printed
     assert "no column" not in printed
 
 

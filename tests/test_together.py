@@ -19,7 +19,7 @@ import pytest
 from atat.base import files, lock, together
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, remove_leftovers, scratch_folder
-from atat.datadir import features, tables
+from atat.datadir import features, kaldi_dir, tables
 from atat.prepare import align, synthesis
 from atat.speech import audio
 
@@ -63,7 +63,7 @@ def run_killed_at(number: int, work: Callable[[], None]) -> bool:
 
 def tables_of(folder: Path) -> dict[str, dict[str, str]]:
     """The tables as `load` sees them."""
-    tables.load(folder)
+    kaldi_dir.load(folder)
     names = (*OLD, *NEW)
     return {name: tables.read_table(folder / name) for name in names if (folder / name).exists()}
 
@@ -111,7 +111,7 @@ def test_readers_never_see_a_mixture_while_a_living_process_writes(tmp_path: Pat
 
     def read() -> None:
         while not done.is_set():
-            utterances = tables.load(folder)
+            utterances = kaldi_dir.load(folder)
             found.append([(u.id, u.text, u.semantics, u.duration) for u in utterances])
 
     reader = threading.Thread(target=read)
@@ -141,7 +141,7 @@ def test_a_reader_that_may_not_finish_a_change_says_so(
     with monkeypatch.context() as patch:
         patch.setattr(together.os, "replace", read_only)
         with pytest.raises(InputError, match=r"was killed, .*Read-only file system.*allow writing"):
-            tables.load(tmp_path)
+            kaldi_dir.load(tmp_path)
     assert tables.read_table(tmp_path / "text") == NEW["text"]
 
 
@@ -301,4 +301,4 @@ def test_two_extractions_at_once_end_in_one_result_and_one_sentence(tmp_path: Pa
     again = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
     assert not list((tmp_path / "lfb").glob("*.tmp"))
-    assert len(tables.load(data)) == 4
+    assert len(kaldi_dir.load(data)) == 4

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_top import read_top
 from atat.datadir.overlap import overlap
 from atat.prepare import synthesis
@@ -53,9 +53,9 @@ def prepare(local: Any, data: Path, *arguments: object) -> None:
     local("prepare_text").main(["--out", str(data), *map(str, arguments)])
 
 
-def record(local: Any, data: Path, *arguments: object) -> dict[str, tables.Utterance]:
+def record(local: Any, data: Path, *arguments: object) -> dict[str, kaldi_dir.Utterance]:
     local("prepare_audio").main(["--out", str(data), *map(str, arguments)])
-    return {utterance.id: utterance for utterance in tables.load(data / "real_test")}
+    return {utterance.id: utterance for utterance in kaldi_dir.load(data / "real_test")}
 
 
 def write_csv(folder: Path, *rows: str) -> tuple[Path, Path]:
@@ -71,7 +71,7 @@ def write_csv(folder: Path, *rows: str) -> tuple[Path, Path]:
 
 def test_text_and_tree_agree_and_ids_are_lines(local: Any, corpus: Path, tmp_path: Path) -> None:
     prepare(local, tmp_path, "--corpus", corpus)
-    utterances = tables.load(tmp_path / "text_test")
+    utterances = kaldi_dir.load(tmp_path / "text_test")
     assert [u.id for u in utterances] == [f"top-test-{n:06d}" for n in (1, 2, 3, 4)]
     assert [u.text for u in utterances] == [
         "stop in boston",
@@ -95,7 +95,7 @@ def test_sentences_are_left_out_by_a_word_of_an_intent(
     local: Any, corpus: Path, tmp_path: Path, capsys: Any
 ) -> None:
     prepare(local, tmp_path, "--corpus", corpus, "--leave_out", "UNSUPPORTED", "EVENT")
-    assert [u.text for u in tables.load(tmp_path / "text_dev")] == ["leave at nine thirty a m"]
+    assert [u.text for u in kaldi_dir.load(tmp_path / "text_dev")] == ["leave at nine thirty a m"]
     assert len(tables.read_table(tmp_path / "text_dev" / "left_out")) == 3
     assert "1 of 4 sentences, 0 with nested intents; 3 left out" in capsys.readouterr().out
     with pytest.raises(InputError, match="leaves nothing of train"):
@@ -118,7 +118,7 @@ def test_a_row_that_is_no_sentence_is_lost(
     with pytest.raises(InputError, match="1 of 13 rows must be left out"):
         prepare(local, tmp_path, "--corpus", corpus)
     prepare(local, tmp_path, "--corpus", corpus, "--max_lost", 0.1)
-    assert len(tables.load(tmp_path / "text_dev")) == 4
+    assert len(kaldi_dir.load(tmp_path / "text_dev")) == 4
     findings = (tmp_path / "text_findings.txt").read_text(encoding="utf-8")
     assert f"{kind} (left out): {corpus.resolve()}/eval.tsv:5: " in findings
 
@@ -201,7 +201,9 @@ def test_the_miniature_is_read_and_its_faults_are_counted(
 ) -> None:
     top, stop = mini / "corpus" / "top", mini / "corpus" / "stop"
     prepare(local, tmp_path, "--corpus", top, "--max_lost", 0.1)
-    sizes = {part: len(tables.load(tmp_path / f"text_{part}")) for part in ("train", "dev", "test")}
+    sizes = {
+        part: len(kaldi_dir.load(tmp_path / f"text_{part}")) for part in ("train", "dev", "test")
+    }
     assert sizes == {"train": 42, "dev": 6, "test": 14}
     told = capsys.readouterr().out
     for fault in (
@@ -235,11 +237,11 @@ def test_the_miniature_is_read_and_its_faults_are_counted(
     ):
         assert fault in told
     assert len(found) == 12 and {"anna", "ben"} < {u.speaker for u in found.values()}
-    pretraining = tables.load(mini / "old" / "train_music")
+    pretraining = kaldi_dir.load(mini / "old" / "train_music")
     assert all(parse(u.semantics or "") for u in pretraining)
     new = {
         tag
-        for u in tables.load(tmp_path / "text_train")
+        for u in kaldi_dir.load(tmp_path / "text_train")
         for tag in (u.semantics or "").split()
         if tag.startswith("[")
     }
@@ -314,10 +316,10 @@ def test_real_trees_lose_nothing(data_root: Path) -> None:
     folder = data_root / "top"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")
-    findings = Findings()
-    rows, count = read_top(folder, "dev", findings)
-    assert len(rows) == count and findings.lost == 0
-    assert 0 < findings.counts()["a tag parts a spoken word (kept)"] < 0.02 * count
+    oddities = Oddities()
+    rows, count = read_top(folder, "dev", oddities)
+    assert len(rows) == count and oddities.lost == 0
+    assert 0 < oddities.counts()["a tag parts a spoken word (kept)"] < 0.02 * count
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import contents, fingerprint, tables
-from atat.datadir.tables import Utterance
+from atat.datadir import contents, fingerprint, kaldi_dir
+from atat.datadir.kaldi_dir import Utterance
 from atat.engine import checkpoint, decode, model_folder, pack, plain, quantize, registry, train
 from atat.engine.contract import Budget, Group, Parts, Term
-from atat.engine.settings import OptimSettings, RunSettings, Source, ValidSettings
+from atat.engine.settings import OptimSettings, RunSettings, SourceSettings, ValidSettings
 from atat.engine.trainer import Trainer
 from atat.scoring import score_command
 from atat.speech import audio
@@ -60,7 +60,7 @@ class ToyBatch(plain.TensorBatch):
 class ToySource(plain.PlainSource):
     budget = Budget("audio", "samples", "max_frames", float(audio.SAMPLE_RATE))
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceSettings) -> None:
         super().__init__(source)
         self.samples = [contents.read_recording(one) for one in self.utterances]
         self.lengths = np.array([len(one) for one in self.samples])
@@ -156,13 +156,15 @@ def conf(tmp_path: Path) -> Path:
         time = np.arange(1600 + int(rng.integers(800))) / audio.SAMPLE_RATE
         audio.save(path, 0.3 * np.sin(2 * np.pi * (300 + 2000 * high) * time).astype(np.float32))
         utterances.append(Utterance(name, "tone", wav=str(path), semantics=CLASSES[high]))
-    tables.write(tmp_path / "data", utterances)
+    kaldi_dir.write(tmp_path / "data", utterances)
     settings = ToySettings(
         system="toy",
-        train=(Source(str(tmp_path / "data"), "classify"),),
+        train=(SourceSettings(str(tmp_path / "data"), "classify"),),
         steps=60,
         valid=ValidSettings(
-            sources=(Source(str(tmp_path / "data"), "classify"),), every=30, select="exact_match"
+            sources=(SourceSettings(str(tmp_path / "data"), "classify"),),
+            every=30,
+            select="exact_match",
         ),
         optim=OptimSettings(schedule="constant", peak=0.03, warmup=1),
         checkpoint_every=20,

@@ -20,14 +20,15 @@ from waiting import LIMIT, until
 
 from atat.base import config, lock
 from atat.base.errors import InputError
-from atat.datadir import ark, tables
-from atat.engine import checkpoint, decode, model_folder
+from atat.datadir import ark, kaldi_dir, tables
+from atat.engine import assembly, checkpoint, decode, model_folder
 from atat.engine import train as train_cli
-from atat.engine.settings import BatchSettings, Source, ValidSettings
+from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.engine.train import train
 from atat.engine.validate import validate
 from atat.speech.fbank import LOG_FLOOR, frames_touching
-from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.data import TaskData
+from atat.systems.joint.examples import Encoding
 from atat.systems.joint.recognizer import Recognizer
 from atat.systems.joint.settings import InitSettings, OptimSettings
 from atat.systems.joint.system import system
@@ -112,7 +113,7 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
 
 
 def test_a_training_that_fails_ends_and_so_do_its_workers(corpus, tmp_path):
-    slu = (Source(str(corpus / "train"), "slu"),)
+    slu = (SourceSettings(str(corpus / "train"), "slu"),)
     run = settings(
         corpus,
         steps=5000,
@@ -181,7 +182,7 @@ def test_decoded_from_the_command_line_as_by_the_recognizer(corpus, trained, tmp
     arguments += ["--out", str(tmp_path / "out"), "--max_frames", "400"]
     decode.main(arguments)
     hypotheses = tables.read_table(tmp_path / "out" / "hyp")
-    utterances = tables.load(corpus / "dev")
+    utterances = kaldi_dir.load(corpus / "dev")
     assert list(hypotheses) == [utterance.id for utterance in utterances]
     recognizer = Recognizer.load(trained, precision="fp32")
     right = 0
@@ -253,7 +254,7 @@ def test_processes_decode_as_one_does_and_hand_errors_over(
 
 
 def test_batches_hold_every_utterance_once_within_the_budget():
-    from atat.datadir.tables import Utterance
+    from atat.datadir.kaldi_dir import Utterance
     from atat.engine.decode_workers import Item, _under, cut
 
     rng = np.random.default_rng(0)
@@ -289,7 +290,7 @@ def test_recordings_of_unknown_length_are_measured_before_they_are_batched(tmp_p
     for number, seconds in enumerate((0.9, 0.3, 0.6)):
         path = tmp_path / f"{number}.wav"
         audio.save(path, 0.1 * rng.standard_normal(int(16000 * seconds)).astype(np.float32))
-        utterances.append(tables.Utterance(f"u{number}", "s", wav=str(path)))
+        utterances.append(kaldi_dir.Utterance(f"u{number}", "s", wav=str(path)))
     recognizer = Recognizer.load(trained, precision="fp32")
     batches = DecodeBatches(recognizer, "slu", utterances, 120).batches
     assert [[item.utterance.id for item in batch] for batch in batches] == [["u1", "u2"], ["u0"]]
@@ -342,7 +343,7 @@ def test_recordings_too_short_or_of_the_wrong_kind_are_refused(corpus, trained, 
     (data / "utt2num_frames").write_text("\n".join([*frames[:4], f"{name} 0", *frames[5:]]) + "\n")
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
     with pytest.raises(InputError, match=f"{name}: shorter than one frame"):
-        TaskData(Source(str(data), "asr"), encoding)
+        TaskData(SourceSettings(str(data), "asr"), encoding)
 
 
 def test_text_and_audio_of_one_object(corpus, trained):
@@ -350,7 +351,7 @@ def test_text_and_audio_of_one_object(corpus, trained):
     found = recognizer(text="Play the red LAMP!")
     assert found.text == "[IN:PLAY play the [SL:THING red lamp ] ]"
     assert found.tree is not None and found.score < 0
-    utterance = tables.load(corpus / "train")[0]
+    utterance = kaldi_dir.load(corpus / "train")[0]
     transcript = recognizer.recognize([ark.read(utterance.feats)], "asr")[0]
     assert transcript.text == utterance.text
     for wrong in ({}, {"text": "a", "task": "slu"}, {"text": "a", "task": "sing"}):
@@ -362,7 +363,7 @@ def test_a_new_domain_extends_the_vocabulary_and_freezes_what_is_known(corpus, t
     tokenizer = model_folder.load(trained).tokenizer.extend(["[IN:ASK", "[SL:WHO"])
     tokenizer.save(tmp_path / "tokenizer")
     init = InitSettings(model=str(trained), unfreeze=((4, 0.0), (2, 0.5)))
-    nlu = (Source(str(corpus / "train"), "nlu"),)
+    nlu = (SourceSettings(str(corpus / "train"), "nlu"),)
     run = settings(corpus, tokenizer=str(tmp_path / "tokenizer"), init=init, train=nlu)
     valid = ValidSettings()
     train(replace(run, steps=4, valid=valid), tmp_path / "frozen")
@@ -381,7 +382,7 @@ def test_a_new_domain_extends_the_vocabulary_and_freezes_what_is_known(corpus, t
 
 def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
     init = InitSettings(model=str(trained), part="audio_encoder", unfreeze=((2, 0.0),))
-    slu = (Source(str(corpus / "train"), "slu"),)
+    slu = (SourceSettings(str(corpus / "train"), "slu"),)
     train(settings(corpus, init=init, train=slu, steps=2, valid=ValidSettings()), tmp_path / "exp")
     before, after = model_folder.load(trained).model.state_dict(), weights(tmp_path / "exp")
     assert not any(name.startswith("text_encoder.") for name in after)
@@ -404,10 +405,10 @@ def test_runs_that_cannot_work_are_refused(corpus, tmp_path, changes, message):
 
 
 def test_zero_shot_needs_pretraining_on_audio_and_text(corpus, tmp_path):
-    slu = (Source(str(corpus / "train"), "slu"),)
+    slu = (SourceSettings(str(corpus / "train"), "slu"),)
     train(settings(corpus, train=slu, steps=1, valid=ValidSettings()), tmp_path / "audio_only")
     init = InitSettings(model=str(tmp_path / "audio_only" / "model"))
-    nlu = (Source(str(corpus / "train"), "nlu"),)
+    nlu = (SourceSettings(str(corpus / "train"), "nlu"),)
     run = settings(corpus, train=nlu, init=init, zero_shot=True)
     with pytest.raises(InputError, match="on no text task"):
         train(run, tmp_path / "exp")
@@ -434,23 +435,23 @@ def test_unusable_data_is_named(corpus, tmp_path):
     lines = (data / "ctm").read_text().splitlines()
     (data / "ctm").write_text("\n".join(line for line in lines if "-003" not in line) + "\n")
     with pytest.raises(InputError, match="(?s)spk0-003: no word alignment.*max_lost"):
-        TaskData(Source(str(data), "mlm"), encoding)
-    assert len(TaskData(Source(str(data), "mlm"), encoding, max_lost=0.2)) == 9
+        TaskData(SourceSettings(str(data), "mlm"), encoding)
+    assert len(TaskData(SourceSettings(str(data), "mlm"), encoding, max_lost=0.2)) == 9
     (data / "ctm").unlink()
     with pytest.raises(InputError, match="ctm: no such file, but task mlm"):
-        TaskData(Source(str(data), "mlm"), encoding)
+        TaskData(SourceSettings(str(data), "mlm"), encoding)
     text = (data / "semantics").read_text().replace("[SL:THING", "[SL:THINK", 1)
     (data / "semantics").write_text(text)
     with pytest.raises(InputError, match="semantics: spk0-000: tag .*SL:THINK.*extend"):
-        TaskData(Source(str(data), "slu"), encoding)
+        TaskData(SourceSettings(str(data), "slu"), encoding)
     with pytest.raises(InputError, match="16 mel bins, the model expects 80"):
-        TaskData(Source(str(data), "asr"), replace(encoding, mel_bins=80)).example(0)
+        TaskData(SourceSettings(str(data), "asr"), replace(encoding, mel_bins=80)).example(0)
 
 
 def test_mlm_masks_whole_words_of_the_audio_freshly_each_time(corpus):
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=16)
-    masked = TaskData(Source(str(corpus / "train"), "mlm"), encoding)
-    plain = TaskData(Source(str(corpus / "train"), "asr"), encoding)
+    masked = TaskData(SourceSettings(str(corpus / "train"), "mlm"), encoding)
+    plain = TaskData(SourceSettings(str(corpus / "train"), "asr"), encoding)
     counts, chosen = [], set()
     for draw in range(200):
         example = masked.example(draw % 40, np.random.default_rng(draw))
@@ -487,9 +488,9 @@ def test_the_mean_of_checkpoints(corpus, tmp_path):
 def test_the_loss_in_the_log_is_what_is_minimised_and_its_terms_are_unweighted(corpus, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    valid = ValidSettings(sources=(Source(str(corpus / "dev"), "slu"),), decode=0)
+    valid = ValidSettings(sources=(SourceSettings(str(corpus / "dev"), "slu"),), decode=0)
     run = settings(corpus, steps=1, log_every=1, model=tiny.without_dropout(), valid=valid)
-    trainer = train_cli.build(system, run, tmp_path / "unused", torch.device("cpu"))
+    trainer = assembly.build(system, run, tmp_path / "unused", torch.device("cpu"))
     batches = trainer.batches[0]
     sums = [trainer.model.losses(batch) for batch in batches]
     ce = sum(float(s["ce"].total.detach()) for s in sums) / sum(b.counts()["ce"] for b in batches)
@@ -516,7 +517,7 @@ def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, caps
     parameters = sum(
         p.numel() for p in model_folder.load(tmp_path / "exp" / "model").model.parameters()
     )
-    hours = tables.load(corpus / "train")
+    hours = kaldi_dir.load(corpus / "train")
     hours = sum(utterance.num_frames for utterance in hours) / 360000
     for sentence in (
         f"{parameters:,} parameters, on the CPU (1 thread) in fp32; 6 steps of 12 examples; "
@@ -531,7 +532,7 @@ def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, caps
 def test_a_validation_shows_how_far_it_is_the_last_one_too(corpus, tmp_path, capsys):
     valid = replace(settings(corpus).valid, every=100)
     run = settings(corpus, steps=2, valid=valid)
-    trainer = train_cli.build(system, run, tmp_path / "unused", torch.device("cpu"))
+    trainer = assembly.build(system, run, tmp_path / "unused", torch.device("cpu"))
     told: list[str] = []
     validate(system, trainer.model, trainer.valid, torch.device("cpu"), 4, told.append)
     for task in ("slu", "nlu"):
@@ -699,9 +700,13 @@ def test_no_decoding_begins_with_options_that_cannot_work(trained, tmp_path, opt
 )
 def test_features_the_model_cannot_read_are_named(trained, tmp_path, shape, message):
     ark.write_matrix(tmp_path / "odd.ark", np.zeros(shape, np.float32))
-    tables.write(
+    kaldi_dir.write(
         tmp_path / "odd",
-        [tables.Utterance(id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30)],
+        [
+            kaldi_dir.Utterance(
+                id="a-1", speaker="a", feats=str(tmp_path / "odd.ark"), num_frames=30
+            )
+        ],
     )
     arguments = ["--model", str(trained), "--data", str(tmp_path / "odd"), "--task", "slu"]
     with pytest.raises(InputError, match=f"(?s)a-1.*{message}"):

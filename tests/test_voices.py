@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import tables as kaldi
+from atat.datadir import tables
 from atat.prepare import synthesis, voices
 from atat.prepare.synthesis_voice import parse_voice
 
@@ -176,18 +176,18 @@ def test_no_voice_of_a_recipe_trains_and_tests(path: Path, monkeypatch: pytest.M
 
 
 def test_audio_goes_when_who_says_it_changes(tmp_path: Path) -> None:
-    tables = {
+    columns = {
         "text": {"a-1": "stop", "b-1": "play"},
         "utt2spk": {"a-1": "a", "b-1": "b"},
         "spk2voice": {"a": "espeak:f1", "b": "espeak:m1"},
     }
-    voices.write_sentences(tmp_path / "dir", tables)
-    assert kaldi.read_table(tmp_path / "dir" / "spk2utt") == {"a": "a-1", "b": "b-1"}
+    voices.write_sentences(tmp_path / "dir", columns)
+    assert tables.read_table(tmp_path / "dir" / "spk2utt") == {"a": "a-1", "b": "b-1"}
     scp = tmp_path / "dir" / "wav.scp"
     scp.write_text("a-1 /a.wav\nb-1 /b.wav\n")
-    voices.write_sentences(tmp_path / "dir", tables)
+    voices.write_sentences(tmp_path / "dir", columns)
     assert scp.exists()
     voices.write_sentences(
-        tmp_path / "dir", {**tables, "spk2voice": {"a": "espeak:f1", "b": "espeak:m2"}}
+        tmp_path / "dir", {**columns, "spk2voice": {"a": "espeak:f1", "b": "espeak:m2"}}
     )
     assert not scp.exists()

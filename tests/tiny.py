@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from atat.datadir import ark, cmvn, tables
+from atat.datadir import ark, cmvn, kaldi_dir, tables
 from atat.datadir.ctm import Word, write_ctm
-from atat.datadir.tables import Utterance
-from atat.engine.settings import BatchSettings, Source, ValidSettings
+from atat.datadir.kaldi_dir import Utterance
+from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.nn.settings import AudioEncoderSettings, CtcSettings, DecoderSettings, TextEncoderSettings
 from atat.prepare.miniature_speech import Line
 from atat.speech import audio
@@ -85,7 +85,7 @@ def make_data(folder: Path, count: int = 24, seed: int = 0, mel_bins: int = 16) 
             ]
             text = " ".join(words)
             utterances.append((name, len(features), text, tree))
-    tables.write(
+    kaldi_dir.write(
         folder,
         [
             Utterance(
@@ -116,8 +116,10 @@ def make_corpus(folder: Path) -> Path:
 
 def training(corpus: Path, **changes: Any) -> TrainSettings:
     """Twelve steps of all tasks."""
-    mix = tuple(Source(str(corpus / "train"), task) for task in ("asr", "slu", "nlu", "mlm"))
-    valid = tuple(Source(str(corpus / "dev"), task) for task in ("slu", "nlu"))
+    mix = tuple(
+        SourceSettings(str(corpus / "train"), task) for task in ("asr", "slu", "nlu", "mlm")
+    )
+    valid = tuple(SourceSettings(str(corpus / "dev"), task) for task in ("slu", "nlu"))
     base = TrainSettings(
         precision="fp32",  # the same on every processor
         tokenizer=str(corpus / "tokenizer"),

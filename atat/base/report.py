@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings by kind; of each kind the first few are kept and all are counted.
+    """Oddities by kind; of each kind the first few are kept and all are counted.
 
     `lost` names what must be dropped to remove the errors, and why (the kind of the first
     finding about it); the `about` of a finding says it. A person must fix errors without `about`.

@@ -28,7 +28,7 @@ import numpy as np
 from atat.base import pipes
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import ark_library, tables
+from atat.datadir import ark_library, kaldi_dir, tables
 
 # Kaldi's kSpeechFeature: one byte a value, quantised between the quartiles of its column.
 SPEECH_COMPRESSION = 2
@@ -119,7 +119,7 @@ def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, st
 
 def load_scp(path: str | Path) -> dict[str, str]:
     """Specifiers by utterance id; relative paths mean the scp's folder or, as in Kaldi, the cwd."""
-    resolve = tables.path_resolver(Path(path).parent)
+    resolve = kaldi_dir.path_resolver(Path(path).parent)
     return {key: resolve(value) for key, value in tables.read_table(path).items()}
 
 

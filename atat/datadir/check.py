@@ -17,7 +17,7 @@ from atat.datadir import ids
 from atat.datadir.check_audio import AudioOptions, check_recordings
 from atat.datadir.check_words import check_alignments, check_texts, check_trees
 from atat.datadir.files import COMPLETE, KNOWN, RECORDING, SPEAKER, UTTERANCE, DataDir, scan_dir
-from atat.datadir.tables import speakers_to_utterances
+from atat.datadir.kaldi_dir import speakers_to_utterances
 
 
 def validate(folder: str | Path, options: AudioOptions | None = None) -> Report:

@@ -17,7 +17,8 @@ from atat.base.pipes import WAYS_OUT, is_pipe
 from atat.base.report import Finding, Report
 from atat.datadir import contents
 from atat.datadir.files import DataDir
-from atat.datadir.tables import Scan, parse_segment, path_of, path_resolver
+from atat.datadir.kaldi_dir import parse_segment, path_of, path_resolver
+from atat.datadir.tables import Scan
 from atat.speech import audio
 
 TOLERANCE = 0.1  # s: how far utt2dur and reco2dur may be from the audio

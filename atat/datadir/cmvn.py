@@ -17,9 +17,9 @@ import numpy as np
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import ark, contents, tables
+from atat.datadir import ark, contents, kaldi_dir
+from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import report as report_lost
-from atat.datadir.tables import Utterance
 from atat.speech.fbank import lfb
 
 # Avoids division by zero for constant bins.
@@ -90,12 +90,12 @@ def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
     """Utterances of all data dirs, or `most` of them spread evenly."""
     found: list[Utterance] = []
     for folder in data:
-        here = tables.load(folder)
+        here = kaldi_dir.load(folder)
         without = [utterance for utterance in here if utterance.feats is None]
         for utterance in without:
             if utterance.wav is None:
                 raise InputError(f"{folder}: {utterance.id} has neither features nor audio")
-        tables.refuse_pipes(folder, without, "cmvn without feats.scp")
+        kaldi_dir.refuse_pipes(folder, without, "cmvn without feats.scp")
         found += here
     if not 0 < most < len(found):
         return found

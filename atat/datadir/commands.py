@@ -319,7 +319,7 @@ def _overlap(options: argparse.Namespace) -> None:
 
 
 def _print_info(folder: str) -> None:
-    from atat.datadir.tables import load
+    from atat.datadir.kaldi_dir import load
     from atat.text import trees
 
     utterances = load(folder)

@@ -6,7 +6,7 @@ times or inode have changed. So a changed sample or frame is noticed even if the
 name stay, and touched or copied data count as the same. A dir that cannot be written is read each
 time. Knows nothing of the use of the utterances.
 
-    for name, why in contents.faults("data/train", tables.load("data/train"), "feats").items(): ...
+    faults = contents.faults("data/train", kaldi_dir.load("data/train"), "feats")
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 from atat.base import digests, pipes
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import ark, tables
-from atat.datadir.tables import Utterance
+from atat.datadir import ark, kaldi_dir, tables
+from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio
 
 VERSION = 1  # goes up when the checks or the digests change
@@ -55,7 +55,7 @@ def look(folder: str | Path, kind: str) -> dict[str, Content]:
     table = Path(folder) / TABLES[kind]
     if not table.is_file():
         return {}
-    resolve = tables.path_resolver(folder)
+    resolve = kaldi_dir.path_resolver(folder)
     entries = {
         key: resolve(value)
         for key, value in tables.read_table(table).items()
@@ -66,7 +66,7 @@ def look(folder: str | Path, kind: str) -> dict[str, Content]:
 
 def look_at(folder: str | Path, kind: str, entries: Mapping[str, str]) -> dict[str, Content]:
     """The contents of entries of a data dir's scp file; their paths can be opened as given."""
-    path_of = tables.path_of if kind == "feats" else str
+    path_of = kaldi_dir.path_of if kind == "feats" else str
     states = {path: _state(path) for path in set(map(path_of, entries.values()))}
     memory = Path(folder) / f".contents.{TABLES[kind]}.json"
     found = _remembered(memory, entries, states, path_of)
@@ -153,7 +153,7 @@ def _examine_features(key: str, specifier: str) -> Content:
     try:
         summary = ark.summarize(specifier, key)
     except InputError as error:
-        return Content("", 0, str(error), os.path.isfile(tables.path_of(specifier)))
+        return Content("", 0, str(error), os.path.isfile(kaldi_dir.path_of(specifier)))
     fault = _out_of_bounds(specifier, summary.lowest, summary.highest)
     if summary.rows == 0:
         fault = f"{specifier}: no frame, it is shorter than one frame (25 ms)"

@@ -1,9 +1,9 @@
-"""A published corpus on a user's disk: its folder, and the findings about its contents.
+"""A published corpus on a user's disk: its folder, and what is odd in it.
 
     folder = corpus.root(options.corpus, ["data/train_data.csv"], name="…", source="https://…")
-    findings = Findings()
-    findings.add("recording that is missing (left out)", "a.wav", lost=True)
-    findings.close(out / "findings.txt", kept=100, max_lost=0.01, corpus=folder)
+    oddities = Oddities()
+    oddities.add("recording that is missing (left out)", "a.wav", lost=True)
+    oddities.close(out / "findings.txt", kept=100, max_lost=0.01, corpus=folder)
 
 For the `local/` programs of recipes. Knows no corpus and nothing of data dirs.
 """
@@ -20,7 +20,7 @@ from atat.base.files import atomic_write
 
 
 @dataclass
-class Findings:
+class Oddities:
     """Oddities of a corpus by kind, in the order found; `lost` counts what was left out."""
 
     items: list[tuple[str, str]] = field(default_factory=list)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from atat.base.errors import InputError
 from atat.base.files import read_lines
-from atat.datadir.corpus import Findings, contents
+from atat.datadir.corpus import Oddities, contents
 
 SOURCE = "https://www.openslr.org/12"
 SPEAKERS = "SPEAKERS.TXT"
@@ -122,7 +122,7 @@ def read_speakers(corpus: Path) -> dict[str, Speaker] | None:
     return speakers
 
 
-def read_folder(corpus: Path, name: str, findings: Findings) -> list[Recording]:
+def read_folder(corpus: Path, name: str, oddities: Oddities) -> list[Recording]:
     """The recordings of train-clean-100 or another folder that have both audio and transcript.
 
     If one of the two is missing, it is a finding, and lost. Raises InputError for a transcript of
@@ -130,7 +130,7 @@ def read_folder(corpus: Path, name: str, findings: Findings) -> list[Recording]:
     """
     recordings: dict[str, Recording] = {}
     for chapter in sorted(path for path in (corpus / name).glob("*/*") if path.is_dir()):
-        _read_chapter(chapter, recordings, findings)
+        _read_chapter(chapter, recordings, oddities)
     if not recordings:
         raise InputError(
             f"{corpus / name}: no recording with a transcript in it; expected "
@@ -140,14 +140,14 @@ def read_folder(corpus: Path, name: str, findings: Findings) -> list[Recording]:
     return [recordings[key] for key in sorted(recordings)]
 
 
-def read_everything(folder: Path, findings: Findings) -> list[Recording]:
+def read_everything(folder: Path, oddities: Oddities) -> list[Recording]:
     """The recordings of all chapters below a folder, at any depth: any part of the corpus will do.
 
     Raises InputError if there is none, and as `read_folder` does.
     """
     recordings: dict[str, Recording] = {}
     for chapter in sorted({path.parent for path in folder.rglob("*.trans.txt")}):
-        _read_chapter(chapter, recordings, findings)
+        _read_chapter(chapter, recordings, oddities)
     if not recordings:
         raise InputError(
             f"{folder}: no *.trans.txt below it; expected LibriSpeech, as it is "
@@ -156,7 +156,7 @@ def read_everything(folder: Path, findings: Findings) -> list[Recording]:
     return [recordings[key] for key in sorted(recordings)]
 
 
-def _read_chapter(chapter: Path, recordings: dict[str, Recording], findings: Findings) -> None:
+def _read_chapter(chapter: Path, recordings: dict[str, Recording], oddities: Oddities) -> None:
     prefix = f"{chapter.parent.name}-{chapter.name}"
     transcript = chapter / f"{prefix}.trans.txt"
     texts = _read_transcript(transcript) if transcript.is_file() else {}
@@ -167,17 +167,17 @@ def _read_chapter(chapter: Path, recordings: dict[str, Recording], findings: Fin
                 f"{chapter}: {key} is also in {recordings[key].flac.parent}; remove one of the two"
             )
         if not _UTTERANCE.fullmatch(key) or not key.startswith(f"{prefix}-"):
-            findings.add(
+            oddities.add(
                 "recording in the folder of another chapter (left out)",
                 f"{chapter / key}.flac",
                 lost=True,
             )
         elif key not in flacs:
-            findings.add(
+            oddities.add(
                 "transcript without a recording (left out)", f"{chapter / key}.flac", lost=True
             )
         elif key not in texts:
-            findings.add(
+            oddities.add(
                 "recording without a transcript (left out)",
                 f"{flacs[key]}, no line in {transcript.name}",
                 lost=True,

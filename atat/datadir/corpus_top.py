@@ -18,7 +18,7 @@ from pathlib import Path
 from atat.base.errors import InputError
 from atat.base.files import read_lines
 from atat.datadir import corpus
-from atat.datadir.corpus import Findings
+from atat.datadir.corpus import Oddities
 from atat.text.normalize import normalize, normalize_tree
 from atat.text.trees import SemanticsError, Tree, brackets, parse, words
 
@@ -66,7 +66,7 @@ def stop_folder(folder: Path) -> Path:
     return corpus.root(folder, marks, name="STOP", source=STOP_URL, option="--stop")
 
 
-def read_top(folder: Path, part: str, findings: Findings) -> tuple[list[Row], int]:
+def read_top(folder: Path, part: str, oddities: Oddities) -> tuple[list[Row], int]:
     """The rows of train, dev or test that can be used, and how many there are."""
     path = folder / PARTS[part]
     lines = read_lines(path)
@@ -75,19 +75,19 @@ def read_top(folder: Path, part: str, findings: Findings) -> tuple[list[Row], in
     for number, line in enumerate(lines, 1):
         columns = line.split("\t")
         if len(columns) != 3:
-            findings.add(
+            oddities.add(
                 "other number of columns (left out)",
                 f"{path}:{number}: {len(columns)}, expected 3: sentence, tokens, tree",
                 lost=True,
             )
             continue
-        row = _row(path, number, columns[1], columns[2], findings, raw=columns[0])
+        row = _row(path, number, columns[1], columns[2], oddities, raw=columns[0])
         if row is not None:
             rows.append(row)
     return _some(path, rows), len(lines)
 
 
-def read_stop(folder: Path, part: str, findings: Findings) -> tuple[list[Row], int]:
+def read_stop(folder: Path, part: str, oddities: Oddities) -> tuple[list[Row], int]:
     """The rows of one of STOP's manifests that can be used, and how many there are."""
     path = folder / MANIFESTS / PARTS[part]
     lines = read_lines(path)
@@ -102,14 +102,14 @@ def read_stop(folder: Path, part: str, findings: Findings) -> tuple[list[Row], i
     for number, line in enumerate(lines[1:], 1):
         columns = line.split("\t")
         if len(columns) != len(header):
-            findings.add(
+            oddities.add(
                 "other number of columns (left out)",
                 f"{path}:{number + 1}: {len(columns)}, the header has {len(header)}",
                 lost=True,
             )
             continue
         file, sentence, tree = (columns[header.index(name)] for name in STOP_COLUMNS)
-        row = _row(path, number, sentence, tree, findings, file=file, line=number + 1)
+        row = _row(path, number, sentence, tree, oddities, file=file, line=number + 1)
         if row is not None:
             rows.append(row)
     return _some(path, rows), len(lines) - 1
@@ -126,7 +126,7 @@ def _row(
     number: int,
     sentence: str,
     tree: str,
-    findings: Findings,
+    oddities: Oddities,
     *,
     raw: str = "",
     file: str = "",
@@ -137,21 +137,21 @@ def _row(
     try:
         parsed = parse(tree)
     except SemanticsError as error:
-        findings.add("no tree (left out)", f"{where}: {error}; found {tree!r}", lost=True)
+        oddities.add("no tree (left out)", f"{where}: {error}; found {tree!r}", lost=True)
         return None
     row = Row(number, raw or sentence, normalize(sentence), normalize_tree(parsed), file)
     said = " ".join(words(row.tree))
     if not row.text or not said:
-        findings.add("no words (left out)", f"{where}: {sentence!r}, {tree!r}", lost=True)
+        oddities.add("no words (left out)", f"{where}: {sentence!r}, {tree!r}", lost=True)
         return None
     # STOP's sentences are in lower case beside trees that are not.
     if [word.lower() for word in words(parsed)] != sentence.lower().split():
-        findings.add(
+        oddities.add(
             "tokens are not those of the tree (kept)",
             f"{where}: {sentence!r}, {' '.join(words(parsed))!r}",
         )
     elif row.text != said:
-        findings.add("a tag parts a spoken word (kept)", f"{where}: {row.text!r}, {said!r}")
+        oddities.add("a tag parts a spoken word (kept)", f"{where}: {row.text!r}, {said!r}")
     return row
 
 

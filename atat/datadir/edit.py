@@ -26,14 +26,8 @@ from atat.datadir.files import (
     require_sound,
     scan_dir,
 )
-from atat.datadir.tables import (
-    Table,
-    parse_segment,
-    path_resolver,
-    seconds,
-    speakers_to_utterances,
-    write_tables,
-)
+from atat.datadir.kaldi_dir import parse_segment, path_resolver, speakers_to_utterances
+from atat.datadir.tables import Table, seconds, write_tables
 from atat.speech import audio
 
 SETTINGS = ("frame_shift",)  # files that hold one value for the whole dir
@@ -82,7 +76,7 @@ def subset(
 ) -> int:
     """Write the utterances that `choose` picks from a data dir; returns their number.
 
-    Relative paths become absolute; they start at `root`, as in `tables.load`.
+    Relative paths become absolute; they start at `root`, as in `kaldi_dir.load`.
     `evenly`, `first`, `shortest`, `whole_speakers`, `listed` and `of_listed_speakers` make a
     `choose`. Raises InputError when the target is the source, or nothing is chosen.
     """

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from atat.base import digests, pipes
 from atat.base.errors import InputError
-from atat.datadir import ark, tables
+from atat.datadir import ark, kaldi_dir, tables
 from atat.speech import audio
 from atat.speech.fbank import lfb
 
@@ -76,7 +76,7 @@ class Outcome:
 def read_clips(data: Path, settings: Settings) -> list[Clip]:
     """The audio of a data dir to compute features of, by utterance id.
 
-    Unlike `tables.load` it ignores feats.scp, which may be older than the other tables.
+    Unlike `kaldi_dir.load` it ignores feats.scp, which may be older than the other tables.
     """
     wavs = _read_wavs(data, settings.allow_pipes)
     versions: dict[str, str] = {}
@@ -178,7 +178,7 @@ def _read_wavs(data: Path, allow_pipes: bool) -> dict[str, str]:
         raise InputError(f"{data}: no such data dir (a folder with at least wav.scp and utt2spk)")
     if not path.exists():
         raise InputError(f"{data}: has no wav.scp; features are made of audio")
-    resolve = tables.path_resolver(data)
+    resolve = kaldi_dir.path_resolver(data)
     wavs = tables.read_table(path)
     for line, (key, wav) in enumerate(wavs.items(), 1):
         if pipes.is_pipe(wav) and not allow_pipes:
@@ -197,14 +197,14 @@ def _read_spans(
     speakers = tables.read_table(data / "utt2spk")
     path = data / "segments"
     if not path.exists():
-        tables.check_ids(data / "wav.scp", wavs, speakers)
+        kaldi_dir.check_ids(data / "wav.scp", wavs, speakers)
         return {key: (key, None, None) for key in wavs}
     segments = tables.read_table(path)
-    tables.check_ids(path, segments, speakers)
+    kaldi_dir.check_ids(path, segments, speakers)
     spans: dict[str, tuple[str, float | None, float | None]] = {}
     for line, (key, value) in enumerate(segments.items(), 1):
         try:
-            spans[key] = tables.parse_segment(value)
+            spans[key] = kaldi_dir.parse_segment(value)
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}") from None
         if spans[key][0] not in wavs:

@@ -14,7 +14,8 @@ from pathlib import Path
 from atat.base import together
 from atat.base.errors import InputError
 from atat.base.files import fields
-from atat.datadir.tables import Scan, check_ids, scan_table
+from atat.datadir.kaldi_dir import check_ids
+from atat.datadir.tables import Scan, scan_table
 
 UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
 

@@ -4,18 +4,18 @@
 
 A figure on a test set says less if training has its sentences or its speakers. Sentences are
 compared as they are in the data dirs, normalised or not. Speakers are compared if both dirs have
-audio; in text-only dirs they are names of corpora. Only counts: nothing is removed.
+audio or features; in text-only dirs they are names of corpora. Only counts: nothing is removed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atat.base.errors import InputError
-from atat.datadir import tables
-
-HEARD = ("wav.scp", "feats.scp")  # one of them: people, or voices, speak
+from atat.datadir import kaldi_dir
+from atat.datadir.kaldi_dir import Utterance
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,29 @@ class Overlap:
 
 def overlap(train: str | Path, test: str | Path) -> Overlap:
     """Compare two data dirs; InputError if one has no text."""
-    known, asked = _texts(Path(train)), _texts(Path(test))
-    sentences = set(known.values())
-    speakers, voices = (
-        set(tables.read_table(Path(folder) / "utt2spk").values()) for folder in (test, train)
-    )
-    heard = all(any((Path(folder) / name).exists() for name in HEARD) for folder in (train, test))
+    for folder in (train, test):
+        if not (Path(folder) / "text").is_file():
+            raise InputError(
+                f"{folder}: no file `text`; expected data dirs with text, else sentences "
+                "cannot be compared"
+            )
+    return count(kaldi_dir.load(train), kaldi_dir.load(test))
+
+
+def count(train: Sequence[Utterance], test: Sequence[Utterance]) -> Overlap:
+    """Compare utterances. One without text is compared by its tree."""
+    known, sentences = {one.id for one in train}, set(map(sentence, train))
+    voices, speakers = ({one.speaker for one in part} for part in (train, test))
+    heard = all(one.wav or one.feats for one in (*train, *test))
     return Overlap(
-        utterances=len(asked),
-        sentences=sum(text in sentences for text in asked.values()),
-        same=len(asked.keys() & known.keys()),
+        utterances=len(test),
+        sentences=sum(sentence(one) in sentences for one in test),
+        same=sum(one.id in known for one in test),
         speakers=len(speakers & voices) if heard else None,
         of_speakers=len(speakers),
     )
 
 
-def _texts(folder: Path) -> dict[str, str]:
-    if not (folder / "text").is_file():
-        raise InputError(
-            f"{folder}: no file `text`; expected data dirs with text, else sentences "
-            "cannot be compared"
-        )
-    return tables.read_table(folder / "text")
+def sentence(utterance: Utterance) -> str:
+    """What an utterance says; if its words are unknown, what it means."""
+    return utterance.text or utterance.semantics or ""

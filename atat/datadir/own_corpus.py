@@ -1,7 +1,7 @@
 """Data dirs from a table of utterances and a folder of recordings.
 
     table = utterance_table.read("utterances.csv")
-    sets = own_corpus.arrange(own_corpus.usable(table, folder, wavs, findings))
+    sets = own_corpus.arrange(own_corpus.usable(table, folder, wavs, oddities))
     own_corpus.write(Path("data"), sets)
 
 The cells of a row decide which tasks can learn from it, and so its data dirs:
@@ -26,8 +26,9 @@ from pathlib import Path
 
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import parts, tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, overlap, parts, tables
+from atat.datadir.corpus import Oddities
+from atat.datadir.overlap import sentence
 from atat.datadir.utterance_table import Row, Table
 from atat.speech import audio
 from atat.text import slot_trees, trees
@@ -45,7 +46,7 @@ WRITTEN = "text"  # prefix of the ids of sentences without a recording
 class Item:
     """A usable row: its utterance, and its text as in the table."""
 
-    utterance: tables.Utterance
+    utterance: kaldi_dir.Utterance
     raw: str
 
     @property
@@ -58,29 +59,29 @@ class Item:
 Sets = dict[str, list[Item]]  # name of a data dir -> what is in it
 
 
-def usable(table: Table, folder: Path, wavs: Path, findings: Findings) -> list[Item]:
-    """The usable rows of a table with recordings in `folder`; the others go to `findings`.
+def usable(table: Table, folder: Path, wavs: Path, oddities: Oddities) -> list[Item]:
+    """The usable rows of a table with recordings in `folder`; the others go to `oddities`.
 
     Recordings that are not 16 kHz with one channel are converted into the folder `wavs`.
     """
     items: dict[str, Item] = {}
     paths: dict[str, str] = {}
     for what in table.broken:
-        findings.add("row with other cells than the header (left out)", what, lost=True)
+        oddities.add("row with other cells than the header (left out)", what, lost=True)
     for row in table.rows:
         if row.path and paths.setdefault(row.path, row.where) != row.where:
-            findings.add(
+            oddities.add(
                 "recording in two rows (the first counts)",
                 f"{row.where}: {row.path}, first in {paths[row.path]}",
             )
             continue
         try:
-            item = _item(row, table, folder, wavs, findings)
+            item = _item(row, table, folder, wavs, oddities)
         except InputError as error:
-            findings.add("row that cannot be used (left out)", f"{row.where}: {error}", lost=True)
+            oddities.add("row that cannot be used (left out)", f"{row.where}: {error}", lost=True)
             continue
         if item.utterance.id in items:
-            findings.add(
+            oddities.add(
                 "row that cannot be used (left out)",
                 f"{row.where}: the recording "
                 f"{row.path!r} is called like another one but for signs; rename it",
@@ -91,12 +92,12 @@ def usable(table: Table, folder: Path, wavs: Path, findings: Findings) -> list[I
     return list(items.values())
 
 
-def _item(row: Row, table: Table, folder: Path, wavs: Path, findings: Findings) -> Item:
+def _item(row: Row, table: Table, folder: Path, wavs: Path, oddities: Oddities) -> Item:
     """A row as an utterance; InputError, without its line, if it cannot be used."""
     text = normalize(row.text) if table.has("text") else None
     if text == "":
         raise InputError(f"no words in the column text, found {row.text!r}; write what is said")
-    tree = _meaning(row, text, findings)
+    tree = _meaning(row, text, oddities)
     if not row.path:
         if text is None or tree is None:
             raise InputError(
@@ -104,24 +105,24 @@ def _item(row: Row, table: Table, folder: Path, wavs: Path, findings: Findings) 
                 "and tree (or intent)"
             )
         key = f"{WRITTEN}-{int(row.where.rpartition(':')[2]):06d}"
-        return Item(tables.Utterance(key, key, text=text, semantics=tree), row.text)
+        return Item(kaldi_dir.Utterance(key, key, text=text, semantics=tree), row.text)
     if text is None and tree is None:
         raise InputError("neither text nor meaning, nothing can be learned; fill in one of them")
     name = _identifier(os.path.splitext(row.path)[0].removeprefix(str(folder)))
     speaker = _identifier(row.speaker)
     if table.has("speaker") and not speaker:
-        findings.add("recording without a speaker (is a speaker of its own)", row.where)
+        oddities.add("recording without a speaker (is a speaker of its own)", row.where)
     key = f"{speaker}-{name}" if speaker else name
     wav, seconds = usable_audio(folder / row.path, wavs / f"{key}.wav")
     return Item(
-        tables.Utterance(
+        kaldi_dir.Utterance(
             key, speaker or key, wav=str(wav), duration=seconds, text=text, semantics=tree
         ),
         row.text,
     )
 
 
-def _meaning(row: Row, text: str | None, findings: Findings) -> str | None:
+def _meaning(row: Row, text: str | None, oddities: Oddities) -> str | None:
     """The tree of a row, normalised; None if the row has no meaning."""
     if row.tree:
         return trees.to_string(normalize_tree(trees.parse(row.tree)))
@@ -131,7 +132,7 @@ def _meaning(row: Row, text: str | None, findings: Findings) -> str | None:
         return None
     found = slot_trees.build(row.intent, slot_trees.parse_slots(row.slots), text)
     for name in found.ambiguous:
-        findings.add(
+        oddities.add(
             "slot value that stands twice in the text (the first is taken)",
             f"{row.where}: {name} in {text!r}; give a tree where that is wrong",
         )
@@ -206,7 +207,7 @@ def write(out: Path, sets: Sets) -> None:
         if name not in sets:
             shutil.rmtree(out / name, ignore_errors=True)
             continue
-        tables.write(out / name, (item.utterance for item in sets[name]))
+        kaldi_dir.write(out / name, (item.utterance for item in sets[name]))
         raw = {item.utterance.id: item.raw for item in sets[name] if item.raw}
         if raw:
             tables.write_table(out / name / "text.raw", raw)
@@ -234,30 +235,17 @@ def describe(sets: Sets) -> list[str]:
     """Lines that describe the data dirs, and how much of test is in train."""
     lines = []
     for name, items in sets.items():
-        line = f"{name}: {len(items)} utterances, {len(set(map(_said, items)))} sentences"
-        is_spoken = items[0].utterance.wav is not None
-        if is_spoken:
-            hours = sum(item.utterance.duration or 0.0 for item in items) / 3600
-            line += f", {len(set(map(_speaker, items)))} speakers, {hours:.2f} h"
+        utterances = [item.utterance for item in items]
+        line = f"{name}: {len(items)} utterances, {len(set(map(sentence, utterances)))} sentences"
+        if utterances[0].wav is not None:
+            hours = sum(one.duration or 0.0 for one in utterances) / 3600
+            line += f", {len({one.speaker for one in utterances})} speakers, {hours:.2f} h"
         train = name.replace(parts.TEST, parts.TRAIN)
         if train != name and train in sets:
-            known, heard = set(map(_said, sets[train])), set(map(_speaker, sets[train]))
-            line += (
-                f"; in {train}, too: the sentences of {sum(_said(item) in known for item in items)}"
-            )
-            if is_spoken:
-                line += f", the speakers of {sum(_speaker(item) in heard for item in items)}"
+            shared = overlap.count([item.utterance for item in sets[train]], utterances)
+            line += f"; in {train}, too: {shared}"
         lines.append(line)
     return lines
-
-
-def _said(item: Item) -> str:
-    """The sentence of an item; if its words are unknown, its meaning."""
-    return item.utterance.text or item.utterance.semantics or ""
-
-
-def _speaker(item: Item) -> str:
-    return item.utterance.speaker
 
 
 def remarks(table: Table, items: Sequence[Item]) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a command answers mistakes before torch is loaded
     import torch
     from torch import Tensor, nn
 
-    from atat.datadir.tables import Utterance
+    from atat.datadir.kaldi_dir import Utterance
     from atat.engine.settings import RunSettings
     from atat.text.tasks import Task
 

@@ -26,9 +26,9 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object_or_none
 from atat.base.provenance import provenance
-from atat.datadir import contents, fingerprint, tables
+from atat.datadir import contents, fingerprint, kaldi_dir
+from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import describe, refuse_too_many
-from atat.datadir.tables import Utterance
 from atat.engine import registry
 from atat.scoring import decoded_dir
 from atat.text.tasks import Task
@@ -178,7 +178,7 @@ def decode(options: argparse.Namespace, task: Task) -> None:
     from atat.engine import model_folder
 
     made_from = _inputs(options, task)  # before they are read
-    utterances = tables.load(options.data)
+    utterances = kaldi_dir.load(options.data)
     if not utterances:
         raise InputError(f"{options.data}/utt2spk: empty, there is nothing to decode")
     lost = _find_faults(utterances, options) if task.source == "audio" else {}
@@ -224,7 +224,7 @@ def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> di
 
     check_has_sound(utterances)
     without = [utterance for utterance in utterances if utterance.feats is None]
-    tables.refuse_pipes(options.data, without, "decoding without feats.scp")
+    kaldi_dir.refuse_pipes(options.data, without, "decoding without feats.scp")
     kind = "wav" if without else "feats"
     lost = {
         name: f"utterance {name}: {why}"

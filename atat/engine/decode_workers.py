@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from atat.base import parallel
 from atat.base.errors import InputError
-from atat.datadir.tables import Utterance
+from atat.datadir.kaldi_dir import Utterance
 from atat.engine.batching import batch_slices
 from atat.scoring import decoded_dir
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atat.datadir import tables
-from atat.datadir.tables import Utterance
-from atat.engine.settings import Source
+from atat.datadir import kaldi_dir
+from atat.datadir.kaldi_dir import Utterance
+from atat.engine.settings import SourceSettings
 
 B = TypeVar("B", bound="TensorBatch")
 
@@ -50,9 +50,9 @@ class PlainSource:
 
     states = 1.0
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceSettings) -> None:
         self.data, self.task, self.weight = source.data, source.task, source.weight
-        self.utterances = tables.load(source.data)
+        self.utterances = kaldi_dir.load(source.data)
         self.target_lengths = np.zeros(len(self.utterances), dtype=np.int64)
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from atat.engine import registry
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceSettings:
     """One line of the mix: which data dir, for which task, how often (atat/engine/sampler.py)."""
 
     data: str
@@ -91,7 +91,7 @@ class InitSettings:
 class ValidSettings:
     """What is measured during training, and which checkpoint is kept as the best."""
 
-    sources: tuple[Source, ...] = ()
+    sources: tuple[SourceSettings, ...] = ()
     every: int = 1000  # steps
     decode: int = 100  # utterances of each source that are decoded, greedily, for exact match
     select: Literal["loss", "exact_match"] = "loss"  # loss: that of the main term alone
@@ -109,7 +109,7 @@ class ValidSettings:
 class RunSettings:
     """A whole training run: the top level of conf/*.yaml, without what a system adds."""
 
-    train: tuple[Source, ...]
+    train: tuple[SourceSettings, ...]
     steps: int
     system: str = (
         registry.DEFAULT

@@ -22,7 +22,7 @@ from atat.base import cli, config, lock, machine, precision
 from atat.engine import forecast, pack, registry, run_folder
 
 if TYPE_CHECKING:
-    from atat.engine.contract import Packed, Parts, System
+    from atat.engine.contract import Packed, System
     from atat.engine.settings import RunSettings
     from atat.engine.trainer import Trainer
 
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def train(settings: RunSettings, folder: Path, system: System | None = None) -> None:
     """Train, validate, average and pack. Raises InputError for invalid settings or data."""
-    from atat.engine import distributed
+    from atat.engine import assembly, distributed
 
     system = system or registry.find(settings.system, "key `system`")
     device = distributed.start()
@@ -96,7 +96,7 @@ def train(settings: RunSettings, folder: Path, system: System | None = None) -> 
         distributed.barrier()
         # The same on every rank and machine: it is in the folder by now.
         settings = replace(settings, precision=_precision(settings, folder, device).name)
-        trainer = build(system, settings, folder, device)
+        trainer = assembly.build(system, settings, folder, device)
         packed = trainer.parts.packed
         if distributed.rank() == 0:
             pack.save_start(folder, packed)
@@ -120,60 +120,6 @@ def _precision(settings: RunSettings, folder: Path, device: Any) -> precision.Re
     return precision.resolve(settings.precision, device)
 
 
-def build(system: System, settings: RunSettings, folder: Path, device: Any) -> Trainer:
-    """Assemble data, model and optimizer of a run. Nothing is trained yet."""
-    import torch
-
-    from atat.engine import distributed
-    from atat.engine.loader import StepBatches
-    from atat.engine.optim import Optimizer
-    from atat.engine.sampler import Sampler
-    from atat.engine.trainer import Trainer
-
-    torch.manual_seed(settings.seed)
-    parts = system.build(settings)
-    model, data = parts.packed.model, parts.train
-    for source in data:
-        hours = _seconds(source) / 3600
-        heard = f", {hours:.2f} h" if hours else ""
-        logger.info("%s %s: %d%s", source.task, source.data, len(source), heard)
-    model.to(device)
-    optimizer = Optimizer(
-        model,
-        parts.groups,
-        settings.optim,
-        width=parts.width,
-        total=settings.steps,
-        unfreeze=_unfreeze(settings, parts),
-    )
-    sampler = Sampler(
-        [source.lengths for source in data],
-        [source.weight for source in data],
-        [source.budget for source in data],
-        settings.batch,
-        seed=settings.seed,
-        ranks=distributed.size(),
-        targets=[source.target_lengths for source in data],
-    )
-    batches = StepBatches(data, sampler, seed=settings.seed, rank=distributed.rank())
-    return Trainer(system, parts, optimizer, batches, settings, folder, device)
-
-
-def _unfreeze(settings: RunSettings, parts: Parts) -> tuple[tuple[float, ...], ...]:
-    """The phases of unfreezing; none if no parameter is new, unless the settings ask for them."""
-    if any(group.parameters for group in parts.groups if not group.pretrained):
-        return settings.init.unfreeze
-    if not settings.init.always_unfreeze:
-        return ()
-    return tuple(phase for phase in settings.init.unfreeze if phase[1] > 0)
-
-
-def _seconds(source: Any) -> float:
-    """Seconds of recordings of a source; 0 for text."""
-    per_second = source.budget.per_second
-    return float(source.lengths.sum()) / per_second if per_second else 0.0
-
-
 def _settle_steps(trainer: Trainer) -> None:
     from atat.engine.trainer import tell
 
@@ -189,7 +135,7 @@ def _settle_steps(trainer: Trainer) -> None:
 
 def _announce(trainer: Trainer) -> None:
     """Say what will be trained, and warn if it takes very long."""
-    from atat.engine import distributed
+    from atat.engine import assembly, distributed
     from atat.engine.trainer import tell
 
     settings, left = trainer.settings, trainer.settings.steps - trainer.progress.step
@@ -197,7 +143,7 @@ def _announce(trainer: Trainer) -> None:
         return
     shares = [
         forecast.SourceLoad(
-            source.data, len(source), _seconds(source), source.states, source.weight
+            source.data, len(source), assembly.seconds(source), source.states, source.weight
         )
         for source in trainer.parts.train
     ]

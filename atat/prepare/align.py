@@ -25,10 +25,10 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
 from atat.base.provenance import provenance
-from atat.datadir import ids, tables
+from atat.datadir import ids, kaldi_dir
 from atat.datadir.ctm import Word, write_ctm
+from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import report as report_lost
-from atat.datadir.tables import Utterance
 from atat.prepare import align_report
 from atat.prepare.align_backends import (
     IN_PROCESS,
@@ -125,13 +125,13 @@ def _align_missing(
 
 
 def _load(data: Path, settings: Settings) -> list[Utterance]:
-    utterances = tables.load(data)
+    utterances = kaldi_dir.load(data)
     if not utterances:
         raise InputError(f"{data}: no utterances")
     if not settings.allow_pipes:
         # The others only need the length of the audio, if no table has it.
         heard = [u for u in utterances if listens(settings) or u.duration is None]
-        tables.refuse_pipes(data, heard, f"{settings.backend} (without --allow_pipes)")
+        kaldi_dir.refuse_pipes(data, heard, f"{settings.backend} (without --allow_pipes)")
     for name, field in (("text", "text"), ("wav.scp", "wav")):
         if getattr(utterances[0], field) is None and (name == "text" or listens(settings)):
             raise InputError(f"{data}/{name}: no such file; {settings.backend} needs it")

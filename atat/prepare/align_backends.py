@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from atat.base import pipes
 from atat.base.errors import InputError
 from atat.datadir.ctm import NotAligned, Word, check
-from atat.datadir.tables import Utterance
+from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio
 from atat.text.normalize import normalize
 

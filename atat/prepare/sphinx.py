@@ -22,7 +22,7 @@ import numpy as np
 from atat.base import digests, parallel
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import contents, tables
+from atat.datadir import contents, kaldi_dir
 from atat.speech import audio
 
 # Features are normalised over the whole recording, since all of it is available.
@@ -90,7 +90,7 @@ def version() -> str:
     return f"pocketsphinx {installed('pocketsphinx')}"
 
 
-def jobs_for(utterances: Iterable[tables.Utterance], **search: Any) -> list[Job]:
+def jobs_for(utterances: Iterable[kaldi_dir.Utterance], **search: Any) -> list[Job]:
     """A job for each utterance, all with the same search; InputError for one without audio."""
     jobs = []
     for utterance in utterances:

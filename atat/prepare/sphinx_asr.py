@@ -20,7 +20,7 @@ from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.provenance import provenance
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.prepare import sphinx
 from atat.scoring import decoded_dir
 
@@ -76,8 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.nj < 1:
         raise InputError(f"--nj {options.nj}: expected at least 1")
-    utterances = tables.load(options.data)
-    tables.refuse_pipes(options.data, utterances, "pocketsphinx")
+    utterances = kaldi_dir.load(options.data)
+    kaldi_dir.refuse_pipes(options.data, utterances, "pocketsphinx")
     jobs = sphinx.jobs_for(utterances, **search_of(options.lm_text, options.out))
     heard = sphinx.decode(jobs, options.out / "journal.jsonl", options.nj)
     seconds = sphinx.totals(heard)

@@ -24,8 +24,7 @@ import numpy as np
 from atat.base import cli, digests, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
-from atat.datadir import ids
-from atat.datadir import tables as kaldi
+from atat.datadir import ids, kaldi_dir, tables
 from atat.datadir.ctm import Word, ctm_rows
 from atat.datadir.lost import report as report_lost
 from atat.prepare import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
@@ -198,10 +197,10 @@ def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lo
 
 def read_orders(data: Path, wavs: Path) -> list[Order]:
     """The utterances of a data dir to speak; InputError with file and line for a fault."""
-    texts = kaldi.read_table(data / "text")
-    speakers = kaldi.read_table(data / "utt2spk")
-    voices = kaldi.read_table(data / "spk2voice")
-    kaldi.check_ids(data / "text", texts, speakers)
+    texts = tables.read_table(data / "text")
+    speakers = tables.read_table(data / "utt2spk")
+    voices = tables.read_table(data / "spk2voice")
+    kaldi_dir.check_ids(data / "text", texts, speakers)
     for line, (speaker, spec) in enumerate(voices.items(), 1):
         try:
             reason = available(parse_voice(spec).engine)
@@ -289,18 +288,18 @@ def _read_journal(path: Path) -> dict[str, Spoken]:
 
 def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spoken]) -> None:
     results = {order.utterance: spoken[order.utterance] for order in orders}
-    tables: dict[str, kaldi.Table] = {
+    found: dict[str, tables.Table] = {
         "wav.scp": {order.utterance: order.path for order in orders},
-        "utt2dur": {utt: kaldi.seconds(result.duration) for utt, result in results.items()},
-        "spk2utt": kaldi.speakers_to_utterances(kaldi.read_table(data / "utt2spk")),
+        "utt2dur": {utt: tables.seconds(result.duration) for utt, result in results.items()},
+        "spk2utt": kaldi_dir.speakers_to_utterances(tables.read_table(data / "utt2spk")),
     }
     words = {
         utt: ctm_rows([Word(*word) for word in result.words])
         for utt, result in results.items()
         if result.words is not None
     }
-    kaldi.write_tables(
-        data, tables | ({"ctm": words} if words else {}), remove=() if words else ("ctm",)
+    tables.write_tables(
+        data, found | ({"ctm": words} if words else {}), remove=() if words else ("ctm",)
     )
 
 

@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import tables as kaldi
+from atat.datadir import kaldi_dir, tables
 from atat.prepare import synthesis
 from atat.prepare.synthesis_voice import parse_voice
 
@@ -173,17 +173,17 @@ def _read_part(path: str | Path, part: str) -> list[CastSettings]:
     return settings
 
 
-def write_sentences(folder: Path, tables: Mapping[str, Mapping[str, str]]) -> None:
+def write_sentences(folder: Path, sentences: Mapping[str, Mapping[str, str]]) -> None:
     """Write the tables of a data dir to be spoken; spk2utt is made.
 
     A folder with the same contents from an earlier run stays, with its audio.
     """
-    whole: dict[str, kaldi.Table] = {
-        **tables,
-        "spk2utt": kaldi.speakers_to_utterances(tables["utt2spk"]),
+    whole: dict[str, tables.Table] = {
+        **sentences,
+        "spk2utt": kaldi_dir.speakers_to_utterances(sentences["utt2spk"]),
     }
     if not all(
-        (folder / name).is_file() and kaldi.read_table(folder / name) == table
+        (folder / name).is_file() and tables.read_table(folder / name) == table
         for name, table in whole.items()
     ):
-        kaldi.write_tables(folder, whole, remove=DERIVED)
+        tables.write_tables(folder, whole, remove=DERIVED)

@@ -14,8 +14,8 @@ import argparse
 from pathlib import Path
 
 from atat.base import cli
-from atat.datadir import tables
-from atat.datadir.tables import Utterance
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.kaldi_dir import Utterance
 from atat.scoring import decoded_dir as decoded
 from atat.scoring.score import check_same_utterances
 
@@ -28,10 +28,10 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
 
     Raises InputError if the two folders do not have the same utterances.
     """
-    utterances = {one.id: one for one in tables.load(data)}
+    utterances = {one.id: one for one in kaldi_dir.load(data)}
     heard = decoded.read_transcripts(decoded_dir)
     check_same_utterances(utterances, heard, f"{data / 'utt2spk'}", f"{decoded_dir / 'hyp'}")
-    tables.write(
+    kaldi_dir.write(
         out,
         (
             Utterance(

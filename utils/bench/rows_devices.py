@@ -16,7 +16,7 @@ from pathlib import Path
 from table import Table, seconds_text
 
 from atat.base.provenance import outside_shortened
-from atat.datadir import tables
+from atat.datadir import kaldi_dir
 from atat.scoring.bootstrap import Interval
 from atat.scoring.figures import format_interval
 from atat.scoring.transcribed import write_heard
@@ -46,7 +46,7 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
                 seconds[system].append(_decode(system, model, folder / "int8", data, out))
                 if number == 0:
                     figures[system] = _score(data, out)
-    audio = sum(u.duration or (u.num_frames or 0) / 100 for u in tables.load(data))
+    audio = sum(u.duration or (u.num_frames or 0) / 100 for u in kaldi_dir.load(data))
     rows = []
     for system in systems:
         median = statistics.median(seconds[system])

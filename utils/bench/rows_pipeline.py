@@ -21,8 +21,8 @@ from remote import once
 from table import Table, seconds_text
 
 from atat.base.precision import has_bf16
-from atat.datadir import tables
-from atat.datadir.tables import Utterance
+from atat.datadir import kaldi_dir
+from atat.datadir.kaldi_dir import Utterance
 
 COMMANDS = ("train", "decode", "score", "datadir", "features", "synthesis", "tokenizer", "align")
 LOADED_UTTERANCES = 2000
@@ -129,10 +129,11 @@ def _step_batches(folder: Path) -> Any:
     from atat.datadir import ark
     from atat.engine.loader import StepBatches
     from atat.engine.sampler import Sampler
-    from atat.engine.settings import BatchSettings, Source
+    from atat.engine.settings import BatchSettings, SourceSettings
     from atat.speech.augmenter import Augmenter
     from atat.speech.settings import AugmentSettings
-    from atat.systems.joint.data import Encoding, TaskData
+    from atat.systems.joint.data import TaskData
+    from atat.systems.joint.examples import Encoding
     from atat.text.tokenizer import Tokenizer
 
     rng = np.random.default_rng(0)
@@ -151,11 +152,11 @@ def _step_batches(folder: Path) -> Any:
                     text=" ".join(rng.choice(words, 8)),
                 )
             )
-    tables.write(folder / "data", utterances)
+    kaldi_dir.write(folder / "data", utterances)
     texts = [utterance.text or "" for utterance in utterances]
     encoding = Encoding(Tokenizer.train(texts, [], 400))
     augment = Augmenter(AugmentSettings(time_masks=2, freq_masks=2))
-    data = TaskData(Source(str(folder / "data"), "asr"), encoding, augment)
+    data = TaskData(SourceSettings(str(folder / "data"), "asr"), encoding, augment)
     sampler = Sampler([data.lengths], [1.0], [data.budget], BatchSettings(examples=16), seed=1)
     return StepBatches([data], sampler, seed=1, rank=0)
 
@@ -210,14 +211,14 @@ def write_datadir(folder: Path, count: int) -> None:
                 semantics=tree,
             )
         )
-    tables.write(folder, utterances)
+    kaldi_dir.write(folder, utterances)
 
 
 def _one(task: str, folder: str) -> None:
     """Do one thing with a data dir and print what it took; runs in a process of its own."""
     start = time.perf_counter()
     if task == "load":
-        tables.load(folder)
+        kaldi_dir.load(folder)
     elif task == "validate":
         from atat.datadir.check import validate
         from atat.datadir.check_audio import AudioOptions
@@ -232,7 +233,7 @@ def _one(task: str, folder: str) -> None:
         from atat.engine.sampler import Sampler
         from atat.engine.settings import BatchSettings
 
-        lengths = np.array([utterance.num_frames for utterance in tables.load(folder)])
+        lengths = np.array([utterance.num_frames for utterance in kaldi_dir.load(folder)])
         sampler = Sampler([lengths], [1.0], [AUDIO], BatchSettings(), seed=1)
         for step in range(1000):
             sampler.plan(step)

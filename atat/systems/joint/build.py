@@ -14,7 +14,8 @@ from torch import nn
 from atat.datadir import cmvn
 from atat.engine.contract import Group, Parts
 from atat.speech.augmenter import Augmenter
-from atat.systems.joint.data import Encoding, TaskData
+from atat.systems.joint.data import TaskData
+from atat.systems.joint.examples import Encoding
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import TrainSettings
 from atat.systems.joint.start import start_model

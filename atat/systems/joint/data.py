@@ -1,54 +1,37 @@
-"""Turns a data dir and a task into numbers: one `Example` per utterance, made again each time.
+"""A data dir read for one task: which utterances can be used, how long they are, their examples.
 
-All randomness (augmentation, which words mlm masks) comes from a generator the caller makes, so
-an example is a pure function of (seed, step, utterance). Knows nothing of batches.
+Knows nothing of batches, and of what an example is made of (`atat.systems.joint.examples`).
 
-    data = TaskData(Source("data/train", "slu"), encoder)
+    data = TaskData(SourceSettings("data/train", "slu"), encoding)
     example = data.example(7, np.random.default_rng(0))
 """
 
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from atat.base.errors import InputError
-from atat.datadir import contents, lost, tables
+from atat.datadir import contents, kaldi_dir, lost
 from atat.datadir.ctm import Word, read_ctm
-from atat.datadir.tables import Utterance
+from atat.datadir.kaldi_dir import Utterance
 from atat.engine.batching import target_cost
 from atat.engine.contract import AUDIO, TEXT, Budget
-from atat.engine.settings import BatchSettings, Source
-from atat.speech import audio, augment
+from atat.engine.settings import BatchSettings, SourceSettings
+from atat.speech import audio
 from atat.speech.augmenter import Augmenter
-from atat.speech.fbank import LOG_FLOOR, frames_touching, lfb, num_frames
+from atat.speech.fbank import num_frames
 from atat.systems.joint.batch import Batch, Example, collate
 from atat.systems.joint.constraint import Pair, pairs_of
+from atat.systems.joint.examples import Encoding, ExampleReader
 from atat.text import trees as semantics
-from atat.text.ctc_labels import Units, frames_needed
-from atat.text.encoder_ids import EncoderIds
+from atat.text.ctc_labels import frames_needed
 from atat.text.tasks import TASKS
-from atat.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """The form in which a model needs its examples: all that the data side knows of the model."""
-
-    tokenizer: Tokenizer
-    source_text: EncoderIds | None = None  # None: no text tasks
-    units: Units | None = None  # None: no CTC
-    subsampling: int = 4  # frames per encoder state
-    mel_bins: int = 80
-    features: str = "ark"  # or "wav"
-    mask_words: float = 0.15  # mlm
 
 
 class TaskData:
@@ -63,7 +46,7 @@ class TaskData:
 
     def __init__(
         self,
-        source: Source,
+        source: SourceSettings,
         encoding: Encoding,
         augmenter: Augmenter | None = None,
         max_lost: float = 0.01,
@@ -73,16 +56,16 @@ class TaskData:
         self.data, self.task, self.weight = source.data, source.task, source.weight
         self.reads = TASKS[source.task]
         self.encoding = encoding
-        self.augmenter = augmenter
         self.budgets = budgets
         self.lost: dict[str, str] = {}
-        utterances = tables.load(source.data)
+        utterances = kaldi_dir.load(source.data)
         self._check_files(utterances)
         if "wav" in self._needed_fields():
-            tables.refuse_pipes(source.data, utterances, "training with `features: wav`")
+            kaldi_dir.refuse_pipes(source.data, utterances, "training with `features: wav`")
         kind = "wav" if encoding.features == "wav" else "feats"
         self.faults = contents.faults(source.data, utterances, kind) if self.is_audio else {}
         self.alignments = self._alignments() if self.reads.masked else {}
+        self.reader = ExampleReader(source, encoding, augmenter, self.alignments)
         self.utterances: list[Utterance] = []
         lengths, targets = [], []
         known: dict[str, int] = {}
@@ -128,31 +111,9 @@ class TaskData:
         """Examples as one padded batch."""
         return collate(examples)
 
-    def example(self, index: int, rng: np.random.Generator | None = None) -> Example:
-        """Utterance number `index` as numbers; augmented where `rng` is given.
-
-        Without `rng` it is the same each time, including the masked words.
-        """
-        utterance = self.utterances[index]
-        target = self.target_ids(utterance)
-        units: list[int] = []
-        if self.is_audio:
-            source = self._features(utterance, rng)
-            # Words that mlm has masked cannot be aligned.
-            if self.encoding.units and utterance.text and not self.reads.masked:
-                units = self.encoding.units.ids(utterance.text)
-        else:
-            assert self.encoding.source_text is not None and utterance.text is not None
-            source = np.array(self.encoding.source_text(utterance.text), dtype=np.int64)
-        weight = self.source.loss_weight
-        return Example(utterance.id, self.task, source, target, units, weight)
-
-    def target_ids(self, utterance: Utterance) -> list[int]:
-        """<task> y1 .. yU <eos>."""
-        tokenizer = self.encoding.tokenizer
-        text = getattr(utterance, self.reads.target)
-        ids = tokenizer.encode_target(text, self.reads.target)
-        return [tokenizer.task_id(self.task), *ids, tokenizer.eos_id]
+    def example(self, number: int, rng: np.random.Generator | None = None) -> Example:
+        """Utterance `number` as numbers; augmented where `rng` is given, else always the same."""
+        return self.reader.example(self.utterances[number], rng)
 
     def pairs(self) -> set[Pair]:
         """Parent-child pairs of the target trees; none for transcripts."""
@@ -162,53 +123,6 @@ class TaskData:
         for utterance in self.utterances:
             found |= pairs_of(semantics.parse(utterance.semantics or ""))
         return found
-
-    def _features(self, utterance: Utterance, rng: np.random.Generator | None) -> np.ndarray:
-        spans: list[tuple[float, float]] = []
-        if self.reads.masked:
-            # In validation, masks must be the same in every run: a function of the utterance.
-            fixed = np.random.default_rng(zlib.crc32(utterance.id.encode()))
-            spans = self._masked_spans(utterance, fixed if rng is None else rng)
-        if self.encoding.features == "wav":
-            features = self._features_of_waveform(utterance, spans, rng)
-        else:
-            assert utterance.feats is not None
-            features = contents.read_features(utterance)
-            if spans:
-                frames = [frames_touching(start, end) for start, end in spans]
-                features = augment.mask_frames(features, frames, LOG_FLOOR)
-        if features.shape[1] != self.encoding.mel_bins:
-            raise InputError(
-                f"{self.source.data}: features of {utterance.id} have {features.shape[1]} mel bins,"
-                f" the model expects {self.encoding.mel_bins} (key model.audio_encoder.mel_bins)"
-            )
-        if rng is not None and self.augmenter is not None:
-            features = self.augmenter.features(features, rng)
-        return np.ascontiguousarray(features, dtype=np.float32)
-
-    def _features_of_waveform(
-        self,
-        utterance: Utterance,
-        spans: Sequence[tuple[float, float]],
-        rng: np.random.Generator | None,
-    ) -> np.ndarray:
-        samples = contents.read_recording(utterance)
-        for start, end in spans:
-            samples[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)] = 0
-        if rng is not None and self.augmenter is not None:
-            samples = self.augmenter.waveform(samples, rng)
-        return lfb(samples, num_mels=self.encoding.mel_bins)
-
-    def _masked_spans(
-        self, utterance: Utterance, rng: np.random.Generator
-    ) -> list[tuple[float, float]]:
-        """Start and end (s) of the words that mlm masks: a share mask_words, at least one word."""
-        words = self.alignments[utterance.id]
-        wanted = self.encoding.mask_words * len(words)
-        # Random rounding keeps the mean share exact, if it is at least one word.
-        count = max(1, int(wanted + rng.random()))
-        chosen = rng.choice(len(words), size=min(count, len(words)), replace=False)
-        return [(words[i].start, words[i].end) for i in sorted(chosen)]
 
     def _check_files(self, utterances: Sequence[Utterance]) -> None:
         """Name the file that is missing for this task before looking at single utterances."""
@@ -296,7 +210,7 @@ class TaskData:
         return len(contents.read_features(utterance))
 
     def _target_length(self, utterance: Utterance, known: dict[str, int]) -> int:
-        """Tokens the decoder reads of an utterance's target: len(target_ids) - 1.
+        """Tokens the decoder reads of an utterance's target: len(reader.target_ids(it)) - 1.
 
         known: the pieces of each word seen so far, extended here; most utterances add no new word.
         """

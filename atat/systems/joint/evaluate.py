@@ -60,7 +60,7 @@ def _exact_match(
             SearchOptions(beam=1),
         )
         for number, hypotheses in zip(numbers, outputs):
-            target = data.target_ids(data.utterances[number])[1:-1]
+            target = data.reader.target_ids(data.utterances[number])[1:-1]
             right += list(hypotheses[0].tokens) == target
             total += 1
     return right / total

@@ -22,7 +22,7 @@ import torch
 from atat.base import precision as precisions
 from atat.base.errors import InputError
 from atat.datadir import contents
-from atat.datadir.tables import Utterance
+from atat.datadir.kaldi_dir import Utterance
 from atat.nn.beam_search import SearchOptions
 from atat.nn.cpu_weights import for_inference
 from atat.speech import audio as audio_files

@@ -28,7 +28,7 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
 from atat.base.provenance import provenance
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.scoring import decoded_dir
 from atat.scoring.transcribed import NOTHING
 from atat.text import bio_tags, trees
@@ -55,7 +55,7 @@ class Examples:
 def read_examples(data: Path) -> Examples:
     """The sentences of a data dir that has `text` and `semantics`."""
     tagged, lost = {}, {}
-    for utterance in tables.load(data):
+    for utterance in kaldi_dir.load(data):
         if utterance.text is None or utterance.semantics is None:
             name = "text" if utterance.text is None else "semantics"
             raise InputError(f"{data / name}: no such file; tags are learned from both")

@@ -24,8 +24,8 @@ import numpy as np
 from atat.base import cli, digests, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import read_lines, remove_leftovers
-from atat.datadir import ids, tables
-from atat.datadir.tables import Utterance
+from atat.datadir import ids, kaldi_dir
+from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio, augment
 
 VERSION = 1  # increased whenever the same draw gives different audio
@@ -128,17 +128,17 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.out.resolve() == options.data.resolve():
         raise InputError(f"--out {options.out} is the data dir itself; name another one")
-    utterances = tables.load(options.data)
+    utterances = kaldi_dir.load(options.data)
     if any(utterance.wav is None for utterance in utterances):
         raise InputError(f"{options.data}: no wav.scp; rooms are added to audio")
-    tables.refuse_pipes(options.data, utterances, "adding rooms")
+    kaldi_dir.refuse_pipes(options.data, utterances, "adding rooms")
     wavs = options.wavs.resolve()
     paths = [ids.path_in(wavs, u.speaker, u.id, suffix=".wav") for u in utterances]
     jobs = list(zip(utterances, paths))
     with lock.hold(wavs, f"adding rooms to {options.data}"):
         remove_leftovers(wavs)
         write_missing(jobs, options)
-    tables.write(
+    kaldi_dir.write(
         options.out,
         [
             replace(

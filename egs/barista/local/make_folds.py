@@ -22,20 +22,20 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.datadir.folds import part_of
 
-Keep = Callable[[tables.Utterance], bool]
+Keep = Callable[[kaldi_dir.Utterance], bool]
 
 
 def write_part(
-    folder: Path, utterances: Sequence[tables.Utterance], keep: Keep, source: Path
+    folder: Path, utterances: Sequence[kaldi_dir.Utterance], keep: Keep, source: Path
 ) -> int:
     """Write those utterances of a data dir, with their groups; returns how many they are."""
     chosen = [utterance for utterance in utterances if keep(utterance)]
     if not chosen:
         raise InputError(f"{folder}: no utterances for it in {source}; use fewer folds")
-    tables.write(folder, chosen)
+    kaldi_dir.write(folder, chosen)
     if (source / "utt2group").exists():
         groups = tables.read_table(source / "utt2group")
         tables.write_table(folder / "utt2group", {one.id: groups[one.id] for one in chosen})
@@ -65,11 +65,11 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.folds < 2:
         raise InputError(f"--folds {options.folds}: expected 2 or more")
-    utterances = tables.load(options.data)
+    utterances = kaldi_dir.load(options.data)
     texts = tables.read_table(options.text / "text") if options.text else {}
     silent = [replace(utterance, text=None) for utterance in utterances]
     spoken = [replace(one, text=texts[one.id]) for one in utterances if one.id in texts]
-    others = {folder: tables.load(folder) for folder in options.also}
+    others = {folder: kaldi_dir.load(folder) for folder in options.also}
     for fold in range(options.folds):
         out = options.out / str(fold)
 

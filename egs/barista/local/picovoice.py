@@ -19,7 +19,7 @@ from order_grammar import Grammar, Order
 
 from atat.base.errors import InputError
 from atat.base.files import read_lines
-from atat.datadir.corpus import Findings, root
+from atat.datadir.corpus import Oddities, root
 from atat.speech import audio
 
 REPOSITORY = "https://github.com/Picovoice/speech-to-intent-benchmark"
@@ -40,7 +40,7 @@ def corpus_folder(folder: str | Path) -> Path:
     )
 
 
-def read_labels(corpus: Path, grammar: Grammar, findings: Findings) -> dict[str, Order]:
+def read_labels(corpus: Path, grammar: Grammar, oddities: Oddities) -> dict[str, Order]:
     """Utterance id -> order, for every label that can be understood.
 
     Values lose stray blanks. A value which the grammar does not have stays as it was published,
@@ -61,36 +61,36 @@ def read_labels(corpus: Path, grammar: Grammar, findings: Findings) -> dict[str,
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object from file names to labels")
     for key in repeated:
-        findings.add("label given twice (the last one counts)", key)
+        oddities.add("label given twice (the last one counts)", key)
     orders = {}
     for name, entry in sorted(content.items()):
-        order = _order(name, entry, findings)
+        order = _order(name, entry, oddities)
         if order is None:
             continue
         for complaint in grammar.complaints(order):
-            findings.add("label outside the grammar (kept as published)", f"{name}: {complaint}")
+            oddities.add("label outside the grammar (kept as published)", f"{name}: {complaint}")
         orders[Path(name).stem] = order
     return orders
 
 
-def _order(name: str, entry: Any, findings: Findings) -> Order | None:
+def _order(name: str, entry: Any, oddities: Oddities) -> Order | None:
     slots = entry.get("slots") if isinstance(entry, Mapping) else None
     if (
         not isinstance(slots, Mapping)
         or not isinstance(entry.get("intent"), str)
         or not all(isinstance(value, str) and value.strip() for value in slots.values())
     ):
-        findings.add("label that cannot be read (left out)", f"{name}: {json.dumps(entry)}")
+        oddities.add("label that cannot be read (left out)", f"{name}: {json.dumps(entry)}")
         return None
     clean = {}
     for slot, value in slots.items():
         clean[slot] = re.sub(r"\s+", " ", value.strip())
         if clean[slot] != value:
-            findings.add("stray blank in a value (removed)", f"{name}: {slot} {value!r}")
+            oddities.add("stray blank in a value (removed)", f"{name}: {slot} {value!r}")
     return Order(entry["intent"], clean)
 
 
-def recordings(corpus: Path, labels: Mapping[str, Order], findings: Findings) -> dict[str, Path]:
+def recordings(corpus: Path, labels: Mapping[str, Order], oddities: Oddities) -> dict[str, Path]:
     """Utterance id -> recording, for those that have a label and can be read."""
     folder = corpus / SPEECH
     paths = {path.stem: path for path in sorted(folder.glob("*.wav"))}
@@ -100,20 +100,20 @@ def recordings(corpus: Path, labels: Mapping[str, Order], findings: Findings) ->
             "pointers of Git LFS? Then: git lfs pull"
         )
     for utterance in sorted(labels.keys() - paths.keys()):
-        findings.add("label without a recording (left out)", f"{utterance}.wav")
+        oddities.add("label without a recording (left out)", f"{utterance}.wav")
     good = {}
     seen: dict[bytes, str] = {}
     for utterance, path in paths.items():
         if utterance not in labels:
-            findings.add("recording without a label (left out)", path.name, lost=True)
+            oddities.add("recording without a label (left out)", path.name, lost=True)
             continue
         try:
             samples = audio.load(path)
         except InputError as error:
-            findings.add("recording that cannot be read (left out)", str(error), lost=True)
+            oddities.add("recording that cannot be read (left out)", str(error), lost=True)
             continue
         first = seen.setdefault(samples.tobytes(), utterance)
         if first != utterance:
-            findings.add("the same audio twice (both kept)", f"{first}.wav and {path.name}")
+            oddities.add("the same audio twice (both kept)", f"{first}.wav and {path.name}")
         good[utterance] = path
     return good

@@ -19,7 +19,7 @@ from word_network import network
 
 from atat.base import cli
 from atat.base.provenance import provenance
-from atat.datadir import tables
+from atat.datadir import kaldi_dir
 from atat.prepare.sphinx import check_words, decode, jobs_for, totals, version
 from atat.scoring import decoded_dir
 
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     grammar = load(corpus_folder(options.corpus) / GRAMMAR)
     check_words(vocabulary(grammar))
-    utterances = tables.load(options.data)
+    utterances = kaldi_dir.load(options.data)
     jobs = jobs_for(utterances, network=network(grammar))
     heard = decode(jobs, options.out / "journal.jsonl", options.nj)
     hypotheses = {}

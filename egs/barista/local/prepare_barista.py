@@ -29,8 +29,8 @@ from picovoice import GRAMMAR, NOISE, corpus_folder, read_labels, recordings
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.speech import audio
 from atat.text.trees import parse
 
@@ -38,18 +38,18 @@ FRAME = 2048  # samples; the benchmark measures loudness in frames of 128 ms at 
 SNRS = (6, 9, 12, 15, 18, 21, 24)  # dB, as published
 
 
-def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[tables.Utterance]:
+def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi_dir.Utterance]:
     """Write `out`, the data dir of the clean recordings; returns its utterances.
 
     Raises InputError when more than the share `max_lost` of the recordings must be left out.
     """
-    findings = Findings()
+    oddities = Oddities()
     grammar = load_grammar(corpus / GRAMMAR)
-    labels = read_labels(corpus, grammar, findings)
-    paths = recordings(corpus, labels, findings)
-    findings.close(out / "label_findings.txt", kept=len(paths), max_lost=max_lost, corpus=corpus)
+    labels = read_labels(corpus, grammar, oddities)
+    paths = recordings(corpus, labels, oddities)
+    oddities.close(out / "label_findings.txt", kept=len(paths), max_lost=max_lost, corpus=corpus)
     utterances = [
-        tables.Utterance(
+        kaldi_dir.Utterance(
             id=utterance,
             speaker=utterance,
             wav=str(path),
@@ -60,7 +60,7 @@ def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[tables.Uttera
     ]
     for utterance in utterances:
         parse(utterance.semantics or "")  # a label with a bracket must not reach training
-    tables.write(out, utterances)
+    kaldi_dir.write(out, utterances)
     print(f"{out}: {len(utterances)} recordings; oddities in {out / 'label_findings.txt'}")
     return utterances
 
@@ -80,7 +80,11 @@ def excerpt(noise: np.ndarray, length: int, key: str) -> np.ndarray:
 
 
 def prepare_noisy(
-    clean: list[tables.Utterance], noises: dict[str, np.ndarray], snr_db: int, seed: int, out: Path
+    clean: list[kaldi_dir.Utterance],
+    noises: dict[str, np.ndarray],
+    snr_db: int,
+    seed: int,
+    out: Path,
 ) -> None:
     """Write `out`: each recording with each noise; utt2group names the noise.
 
@@ -108,7 +112,7 @@ def prepare_noisy(
                 audio.save(path, mix(speech, part, snr_db))
             groups[key] = name
             utterances.append(
-                tables.Utterance(
+                kaldi_dir.Utterance(
                     id=key,
                     speaker=utterance.speaker,
                     wav=str(path),
@@ -116,7 +120,7 @@ def prepare_noisy(
                     semantics=utterance.semantics,
                 )
             )
-    tables.write(out, utterances)
+    kaldi_dir.write(out, utterances)
     tables.write_table(out / "utt2group", groups)
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables as kaldi
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_librispeech import read_everything
 from atat.datadir.folds import is_dev
 from atat.speech import audio
@@ -40,27 +40,27 @@ class Recording:
     corpus: str
 
 
-def speechocean(folder: Path, _: Findings) -> list[Recording]:
+def speechocean(folder: Path, _: Oddities) -> list[Recording]:
     """All recordings. Ids get the prefix of their speaker, `so<speaker>-`.
 
     Raises InputError when the folder has another layout.
     """
     recordings = []
     for part in ("train", "test"):
-        tables = folder / part
-        if not (tables / "wav.scp").is_file():
+        dir_of_part = folder / part
+        if not (dir_of_part / "wav.scp").is_file():
             raise InputError(
                 f"{folder}: no {part}/wav.scp; expected speechocean762 with the "
                 f"folders train, test and WAVE (fetch it from {SPEECHOCEAN})"
             )
         # Its files put tabs between the columns, and speaker ids are no prefix of utterance ids.
         wavs, texts, speakers = (
-            kaldi.read_table(tables / name) for name in ("wav.scp", "text", "utt2spk")
+            tables.read_table(dir_of_part / name) for name in ("wav.scp", "text", "utt2spk")
         )
         for number, (key, wav) in enumerate(wavs.items(), 1):
             if key not in texts or key not in speakers:
                 raise InputError(
-                    f"{tables / 'wav.scp'}:{number}: {key!r} is missing in text or "
+                    f"{dir_of_part / 'wav.scp'}:{number}: {key!r} is missing in text or "
                     "utt2spk; fetch the corpus again or drop the line"
                 )
             speaker = f"so{speakers[key]}"
@@ -70,20 +70,20 @@ def speechocean(folder: Path, _: Findings) -> list[Recording]:
     return recordings
 
 
-def librispeech(folder: Path, findings: Findings) -> list[Recording]:
+def librispeech(folder: Path, oddities: Oddities) -> list[Recording]:
     """Recordings of all that is found of LibriSpeech below a folder."""
     return [
         Recording(one.id, one.speaker, one.flac, one.text, "librispeech")
-        for one in read_everything(folder, findings)
+        for one in read_everything(folder, oddities)
     ]
 
 
-def usable(recordings: Iterable[Recording], findings: Findings) -> list[tuple[Recording, float]]:
-    """Recordings that can be read, with their lengths in s; the others are findings."""
+def usable(recordings: Iterable[Recording], oddities: Oddities) -> list[tuple[Recording, float]]:
+    """Recordings that can be read, with their lengths in s; the others are oddities."""
     good = []
     for recording in recordings:
         if not normalize(recording.text):
-            findings.add(
+            oddities.add(
                 "transcript without words (left out)",
                 f"{recording.id}: {recording.text!r}",
                 lost=True,
@@ -92,7 +92,7 @@ def usable(recordings: Iterable[Recording], findings: Findings) -> list[tuple[Re
         try:
             good.append((recording, audio.duration(recording.wav)))
         except InputError as error:
-            findings.add("recording that cannot be read (left out)", str(error), lost=True)
+            oddities.add("recording that cannot be read (left out)", str(error), lost=True)
     return good
 
 
@@ -101,10 +101,10 @@ def write(folder: Path, recordings: list[tuple[Recording, float]]) -> None:
     if not recordings:
         print(f"{folder}: nothing for it, not written")
         return
-    kaldi.write(
+    kaldi_dir.write(
         folder,
         (
-            kaldi.Utterance(
+            kaldi_dir.Utterance(
                 id=one.id,
                 speaker=one.speaker,
                 wav=str(one.wav.resolve()),
@@ -114,8 +114,8 @@ def write(folder: Path, recordings: list[tuple[Recording, float]]) -> None:
             for one, seconds in recordings
         ),
     )
-    kaldi.write_table(folder / "text.raw", {one.id: one.text for one, _ in recordings})
-    kaldi.write_table(folder / "utt2group", {one.id: one.corpus for one, _ in recordings})
+    tables.write_table(folder / "text.raw", {one.id: one.text for one, _ in recordings})
+    tables.write_table(folder / "utt2group", {one.id: one.corpus for one, _ in recordings})
     hours = sum(seconds for _, seconds in recordings) / 3600
     speakers = len({one.speaker for one, _ in recordings})
     print(f"{folder}: {len(recordings)} utterances, {speakers} speakers, {hours:.2f} hours")
@@ -149,9 +149,9 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("no corpus given; name one or both: --speechocean DIR --librispeech DIR")
     good = []
     for folder, read in corpora:
-        findings = Findings()
-        kept = usable(read(folder, findings), findings)
-        findings.close(
+        oddities = Oddities()
+        kept = usable(read(folder, oddities), oddities)
+        oddities.close(
             options.out / f"human_findings_{read.__name__}.txt",
             kept=len(kept),
             max_lost=options.max_lost,

@@ -23,8 +23,8 @@ from spoken import VOICES, Sentence, write_spoken
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir
+from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_top import read_top, top_folder
 from atat.text.normalize import normalize
 from atat.text.trees import Tree, tag_name, to_string, words
@@ -72,7 +72,7 @@ def to_speak(texts: Iterable[str], shortest: int, longest: int) -> list[str]:
 def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
     """Write a data dir of text and semantics; the corpus is the speaker."""
     utterances = [
-        tables.Utterance(
+        kaldi_dir.Utterance(
             id=f"{corpus}-{number:06d}",
             speaker=corpus,
             text=" ".join(words(tree)),
@@ -81,7 +81,7 @@ def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
         for corpus, listed in trees.items()
         for number, tree in enumerate(dict.fromkeys(listed))
     ]
-    tables.write(folder, utterances)
+    kaldi_dir.write(folder, utterances)
     print(f"{folder}: {len(utterances)} sentences")
 
 
@@ -131,10 +131,10 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
     if options.snips_nlu:
         trees["snips"] = list(snips(options.snips_nlu, part))
     if options.top:
-        findings = Findings()
-        rows, _ = read_top(top_folder(options.top, option="--top"), part, findings)
+        oddities = Oddities()
+        rows, _ = read_top(top_folder(options.top, option="--top"), part, oddities)
         trees["top"] = [row.tree for row in rows]
-        findings.close(
+        oddities.close(
             options.out / "nlu_outdomain" / part / "findings.txt",
             kept=len(rows),
             max_lost=options.max_lost,

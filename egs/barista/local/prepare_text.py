@@ -24,7 +24,7 @@ from spoken import VOICES, Sentence, write_spoken
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import read_lines
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.text.normalize import normalize
 
 
@@ -67,11 +67,11 @@ def write_text(folder: Path, grammar: Grammar, sources: Mapping[str, list[str]])
             sentence = understood(grammar, raw)
             raws[key] = raw
             utterances.append(
-                tables.Utterance(
+                kaldi_dir.Utterance(
                     id=key, speaker=source, text=sentence.text, semantics=sentence.semantics
                 )
             )
-    tables.write(folder, utterances)
+    kaldi_dir.write(folder, utterances)
     tables.write_table(folder / "text.raw", raws)
     print(f"{folder}: {len(utterances)} sentences")
 

@@ -21,7 +21,7 @@ from word_network import network
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir
 from atat.prepare.sphinx import Job, check_words, decode, jobs_for
 from atat.text.trees import parse
 
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--nj", type=int, default=1, help="processes")
     options = parser.parse_args(argv)
     grammar = load(corpus_folder(options.corpus) / GRAMMAR)
-    utterances = tables.load(options.data)
+    utterances = kaldi_dir.load(options.data)
     jobs: list[Job] = []
     skipped = 0
     for utterance in utterances:
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         found = grammar.understand(text)
         if found is not None and grammar.canonical(found) == utterance.semantics:
             transcribed.append(replace(utterance, text=text))
-    tables.write(options.out, transcribed)
+    kaldi_dir.write(options.out, transcribed)
     print(
         f"{options.out}: {len(transcribed)} of {len(utterances)} recordings transcribed; "
         f"{skipped} have labels outside the grammar"

@@ -21,7 +21,7 @@ import numpy as np
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir
 from atat.speech import audio
 
 BLOCK = 0.02  # s
@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--out {options.out} is the data dir itself; name another one")
     trimmed = []
     before = after = 0.0
-    utterances = tables.load(options.data)
-    tables.refuse_pipes(options.data, utterances, "finding endpoints")
+    utterances = kaldi_dir.load(options.data)
+    kaldi_dir.refuse_pipes(options.data, utterances, "finding endpoints")
     for utterance in utterances:
         if utterance.wav is None or utterance.start is not None:
             raise InputError(f"{options.data}: expected whole recordings (wav.scp, no segments)")
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
                 num_frames=None,
             )
         )
-    tables.write(options.out, trimmed)
+    kaldi_dir.write(options.out, trimmed)
     for name in KEPT:
         if (options.data / name).exists():
             shutil.copyfile(options.data / name, options.out / name)

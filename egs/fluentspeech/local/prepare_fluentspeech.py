@@ -19,23 +19,23 @@ from fluent import Row
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.speech import audio
 from atat.text.normalize import normalize
 
 
 def usable(
-    folder: Path, rows: Sequence[Row], findings: Findings
-) -> list[tuple[Row, tables.Utterance]]:
-    """The rows of a set whose recordings can be read, as utterances; others go to `findings`."""
-    good: dict[str, tuple[Row, tables.Utterance]] = {}
+    folder: Path, rows: Sequence[Row], oddities: Oddities
+) -> list[tuple[Row, kaldi_dir.Utterance]]:
+    """The rows of a set whose recordings can be read, as utterances; others go to `oddities`."""
+    good: dict[str, tuple[Row, kaldi_dir.Utterance]] = {}
     for row in rows:
-        utterance = _utterance(folder, row, findings)
+        utterance = _utterance(folder, row, oddities)
         if utterance is None:
             continue
         if utterance.id in good:
-            findings.add(
+            oddities.add(
                 "row that stands twice in a set (the first counts)",
                 f"{row.where}: {row.path}, first in {good[utterance.id][0].where}",
             )
@@ -44,31 +44,31 @@ def usable(
     return list(good.values())
 
 
-def _utterance(folder: Path, row: Row, findings: Findings) -> tables.Utterance | None:
+def _utterance(folder: Path, row: Row, oddities: Oddities) -> kaldi_dir.Utterance | None:
     """A row as an utterance; None if it must be left out."""
     for name, value in row.labels.items():
         if not fluent.atom(value):
-            findings.add("row without a label (left out)", f"{row.where}: no {name}", lost=True)
+            oddities.add("row without a label (left out)", f"{row.where}: no {name}", lost=True)
             return None
         if value.lower() not in fluent.LABELS[name]:
-            findings.add("label that is not published (kept)", f"{row.where}: {name} {value!r}")
+            oddities.add("label that is not published (kept)", f"{row.where}: {name} {value!r}")
     text = normalize(row.text)
     if not text:
-        findings.add("row without words (left out)", f"{row.where}: {row.text!r}", lost=True)
+        oddities.add("row without words (left out)", f"{row.where}: {row.text!r}", lost=True)
         return None
     if not row.speaker or row.speaker.split() != [row.speaker]:
-        findings.add("row without a speaker (left out)", f"{row.where}: {row.speaker!r}", lost=True)
+        oddities.add("row without a speaker (left out)", f"{row.where}: {row.speaker!r}", lost=True)
         return None
     path = folder / row.path
     if not path.is_file():
-        findings.add("recording that is not there (left out)", f"{row.where}: {path}", lost=True)
+        oddities.add("recording that is not there (left out)", f"{row.where}: {path}", lost=True)
         return None
     try:
         seconds = audio.duration(path)
     except InputError as error:
-        findings.add("recording that cannot be read (left out)", f"{row.where}: {error}", lost=True)
+        oddities.add("recording that cannot be read (left out)", f"{row.where}: {error}", lost=True)
         return None
-    return tables.Utterance(
+    return kaldi_dir.Utterance(
         id=f"{row.speaker}-{path.stem}",
         speaker=row.speaker,
         wav=str(path),
@@ -79,23 +79,23 @@ def _utterance(folder: Path, row: Row, findings: Findings) -> tables.Utterance |
 
 
 def note_shared(
-    parts: Mapping[str, Sequence[tuple[Row, tables.Utterance]]], findings: Findings
+    parts: Mapping[str, Sequence[tuple[Row, kaldi_dir.Utterance]]], oddities: Oddities
 ) -> None:
     """Recordings that two sets of the split have are kept in both, as published, and listed."""
     first: dict[str, str] = {}
     for part in parts.values():
         for row, utterance in part:
             if utterance.id in first:
-                findings.add(
+                oddities.add(
                     "recording in two sets (kept in both, as published)",
                     f"{row.where}: {row.path}, also in {first[utterance.id]}",
                 )
             first.setdefault(utterance.id, row.where)
 
 
-def write(folder: Path, part: Sequence[tuple[Row, tables.Utterance]]) -> None:
+def write(folder: Path, part: Sequence[tuple[Row, kaldi_dir.Utterance]]) -> None:
     """Write a data dir with the original wording beside it."""
-    tables.write(folder, (utterance for _, utterance in part))
+    kaldi_dir.write(folder, (utterance for _, utterance in part))
     tables.write_table(folder / "text.raw", {utterance.id: row.text for row, utterance in part})
     hours = sum(utterance.duration or 0.0 for _, utterance in part) / 3600
     print(
@@ -128,13 +128,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     options = parser.parse_args(argv)
     folder = fluent.root(options.corpus)
-    findings = Findings()
+    oddities = Oddities()
     parts = {
-        name: usable(folder, fluent.read_csv(path), findings)
+        name: usable(folder, fluent.read_csv(path), oddities)
         for name, path in fluent.csv_files(folder, options.split).items()
     }
-    note_shared(parts, findings)
-    findings.close(
+    note_shared(parts, oddities)
+    oddities.close(
         options.out / "findings.txt",
         kept=sum(map(len, parts.values())),
         max_lost=options.max_lost,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.datadir.ctm import read_ctm
 from atat.datadir.edit import combine, subset
 from atat.datadir.files import DataDir
@@ -47,7 +47,7 @@ def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: floa
     else:
         # Both are cut from a dir of their own: a rerun finds the dev speakers in it again.
         combine(out / "everyone", list(train))
-        chosen = held_out({u.speaker for u in tables.load(out / "everyone")}, share)
+        chosen = held_out({u.speaker for u in kaldi_dir.load(out / "everyone")}, share)
         subset(out / "everyone", out / "dev", _of(chosen, True))
         subset(out / "everyone", out / "asr", _of(chosen, False))
         print(

@@ -18,8 +18,8 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_librispeech import (
     SPEAKERS,
     Recording,
@@ -75,10 +75,10 @@ def prepare(
     Raises InputError when more than the share `max_lost` of its utterances is lost, or, unless
     `partial`, of its speakers.
     """
-    findings = Findings()
-    recordings = read_folder(corpus, name, findings)
-    utterances = [made for one in recordings if (made := _utterance(one, findings)) is not None]
-    findings.close(
+    oddities = Oddities()
+    recordings = read_folder(corpus, name, oddities)
+    utterances = [made for one in recordings if (made := _utterance(one, oddities)) is not None]
+    oddities.close(
         out.parent / "findings" / f"{out.name}.txt",
         kept=len(utterances),
         max_lost=max_lost,
@@ -86,7 +86,7 @@ def prepare(
     )
     if speakers is not None and not partial:
         _check_whole(corpus, name, recordings, speakers, max_lost)
-    tables.write(out, utterances)
+    kaldi_dir.write(out, utterances)
     texts = {recording.id: recording.text for recording in recordings}
     tables.write_table(out / "text.raw", {u.id: texts[u.id] for u in utterances})
     _write_genders(out, {u.speaker for u in utterances}, speakers)
@@ -96,23 +96,23 @@ def prepare(
         f"{out}: {len(utterances)} utterances, {len({u.speaker for u in utterances})} speakers, "
         f"{hours:.2f} h"
         + (f" ({listed:.2f} h by {SPEAKERS})" if listed else "")
-        + f"; {findings.lost} left out"
+        + f"; {oddities.lost} left out"
     )
 
 
-def _utterance(recording: Recording, findings: Findings) -> tables.Utterance | None:
+def _utterance(recording: Recording, oddities: Oddities) -> kaldi_dir.Utterance | None:
     text = normalize(recording.text)
     if not text:
-        findings.add(
+        oddities.add(
             "transcript without words (left out)", f"{recording.id}: {recording.text!r}", lost=True
         )
         return None
     try:
         seconds = audio.duration(recording.flac)
     except InputError as error:
-        findings.add("recording that cannot be read (left out)", str(error), lost=True)
+        oddities.add("recording that cannot be read (left out)", str(error), lost=True)
         return None
-    return tables.Utterance(
+    return kaldi_dir.Utterance(
         id=recording.id,
         speaker=recording.speaker,
         wav=str(recording.flac.resolve()),

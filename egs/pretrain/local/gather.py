@@ -22,7 +22,7 @@ import numpy as np
 from atat.base import cli, pipes
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import ark, tables
+from atat.datadir import ark, kaldi_dir
 from atat.datadir.ctm import read_ctm
 from atat.datadir.edit import subset
 from atat.speech import audio
@@ -65,7 +65,7 @@ def tasks_of(models: Sequence[str]) -> set[str]:
     return {task for model in models for task in MODELS[model]}
 
 
-def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[tables.Utterance]:
+def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kaldi_dir.Utterance]:
     """The utterances of a data dir that can be what `option` (slu, dev_asr, ...) is for.
 
     Raises InputError that names the dir and the fix. `masked`: its words need times, too.
@@ -76,7 +76,7 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[tabl
             f"--{option} {folder}: no data dir (it has no utt2spk); give dirs that "
             "another recipe has made, such as ../librispeech/data/train/asr"
         )
-    utterances = tables.load(folder)
+    utterances = kaldi_dir.load(folder)
     if not utterances:
         raise InputError(f"--{option} {folder}: no utterances; make it again or leave it out")
     for name in role.needs:
@@ -92,10 +92,10 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[tabl
     return utterances
 
 
-def _check_audio(folder: Path, option: str, utterances: Sequence[tables.Utterance]) -> None:
+def _check_audio(folder: Path, option: str, utterances: Sequence[kaldi_dir.Utterance]) -> None:
     first = utterances[0]
     without = [utterance for utterance in utterances if utterance.feats is None]
-    tables.refuse_pipes(folder, without, f"--{option} without feats.scp")
+    kaldi_dir.refuse_pipes(folder, without, f"--{option} without feats.scp")
     if first.feats is None:
         if first.wav is None:
             raise InputError(
@@ -119,7 +119,7 @@ def _check_audio(folder: Path, option: str, utterances: Sequence[tables.Utteranc
 
 
 def _check_times(
-    folder: Path, option: str, utterances: Sequence[tables.Utterance], max_lost: float
+    folder: Path, option: str, utterances: Sequence[kaldi_dir.Utterance], max_lost: float
 ) -> None:
     make = (
         f"make them: atat align --backend pocketsphinx --data {folder}; or train "
@@ -143,7 +143,7 @@ def _check_times(
         )
 
 
-def refuse_repeats(option: str, found: Mapping[Path, Sequence[tables.Utterance]]) -> None:
+def refuse_repeats(option: str, found: Mapping[Path, Sequence[kaldi_dir.Utterance]]) -> None:
     """Raise InputError for an utterance id that stands in two of the dirs of one option."""
     places: dict[str, Path] = {}
     for folder, utterances in found.items():

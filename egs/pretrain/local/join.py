@@ -15,7 +15,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.datadir.ctm import read_ctm
 from atat.datadir.edit import combine, subset
 from atat.datadir.files import DataDir
@@ -44,12 +44,12 @@ def join(data: Path) -> list[Path]:
 
 
 def _join_text(target: Path, parts: list[Path]) -> None:
-    tables.write(
+    kaldi_dir.write(
         target,
         (
-            tables.Utterance(id=u.id, speaker=u.speaker, text=u.text, semantics=u.semantics)
+            kaldi_dir.Utterance(id=u.id, speaker=u.speaker, text=u.text, semantics=u.semantics)
             for part in parts
-            for u in tables.load(part)
+            for u in kaldi_dir.load(part)
         ),
     )
 

@@ -20,18 +20,18 @@ from smart_lights import Recording, Sentence
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.speech import audio
 from atat.text import trees
 
 
-def by_key(sentences: list[Sentence], findings: Findings) -> dict[str, Sentence]:
+def by_key(sentences: list[Sentence], oddities: Oddities) -> dict[str, Sentence]:
     """The sentences by what joins them with recordings; of two alike the first counts."""
     found: dict[str, Sentence] = {}
     for sentence in sentences:
         if not sentence.key:
-            findings.add("sentence without words (left out)", repr(sentence.text))
+            oddities.add("sentence without words (left out)", repr(sentence.text))
             continue
         first = found.setdefault(sentence.key, sentence)
         if first is not sentence:
@@ -40,7 +40,7 @@ def by_key(sentences: list[Sentence], findings: Findings) -> dict[str, Sentence]
                 if first.tree == sentence.tree
                 else "with another meaning (the first counts)"
             )
-            findings.add(
+            oddities.add(
                 f"sentence annotated twice, {what}",
                 f"{sentence.key}: {smart_lights.tree_text(first)}, "
                 f"{smart_lights.tree_text(sentence)}",
@@ -49,31 +49,31 @@ def by_key(sentences: list[Sentence], findings: Findings) -> dict[str, Sentence]
 
 
 def utterances(
-    folder: Path, field: str, sentences: Mapping[str, Sentence], out: Path, findings: Findings
-) -> dict[str, tuple[Recording, tables.Utterance]]:
+    folder: Path, field: str, sentences: Mapping[str, Sentence], out: Path, oddities: Oddities
+) -> dict[str, tuple[Recording, kaldi_dir.Utterance]]:
     """The recordings that have a sentence and can be read, by utterance id."""
-    made: dict[str, tuple[Recording, tables.Utterance]] = {}
+    made: dict[str, tuple[Recording, kaldi_dir.Utterance]] = {}
     used = set()
     for recording in smart_lights.recordings(folder):
         sentence = sentences.get(recording.key)
         used.add(recording.key)
         if sentence is None:
-            findings.add(
+            oddities.add(
                 "recording without a sentence (left out)",
                 f"{recording.file}: {recording.text!r}",
                 lost=True,
             )
             continue
         if "\n" in recording.text:
-            findings.add("text with a line break (read as a blank)", recording.file)
+            oddities.add("text with a line break (read as a blank)", recording.file)
         if recording.text.split() != sentence.text.split():
-            findings.add(
+            oddities.add(
                 "text and sentence differ in case or signs (joined all the same)",
                 f"{recording.file}: {recording.text!r}, {sentence.text!r}",
             )
         path = folder / smart_lights.AUDIO / recording.file
         if not path.is_file():
-            findings.add("recording that is not there (left out)", str(path), lost=True)
+            oddities.add("recording that is not there (left out)", str(path), lost=True)
             continue
         stem = (
             f"{field}-{int(recording.number):04d}"
@@ -81,22 +81,22 @@ def utterances(
             else (f"{field}-{recording.number}")
         )
         if not recording.speaker:
-            findings.add("speaker not told (one of its own)", recording.file)
+            oddities.add("speaker not told (one of its own)", recording.file)
         speaker = recording.speaker or stem
         key = stem if speaker == stem else f"{speaker}-{stem}"
         try:
-            wav, seconds = readable(path, out / "wavs", findings)
+            wav, seconds = readable(path, out / "wavs", oddities)
         except InputError as error:
-            findings.add("recording that cannot be read (left out)", str(error), lost=True)
+            oddities.add("recording that cannot be read (left out)", str(error), lost=True)
             continue
         if trees.words(sentence.tree) != recording.key.split():
-            findings.add(
+            oddities.add(
                 "words of the tree unlike the text (both kept)",
                 f"{recording.key} / {smart_lights.tree_text(sentence)}",
             )
         made[key] = (
             recording,
-            tables.Utterance(
+            kaldi_dir.Utterance(
                 id=key,
                 speaker=speaker,
                 wav=str(wav),
@@ -106,11 +106,11 @@ def utterances(
             ),
         )
     for key in sorted(sentences.keys() - used):
-        findings.add("sentence without a recording (no loss)", key)
+        oddities.add("sentence without a recording (no loss)", key)
     return made
 
 
-def readable(path: Path, converted: Path, findings: Findings) -> tuple[Path, float]:
+def readable(path: Path, converted: Path, oddities: Oddities) -> tuple[Path, float]:
     """A recording at 16 kHz in one channel, and its length (s); InputError if it is broken."""
     info = audio.probe(path)
     if (info.sample_rate, info.channels) == (audio.SAMPLE_RATE, 1):
@@ -118,7 +118,7 @@ def readable(path: Path, converted: Path, findings: Findings) -> tuple[Path, flo
     target = (converted / path.name).resolve()
     if not target.exists():
         audio.save(target, audio.load(path, resample=True, channel=0))
-    findings.add(
+    oddities.add(
         "recording converted to 16 kHz, one channel",
         f"{path}: {info.sample_rate} Hz, {info.channels} channels",
     )
@@ -128,12 +128,12 @@ def readable(path: Path, converted: Path, findings: Findings) -> tuple[Path, flo
 def prepare(corpus: Path, field: str, out: Path, max_lost: float) -> None:
     """Write `out`, the data dir of one field."""
     folder = smart_lights.field_folder(corpus, field)
-    findings = Findings()
-    sentences = by_key(smart_lights.sentences(folder), findings)
-    made = utterances(folder, field, sentences, out, findings)
+    oddities = Oddities()
+    sentences = by_key(smart_lights.sentences(folder), oddities)
+    made = utterances(folder, field, sentences, out, oddities)
     print(f"{folder}:")
-    findings.close(out / "findings.txt", kept=len(made), max_lost=max_lost, corpus=folder)
-    tables.write(out, (utterance for _, utterance in made.values()))
+    oddities.close(out / "findings.txt", kept=len(made), max_lost=max_lost, corpus=folder)
+    kaldi_dir.write(out, (utterance for _, utterance in made.values()))
     tables.write_table(
         out / "text.raw",
         {key: " ".join(recording.text.split()) for key, (recording, _) in made.items()},

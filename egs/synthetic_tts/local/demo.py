@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atat.base import cli
-from atat.datadir import tables
+from atat.datadir import kaldi_dir
 
 if TYPE_CHECKING:
     from atat import Recognizer
-    from atat.datadir.tables import Utterance
+    from atat.datadir.kaldi_dir import Utterance
 
 
 def show(recognizer: Recognizer, utterance: Utterance, tasks: tuple[str, ...]) -> None:
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 
     recognizer = Recognizer.load(options.model)
     for folder in options.data:
-        utterances = tables.load(folder)
+        utterances = kaldi_dir.load(folder)
         step = max(len(utterances) // options.utterances, 1)
         for utterance in utterances[::step][: options.utterances]:
             show(recognizer, utterance, recognizer.packed.tasks)

@@ -28,7 +28,7 @@ from speakers import Voices, engines_of, make_voices, without_voices_of
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import tables as kaldi
+from atat.datadir import tables
 from atat.prepare import voices
 from atat.text import trees
 from atat.text.trees import Tree
@@ -202,21 +202,21 @@ def write_dir(
     rng.shuffle(turns)
     turns = _without_repeats(sentences, turns, speakers)
     ids = [f"{speaker}-{domain}-{number:05d}" for number, speaker in enumerate(turns)]
-    tables: dict[str, dict[str, str]] = {
+    columns: dict[str, dict[str, str]] = {
         "text": dict(zip(ids, (sentence.text for sentence in sentences))),
         "utt2spk": dict(zip(ids, turns)),
     }
     if all(sentence.meaning is not None for sentence in sentences):
-        tables["semantics"] = {
+        columns["semantics"] = {
             utterance: trees.to_string(sentence.meaning)
             for utterance, sentence in zip(ids, sentences)
             if sentence.meaning is not None
         }
     if any(speaking.values()):
-        tables["spk2voice"] = {speaker: speaking[speaker] for speaker in set(turns)}
+        columns["spk2voice"] = {speaker: speaking[speaker] for speaker in set(turns)}
     if groups is not None:
-        tables["utt2group"] = dict(zip(ids, groups))
-    voices.write_sentences(folder, tables)
+        columns["utt2group"] = dict(zip(ids, groups))
+    voices.write_sentences(folder, columns)
 
 
 def _without_repeats(
@@ -291,7 +291,7 @@ def make_corpus(out: Path, size_name: str, seed: int) -> dict[str, Any]:
 
 def write_lists(out: Path, seed: int) -> None:
     """A tenth of the utterances of train_music, drawn by lot, and the others."""
-    utterances = sorted(kaldi.read_table(out / "train_music" / "utt2spk"))
+    utterances = sorted(tables.read_table(out / "train_music" / "utt2spk"))
     count = round(LABELLED * len(utterances))
     chosen = set(random.Random(f"labelled {seed}").sample(utterances, count))
     for name, wanted in (("train_music_10", True), ("train_music_90", False)):

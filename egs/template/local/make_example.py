@@ -20,8 +20,8 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import tables
-from atat.datadir.tables import Utterance
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.kaldi_dir import Utterance
 from atat.prepare import synthesis
 from atat.text import trees
 from atat.text.trees import Tree
@@ -36,7 +36,7 @@ def choose(work: Path, number: int) -> tuple[list[Utterance], dict[str, str]]:
     commands: list[Utterance] = []
     for name in SETS:
         voices |= tables.read_table(work / name / "spk2voice")
-        commands += [one for one in tables.load(work / name) if is_flat(one)]
+        commands += [one for one in kaldi_dir.load(work / name) if is_flat(one)]
     if number > len(commands):
         raise InputError(f"--recordings {number}: expected at most {len(commands)}")
     return [commands[i * len(commands) // number] for i in range(number)], voices
@@ -92,13 +92,13 @@ def main(argv: list[str] | None = None) -> None:
         stdout=subprocess.DEVNULL,
     )
     utterances, voices = choose(work, options.recordings)
-    tables.write(work / "spoken", utterances)
+    kaldi_dir.write(work / "spoken", utterances)
     tables.write_table(
         work / "spoken" / "spk2voice", {one.speaker: voices[one.speaker] for one in utterances}
     )
     synthesis.synthesise(work / "spoken", options.out / "recordings", nj=options.nj)
     with atomic_write(options.out / "utterances.csv") as stream:
-        stream.write(table(tables.load(work / "spoken"), options.out))
+        stream.write(table(kaldi_dir.load(work / "spoken"), options.out))
     print(f"{options.out}/utterances.csv: {len(utterances)} recordings")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import own_corpus, utterance_table
-from atat.datadir.corpus import Findings
+from atat.datadir.corpus import Oddities
 
 
 def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
@@ -21,11 +21,11 @@ def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
     table = utterance_table.read(csv)
     if not corpus.is_dir():
         raise InputError(f"--corpus {corpus}: no such folder; the paths in {csv} start from it")
-    findings = Findings()
-    items = own_corpus.usable(table, corpus, out / "wavs", findings)
-    first = next((f"The first: {what}" for kind, what in findings.items if "left out" in kind), "")
+    oddities = Oddities()
+    items = own_corpus.usable(table, corpus, out / "wavs", oddities)
+    first = next((f"The first: {what}" for kind, what in oddities.items if "left out" in kind), "")
     kept, where = len(items), out / "findings.txt"
-    findings.close(where, kept=kept, max_lost=max_lost, corpus=csv, noun="rows", advice=first)
+    oddities.close(where, kept=kept, max_lost=max_lost, corpus=csv, noun="rows", advice=first)
     sets = own_corpus.arrange(items)
     own_corpus.write(out, sets)
     for line in (*own_corpus.remarks(table, items), *own_corpus.describe(sets)):

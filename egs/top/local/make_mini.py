@@ -21,7 +21,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.files import atomic_write
-from atat.datadir import tables
+from atat.datadir import kaldi_dir, tables
 from atat.datadir.corpus_top import MANIFESTS, PARTS
 from atat.prepare.miniature_speech import Line, speak, voice
 from atat.text.normalize import normalize, normalize_tree
@@ -189,14 +189,14 @@ def make_pretrain(folder: Path, rng: random.Random) -> None:
                 speaker = f"{part}{number % 3}"
                 is_tree = domain == "music"
                 utterances.append(
-                    tables.Utterance(
+                    kaldi_dir.Utterance(
                         id=f"{speaker}-{domain}-{number:03d}",
                         speaker=speaker,
                         text=tokens(line) if is_tree else line,
                         semantics=line if is_tree else None,
                     )
                 )
-            tables.write(folder / f"{part}_{domain}", utterances)
+            kaldi_dir.write(folder / f"{part}_{domain}", utterances)
             tables.write_table(
                 folder / f"{part}_{domain}" / "spk2voice",
                 {

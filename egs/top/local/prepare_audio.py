@@ -29,8 +29,8 @@ from prepare_text import LEFT_OUT
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import read_lines
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_top import MANIFESTS, PARTS, read_stop, stop_folder
 from atat.speech import audio
 from atat.text.normalize import normalize
@@ -53,7 +53,7 @@ class Sentences:
     """The test sentences, found by line or by text."""
 
     def __init__(self, folder: Path):
-        self.of = {utterance.id: utterance for utterance in tables.load(folder)}
+        self.of = {utterance.id: utterance for utterance in kaldi_dir.load(folder)}
         self.left_out = tables.read_table(folder / LEFT_OUT)
         self._by_number = {int(key.rpartition("-")[2]): key for key in (*self.of, *self.left_out)}
         # Of repeated sentences the first counts, and one that is used before one that is left out.
@@ -75,7 +75,7 @@ class Sentences:
         return self.left_out[key] if key in self.left_out else self.of[key].text or ""
 
 
-def read_csv(path: Path, folder: Path, sentences: Sentences, findings: Findings) -> list[Recording]:
+def read_csv(path: Path, folder: Path, sentences: Sentences, oddities: Oddities) -> list[Recording]:
     """What the user's csv names; rows without a test sentence are noted."""
     rows = csv.reader(read_lines(path))
     header = [name.strip() for name in next(rows, [])]
@@ -92,14 +92,14 @@ def read_csv(path: Path, folder: Path, sentences: Sentences, findings: Findings)
     for number, values in enumerate(rows, 1):
         line = rows.line_num
         if len(values) != len(header):
-            findings.add(
+            oddities.add(
                 "other number of columns (left out)",
                 f"{path}:{line}: {len(values)}, the header has {len(header)}",
                 lost=True,
             )
             continue
         row = dict(zip(header, (value.strip() for value in values)))
-        key = _find(row, sentences, findings, path, line)
+        key = _find(row, sentences, oddities, path, line)
         if key is not None:
             speaker = re.sub(r"[\s/]+", "_", row.get("speaker", ""))
             recordings.append(Recording(folder / row["file"], "audio", number, key, speaker))
@@ -108,14 +108,14 @@ def read_csv(path: Path, folder: Path, sentences: Sentences, findings: Findings)
 
 
 def _find(
-    row: dict[str, str], sentences: Sentences, findings: Findings, path: Path, line: int
+    row: dict[str, str], sentences: Sentences, oddities: Oddities, path: Path, line: int
 ) -> str | None:
     """The utterance id for a row of the csv; None, with a finding, if there is none."""
     key = None
     if "row" in row:
         key = sentences.by_number(int(row["row"])) if row["row"].isdecimal() else None
         if key is None:
-            findings.add(
+            oddities.add(
                 "no such line in the test set (left out)",
                 f"{path}:{line}: row {row['row']!r} of {row['file']}",
                 lost=True,
@@ -126,7 +126,7 @@ def _find(
         if by_text is None or (key and sentences.text(key) != normalize(row["text"])):
             found = f"{row['text']!r} of {row['file']}"
             what = f"; row {row['row']} is {sentences.text(key)!r}" if key else ""
-            findings.add(
+            oddities.add(
                 "text is not that of the test set (left out)",
                 f"{path}:{line}: {found}{what}",
                 lost=True,
@@ -136,9 +136,9 @@ def _find(
     return key
 
 
-def read_stop_test(folder: Path, sentences: Sentences, findings: Findings) -> list[Recording]:
+def read_stop_test(folder: Path, sentences: Sentences, oddities: Oddities) -> list[Recording]:
     """STOP's recordings of test sentences; how many there are is printed."""
-    rows, count = read_stop(folder, "test", findings)
+    rows, count = read_stop(folder, "test", oddities)
     recordings = []
     for row in rows:
         key = sentences.by_number(row.number) if sentences.are_stops else None
@@ -174,7 +174,7 @@ def stop_file(folder: Path, name: str) -> Path:
 
 
 def keep_decodable(
-    recordings: list[Recording], wavs: Path, findings: Findings
+    recordings: list[Recording], wavs: Path, oddities: Oddities
 ) -> Iterator[tuple[Recording, Path, float]]:
     """Each recording that can be read, its file at 16 kHz with one channel, and its seconds."""
     from tqdm import tqdm
@@ -188,7 +188,7 @@ def keep_decodable(
         except InputError as error:
             missing = not recording.file.exists()
             kind = "no such recording" if missing else "recording that cannot be decoded"
-            findings.add(f"{kind} (left out)", str(error), lost=True)
+            oddities.add(f"{kind} (left out)", str(error), lost=True)
             continue
         path = recording.file.resolve()
         if info.sample_rate != audio.SAMPLE_RATE or info.channels > 1:
@@ -233,20 +233,20 @@ def main(argv: list[str] | None = None) -> None:
     if options.audio is None and options.stop is None:
         raise InputError("no recordings given: --audio with --audio_csv, or --stop")
     sentences = Sentences(options.out / "text_test")
-    findings = Findings()
+    oddities = Oddities()
     recordings: list[Recording] = []
     if options.audio:
-        recordings += read_csv(options.audio_csv, options.audio, sentences, findings)
+        recordings += read_csv(options.audio_csv, options.audio, sentences, oddities)
     if options.stop:
-        recordings += read_stop_test(stop_folder(options.stop), sentences, findings)
-    prepare(recordings, sentences, options.out / "real_test", findings, options.max_lost)
+        recordings += read_stop_test(stop_folder(options.stop), sentences, oddities)
+    prepare(recordings, sentences, options.out / "real_test", oddities, options.max_lost)
 
 
 def prepare(
     recordings: list[Recording],
     sentences: Sentences,
     out: Path,
-    findings: Findings,
+    oddities: Oddities,
     max_lost: float,
 ) -> None:
     """Write the data dir of the recordings that can be used; counts what cannot."""
@@ -254,13 +254,13 @@ def prepare(
     groups: dict[str, str] = {}
     kinds = tables.read_table(out.parent / "text_test" / "utt2group")
     utterances = []
-    for recording, path, seconds in keep_decodable(wanted, out / "wavs", findings):
+    for recording, path, seconds in keep_decodable(wanted, out / "wavs", oddities):
         name = f"{recording.source}{recording.number:06d}"
         speaker = recording.speaker or name
         sentence = sentences.of[recording.sentence]
         key = f"{speaker}-{name}"
         utterances.append(
-            tables.Utterance(
+            kaldi_dir.Utterance(
                 id=key,
                 speaker=speaker,
                 wav=str(path),
@@ -271,10 +271,10 @@ def prepare(
         )
         groups[key] = kinds[recording.sentence]
     usable = len(utterances) + len(recordings) - len(wanted)
-    findings.close(out / "findings.txt", kept=usable, max_lost=max_lost, corpus=out)
+    oddities.close(out / "findings.txt", kept=usable, max_lost=max_lost, corpus=out)
     if not utterances:
         raise InputError(f"{out}: not one recording can be used; see {out / 'findings.txt'}")
-    tables.write(out, utterances)
+    kaldi_dir.write(out, utterances)
     tables.write_table(out / "utt2group", groups)
     speakers = len({utterance.speaker for utterance in utterances})
     hours = sum(utterance.duration or 0 for utterance in utterances) / 3600

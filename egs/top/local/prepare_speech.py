@@ -19,7 +19,7 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import tables as kaldi
+from atat.datadir import kaldi_dir, tables
 from atat.prepare import voices
 from atat.text.normalize import normalize
 
@@ -28,7 +28,7 @@ ENGINE = "engine"  # file in tts_test: who speaks it, for the table
 DEV_SHARE = 20  # of sentences that are read, one in so many is dev
 
 
-def spread(utterances: Sequence[kaldi.Utterance], count: int) -> list[kaldi.Utterance]:
+def spread(utterances: Sequence[kaldi_dir.Utterance], count: int) -> list[kaldi_dir.Utterance]:
     """`count` of them, evenly over the file; all for 0 or where there are no more."""
     if count == 0 or count >= len(utterances):
         return list(utterances)
@@ -36,7 +36,7 @@ def spread(utterances: Sequence[kaldi.Utterance], count: int) -> list[kaldi.Utte
 
 
 def write_spoken(
-    folder: Path, sentences: Sequence[kaldi.Utterance], speaking: Sequence[str], seed: int
+    folder: Path, sentences: Sequence[kaldi_dir.Utterance], speaking: Sequence[str], seed: int
 ) -> None:
     """Write a data dir in which every sentence has one of the voices, drawn by the seed.
 
@@ -53,36 +53,37 @@ def write_spoken(
         key = f"{speaker}-{sentence.id.rpartition('-')[2]}"
         spoken.append(replace(sentence, id=key, speaker=speaker))
     used = {utterance.speaker for utterance in spoken}
-    tables: dict[str, dict[str, str]] = {
+    columns: dict[str, dict[str, str]] = {
         "text": {utterance.id: utterance.text or "" for utterance in spoken},
         "utt2spk": {utterance.id: utterance.speaker for utterance in spoken},
         "spk2voice": {name: voice for voice, name in names.items() if name in used},
     }
     if all(utterance.semantics is not None for utterance in spoken):
-        tables["semantics"] = {utterance.id: utterance.semantics or "" for utterance in spoken}
-    voices.write_sentences(folder, tables)
+        columns["semantics"] = {utterance.id: utterance.semantics or "" for utterance in spoken}
+    voices.write_sentences(folder, columns)
     print(f"{folder}: {len(spoken)} sentences for {len(used)} voices")
 
 
 def write_groups(folder: Path, text: Path) -> None:
     """Copy utt2group, flat or nested, from the sentences to those who say them."""
     groups = {
-        key.rpartition("-")[2]: group for key, group in kaldi.read_table(text / "utt2group").items()
+        key.rpartition("-")[2]: group
+        for key, group in tables.read_table(text / "utt2group").items()
     }
-    kaldi.write_table(
+    tables.write_table(
         folder / "utt2group",
-        {key: groups[key.rpartition("-")[2]] for key in kaldi.read_table(folder / "utt2spk")},
+        {key: groups[key.rpartition("-")[2]] for key in tables.read_table(folder / "utt2spk")},
     )
 
 
-def read_sentences(path: Path, shortest: int, longest: int) -> dict[str, list[kaldi.Utterance]]:
+def read_sentences(path: Path, shortest: int, longest: int) -> dict[str, list[kaldi_dir.Utterance]]:
     """Sentences of a file of transcripts, `<utt> <WORDS>`, for train and dev."""
-    parts: dict[str, list[kaldi.Utterance]] = {"train": [], "dev": []}
-    for number, transcript in enumerate(kaldi.read_table(path).values(), 1):
+    parts: dict[str, list[kaldi_dir.Utterance]] = {"train": [], "dev": []}
+    for number, transcript in enumerate(tables.read_table(path).values(), 1):
         text = normalize(transcript)
         if shortest <= len(text.split()) <= longest:
             part = "dev" if number % DEV_SHARE == 0 else "train"
-            parts[part].append(kaldi.Utterance(id=f"x-{number:06d}", speaker="x", text=text))
+            parts[part].append(kaldi_dir.Utterance(id=f"x-{number:06d}", speaker="x", text=text))
     if not all(parts.values()):
         raise InputError(
             f"{path}: too few sentences of {shortest} to {longest} words; expected "
@@ -112,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     for part, count in counts.items():
         folder, text = options.data / f"tts_{part}", options.data / f"text_{part}"
         cast = voices.cast(options.voices, "test" if part == "test" else "train", rng)[0]
-        write_spoken(folder, spread(kaldi.load(text), count), cast.voices, options.seed)
+        write_spoken(folder, spread(kaldi_dir.load(text), count), cast.voices, options.seed)
         if part == "test":
             write_groups(folder, text)
             with atomic_write(folder / ENGINE) as stream:

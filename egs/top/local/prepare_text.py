@@ -17,8 +17,8 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
-from atat.datadir.corpus import Findings
+from atat.datadir import kaldi_dir, tables
+from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_top import Row, has_intent, read_stop, read_top, stop_folder, top_folder
 from atat.text.trees import to_string
 
@@ -28,10 +28,12 @@ LEFT_OUT = "left_out"  # file in text_test: rows that are left out, so that reco
 def write_text(folder: Path, corpus: str, part: str, rows: Sequence[Row]) -> None:
     """Write a data dir of sentences; the corpus is their speaker."""
     ids = [f"{corpus}-{part}-{row.number:06d}" for row in rows]
-    tables.write(
+    kaldi_dir.write(
         folder,
         [
-            tables.Utterance(id=key, speaker=corpus, text=row.text, semantics=to_string(row.tree))
+            kaldi_dir.Utterance(
+                id=key, speaker=corpus, text=row.text, semantics=to_string(row.tree)
+            )
             for key, row in zip(ids, rows)
         ],
     )
@@ -68,10 +70,10 @@ def main(argv: list[str] | None = None) -> None:
         corpus, read = "top", read_top
     else:
         corpus, folder, read = "stop", stop_folder(options.stop), read_stop
-    findings = Findings()
+    oddities = Oddities()
     usable = 0
     for part in ("train", "dev", "test"):
-        rows, count = read(folder, part, findings)
+        rows, count = read(folder, part, oddities)
         usable += len(rows)
         left_out = [row for row in rows if has_intent(row, options.leave_out)]
         kept = [row for row in rows if not has_intent(row, options.leave_out)]
@@ -89,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
             f"nested intents; {len(left_out)} left out by intent, "
             f"{count - len(rows)} unusable"
         )
-    findings.close(
+    oddities.close(
         options.out / "text_findings.txt",
         kept=usable,
         max_lost=options.max_lost,
