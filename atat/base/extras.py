@@ -20,6 +20,7 @@ EXTRA_OF = {
     "kaldiio": "kaldi",
     "omniio": "kaldi-mit",
     "transformers": "bert",
+    "onnxruntime": "encoders",
     "jiwer": "train",
     "tensorboard": "train",
     "torchaudio": "aligners",

@@ -30,7 +30,7 @@ from atat.datadir.kaldi_dir import parse_segment, path_resolver, speakers_to_utt
 from atat.datadir.tables import Table, seconds, write_tables
 from atat.speech import audio
 
-SETTINGS = ("frame_shift",)  # files that hold one value for the whole dir
+SETTINGS = ("frame_shift", "feats_type")  # files that hold one value for the whole dir
 
 
 def open_dir(folder: str | Path) -> DataDir:
@@ -267,6 +267,12 @@ def _write(target: str | Path, tables: dict[str, Table], sources: list[DataDir])
     settings = {}
     for name in SETTINGS:
         values = {_read_setting(data.folder / name) for data in sources}
+        if name == "feats_type" and len(values) > 1 and "feats.scp" in tables:
+            found = ", ".join(sorted(value or "lfb" for value in values))
+            raise InputError(
+                f"{target}: the data dirs have features of different kinds ({found}); make them "
+                "alike with `atat features`, or remove feats.scp from them"
+            )
         if len(values) == 1 and (value := values.pop()) is not None:
             settings[name] = {value: ""}  # a line of its own, without a key
     write_tables(target, {**{k: v for k, v in tables.items() if v}, **settings}, remove=stale)

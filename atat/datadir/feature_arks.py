@@ -17,8 +17,8 @@ from pathlib import Path
 from atat.base import digests, pipes
 from atat.base.errors import InputError
 from atat.datadir import ark, kaldi_dir, tables
-from atat.speech import audio
-from atat.speech.fbank import lfb
+from atat.speech import audio, frontend
+from atat.speech.frontend import Frontend, Lfb
 
 # Goes up when the numbers change, so that older arks are made again.
 VERSION = 1
@@ -33,6 +33,12 @@ class Settings:
     resample: bool = False
     channel: int | None = None
     allow_pipes: bool = False
+    encoder: str | None = None  # states of a pretrained speech encoder instead of filterbanks
+
+    @property
+    def frontend(self) -> Frontend:
+        """What makes the features; InputError if it is an encoder that is not on this machine."""
+        return frontend.find(self.encoder) if self.encoder else Lfb(self.num_mels)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def read_clips(data: Path, settings: Settings) -> list[Clip]:
             settings.compress,
             settings.resample,
             settings.channel,
+            *([settings.frontend.kind] if settings.encoder else []),
         )
         fingerprint = digests.of_text(repr(identity), "sha1")[: digests.SHORT]
         clips.append(Clip(key, wav, start, end, fingerprint))
@@ -134,6 +141,7 @@ def _read_shard(stem: Path, ark_path: Path) -> dict[str, Made]:
 def make_chunk(chunk: Chunk) -> Outcome:
     """Compute the features of some utterances and write them into one ark. Runs in a worker."""
     settings = chunk.settings
+    make = settings.frontend
     durations: dict[str, tuple[int, float]] = {}
     broken: dict[str, str] = {}
     files = {
@@ -150,10 +158,10 @@ def make_chunk(chunk: Chunk) -> Outcome:
                     channel=settings.channel,
                     allow_pipes=settings.allow_pipes,
                 )
+                features = make(samples)
             except InputError as error:
                 broken[clip.id] = str(error)
                 continue
-            features = lfb(samples, num_mels=settings.num_mels)
             durations[clip.id] = len(features), len(samples) / audio.SAMPLE_RATE
             if len(features):
                 write(clip.id, features)

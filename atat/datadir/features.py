@@ -1,10 +1,12 @@
-"""The LFB stage: computes arks of features from the audio of data dirs, in several processes.
+"""The feature stage: computes arks of features from the audio of data dirs, in several processes.
 
     atat features --data data/train --arks lfb --nj 4
+    atat features --data data/train --arks states --nj 4 --encoder moonshine-tiny
 
 Writes ARKS/raw_lfb_<name of the data dir>.<n>.{ark,scp,made}, a few hundred utterances each, and
-feats.scp, utt2num_frames and utt2dur into the data dir. A rerun makes what is missing (see
-`feature_arks`), with any --nj and after any change of the data dir.
+feats.scp, utt2num_frames and utt2dur into the data dir; of an encoder's states, which have its name
+instead of lfb, feats_type and frame_shift, too. A rerun makes what is missing (see `feature_arks`),
+with any --nj and after any change of the data dir.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atat.base import cli, lock, parallel
 from atat.base.files import remove_leftovers
-from atat.datadir import tables
+from atat.datadir import feats_type, tables
 from atat.datadir.feature_arks import (
     Chunk,
     Clip,
@@ -32,7 +35,8 @@ from atat.datadir.feature_arks import (
     remove_unfinished,
 )
 from atat.datadir.lost import report as report_lost
-from atat.speech.fbank import Options
+from atat.speech import audio
+from atat.speech.frontend import Frontend
 
 # Utterances of one ark; a crash may cost as many.
 CHUNK = 500
@@ -64,14 +68,16 @@ def make(
 def _make(
     data: Path, arks: Path, clips: Sequence[Clip], nj: int, settings: Settings, max_lost: float
 ) -> None:
-    name = f"raw_lfb_{data.resolve().name}"
+    made_by = settings.frontend
+    kind = re.sub(r"[^\w-]+", "_", settings.encoder or "lfb").strip("_")
+    name = f"raw_{kind}_{data.resolve().name}"
     remove_leftovers(arks, f"{name}.*")
     made = read_made(arks, name)
     missing = [clip for clip in clips if not _is_made(clip, made)]
-    lost = _too_short({clip.id: made[clip.id] for clip in clips if _is_made(clip, made)})
+    lost = _too_short({clip.id: made[clip.id] for clip in clips if _is_made(clip, made)}, made_by)
     for outcome in _compute(arks, name, missing, nj, settings, data):
         made.update(outcome.made)
-        lost.update(outcome.broken | _too_short(outcome.made))
+        lost.update(outcome.broken | _too_short(outcome.made, made_by))
         # Enough to see what is wrong, without going through a whole corpus at 8 kHz.
         if len(lost) > max(max_lost * len(clips), ENOUGH_LOST):
             break
@@ -91,7 +97,9 @@ def _make(
             "feats.scp": {key: str(row.feats) for key, row in rows.items()},
             "utt2num_frames": {key: str(row.num_frames) for key, row in rows.items()},
             "utt2dur": {key: tables.seconds(row.duration) for key, row in rows.items()},
+            **feats_type.tables_of(made_by),
         },
+        remove=() if settings.encoder else (feats_type.KIND, feats_type.SHIFT),
     )
     remove_unfinished(arks, name)
     if lost:
@@ -139,10 +147,10 @@ def _is_made(clip: Clip, made: dict[str, Made]) -> bool:
     return clip.id in made and made[clip.id].fingerprint == clip.fingerprint
 
 
-def _too_short(made: dict[str, Made]) -> dict[str, str]:
-    frame = Options().frame_length
+def _too_short(made: dict[str, Made], made_by: Frontend) -> dict[str, str]:
+    frame = made_by.shortest / audio.SAMPLE_RATE
     return {
-        key: f"lasts {row.duration:.4f} s, shorter than one frame of {frame} s"
+        key: f"lasts {row.duration:.4f} s, shorter than one frame of {frame:.3g} s"
         for key, row in made.items()
         if row.feats is None
     }
@@ -152,12 +160,14 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat features",
         description=cli.guide(
-            "Compute log-mel filterbanks (LFB) of the recordings of data dirs. A rerun "
-            "computes only what is missing.",
+            "Compute log-mel filterbanks (LFB) of the recordings of data dirs, or the states of a "
+            "pretrained speech encoder. A rerun computes only what is missing.",
             "atat features --data data/train data/dev --arks lfb --nj 4",
+            "atat features --data data/train --arks states --nj 4 --encoder moonshine-tiny",
             reads="DATA/wav.scp, DATA/segments where there is one, and the recordings they name.",
             writes="ARKS/raw_lfb_NAME.N.ark and .scp, where NAME is the data dir's; "
-            "feats.scp, utt2num_frames and utt2dur in the data dir.",
+            "feats.scp, utt2num_frames and utt2dur in the data dir; of an encoder feats_type and "
+            "frame_shift, too.",
         ),
         formatter_class=cli.HelpFormatter,
     )
@@ -165,6 +175,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--arks", required=True, help="folder for the arks")
     parser.add_argument("--nj", type=int, default=1, help="processes, each on one core")
     parser.add_argument("--num_mels", type=int, default=80, help="mel bins")
+    parser.add_argument(
+        "--encoder",
+        help="the states of this encoder instead of filterbanks: a name that `atat encoder list` "
+        "shows, or a folder or hub name of a speech encoder of transformers",
+    )
     parser.add_argument(
         "--compress",
         action="store_true",
@@ -186,6 +201,7 @@ def main(argv: list[str] | None = None) -> None:
         arguments.resample,
         arguments.channel,
         arguments.allow_pipes,
+        arguments.encoder,
     )
     for data in arguments.data:
         make(data, arguments.arks, nj=arguments.nj, settings=settings, max_lost=arguments.max_lost)

@@ -19,7 +19,7 @@ from atat.base import together
 from atat.base.errors import InputError
 from atat.base.files import fields
 from atat.base.pipes import WAYS_OUT, is_pipe
-from atat.datadir import ids
+from atat.datadir import feats_type, ids
 from atat.datadir.tables import read_table, scan_table, seconds, write_tables
 
 Number = TypeVar("Number", int, float)
@@ -33,6 +33,7 @@ LOADED = (
     "utt2dur",
     "text",
     "semantics",
+    feats_type.KIND,
 )
 
 
@@ -55,6 +56,7 @@ class Utterance:
     text: str | None = None
     semantics: str | None = None
     recording: str | None = None
+    feats_type: str = feats_type.LFB  # of its features (`atat.datadir.feats_type`)
 
 
 def load(folder: str | Path, *, root: str | Path | None = None) -> list[Utterance]:
@@ -83,6 +85,7 @@ def _load(folder: Path, root: str | Path | None) -> list[Utterance]:
     durations = _load_numbers(folder / "utt2dur", speakers, float)
     texts = _optional_table(folder / "text", speakers)
     trees = _optional_table(folder / "semantics", speakers)
+    kind = feats_type.read(folder)
     utterances = []
     for number, (utterance, speaker) in enumerate(speakers.items(), 1):
         if not speaker or (odd := ids.odd_character(speaker)):
@@ -108,6 +111,7 @@ def _load(folder: Path, root: str | Path | None) -> list[Utterance]:
                 texts.get(utterance),
                 trees.get(utterance),
                 recording,
+                kind,
             )
         )
     return utterances
@@ -148,6 +152,12 @@ def write(folder: str | Path, utterances: Iterable[Utterance]) -> None:
         "text": {key: u.text for key, u in by_id.items() if u.text is not None},
         "semantics": {key: u.semantics for key, u in by_id.items() if u.semantics is not None},
     }
+    kinds = {u.feats_type for u in by_id.values() if u.feats is not None}
+    if len(kinds) > 1:
+        raise InputError(
+            f"{folder}: its utterances have features of different kinds "
+            f"({', '.join(sorted(kinds))}); make them alike with `atat features`"
+        )
     for name, table in tables.items():
         if table and name not in ("spk2utt", "wav.scp") and len(table) < len(by_id):
             missing = next(key for key in by_id if key not in table)
@@ -155,6 +165,7 @@ def write(folder: str | Path, utterances: Iterable[Utterance]) -> None:
                 f"{Path(folder) / name}: {len(table)} of {len(by_id)} utterances have "
                 f"a value, {missing!r} has none; give it to all or to none"
             )
+    tables[feats_type.KIND] = dict.fromkeys(kinds - {feats_type.LFB}, "")
     write_tables(
         folder,
         {name: table for name, table in tables.items() if table},

@@ -1,8 +1,8 @@
 """The audio encoder: filterbank frames in, a shorter sequence of hidden states out.
 
 A few 2D convolutions, each followed by max-pooling, then a transformer encoder (AT-AT,
-"Architecture" and "Experimental Details"; the front end after Mohamed et al. 2019). Knows
-nothing of targets.
+"Architecture" and "Experimental Details"; the front end after Mohamed et al. 2019); or, over the
+states of a pretrained encoder, a linear layer and the transformer. Knows nothing of targets.
 """
 
 from __future__ import annotations
@@ -64,12 +64,35 @@ def shortened(lengths: Tensor, factor: int) -> Tensor:
     return torch.div(lengths + factor - 1, factor, rounding_mode="floor")
 
 
+class StackedFrontEnd(nn.Module):
+    """States of a pretrained encoder: each normalised, some side by side, projected to the width.
+
+    Padding changes nothing: states beyond an utterance's end are zero after the normalisation.
+    """
+
+    def __init__(self, settings: AudioEncoderSettings, width: int) -> None:
+        super().__init__()
+        self.stack = settings.stack
+        self.norm = nn.LayerNorm(settings.mel_bins)
+        self.projection = nn.Linear(self.stack * settings.mel_bins, width)
+
+    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """states (B, T, F), lengths (B,) -> (B, ceil(T / stack), D), lengths (B,)."""
+        x = self.norm(states)
+        x = x * length_mask(lengths, x.shape[1])[:, :, None].to(x.dtype)
+        x = F.pad(x, (0, 0, 0, -x.shape[1] % self.stack))
+        x = x.unflatten(1, (-1, self.stack)).flatten(2)
+        return self.projection(x), shortened(lengths, self.stack)
+
+
 class AudioEncoder(nn.Module):
     """Front end and transformer."""
 
     def __init__(self, settings: AudioEncoderSettings, width: int) -> None:
         super().__init__()
-        self.front_end = ConvolutionalFrontEnd(settings, width)
+        over_states = settings.kind == "pretrained"
+        front_end = StackedFrontEnd if over_states else ConvolutionalFrontEnd
+        self.front_end = front_end(settings, width)
         self.encoder = Encoder(
             width, settings.layers, settings.heads, settings.feed_forward, settings.dropout
         )

@@ -28,8 +28,11 @@ ESPNET_SUBSAMPLING = {
 class AudioEncoderSettings:
     """atat/nn/audio_encoder.py, or an ESPnet2 encoder by name (atat/nn/espnet_encoder.py)."""
 
-    kind: Literal["transformer", "espnet"] = "transformer"
-    mel_bins: int = 80
+    # pretrained: a transformer over the states of a frozen speech encoder (atat/speech/frontend.py)
+    kind: Literal["transformer", "espnet", "pretrained"] = "transformer"
+    mel_bins: int = 80  # kind pretrained: the values of a state; the encoder says how many
+    pretrained: Optional[str] = None  # moonshine-tiny, or a folder or hub name of `transformers`
+    stack: int = 2  # kind pretrained: states side by side in one input of the transformer
     conv_channels: tuple[int, ...] = (64, 64)  # one 3x3 convolution each
     time_stride: tuple[int, ...] = (1, 1)  # of each convolution; far cheaper than pooling after it
     freq_stride: tuple[int, ...] = (1, 1)
@@ -46,6 +49,8 @@ class AudioEncoderSettings:
     @property
     def subsampling(self) -> int:
         """Frames to one encoder state; ESPnet's encoders have 4 unless their options differ."""
+        if self.kind == "pretrained":
+            return self.stack
         if self.kind == "espnet":
             return ESPNET_SUBSAMPLING.get(self.espnet_options.get("input_layer", "conv2d"), 1)
         return math.prod((*self.time_stride, *self.time_pool))
@@ -57,12 +62,17 @@ class AudioEncoderSettings:
                 "time_stride, freq_stride, time_pool and freq_pool need one value for each of "
                 f"conv_channels ({len(self.conv_channels)})"
             )
-        at_least(1, mel_bins=self.mel_bins, layers=self.layers, heads=self.heads)
+        at_least(1, mel_bins=self.mel_bins, layers=self.layers, heads=self.heads, stack=self.stack)
         at_least(1, feed_forward=self.feed_forward)
         below_one(dropout=self.dropout)
         if self.kind == "espnet" and not self.espnet_name:
             raise InputError(
                 "kind espnet needs espnet_name: transformer, conformer, e_branchformer"
+            )
+        if self.kind == "pretrained" and not self.pretrained:
+            raise InputError(
+                "kind pretrained needs the key `pretrained`: moonshine-tiny, or a folder or hub "
+                "name of a speech encoder of `transformers`"
             )
 
 

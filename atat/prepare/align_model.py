@@ -17,7 +17,7 @@ from atat.base.errors import InputError
 from atat.datadir.ctm import NotAligned, Word
 from atat.engine import model_folder
 from atat.nn.forced_alignment import align_ctc
-from atat.speech.fbank import Options, lfb
+from atat.speech.frontend import Frontend
 
 # Frames that all of ESPnet's encoders accept; with less, some raise an error of their own.
 ESPNET_SHORTEST = 16
@@ -36,7 +36,7 @@ class ModelAligner:
         self._model = found.model
         self._units = found.units
         self._device = device
-        self._options = Options(num_mels=found.model.cmvn.mean.numel())
+        self._frontend: Frontend = found.frontend
         audio = found.settings.audio_encoder
         assert audio is not None, "a model with a CTC head has an audio encoder"
         # ESPnet's shortening layers give short recordings of a batch states of the padding, too.
@@ -44,7 +44,7 @@ class ModelAligner:
         self._shortest = 1 if self._batched else ESPNET_SHORTEST
         # From the settings: the last state of a recording may cover fewer frames, and the ratio of
         # the numbers of frames and states would stretch the times of short recordings.
-        self._frame_seconds = audio.subsampling * self._options.frame_shift
+        self._frame_seconds = audio.subsampling * self._frontend.frame_shift
 
     def align(self, samples: Sequence[np.ndarray], texts: Sequence[str]) -> list[list[Word] | str]:
         """Words of each utterance with their times, or the reason why there are none.
@@ -52,7 +52,7 @@ class ModelAligner:
         samples: recordings (T,) float32 at 16 kHz, encoded as one batch if the encoder allows it;
         texts: normalised.
         """
-        features = [torch.from_numpy(lfb(one, self._options)) for one in samples]
+        features = [torch.from_numpy(self._frontend(one)) for one in samples]
         found: list[list[Word] | str] = [self._too_short(len(one)) for one in features]
         kept = [row for row, one in enumerate(features) if len(one) >= self._shortest]
         for rows in [kept] if self._batched else [[row] for row in kept]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from atat.engine.plain import TensorBatch
 from atat.nn.loss import IGNORE
-from atat.speech.fbank import Options
+from atat.speech.frontend import Lfb
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,12 @@ class Batch(TensorBatch):
     unit_lengths: Tensor  # (B,)
     weights: Tensor  # (B,)
     tasks: tuple[str, ...]
+    frame_shift: float = Lfb.frame_shift  # s
 
     @property
     def audio_seconds(self) -> float:
         """Seconds of recordings, padding not counted."""
-        return float(self.source_lengths.sum()) * Options.frame_shift if self.audio else 0.0
+        return float(self.source_lengths.sum()) * self.frame_shift if self.audio else 0.0
 
     def counts(self) -> dict[str, float]:
         """Weighted number of targets of each loss term; its sum is divided by this."""
@@ -57,8 +58,8 @@ class Batch(TensorBatch):
         }
 
 
-def collate(examples: Sequence[Example]) -> Batch:
-    """Pad examples with the same kind of source into a batch."""
+def collate(examples: Sequence[Example], frame_shift: float = Lfb.frame_shift) -> Batch:
+    """Pad examples with the same kind of source into a batch; frame_shift (s): of audio."""
     audio = examples[0].source.ndim == 2
     sources = [torch.from_numpy(example.source) for example in examples]
     targets = [torch.tensor(example.target) for example in examples]
@@ -74,6 +75,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         weights=torch.tensor([example.weight for example in examples]),
         utterances=tuple(example.utterance for example in examples),
         tasks=tuple(example.task for example in examples),
+        frame_shift=frame_shift,
     )
 
 

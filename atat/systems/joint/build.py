@@ -61,6 +61,7 @@ def _encoding(settings: TrainSettings, packed: Packed) -> Encoding:
         mel_bins=audio.mel_bins if audio else 80,
         features=settings.features,
         mask_words=settings.mask_words,
+        pretrained=packed.pretrained,
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from atat.base.errors import InputError
-from atat.datadir import contents, kaldi_dir, lost
+from atat.datadir import contents, feats_type, kaldi_dir, lost
 from atat.datadir.ctm import Word, read_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.batching import target_cost
@@ -23,7 +23,6 @@ from atat.engine.contract import AUDIO, TEXT, Budget
 from atat.engine.settings import BatchSettings, SourceSettings
 from atat.speech import audio
 from atat.speech.augmenter import Augmenter
-from atat.speech.fbank import num_frames
 from atat.systems.joint.batch import Batch, Example, collate
 from atat.systems.joint.constraint import Pair, pairs_of
 from atat.systems.joint.examples import Encoding, ExampleReader
@@ -62,7 +61,9 @@ class TaskData:
         self._check_files(utterances)
         if "wav" in self._needed_fields():
             kaldi_dir.refuse_pipes(source.data, utterances, "training with `features: wav`")
-        kind = "wav" if encoding.features == "wav" else "feats"
+        kind = "wav" if "wav" in self._needed_fields() else "feats"
+        if kind == "feats" and self.is_audio:
+            feats_type.check(source.data, encoding.frontend)
         self.faults = contents.faults(source.data, utterances, kind) if self.is_audio else {}
         self.alignments = self._alignments() if self.reads.masked else {}
         self.reader = ExampleReader(source, encoding, augmenter, self.alignments)
@@ -96,7 +97,9 @@ class TaskData:
     @property
     def budget(self) -> Budget:
         """What limits the size of a batch: frames of audio or words of text."""
-        return AUDIO if self.is_audio else TEXT
+        if not self.is_audio:
+            return TEXT
+        return AUDIO._replace(per_second=1 / self.encoding.frontend.frame_shift)
 
     @property
     def states(self) -> float:
@@ -109,7 +112,7 @@ class TaskData:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Examples as one padded batch."""
-        return collate(examples)
+        return collate(examples, self.encoding.frontend.frame_shift)
 
     def example(self, number: int, rng: np.random.Generator | None = None) -> Example:
         """Utterance `number` as numbers; augmented where `rng` is given, else always the same."""
@@ -139,7 +142,7 @@ class TaskData:
     def _needed_fields(self) -> list[str]:
         fields: list[str] = [self.reads.target]
         if self.is_audio:
-            fields.append("wav" if self.encoding.features == "wav" else "feats")
+            fields.append("wav" if self.encoding.hears_waveform(self.reads.masked) else "feats")
         else:
             fields.append("text")
         return fields
@@ -160,7 +163,8 @@ class TaskData:
     def _unfit(self, length: int, target: int) -> str:
         """Why an utterance of this length (frames or words, tokens) is unusable; else empty."""
         if self.is_audio and length < 1:
-            return "shorter than one frame (25 ms)"
+            seconds = self.encoding.frontend.shortest / audio.SAMPLE_RATE
+            return f"shorter than one frame ({1000 * seconds:.0f} ms)"
         if self.budgets is None:
             return ""
         budget = self.budget
@@ -201,12 +205,14 @@ class TaskData:
     def _length(self, utterance: Utterance) -> int:
         if not self.is_audio:
             return len((utterance.text or "").split()) + 2
-        if utterance.num_frames is not None:
-            return utterance.num_frames
+        hears = "wav" in self._needed_fields()
+        frames = self.encoding.frontend.num_frames
+        if utterance.num_frames is not None and not (hears and self.encoding.pretrained):
+            return utterance.num_frames  # of the data dir's features, if it has some
         if utterance.duration is not None:
-            return num_frames(round(utterance.duration * audio.SAMPLE_RATE))
-        if self.encoding.features == "wav":
-            return num_frames(len(contents.read_recording(utterance)))
+            return frames(round(utterance.duration * audio.SAMPLE_RATE))
+        if hears:
+            return frames(len(contents.read_recording(utterance)))
         return len(contents.read_features(utterance))
 
     def _target_length(self, utterance: Utterance, known: dict[str, int]) -> int:

@@ -20,7 +20,8 @@ from atat.datadir.kaldi_dir import Utterance
 from atat.engine.settings import SourceSettings
 from atat.speech import audio, augment
 from atat.speech.augmenter import Augmenter
-from atat.speech.fbank import LOG_FLOOR, frames_touching, lfb
+from atat.speech.fbank import LOG_FLOOR, frames_touching
+from atat.speech.frontend import Frontend, Lfb
 from atat.systems.joint.batch import Example
 from atat.text.ctc_labels import Units
 from atat.text.encoder_ids import EncoderIds
@@ -39,6 +40,16 @@ class Encoding:
     mel_bins: int = 80
     features: str = "ark"  # or "wav"
     mask_words: float = 0.15  # mlm
+    pretrained: Frontend | None = None  # whose states the model reads; None: filterbanks
+
+    @property
+    def frontend(self) -> Frontend:
+        """What makes features of samples."""
+        return self.pretrained or Lfb(self.mel_bins)
+
+    def hears_waveform(self, masked: bool) -> bool:
+        """Whether examples are made of samples; the audio of words is masked before an encoder."""
+        return self.features == "wav" or (masked and self.pretrained is not None)
 
 
 class ExampleReader:
@@ -87,7 +98,7 @@ class ExampleReader:
             # In validation, masks must be the same in every run: a function of the utterance.
             fixed = np.random.default_rng(zlib.crc32(utterance.id.encode()))
             spans = self._masked_spans(utterance, fixed if rng is None else rng)
-        if self.encoding.features == "wav":
+        if self.encoding.hears_waveform(self.reads.masked):
             features = self._features_of_waveform(utterance, spans, rng)
         else:
             assert utterance.feats is not None
@@ -115,7 +126,7 @@ class ExampleReader:
             samples[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)] = 0
         if rng is not None and self.augmenter is not None:
             samples = self.augmenter.waveform(samples, rng)
-        return lfb(samples, num_mels=self.encoding.mel_bins)
+        return self.encoding.frontend(samples)
 
     def _masked_spans(
         self, utterance: Utterance, rng: np.random.Generator

@@ -3,6 +3,7 @@
 tokenizer/    word pieces and tags
 trees.json    parent-child pairs of the training trees, for well-formed decoding
 bert/         BERT's configuration and word pieces, if the text encoder is BERT
+frontend.json which speech encoder's states the audio encoder reads, if it does
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from atat.base.files import atomic_write
 from atat.base.json_file import read_json
 from atat.engine import model_folder
 from atat.nn.text_encoder import save_bert_files
+from atat.speech.frontend import Frontend, Lfb, Stored, describe
 from atat.systems.joint.constraint import Pair
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.settings import ModelSettings
 from atat.text.ctc_labels import Units
 from atat.text.encoder_ids import EncoderIds, build_encoder_ids
 from atat.text.tokenizer import Tokenizer
+
+FRONTEND = "frontend.json"
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,28 @@ class Packed:
     tasks: tuple[str, ...]
     weights: Literal["float32", "int8"] = "float32"  # of linear layers (atat/nn/int8.py)
     system: str = "joint"
+    pretrained: Frontend | None = None  # the speech encoder whose states it reads
+
+    @property
+    def frontend(self) -> Frontend:
+        """What makes features of samples."""
+        return self.pretrained or Lfb(self.model.cmvn.mean.numel())
 
     def about(self) -> dict[str, Any]:
         """Values for config.yaml."""
         return config.to_dict(PackedConfig(self.tasks, self.settings, self.weights))
 
     def write(self, folder: Path) -> None:
-        """Write tokenizer, pairs of tags and BERT's files."""
+        """Write tokenizer, pairs of tags, BERT's files, and which speech encoder it needs."""
         self.tokenizer.save(folder / "tokenizer")
         with atomic_write(folder / "trees.json") as stream:
             json.dump(sorted(self.pairs), stream, indent=0)
         if self.source_text is not None and self.model.text_encoder is not None:
             save_bert_files(self.model.text_encoder, self.source_text, folder / "bert")
+
+        if self.pretrained is not None:
+            with atomic_write(folder / FRONTEND) as stream:
+                json.dump(describe(self.pretrained), stream, indent=1)
 
     def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """New tags become ordinary rows: a run that starts here counts them as pretrained."""
@@ -94,8 +108,20 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
     if settings.text_encoder is not None:
         source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer, pretrained=False)
     pairs = _read_pairs(folder / "trees.json")
+    audio = settings.audio_encoder
+    pretrained = None
+    if audio is not None and audio.kind == "pretrained":
+        pretrained = Stored.read(folder / FRONTEND)
     return Packed(
-        model, tokenizer, values.model, units, source, pairs, values.tasks, values.weights
+        model,
+        tokenizer,
+        values.model,
+        units,
+        source,
+        pairs,
+        values.tasks,
+        values.weights,
+        pretrained=pretrained,
     )
 
 

@@ -26,7 +26,7 @@ from atat.datadir.kaldi_dir import Utterance
 from atat.nn.beam_search import SearchOptions
 from atat.nn.cpu_weights import for_inference
 from atat.speech import audio as audio_files
-from atat.speech.fbank import lfb, num_frames
+from atat.speech.frontend import features_option
 from atat.speech.silence import is_silent
 from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
@@ -159,12 +159,12 @@ class Recognizer:
         return self.recognize([features], task)[0]
 
     def features(self, samples: np.ndarray) -> np.ndarray:
-        """Samples (T,) at 16 kHz -> filterbank frames (T', F)."""
-        return lfb(samples, num_mels=self.mel_bins)
+        """Samples (T,) at 16 kHz -> frames (T', F) of filterbanks or of a pretrained encoder."""
+        return self.packed.frontend(samples)
 
     @property
     def mel_bins(self) -> int:
-        """F, the number of mel bins of the model's features."""
+        """F, the number of values of a frame: mel bins, unless an encoder makes the frames."""
         return self.packed.model.cmvn.mean.numel()
 
     def text_source(self, text: str) -> np.ndarray:
@@ -177,7 +177,7 @@ class Recognizer:
         """Sources (T, F) or (S,) of one task -> the result for each."""
         self.check_task(task)
         if any(len(source) == 0 for source in sources):
-            raise InputError("a recording is shorter than one frame (25 ms)")
+            raise InputError(f"a recording is shorter than one frame ({self._shortest})")
         audio = TASKS[task].source == "audio"
         tensors = [torch.from_numpy(source) for source in sources]
         padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(self.device)
@@ -225,13 +225,14 @@ class Recognizer:
         return self._frames(utterance, task), None
 
     def _frames(self, utterance: Utterance, task: str) -> int:
-        if utterance.num_frames is not None:
+        frontend = self.packed.frontend
+        if utterance.feats is not None and utterance.num_frames is not None:
             return utterance.num_frames
         if utterance.duration is not None:
-            return int(utterance.duration * 100)
+            return int(utterance.duration / frontend.frame_shift)
         try:
             if utterance.feats is None and utterance.wav is not None:
-                return num_frames(audio_files.probe(utterance.wav).num_samples)
+                return frontend.num_frames(audio_files.probe(utterance.wav).num_samples)
             return len(self.read(utterance, task))
         except InputError:
             return 1
@@ -246,19 +247,30 @@ class Recognizer:
             features = self.features(contents.read_recording(utterance))
         if len(features) == 0:
             raise InputError(
-                f"utterance {utterance.id} is shorter than one frame (25 ms); leave it out "
-                "(atat datadir repair)"
+                f"utterance {utterance.id} is shorter than one frame ({self._shortest}); leave it "
+                "out (atat datadir repair)"
             )
         return features
 
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
         """Raise InputError for features of a kind that the model cannot read; then all are."""
+        if TASKS[task].source == "audio" and utterance.feats is not None:
+            if utterance.feats_type != self.packed.frontend.kind:
+                raise InputError(
+                    f"utterance {utterance.id} has features of kind {utterance.feats_type}, the "
+                    f"model reads {self.packed.frontend.kind}; make them with: atat features "
+                    f"{features_option(self.packed.frontend)}"
+                )
         if TASKS[task].source == "audio" and source.shape[1:] != (self.mel_bins,):
             raise InputError(
                 f"utterance {utterance.id} has features of {source.shape[-1]} mel bins, the model "
-                f"expects {self.mel_bins}; make them with: atat features --num_mels "
-                f"{self.mel_bins}"
+                f"expects {self.mel_bins}; make them with: atat features "
+                f"{features_option(self.packed.frontend)}"
             )
+
+    @property
+    def _shortest(self) -> str:
+        return f"{1000 * self.packed.frontend.shortest / audio_files.SAMPLE_RATE:.0f} ms"
 
     def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
         """text, score and length of each hypothesis; `at_limit` for those that may be cut."""

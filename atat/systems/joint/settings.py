@@ -36,7 +36,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         heads = {"decoder": self.decoder.heads}
-        if self.audio_encoder is not None and self.audio_encoder.kind == "transformer":
+        if self.audio_encoder is not None and self.audio_encoder.kind != "espnet":
             heads["audio_encoder"] = self.audio_encoder.heads
         if self.text_encoder is not None and self.text_encoder.kind == "small":
             heads["text_encoder"] = self.text_encoder.heads

@@ -5,10 +5,14 @@ AT-AT, "Pretraining Phase" and "Finetuning Phase". Knows nothing of data.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from atat.base.errors import InputError
+from atat.speech import frontend
+from atat.speech.frontend import Frontend
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed, read
-from atat.systems.joint.settings import TrainSettings
+from atat.systems.joint.settings import ModelSettings, TrainSettings
 from atat.text.encoder_ids import PieceIds, build_encoder_ids
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
@@ -32,7 +36,7 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
                     f"{settings.init.model} has none"
                 )
         return packed, loaded
-    model_settings = settings.model_of_mix()
+    model_settings, pretrained = _with_encoder(settings.model_of_mix())
     model, units = build_model(model_settings, tokenizer)
     text = model_settings.text_encoder
     packed = Packed(
@@ -43,14 +47,24 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
         build_encoder_ids(text.bert_or_none, tokenizer) if text else None,
         set(),
         tasks,
+        pretrained=pretrained,
     )
     loaded = _load_audio_encoder(packed, settings) if settings.init.model else set()
     if any(TASKS[task].source == "audio" for task in tasks):
-        if settings.cmvn is None and settings.init.model is None:
+        if settings.cmvn is None and settings.init.model is None and pretrained is None:
             raise InputError(
                 "key `cmvn` is missing, but a task reads audio; make the file with: atat cmvn"
             )
     return packed, loaded
+
+
+def _with_encoder(settings: ModelSettings) -> tuple[ModelSettings, Frontend | None]:
+    """The settings with the size of the pretrained speech encoder's states, and that encoder."""
+    audio = settings.audio_encoder
+    if audio is None or audio.kind != "pretrained":
+        return settings, None
+    found = frontend.find(str(audio.pretrained))
+    return replace(settings, audio_encoder=replace(audio, mel_bins=found.dim)), found
 
 
 def _load_start(settings: TrainSettings) -> Packed:

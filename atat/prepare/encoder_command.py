@@ -1,0 +1,77 @@
+"""Get pretrained speech encoders, once, so that everything else works without network.
+
+atat encoder get moonshine-tiny
+atat encoder list
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from atat.base import cli, extras
+from atat.base.errors import InputError
+from atat.speech import encoder_files
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="atat encoder",
+        description=cli.guide(
+            "Get the weights of a pretrained speech encoder: `atat features --encoder` computes "
+            "its states, `audio_encoder: {kind: pretrained}` reads them. No other command "
+            "downloads one.",
+            "atat encoder list",
+            "atat encoder get moonshine-tiny",
+            "atat encoder get moonshine-tiny --wheel moonshine_voice-0.0.4-py3-none-any.whl",
+            "atat encoder get facebook/wav2vec2-base",
+            reads="the package index that pip uses, or WHEEL; for names with a slash, the hub of "
+            "`transformers`.",
+            writes="a folder below $ATAT_ENCODERS, else ~/.cache/atat/encoders; of the hub its own "
+            "cache.",
+        ),
+        formatter_class=cli.HelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="the encoders with names of their own, and which are here")
+    get = commands.add_parser("get", help="fetch one, check its digest, keep it")
+    get.add_argument("name", help="a name of the list, or of a hub: OWNER/NAME")
+    get.add_argument("--wheel", type=Path, help="the package's file, fetched before elsewhere")
+    get.add_argument("--again", action="store_true", help="also if it is here already")
+    options = parser.parse_args(argv)
+    if options.command == "list":
+        _list()
+    elif "/" in options.name:
+        _get_from_hub(options.name)
+    else:
+        _get(options.name, options.wheel, options.again)
+
+
+def _list() -> None:
+    for name, published in encoder_files.PUBLISHED.items():
+        here = encoder_files.folder() / name
+        where = str(here) if (here / encoder_files.ORIGIN).is_file() else "not fetched"
+        print(f"{name}: {published.about}; {published.package}, {published.licence}; {where}")
+
+
+def _get(name: str, wheel: Path | None, again: bool) -> None:
+    here = encoder_files.folder() / name
+    if not again and (here / encoder_files.ORIGIN).is_file():
+        print(f"{name} is here already: {here}")
+        return
+    print(f"{name}: {encoder_files.get(name, wheel=wheel)}")
+
+
+def _get_from_hub(name: str) -> None:
+    with extras.needed("bert", by=f"the encoder {name}"):
+        import transformers
+    try:
+        transformers.AutoConfig.from_pretrained(name)
+        transformers.AutoModel.from_pretrained(name)
+        transformers.AutoFeatureExtractor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{name} could not be fetched from the hub ({str(error).splitlines()[0]}); with "
+            "network elsewhere: save it there with `save_pretrained` and name the folder"
+        ) from None
+    print(f"{name}: in the hub's cache")

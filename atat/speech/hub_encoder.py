@@ -1,0 +1,131 @@
+"""Speech encoders of `transformers`: wav2vec 2.0 and its kin, Whisper, Moonshine.
+
+By folder or hub name. The last hidden state of the encoder, frozen, computed by torch on the CPU.
+Nothing is downloaded: a hub name must be in the hub's cache, where `atat encoder get NAME` puts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atat.base import digests, extras
+from atat.base.errors import InputError
+from atat.speech import audio
+from atat.speech.encoder_files import Origin
+
+# Model types that read the waveform through convolutions named in their configuration.
+WAVEFORM = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "sew")
+MOONSHINE = ((127, 64), (7, 3), (3, 2))
+WHISPER_SHIFT = 320  # samples: hops of 160, halved by a convolution
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+class HubEncoder:
+    """A `atat.speech.frontend.Frontend` that runs an encoder of `transformers`."""
+
+    def __init__(self, name: str) -> None:
+        """Raises InputError for what is no speech encoder, or is not on this machine."""
+        with extras.needed("bert", by=f"the encoder {name}"):
+            import transformers
+        config = _load(transformers.AutoConfig, name)
+        self._type = str(config.model_type)
+        if self._type not in (*WAVEFORM, "whisper", "moonshine"):
+            raise InputError(
+                f"{name}: a model of type {self._type}; expected a speech encoder: "
+                f"{', '.join((*WAVEFORM, 'whisper', 'moonshine'))}"
+            )
+        model = _load(transformers.AutoModel, name).eval()
+        self._model = model if self._type in WAVEFORM else model.get_encoder()
+        self.dim = int(config.hidden_size)
+        self._convolutions: Sequence[tuple[int, int]] = MOONSHINE
+        if self._type in WAVEFORM:
+            self._convolutions = list(zip(config.conv_kernel, config.conv_stride))
+        self._longest = 0
+        if self._type == "whisper":
+            self._longest = 2 * int(config.max_source_positions) * WHISPER_SHIFT // 2
+        self._extract = None
+        if self._type != "moonshine":
+            self._extract = _load(transformers.AutoFeatureExtractor, name)
+        self.origin = _origin(name)
+        self.kind = f"{self.origin.name}@{self.origin.sha256[:12]}"
+
+    @property
+    def frame_shift(self) -> float:
+        if self._type == "whisper":
+            return WHISPER_SHIFT / audio.SAMPLE_RATE
+        shift = 1
+        for _, stride in self._convolutions:
+            shift *= stride
+        return shift / audio.SAMPLE_RATE
+
+    @property
+    def shortest(self) -> int:
+        if self._type == "whisper":
+            return 1
+        needed = 1
+        for kernel, stride in reversed(self._convolutions):
+            needed = (needed - 1) * stride + kernel
+        return needed
+
+    def num_frames(self, num_samples: int) -> int:
+        """States of a recording."""
+        if num_samples < self.shortest:
+            return 0
+        if self._type == "whisper":
+            return -(-num_samples // WHISPER_SHIFT)
+        for kernel, stride in self._convolutions:
+            num_samples = (num_samples - kernel) // stride + 1
+        return num_samples
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (T',) -> states (T, F); InputError for a recording longer than it takes."""
+        import torch
+
+        if len(samples) < self.shortest:
+            return np.zeros((0, self.dim), np.float32)
+        if self._longest and len(samples) > self._longest:
+            raise InputError(
+                f"lasts {len(samples) / audio.SAMPLE_RATE:.1f} s, the encoder takes at most "
+                f"{self._longest / audio.SAMPLE_RATE:.0f} s; cut it"
+            )
+        if self._extract is None:
+            inputs = torch.from_numpy(np.ascontiguousarray(samples))[None]
+        else:
+            made = self._extract(samples, sampling_rate=audio.SAMPLE_RATE, return_tensors="pt")
+            inputs = made["input_features" if self._type == "whisper" else "input_values"]
+        with torch.inference_mode():
+            states = self._model(inputs).last_hidden_state[0]
+        return states[: self.num_frames(len(samples))].float().numpy()
+
+
+def _load(kind: Any, name: str) -> Any:
+    try:
+        return kind.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{name}: no speech encoder that transformers can load here "
+            f"({str(error).splitlines()[0]}); expected a folder that it saved, or a name on its "
+            f"hub, fetched before: atat encoder get {name}"
+        ) from None
+
+
+def _origin(name: str) -> Origin:
+    """The digest of the weights; the licence of a hub's model is on its page."""
+    from transformers.utils import cached_file
+
+    for file in WEIGHTS:
+        local = Path(name) / file
+        path = local if local.is_file() else None
+        if path is None and not Path(name).is_dir():
+            found = cached_file(
+                name, file, local_files_only=True, _raise_exceptions_for_missing_entries=False
+            )
+            path = Path(found) if found else None
+        if path is not None:
+            short = Path(name).resolve().name if local.is_file() else name
+            return Origin(short, name, digests.of_file(path), "see its model card")
+    raise InputError(f"{name}: none of {', '.join(WEIGHTS)} is there")

@@ -1,0 +1,94 @@
+"""Moonshine's speech encoder (Jeffries et al. 2024, section 3) through onnxruntime.
+
+Three convolutions over the waveform (strides 64, 3 and 2) and a transformer with rotary positions:
+a state of 288 values every 384 samples (24 ms). The published weights are 8-bit in places, with
+scales that are computed from the whole input: it gives the same for a recording only if that is
+encoded alone and without padding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atat.base import digests, extras
+from atat.base.errors import InputError
+from atat.speech import audio
+from atat.speech.encoder_files import Origin
+
+FILE = "encoder_model.ort"
+# Kernel and stride of each convolution, in its inputs.
+CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))
+
+
+class Moonshine:
+    """A `atat.speech.frontend.Frontend` of the files in a folder."""
+
+    dim = 288
+
+    def __init__(self, folder: Path, origin: Origin, threads: int = 1) -> None:
+        """Raises InputError if the file is missing, is not the one that was fetched, or is not what
+        onnxruntime can read."""
+        _check_digest(folder / FILE, origin)
+        self.origin = origin
+        self.kind = f"{origin.name}@{origin.sha256[:12]}"
+        self._session = _session(folder / FILE, threads, origin.name)
+
+    @property
+    def frame_shift(self) -> float:
+        shift = 1
+        for _, stride in CONVOLUTIONS:
+            shift *= stride
+        return shift / audio.SAMPLE_RATE
+
+    @property
+    def shortest(self) -> int:
+        needed = 1
+        for kernel, stride in reversed(CONVOLUTIONS):
+            needed = (needed - 1) * stride + kernel
+        return needed
+
+    def num_frames(self, num_samples: int) -> int:
+        """States of a recording."""
+        if num_samples < self.shortest:
+            return 0
+        for kernel, stride in CONVOLUTIONS:
+            num_samples = (num_samples - kernel) // stride + 1
+        return num_samples
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (T',) -> states (T, 288)."""
+        if len(samples) < self.shortest:
+            return np.zeros((0, self.dim), np.float32)
+        inputs = {
+            "input_values": samples[None].astype(np.float32, copy=False),
+            "attention_mask": np.ones((1, len(samples)), np.int64),
+        }
+        (states,) = self._session.run(["last_hidden_state"], inputs)
+        return states[0]
+
+
+def _check_digest(path: Path, origin: Origin) -> None:
+    fix = f"get it again: atat encoder get {origin.name} --again"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {fix}")
+    if digests.of_file(path) != origin.sha256:
+        raise InputError(f"{path}: it has changed since it was fetched; {fix}")
+
+
+def _session(path: Path, threads: int, name: str) -> Any:
+    with extras.needed("encoders", by=f"the encoder {name}"):
+        import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own classes have no public base but Exception
+        first = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: onnxruntime cannot read it ({first}); get it again: "
+            f"atat encoder get {name} --again"
+        ) from None

