@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from encoders import save_wav2vec2, save_whisper
 
 from atat.base import digests
 from atat.base.errors import InputError
 from atat.datadir import ark, edit, feats_type, features, kaldi_dir, tables
 from atat.datadir.ctm import Word, write_ctm
-from atat.engine import decode
+from atat.engine import decode, quantize
 from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.engine.train import train
 from atat.nn.audio_encoder import AudioEncoder
@@ -31,49 +32,9 @@ from atat.speech.frontend import Lfb
 from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
 from atat.systems.joint.recognizer import Recognizer
+from atat.systems.joint.settings import InitSettings
 
 transformers = pytest.importorskip("transformers")
-
-
-def save_wav2vec2(folder: Path, seed: int = 0) -> Path:
-    """A random wav2vec 2.0 of 32 values every 320 samples, as transformers saves one."""
-    torch.manual_seed(seed)
-    config = transformers.Wav2Vec2Config(
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(16, 16, 16),
-        conv_kernel=(10, 8, 4),
-        conv_stride=(10, 8, 4),
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
-    transformers.Wav2Vec2Model(config).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
-    return folder
-
-
-def save_whisper(folder: Path) -> Path:
-    """A random Whisper of 16 values that takes 2 s."""
-    config = transformers.WhisperConfig(
-        vocab_size=20,
-        d_model=16,
-        encoder_layers=1,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=16,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=16,
-        max_source_positions=100,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-    )
-    transformers.WhisperModel(config).save_pretrained(folder)
-    transformers.WhisperFeatureExtractor(chunk_length=2).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +160,22 @@ def test_a_model_of_text_is_no_speech_encoder(tmp_path) -> None:
     transformers.BertModel(config).save_pretrained(tmp_path / "bert")
     with pytest.raises(InputError, match="a model of type bert; expected a speech encoder: wav2v"):
         frontend.find(str(tmp_path / "bert"))
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "unheard_of"])
+def test_python_that_comes_with_an_encoder_is_not_run(tmp_path, kind) -> None:
+    folder = save_wav2vec2(tmp_path / "w2v")
+    config = json.loads((folder / "config.json").read_text())
+    config["model_type"] = kind
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    if kind == "wav2vec2":
+        assert frontend.find(str(folder)).dim == 32
+    else:
+        with pytest.raises(InputError, match="no speech encoder that transformers can load"):
+            frontend.find(str(folder))
+    assert not (tmp_path / "ran").exists()
 
 
 # ------------------------------------------------------------------ getting one
@@ -378,6 +355,10 @@ def test_a_model_over_states_hears_recordings_as_it_hears_arks(spoken, trained, 
         assert of_ark.score == pytest.approx(of_wav.score, abs=1e-4)
     facts = json.loads((trained / "frontend.json").read_text())
     assert facts["kind"] == frontend.find(encoder).kind and facts["dim"] == 32
+    stored, real = recognizer.packed.frontend, frontend.find(encoder)
+    for samples in (0, real.shortest - 1, real.shortest, 16000, 16320):
+        assert abs(stored.num_frames(samples) - real.num_frames(samples)) <= 1
+        assert (stored.num_frames(samples) == 0) == (real.num_frames(samples) == 0)
     assert facts["origin"]["name"] == "w2v" and facts["origin"]["source"] == encoder
 
 
@@ -440,6 +421,24 @@ def test_another_encoder_than_the_models_is_refused(spoken, encoder, tmp_path) -
     frontend.find.cache_clear()
     with pytest.raises(InputError, match="no speech encoder that transformers can load here"):
         Recognizer.load(tmp_path / "exp" / "model")(wav)
+
+
+def test_a_model_of_8_bits_names_its_encoder_too(spoken, trained, tmp_path) -> None:
+    quantize.quantize(trained, tmp_path / "int8")
+    assert (tmp_path / "int8" / "frontend.json").read_bytes() == (
+        trained / "frontend.json"
+    ).read_bytes()
+    one = kaldi_dir.load(spoken / "test")[0]
+    assert Recognizer.load(tmp_path / "int8")(one.wav).text
+
+
+def test_finetuning_goes_on_with_the_states_of_the_start(
+    spoken, encoder, trained, tmp_path
+) -> None:
+    again = settings(spoken, encoder, steps=2, init=InitSettings(model=str(trained)))
+    train(again, tmp_path / "exp")
+    made = tmp_path / "exp" / "model" / "frontend.json"
+    assert made.read_bytes() == (trained / "frontend.json").read_bytes()
 
 
 def test_words_are_aligned_with_the_encoders_frames(spoken, trained) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from encoders import save_wav2vec2
 
 from atat.prepare import synthesis
 
@@ -75,11 +77,31 @@ def test_every_command_of_the_page_runs(clone: Path, tmp_path: Path) -> None:
     assert understood == sorted(map(str, spoken.glob("*.wav")))[:3] != []
 
 
+@pytest.mark.skipif(
+    synthesis.available("espeak") is not None, reason="espeakng-loader is not installed"
+)
+def test_the_recipe_reads_the_states_of_an_encoder(clone: Path, tmp_path: Path) -> None:
+    encoder = save_wav2vec2(tmp_path / "w2v")
+    run = clone / "egs" / "template" / "run.sh"
+    found = subprocess.run(
+        [run, "--mini", "--encoder", str(encoder), "--ngpu", "0"],
+        text=True,
+        env={**os.environ, "ATAT_VENV": sys.prefix, "TQDM_DISABLE": "1", "PYTHONPATH": str(clone)},
+        capture_output=True,
+    )
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
+    made = clone / "egs" / "template"
+    assert (made / "data_mini" / "train" / "feats_type").read_text().startswith("w2v@")
+    (facts,) = made.glob("exp_mini/joint/seed1/model/frontend.json")
+    assert json.loads(facts.read_text())["origin"]["source"] == str(encoder)
+    assert (made / "exp_mini" / "joint" / "seed1" / "decode_test_slu" / "score.json").is_file()
+
+
 def test_what_the_page_names_is_there() -> None:
     """Files, options and columns."""
     run = (ROOT / "egs" / "template" / "run.sh").read_text()
     kinds = "(?:path_|number_|model_|mini_)?(?:option|flag)"
-    declared = set(re.findall(rf"^{kinds} (\w+)", run, re.MULTILINE)) | {"mini"}
+    declared = set(re.findall(rf"^{kinds} (\w+)", run, re.MULTILINE)) | {"mini", "encoder"}
     shared = {"exp", "stop_stage", "recordings", "out"}
     assert set(re.findall(r"--([a-z_]+)", PAGE)) <= declared | shared
     for link in re.findall(r"\]\(([^)#]+)\)", PAGE):

@@ -23,6 +23,21 @@ note=""              # stands below the title of the table
 decode_options=()    # further options of every decoding
 declare -A train_set # training -> KEY=VALUE that replaces a value of its conf
 
+# encoder_option: declares --encoder; a recipe that has it calls use_encoder after it has parsed its
+# options and gives features_options to `atat features`, conf_options to `atat conf_copy`.
+encoder_option() {
+  option encoder "" "states of this speech encoder instead of LFB, such as moonshine-tiny"
+}
+
+use_encoder() {
+  features_options=() conf_options=()
+  [ -n "$encoder" ] || return 0
+  features_options=(--encoder "$encoder")
+  # The conf's conv_* are not used then. A state of two lasts too long for a character.
+  conf_options=(--set model.audio_encoder.kind=pretrained --set model.ctc.units=pieces
+    --set "model.audio_encoder.pretrained=$encoder")
+}
+
 # copy_confs OLD NEW CONF ...: copies of training confs in $confs, in which all that lies below the
 # folder OLD lies below NEW. With --mini their models are tiny and trained for a few steps.
 copy_confs() {

@@ -120,8 +120,10 @@ class Stored:
             raise InputError(f"{path}: expected what `atat train` wrote; {fix}") from None
 
     def num_frames(self, num_samples: int) -> int:
-        """About T: exactly only the encoder itself knows."""
-        return max(0, int((num_samples / audio.SAMPLE_RATE) / self.frame_shift))
+        """About T, for budgets: exactly only the encoder itself knows. 0 only if T is."""
+        if num_samples < self.shortest:
+            return 0
+        return max(1, int((num_samples / audio.SAMPLE_RATE) / self.frame_shift))
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         return self._encoder()(samples)

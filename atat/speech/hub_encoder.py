@@ -104,7 +104,7 @@ class HubEncoder:
 
 def _load(kind: Any, name: str) -> Any:
     try:
-        return kind.from_pretrained(name, local_files_only=True)
+        return kind.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{name}: no speech encoder that transformers can load here "

@@ -19,19 +19,23 @@
 choice_option size tiny "mini tiny full" "how much data and how large the models"
 flag mini "the same as --size mini"
 option experiments main "of: main low_resource full_music real_audio ablations"
+encoder_option
 path_option embeddings "" "word embeddings of the BiLSTM-CRF, GloVe's text format; random without"
 path_option bert "" "folder of bert-base-uncased, for the rows of the ablations that need it"
 number_option vocab_size 500 "word pieces at most; with fewer words there are fewer"
 parse_options "$@"
 
 if [ -n "$mini" ]; then size=mini; fi
-is_given exp || exp=exp/$size
-data=data/$size confs=conf/$size results=$exp/RESULTS.md
-case $size in
+use_encoder
+name=$size${encoder:+_${encoder##*/}}
+is_given exp || exp=exp/$name
+data=data/$name confs=conf/$size results=$exp/RESULTS.md
+case $name in
   full) results=$(table_file RESULTS.md) ;; # the committed one; others stay with their models
-  tiny) note="Miniature (--size tiny): shows every step, not what the model can do" ;;
-  mini) note="Mini (--size mini): a few steps of training, to see every stage run" ;;
+  tiny*) note="Miniature (--size tiny): shows every step, not what the model can do" ;;
+  mini*) note="Mini (--size mini): a few steps of training, to see every stage run" ;;
 esac
+[ -z "$encoder" ] || confs=$exp/conf
 if [ "$size" = mini ]; then
   # It has the confs of tiny with a few steps, and shows the two-stage systems, too.
   confs=$exp/conf
@@ -56,7 +60,7 @@ if stage 0 "Corpus: sentences with their meaning, from our grammar"; then
 fi
 
 if stage 1 "Speech: every sentence spoken, with the times of its words"; then
-  atat synthesis --data "${spoken[@]}" --wavs "wavs/$size" --nj "$nj"
+  atat synthesis --data "${spoken[@]}" --wavs "wavs/$name" --nj "$nj"
 fi
 
 if stage 2 "Validate the data dirs"; then
@@ -71,8 +75,9 @@ if stage 3 "Alignments: pocketsphinx beside the synthesiser's own"; then
     --out "$exp/align/pocketsphinx.ctm" --write_textgrids "$exp/align/textgrids"
 fi
 
-if stage 4 "LFB and their mean and variance; subsets of the data dirs"; then
-  atat features --data "${spoken[@]}" --arks "lfb/$size" --nj "$nj"
+if stage 4 "Features and their mean and variance; subsets of the data dirs"; then
+  atat features --data "${spoken[@]}" --arks "lfb/$name" --nj "$nj" \
+    ${features_options[@]+"${features_options[@]}"}
   # Of what pretraining hears; books are unknown then.
   atat cmvn --data "$data"/train_{music,everyday} --out "$data/cmvn.ark"
   for share in 10 90; do
@@ -83,13 +88,17 @@ if stage 4 "LFB and their mean and variance; subsets of the data dirs"; then
     "$data/test_books_real" "$data/test_books_real_held"
 fi
 
-if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of books; confs of mini"; then
+if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of books; other confs"; then
   atat tokenizer train --data "$data"/train_{music,everyday} \
     --vocab_size "$vocab_size" --out "$data/tokenizer"
   atat tokenizer extend --tokenizer "$data/tokenizer" --data "$data/train_books_text" \
     --out "$data/tokenizer_books"
   if [ "$size" = mini ]; then
-    atat conf_copy conf/tiny/*.yaml --out "$confs" --move data/tiny "$data" --set steps=6
+    atat conf_copy conf/tiny/*.yaml --out "$confs" --move data/tiny "$data" --set steps=6 \
+      ${conf_options[@]+"${conf_options[@]}"}
+  elif [ -n "$encoder" ]; then
+    atat conf_copy "conf/$size"/*.yaml --out "$confs" --move "data/$size" "$data" \
+      "${conf_options[@]}"
   fi
 fi
 

@@ -13,6 +13,7 @@ path_option corpus "" "folder that the paths of the csv start from"
 path_option csv "" "the csv file; utterances.csv in --corpus unless given"
 option conf cpu "sizes of model and training: conf/cpu.yaml, conf/gpu.yaml, or a conf of yours"
 number_option steps 0 "steps of training; 0 = as the conf has them"
+encoder_option
 model_option init "trained model to start from: the folder 'model' of a training"
 option max_lost 0.01 "share of the rows that may be unusable"
 mini_flag corpus data_mini/corpus steps 6 decode_options "--max_length=40"
@@ -21,6 +22,7 @@ need corpus "the folder of your recordings and utterances.csv; README.md says wh
 csv=${csv:-$corpus/utterances.csv} confs=$exp/conf
 [ -n "$mini" ] || [ -f "$csv" ] || refuse "$csv: no such file; README.md says what it holds"
 activate
+use_encoder
 [ -z "$mini" ] || python local/make_example.py --recordings 60 --out "$corpus"
 keep_marks "$exp" "$csv"
 # with FILE SET ...: the data dirs among those sets that have the file.
@@ -33,9 +35,10 @@ fi
 if stage 2 "Validate the data dirs"; then
   for one in $(with utt2spk "${all[@]}"); do atat datadir validate "$one" --nj "$nj"; done
 fi
-if stage 4 "LFB of all recordings; mean and variance of those of train"; then
+if stage 4 "Features of all recordings; mean and variance of those of train"; then
   for one in $(with wav.scp "${all[@]}"); do
-    atat features --data "$one" --arks "$data/lfb" --nj "$nj" --max_lost "$max_lost"
+    atat features --data "$one" --arks "$data/lfb" --nj "$nj" --max_lost "$max_lost" \
+      ${features_options[@]+"${features_options[@]}"}
   done
   with wav.scp "${train_sets[@]}" | xargs -r atat cmvn --out "$data/cmvn.ark" --data
 fi
@@ -46,7 +49,7 @@ if stage 5 "Tokenizer: word pieces (those of --init), and the tags of the trees"
 fi
 if stage 6 "Train on all tasks that the columns of the csv allow"; then
   atat conf_copy "conf/$conf.yaml" --fit --move data "$data" --out "$confs" \
-    $( ((steps == 0)) || echo "--set steps=$steps")
+    $( ((steps == 0)) || echo "--set steps=$steps") ${conf_options[@]+"${conf_options[@]}"}
   train joint "$init" "$conf"
   run_queue
 fi
