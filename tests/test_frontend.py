@@ -15,7 +15,8 @@ import tiny
 import torch
 from encoders import save_wav2vec2, save_whisper
 
-from atat.base import digests
+from atat.base import digests, encoder_files
+from atat.base.encoder_files import Published
 from atat.base.errors import InputError
 from atat.datadir import ark, edit, feats_type, features, kaldi_dir, tables
 from atat.datadir.ctm import Word, write_ctm
@@ -24,11 +25,12 @@ from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.engine.train import train
 from atat.nn.audio_encoder import AudioEncoder
 from atat.nn.settings import AudioEncoderSettings
-from atat.prepare import encoder_command
+from atat.prepare import encoder_command, synthesis, transcribe
 from atat.prepare.align_model import ModelAligner
-from atat.speech import audio, encoder_files, frontend
-from atat.speech.encoder_files import Published
+from atat.prepare.miniature_speech import Line, speak
+from atat.speech import audio, frontend
 from atat.speech.frontend import Lfb
+from atat.speech.moonshine_asr import read_vocabulary
 from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
 from atat.systems.joint.recognizer import Recognizer
@@ -136,15 +138,68 @@ def test_a_whisper_gives_as_many_states_as_it_says(tmp_path) -> None:
 
 def test_moonshine_gives_as_many_states_as_it_says() -> None:
     """Only where `atat encoder get moonshine-tiny` has been run."""
-    pytest.importorskip("onnxruntime")
-    try:
-        found = frontend.find("moonshine-tiny")
-    except InputError as error:
-        pytest.skip(str(error))
+    moonshine_or_skip()
+    found = frontend.find("moonshine-tiny")
     assert (found.dim, found.frame_shift, found.shortest) == (288, 0.024, 895)
     check_counts(found, [895, 1278, 1279, 16000, 16001, 40000])
     assert found.kind == f"moonshine-tiny@{found.origin.sha256[:12]}"
     assert found.origin.licence == "MIT"
+
+
+def moonshine_or_skip() -> Path:
+    pytest.importorskip("onnxruntime")
+    try:
+        return encoder_files.folder_of("moonshine-tiny")
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+def test_moonshine_writes_what_was_said(tmp_path, capsys) -> None:
+    """Only where `atat encoder get moonshine-tiny` has been run; one recording of a synthesiser."""
+    moonshine_or_skip()
+    if synthesis.available("espeak") is not None:
+        pytest.skip("espeakng-loader is not installed")
+    line = Line(tmp_path / "a.wav", "turn on the lights in the kitchen please", 5)
+    speak([line])
+    silence = tmp_path / "short.wav"
+    audio.save(silence, np.zeros(400, np.float32))
+    kaldi_dir.write(
+        tmp_path / "data",
+        [
+            kaldi_dir.Utterance("s-1", "s", wav=str(line.path), text=line.text),
+            kaldi_dir.Utterance("s-2", "s", wav=str(silence), text=""),
+        ],
+    )
+    arguments = ["--engine", "moonshine", "--data", str(tmp_path / "data")]
+    arguments += ["--out", str(tmp_path / "out")]
+    for _ in range(2):  # the second time from its journal
+        transcribe.main(arguments)
+        hyp = tables.read_table(tmp_path / "out" / "hyp")
+        assert hyp == {"s-1": "turn on the lights in the kitchen please", "s-2": ""}
+    with pytest.raises(InputError, match="--lm_text is for pocketsphinx"):
+        transcribe.main([*arguments, "--lm_text", str(tmp_path / "data")])
+
+
+def test_moonshine_that_is_missing_is_named_before_anything_is_made(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path / "none"))
+    audio.save(tmp_path / "a.wav", np.zeros(4000, np.float32))
+    kaldi_dir.write(
+        tmp_path / "data", [kaldi_dir.Utterance("s-1", "s", wav=str(tmp_path / "a.wav"))]
+    )
+    arguments = ["--engine", "moonshine", "--data", str(tmp_path / "data")]
+    with pytest.raises(InputError, match="get it with: atat encoder get moonshine-tiny"):
+        transcribe.main([*arguments, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_vocabulary_is_lengths_and_bytes(tmp_path) -> None:
+    long = b"x" * 200
+    path = tmp_path / "tokenizer.bin"
+    path.write_bytes(b"\x02ab" + bytes([128 + 200 % 128, 200 // 128]) + long + b"\x01c")
+    assert read_vocabulary(path) == [b"ab", long, b"c"]
+    path.write_bytes(b"\x05ab")
+    with pytest.raises(InputError, match="tokenizer.bin: torn at byte 1"):
+        read_vocabulary(path)
 
 
 @pytest.mark.parametrize("name", ["nowhere/at-all", "no-such-folder"])

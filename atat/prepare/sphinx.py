@@ -1,8 +1,7 @@
-"""Decoding many recordings with pocketsphinx, in parallel and resumable.
+"""Decoding many recordings with pocketsphinx.
 
-Each job names its search: a word network or an n-gram model. Results go line by line to a
-journal, so that an interrupted run continues where it stopped; a journal of other settings is
-discarded. The acoustic model and dictionary are those in pocketsphinx' wheel (US English).
+Each job names its search: a word network or an n-gram model. The acoustic model and dictionary are
+those in pocketsphinx' wheel (US English).
 
 Knows nothing of meaning: its output is words. `align_pocketsphinx` aligns known words.
 """
@@ -11,18 +10,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atat.base import digests, parallel
+from atat.base import digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import contents, kaldi_dir
+from atat.datadir import kaldi_dir
+from atat.prepare import hearing
+from atat.prepare.hearing import Recognized
 from atat.speech import audio
 
 # Features are normalised over the whole recording, since all of it is available.
@@ -58,22 +59,6 @@ class Job:
     network: Network | None = None
     language_model: str | None = None
     dictionary: str | None = None
-
-
-@dataclass(frozen=True)
-class Recognized:
-    """The recognised words ("" for nothing) with their start and end (s).
-
-    `seconds` is the length of the recording, `wall_seconds` the time of its decoding.
-    """
-
-    utterance: str
-    text: str
-    begin: float
-    end: float
-    score: float
-    seconds: float
-    wall_seconds: float
 
 
 def default_language_model() -> str:
@@ -132,23 +117,7 @@ def write_dictionary(words: Iterable[str], path: Path) -> None:
 
 def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Recognized]:
     """Decode all jobs; returns utterance -> result."""
-    from tqdm import tqdm
-
-    key = _fingerprint(jobs)
-    done = _read_journal(journal, key)
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    todo = [job for job in jobs if job.utterance not in done]
-    with open(journal, "w", encoding="utf-8") as stream:
-        lines = [{"settings": key}, *(asdict(heard) for heard in done.values())]
-        stream.writelines(json.dumps(line) + "\n" for line in lines)
-        stream.flush()
-        with tqdm(total=len(jobs), initial=len(done), unit="utt", desc="pocketsphinx") as bar:
-            for heard in parallel.run(hear, todo, nj):
-                done[heard.utterance] = heard
-                stream.write(json.dumps(asdict(heard)) + "\n")
-                stream.flush()
-                bar.update()
-    return {job.utterance: done[job.utterance] for job in jobs}
+    return hearing.decode(jobs, journal, nj, hear=hear, key=_fingerprint(jobs), name="pocketsphinx")
 
 
 def hear(job: Job) -> Recognized:
@@ -213,7 +182,7 @@ def _search(decoder: Any, network: Network) -> None:
 
 def _fingerprint(jobs: Sequence[Job]) -> str:
     content: list[Any] = [version(), FEATURES, NETWORK_SEARCH]
-    content += [_recording(wav) for wav in dict.fromkeys(job.wav for job in jobs)]
+    content += [hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)]
     for job in jobs:
         files = (job.language_model, job.dictionary)
         sizes = [Path(name).stat().st_size if name is not None else 0 for name in files]
@@ -221,40 +190,7 @@ def _fingerprint(jobs: Sequence[Job]) -> str:
     return digests.of_text(json.dumps(content))
 
 
-def _recording(wav: str) -> str:
-    """Digest of a recording, so that another one of the same name is decoded again."""
-    try:
-        return contents.digest_of_file(wav)
-    except OSError:
-        return ""  # the error comes when it is read
-
-
 @lru_cache
 def hash_of(network: Network | None) -> str:
     """A name for a network that is the same in every process."""
     return digests.of_text(repr(network))
-
-
-def _read_journal(path: Path, key: str) -> dict[str, Recognized]:
-    """The results of an earlier run with the same settings."""
-    if not path.exists():
-        return {}
-    first, *lines = path.read_text(encoding="utf-8").split("\n")
-    if first != json.dumps({"settings": key}):
-        return {}
-    done: dict[str, Recognized] = {}
-    for line in lines:
-        try:
-            heard = Recognized(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
-            continue  # the run was interrupted while writing this line
-        done[heard.utterance] = heard
-    return done
-
-
-def totals(heard: Mapping[str, Recognized]) -> tuple[float, float]:
-    """Seconds of audio, and seconds of decoding."""
-    return (
-        sum(one.seconds for one in heard.values()),
-        sum(one.wall_seconds for one in heard.values()),
-    )

@@ -17,10 +17,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from atat.base.encoder_files import PUBLISHED, Origin, folder_of, read_origin
 from atat.base.errors import InputError
 from atat.base.json_file import read_object
 from atat.speech import audio, fbank
-from atat.speech.encoder_files import PUBLISHED, Origin, folder_of, read_origin
 
 LFB = "lfb"
 
@@ -77,12 +77,13 @@ class Lfb:
 def find(name: str, threads: int = 1) -> Frontend:
     """The pretrained speech encoder of a name, loaded.
 
-    name: one of `encoder_files.PUBLISHED`, fetched before with `atat encoder get NAME`; a folder in
-    which `transformers` saved a speech encoder; or the name of one on its hub, as far as that is
-    already in the hub's cache on this machine: nothing is downloaded here. threads: of a CPU.
+    name: a speech encoder of `encoder_files.PUBLISHED`, fetched with `atat encoder get NAME`; a
+    folder in which `transformers` saved a speech encoder; or the name of one on its hub, as far
+    as that is already in the hub's cache on this machine: nothing is downloaded here. threads: of a
+    CPU.
     Raises InputError for an encoder that is missing, damaged or of an unknown kind.
     """
-    if name in PUBLISHED:
+    if name in PUBLISHED and PUBLISHED[name].reads == "speech":
         from atat.speech.moonshine import Moonshine
 
         folder = folder_of(name)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from atat.base import digests, extras
+from atat.base.encoder_files import Origin
 from atat.base.errors import InputError
 from atat.speech import audio
-from atat.speech.encoder_files import Origin
 
 # Model types that read the waveform through convolutions named in their configuration.
 WAVEFORM = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "sew")

@@ -8,15 +8,16 @@ encoded alone and without padding.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from atat.base import digests, extras
+from atat.base.encoder_files import Origin
 from atat.base.errors import InputError
 from atat.speech import audio
-from atat.speech.encoder_files import Origin
 
 FILE = "encoder_model.ort"
 # Kernel and stride of each convolution, in its inputs.
@@ -34,14 +35,16 @@ class Moonshine:
         _check_digest(folder / FILE, origin)
         self.origin = origin
         self.kind = f"{origin.name}@{origin.sha256[:12]}"
-        self._session = _session(folder / FILE, threads, origin.name)
+        self._session = open_session(folder / FILE, threads, origin.name)
+
+    @property
+    def shift(self) -> int:
+        """Samples from one state to the next."""
+        return math.prod(stride for _, stride in CONVOLUTIONS)
 
     @property
     def frame_shift(self) -> float:
-        shift = 1
-        for _, stride in CONVOLUTIONS:
-            shift *= stride
-        return shift / audio.SAMPLE_RATE
+        return self.shift / audio.SAMPLE_RATE
 
     @property
     def shortest(self) -> int:
@@ -78,7 +81,7 @@ def _check_digest(path: Path, origin: Origin) -> None:
         raise InputError(f"{path}: it has changed since it was fetched; {fix}")
 
 
-def _session(path: Path, threads: int, name: str) -> Any:
+def open_session(path: Path, threads: int, name: str) -> Any:
     with extras.needed("encoders", by=f"the encoder {name}"):
         import onnxruntime
     options = onnxruntime.SessionOptions()

@@ -111,7 +111,7 @@ if stage 8 "Decode clean and noisy recordings; pocketsphinx, alone and before ou
     python local/pocketsphinx_grammar.py --data "data/${name}_trimmed" --corpus "$corpus" \
       --out "$exp/pocketsphinx_grammar/decode_$name" --nj "$nj"
   done
-  atat sphinx_asr --data data/real_trimmed --lm_text data/text_barista/train --nj "$nj" \
+  atat transcribe --data data/real_trimmed --lm_text data/text_barista/train --nj "$nj" \
     --out "$exp/pocketsphinx/decode_real"
   atat heard --data data/real_trimmed --decoded "$exp/pocketsphinx/decode_real" \
     --out data/real_heard

@@ -5,7 +5,7 @@
         --out exp/crf/decode_test_heard
 
 Kinds: `crf`, a linear-chain CRF (`crfsuite`); `bilstm_crf` (`bilstm`). `--text` is a decoded dir of
-task asr, from our own model or `atat sphinx_asr`, or a data dir, whose `text` is read. The output
+task asr, from our own model or `atat transcribe`, or a data dir, whose `text` is read. The output
 is a decoded dir like that of `atat decode`.
 
 Trees are converted to tags as `atat.text.bio_tags` says; trees that tags cannot express are

