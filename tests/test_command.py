@@ -53,7 +53,7 @@ def test_each_help_says_what_is_read_and_written_with_an_example(
     for parser in _parsers_of(name, monkeypatch):  # of its subcommands, too
         said = parser.format_help()
         prog = re.escape(parser.prog)
-        for part in (r"Reads: \S", r"Writes: \S", rf"Examples?:\n  {prog} \S"):
+        for part in (r"Reads: \S", r"Writes: \S", rf"Examples?:\n  {prog}(?: \S|$)"):
             assert re.search(rf"^{part}", said, re.MULTILINE), (parser.prog, part, said)
 
 

