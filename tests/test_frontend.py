@@ -461,6 +461,24 @@ def test_training_refuses_features_of_another_kind(spoken, encoder, tmp_path) ->
         train(settings(spoken, encoder, train=other), tmp_path / "exp")
 
 
+def test_statistics_of_other_features_are_refused(spoken, encoder, tmp_path) -> None:
+    ark.write_matrix(tmp_path / "cmvn.ark", np.ones((2, 81)))
+    wrong = settings(spoken, encoder, cmvn=str(tmp_path / "cmvn.ark"))
+    with pytest.raises(InputError, match="statistics of 80 values, the model reads features of 32"):
+        train(wrong, tmp_path / "exp")
+
+
+def test_a_run_is_not_continued_with_another_encoder(spoken, encoder, tmp_path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(encoder, own)
+    heard = settings(spoken, str(own), steps=2, valid=ValidSettings(), features="wav")
+    train(heard, tmp_path / "exp")
+    save_wav2vec2(own, seed=1)
+    frontend.find.cache_clear()
+    with pytest.raises(InputError, match=f"encoder {own} has changed since this training began"):
+        train(replace(heard, steps=4), tmp_path / "exp")
+
+
 def test_another_encoder_than_the_models_is_refused(spoken, encoder, tmp_path) -> None:
     own = tmp_path / "own"
     shutil.copytree(encoder, own)

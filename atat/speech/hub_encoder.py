@@ -46,7 +46,7 @@ class HubEncoder:
             self._convolutions = list(zip(config.conv_kernel, config.conv_stride))
         self._longest = 0
         if self._type == "whisper":
-            self._longest = 2 * int(config.max_source_positions) * WHISPER_SHIFT // 2
+            self._longest = int(config.max_source_positions) * WHISPER_SHIFT
         self._extract = None
         if self._type != "moonshine":
             self._extract = _load(transformers.AutoFeatureExtractor, name)

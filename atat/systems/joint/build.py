@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from atat.base.errors import InputError
 from atat.datadir import cmvn
 from atat.engine.contract import Group, Parts
 from atat.speech.augmenter import Augmenter
@@ -38,6 +39,11 @@ def build(settings: TrainSettings) -> Parts:
     model.label_smoothing = settings.optim.label_smoothing
     if settings.cmvn and settings.init.model is None:
         mean, inverse_std = cmvn.load(settings.cmvn)
+        if len(mean) != len(model.cmvn.mean):
+            raise InputError(
+                f"{settings.cmvn}: statistics of {len(mean)} values, the model reads features of "
+                f"{len(model.cmvn.mean)}; make them of the same features: atat cmvn"
+            )
         model.cmvn.mean.copy_(torch.from_numpy(mean))
         model.cmvn.inverse_std.copy_(torch.from_numpy(inverse_std))
     heard, read = any(d.is_audio for d in data), any(not d.is_audio for d in data)

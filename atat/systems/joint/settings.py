@@ -114,6 +114,7 @@ class TrainSettings(engine.RunSettings):
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings, tokenizer, and the start or the CMVN."""
         from atat.datadir import fingerprint
+        from atat.speech import frontend
 
         sources = (*self.train, *self.valid.sources)
         found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
@@ -125,4 +126,7 @@ class TrainSettings(engine.RunSettings):
         found |= fingerprint.of_file(Path(self.tokenizer) / "tokenizer.json")
         if self.init.model is not None:
             return found | fingerprint.of_model(self.init.model)
+        audio = self.model_of_mix().audio_encoder
+        if audio is not None and audio.kind == "pretrained":
+            found[f"encoder {audio.pretrained}"] = frontend.find(str(audio.pretrained)).kind
         return found | (fingerprint.of_file(self.cmvn) if self.cmvn else {})
