@@ -461,6 +461,27 @@ def test_training_refuses_features_of_another_kind(spoken, encoder, tmp_path) ->
         train(settings(spoken, encoder, train=other), tmp_path / "exp")
 
 
+def test_a_model_that_contains_its_encoder_needs_no_other(spoken, encoder, tmp_path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(encoder, own)
+    train(settings(spoken, str(own), steps=2, valid=ValidSettings()), tmp_path / "exp")
+    model = tmp_path / "exp" / "model"
+    wav = kaldi_dir.load(spoken / "test")[0].wav
+    before = Recognizer.load(model)(wav)
+    encoder_command.main(["put", str(model)])
+    shutil.rmtree(own)
+    frontend.find.cache_clear()
+    assert Recognizer.load(model)(wav) == before
+    quantize.quantize(model, tmp_path / "int8")
+    assert Recognizer.load(tmp_path / "int8")(wav).nbest
+    weights = model / "encoder" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match="damaged or changed since it was written"):
+        Recognizer.load(model)
+    with pytest.raises(InputError, match="the model reads filterbanks, or the folder is no packed"):
+        encoder_command.main(["put", str(tmp_path)])
+
+
 def test_statistics_of_other_features_are_refused(spoken, encoder, tmp_path) -> None:
     ark.write_matrix(tmp_path / "cmvn.ark", np.ones((2, 81)))
     wrong = settings(spoken, encoder, cmvn=str(tmp_path / "cmvn.ark"))

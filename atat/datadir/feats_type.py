@@ -11,7 +11,7 @@ from pathlib import Path
 from atat.base.errors import InputError
 from atat.base.files import read_lines
 from atat.datadir.tables import Table
-from atat.speech.frontend import LFB, Frontend, Lfb, features_option
+from atat.speech.frontend import LFB, Frontend, Lfb, alike, features_option
 
 KIND, SHIFT = "feats_type", "frame_shift"
 
@@ -37,7 +37,7 @@ def frame_shift(folder: str | Path) -> float:
 def check(folder: str | Path, frontend: Frontend) -> None:
     """Raise InputError unless the features of a data dir are those that a model reads."""
     found = read(folder)
-    if found != frontend.kind:
+    if not alike(found, frontend.kind):
         raise InputError(
             f"{folder}: its features are {found}, the model reads {frontend.kind}; make them with: "
             f"atat features {features_option(frontend)} --data {folder} --arks FOLDER"

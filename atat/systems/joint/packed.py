@@ -4,6 +4,7 @@ tokenizer/    word pieces and tags
 trees.json    parent-child pairs of the training trees, for well-formed decoding
 bert/         BERT's configuration and word pieces, if the text encoder is BERT
 frontend.json which speech encoder's states the audio encoder reads, if it does
+encoder/      that encoder itself, after `atat encoder put`
 """
 
 from __future__ import annotations
@@ -22,15 +23,14 @@ from atat.base.files import atomic_write
 from atat.base.json_file import read_json
 from atat.engine import model_folder
 from atat.nn.text_encoder import save_bert_files
-from atat.speech.frontend import Frontend, Lfb, Stored, describe
+from atat.speech import frontend
+from atat.speech.frontend import Frontend, Lfb, Stored
 from atat.systems.joint.constraint import Pair
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.settings import ModelSettings
 from atat.text.ctc_labels import Units
 from atat.text.encoder_ids import EncoderIds, build_encoder_ids
 from atat.text.tokenizer import Tokenizer
-
-FRONTEND = "frontend.json"
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class Packed:
             save_bert_files(self.model.text_encoder, self.source_text, folder / "bert")
 
         if self.pretrained is not None:
-            with atomic_write(folder / FRONTEND) as stream:
-                json.dump(describe(self.pretrained), stream, indent=1)
+            frontend.write(self.pretrained, folder)
 
     def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """New tags become ordinary rows: a run that starts here counts them as pretrained."""
@@ -111,7 +110,7 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
     audio = settings.audio_encoder
     pretrained = None
     if audio is not None and audio.kind == "pretrained":
-        pretrained = Stored.read(folder / FRONTEND)
+        pretrained = Stored.read(folder)
     return Packed(
         model,
         tokenizer,

@@ -26,7 +26,7 @@ from atat.datadir.kaldi_dir import Utterance
 from atat.nn.beam_search import SearchOptions
 from atat.nn.cpu_weights import for_inference
 from atat.speech import audio as audio_files
-from atat.speech.frontend import features_option
+from atat.speech.frontend import alike, features_option
 from atat.speech.silence import is_silent
 from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
@@ -255,7 +255,7 @@ class Recognizer:
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
         """Raise InputError for features of a kind that the model cannot read; then all are."""
         if TASKS[task].source == "audio" and utterance.feats is not None:
-            if utterance.feats_type != self.packed.frontend.kind:
+            if not alike(utterance.feats_type, self.packed.frontend.kind):
                 raise InputError(
                     f"utterance {utterance.id} has features of kind {utterance.feats_type}, the "
                     f"model reads {self.packed.frontend.kind}; make them with: atat features "

@@ -35,7 +35,7 @@ class Joint:
     settings = TrainSettings
     tasks = TASKS
     files = ("tokenizer", "trees.json")
-    optional_files = ("bert", "frontend.json")
+    optional_files = ("bert", "frontend.json", "encoder")
 
     def build(self, settings: TrainSettings) -> Parts:
         from atat.systems.joint.build import build
