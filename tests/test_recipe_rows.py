@@ -21,7 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED = ["--slu", "/s", "--dev_slu", "/ds", "--asr", "/a", "--dev_asr", "/da"]
 # The recipe, options with which all of its rows are run, and its filled table.
 RECIPES = [
-    ("barista", ["--corpus", "/c", "--speechocean", "/s", "--top", "/t"], "exp/results.yaml"),
+    (
+        "barista",
+        ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--encoder", "moonshine-tiny"],
+        "exp_moonshine-tiny/results.yaml",
+    ),
     (
         "fluentspeech",
         ["--corpus", "/c", "--init", "model", "--subsets_10", "2", "--subsets_1", "2"],

@@ -4,6 +4,7 @@
 #
 #   egs/barista/run.sh --corpus ~/speech-to-intent-benchmark --speechocean ~/speechocean762 \
 #     --librispeech ~/LibriSpeech --snips_nlu ~/2017-06-custom-intent-engines --top ~/top
+#   ... --encoder moonshine-tiny     with a pretrained speech encoder; RESULTS.moonshine-tiny.md
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
@@ -15,6 +16,7 @@ path_option top "" "TOP: more of them, the folder with train.tsv, eval.tsv and t
 number_option spoken 3000 "orders of the grammar that are spoken"
 number_option spoken_commands 8000 "commands of other domains that are spoken"
 number_option folds 5 "folds of the rows with real speech"
+encoder_option
 option snrs "6 9 12 15 18 21 24" "levels of kitchen noise in the test, dB; \"\" = clean only"
 parse_options "$@"
 
@@ -23,6 +25,12 @@ need corpus "the folder of the recordings. Get them with:
 [ -n "$speechocean$librispeech" ] || refuse "give --speechocean or --librispeech or both: without \
 any human speech a model cannot learn to listen to people"
 [ -n "$snips_nlu$top" ] || refuse "give --snips_nlu or --top or both: commands of other domains"
+use_encoder
+if [ -n "$encoder" ]; then
+  is_given exp || exp=exp_${encoder##*/}
+  data=data_${encoder##*/} confs=$exp/conf
+  conf_options+=(--set augment.time_mask_width=8) # states are longer than frames
+fi
 activate
 keep_marks "$exp"
 
@@ -38,24 +46,27 @@ for name in "${tests[@]}"; do
 done
 for ((fold = 0; fold < folds; fold++)); do decodings+=("folds/$fold folds/$fold/test slu"); done
 decodings+=("zeroshot real_heard nlu")
+if [ "$encoder" = moonshine-tiny ]; then
+  for model in zeroshot tts; do decodings+=("$model real_heard_by_moonshine nlu"); done
+fi
 decodings+=("${decodings[@]/%/ well_formed}")
 
 if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other commands"; then
-  python local/prepare_barista.py --corpus "$corpus" --out data --snrs $snrs
-  python local/prepare_text.py --corpus "$corpus" --out data --spoken "$spoken"
-  python local/prepare_human.py --out data ${speechocean:+--speechocean "$speechocean"} \
+  python local/prepare_barista.py --corpus "$corpus" --out "$data" --snrs $snrs
+  python local/prepare_text.py --corpus "$corpus" --out "$data" --spoken "$spoken"
+  python local/prepare_human.py --out "$data" ${speechocean:+--speechocean "$speechocean"} \
     ${librispeech:+--librispeech "$librispeech"}
-  python local/prepare_outdomain_text.py --out data --spoken "$spoken_commands" \
+  python local/prepare_outdomain_text.py --out "$data" --spoken "$spoken_commands" \
     ${snips_nlu:+--snips_nlu "$snips_nlu"} ${top:+--top "$top"}
   for name in "${tests[@]}"; do
-    python local/trim_silence.py --data "data/$name" --out "data/${name}_trimmed"
+    python local/trim_silence.py --data "$data/$name" --out "$data/${name}_trimmed"
   done
 fi
 
 if stage 1 "Synthetic speech, clean and in rooms"; then
-  atat synthesis --data "${spoken_sets[@]/#/data/}" --wavs wavs --nj "$nj"
+  atat synthesis --data "${spoken_sets[@]/#/$data/}" --wavs wavs --nj "$nj"
   for name in "${room_sets[@]}"; do
-    python local/add_rooms.py --data "data/$name" --out "data/${name}_rooms" \
+    python local/add_rooms.py --data "$data/$name" --out "$data/${name}_rooms" \
       --wavs "wavs/rooms/$name" --nj "$nj"
   done
 fi
@@ -63,32 +74,41 @@ fi
 if stage 2 "Validate the data dirs"; then
   for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" \
     text_barista/train; do
-    atat datadir validate "data/$name" --nj "$nj"
+    atat datadir validate "$data/$name" --nj "$nj"
   done
 fi
 
 if stage 3 "Wording of the recordings by pocketsphinx told the label, and folds"; then
-  python local/transcribe_with_labels.py --data data/real_trimmed --corpus "$corpus" \
-    --out data/real_transcribed --nj "$nj"
-  atat features --data data/real_trimmed --arks lfb/real --nj "$nj"
-  python local/make_folds.py --data data/real_trimmed --text data/real_transcribed \
-    --out data/folds --folds "$folds"
+  python local/transcribe_with_labels.py --data "$data"/real_trimmed --corpus "$corpus" \
+    --out "$data"/real_transcribed --nj "$nj"
+  atat features --data "$data"/real_trimmed --arks "$data"/arks/real --nj "$nj" \
+    ${features_options[@]+"${features_options[@]}"}
+  python local/make_folds.py --data "$data"/real_trimmed --text "$data"/real_transcribed \
+    --out "$data"/folds --folds "$folds"
 fi
 
-if stage 4 "LFB and their mean and variance"; then
+if stage 4 "Features and their mean and variance"; then
   for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" \
     "${tests[@]/%/_trimmed}"; do
-    atat features --data "data/$name" --arks "lfb/$name" --nj "$nj" --compress
+    atat features --data "$data/$name" --arks "$data/arks/$name" --nj "$nj" --compress \
+      ${features_options[@]+"${features_options[@]}"}
   done
-  atat cmvn --out data/cmvn.ark --data data/human_train{,_rooms} \
-    data/tts_commands/train{,_rooms}
+  atat cmvn --out "$data"/cmvn.ark --data "$data"/human_train{,_rooms} \
+    "$data"/tts_commands/train{,_rooms}
 fi
 
-if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee"; then
-  atat tokenizer train --data data/human_train data/nlu_outdomain/train \
-    --vocab_size 1000 --out data/tokenizer
-  atat tokenizer extend --tokenizer data/tokenizer --data data/text_barista/train \
-    --out data/tokenizer_barista
+if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee; other confs"; then
+  atat tokenizer train --data "$data"/human_train "$data"/nlu_outdomain/train \
+    --vocab_size 1000 --out "$data"/tokenizer
+  atat tokenizer extend --tokenizer "$data"/tokenizer --data "$data"/text_barista/train \
+    --out "$data"/tokenizer_barista
+  if [ -n "$encoder" ]; then
+    # It hears already: pretraining takes fewer steps.
+    atat conf_copy conf/pretrain.yaml --out "$confs" --move data "$data" "${conf_options[@]}" \
+      --set steps=6000
+    atat conf_copy conf/{tts,replay,zeroshot}.yaml --out "$confs" --move data "$data" \
+      "${conf_options[@]}"
+  fi
 fi
 
 if stage 6 "Pretrain on everything but coffee"; then
@@ -100,29 +120,36 @@ if stage 7 "Finetune: text, text with replay, text and synthetic speech, folds o
   for name in tts replay zeroshot; do train "$name" pretrain; done
   run_queue
   for ((fold = 0; fold < folds; fold++)); do
-    fill conf/fold.yaml "$exp/conf/folds/$fold.yaml" fold "data/folds/$fold"
-    confs=$exp/conf train "folds/$fold" tts
+    atat conf_copy conf/fold.yaml --out "$exp/conf/folds/$fold" --move data "$data" \
+      --fill fold "$data/folds/$fold" ${conf_options[@]+"${conf_options[@]}"}
+    confs=$exp/conf train "folds/$fold" tts "folds/$fold/fold"
   done
   run_queue
 fi
 
 if stage 8 "Decode clean and noisy recordings; pocketsphinx, alone and before our nlu"; then
   for name in "${tests[@]}"; do
-    python local/pocketsphinx_grammar.py --data "data/${name}_trimmed" --corpus "$corpus" \
+    python local/pocketsphinx_grammar.py --data "$data/${name}_trimmed" --corpus "$corpus" \
       --out "$exp/pocketsphinx_grammar/decode_$name" --nj "$nj"
   done
-  atat transcribe --data data/real_trimmed --lm_text data/text_barista/train --nj "$nj" \
+  atat transcribe --data "$data"/real_trimmed --lm_text "$data"/text_barista/train --nj "$nj" \
     --out "$exp/pocketsphinx/decode_real"
-  atat heard --data data/real_trimmed --decoded "$exp/pocketsphinx/decode_real" \
-    --out data/real_heard
+  atat heard --data "$data"/real_trimmed --decoded "$exp/pocketsphinx/decode_real" \
+    --out "$data"/real_heard
+  if [ "$encoder" = moonshine-tiny ]; then
+    atat transcribe --engine moonshine --data "$data"/real_trimmed --nj "$nj" \
+      --out "$exp/moonshine/decode_real"
+    atat heard --data "$data"/real_trimmed --decoded "$exp/moonshine/decode_real" \
+      --out "$data"/real_heard_by_moonshine
+  fi
   each_of decode "${decodings[@]}"
 fi
 
 if stage 9 "Score and write the table"; then
   each_of score "${decodings[@]}"
   for name in "${tests[@]}"; do
-    atat score --data "data/${name}_trimmed" --task slu \
+    atat score --data "$data/${name}_trimmed" --task slu \
       --decoded "$exp/pocketsphinx_grammar/decode_$name"
   done
-  table conf/results.yaml "$(table_file RESULTS.md)" folds "$folds"
+  table conf/results.yaml "$(table_file "RESULTS${encoder:+.${encoder##*/}}.md")" folds "$folds"
 fi
