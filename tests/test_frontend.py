@@ -387,6 +387,21 @@ def test_frames_are_counted_as_the_encoder_gives_them(spoken, encoder) -> None:
     assert batch.audio_seconds == pytest.approx(4 * 1.0, abs=0.1)
 
 
+def test_recordings_longer_than_the_encoder_takes_are_left_out(spoken, tmp_path) -> None:
+    found = frontend.find(str(save_whisper(tmp_path / "whisper")))
+    data = tmp_path / "data"
+    utterances = kaldi_dir.load(spoken / "test")[:3]
+    audio.save(tmp_path / "long.wav", np.ones(33000, np.float32) * 0.1)
+    long = replace(utterances[0], wav=str(tmp_path / "long.wav"))
+    heard = [replace(one, feats=None, num_frames=None) for one in (long, *utterances[1:])]
+    kaldi_dir.write(data, [replace(one, duration=None) for one in heard])
+    encoding = Encoding(tiny.make_tokenizer(), mel_bins=16, pretrained=found, features="wav")
+    made = TaskData(SourceSettings(str(data), "slu"), encoding, max_lost=0.5)
+    assert list(made.lost) == [long.id]
+    assert made.lost[long.id] == "2.1 s, the encoder takes at most 2 s"
+    assert len(made) == 2 and len(made.example(0).source) == made.lengths[0]
+
+
 def test_words_are_masked_before_the_encoder(spoken, encoder) -> None:
     found = frontend.find(encoder)
     encoding = Encoding(tiny.make_tokenizer(), mel_bins=32, pretrained=found, mask_words=0.3)

@@ -49,6 +49,10 @@ class Frontend(Protocol):
         """The fewest samples that give a frame."""
 
     @property
+    def longest(self) -> int:
+        """The most samples that it takes; 0: any number."""
+
+    @property
     def origin(self) -> Origin | None:
         """Where its weights come from; None: it has none."""
 
@@ -68,6 +72,7 @@ class Lfb:
     kind = LFB
     frame_shift = fbank.Options.frame_shift
     shortest = fbank.Options().length
+    longest = 0
     origin = None
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
@@ -129,6 +134,7 @@ class Stored:
     dim: int
     frame_shift: float
     shortest: int
+    longest: int
     origin: Origin
     folder: Path | None = None  # that holds its files, where the model contains it
 
@@ -144,6 +150,7 @@ class Stored:
                 dim=int(found["dim"]),
                 frame_shift=float(found["frame_shift"]),
                 shortest=int(found["shortest"]),
+                longest=int(found["longest"]),
                 origin=Origin(**found["origin"]),
                 folder=folder if folder.is_dir() else None,
             )
@@ -175,7 +182,8 @@ def write(frontend: Frontend, model: Path) -> None:
     before it was written again comes along."""
     origin = frontend.origin
     assert origin is not None, "only a pretrained encoder is written down"
-    about = {name: getattr(frontend, name) for name in ("kind", "dim", "frame_shift", "shortest")}
+    names = ("kind", "dim", "frame_shift", "shortest", "longest")
+    about = {name: getattr(frontend, name) for name in names}
     with atomic_write(model / DESCRIPTION) as stream:
         json.dump({**about, "origin": origin._asdict()}, stream, indent=1)
     if isinstance(frontend, Stored) and frontend.folder is not None:

@@ -44,9 +44,9 @@ class HubEncoder:
         self._convolutions: Sequence[tuple[int, int]] = MOONSHINE
         if self._type in WAVEFORM:
             self._convolutions = list(zip(config.conv_kernel, config.conv_stride))
-        self._longest = 0
+        self.longest = 0
         if self._type == "whisper":
-            self._longest = int(config.max_source_positions) * WHISPER_SHIFT
+            self.longest = int(config.max_source_positions) * WHISPER_SHIFT
         self._extract = None
         if self._type != "moonshine":
             self._extract = _load(transformers.AutoFeatureExtractor, name)
@@ -87,10 +87,10 @@ class HubEncoder:
 
         if len(samples) < self.shortest:
             return np.zeros((0, self.dim), np.float32)
-        if self._longest and len(samples) > self._longest:
+        if self.longest and len(samples) > self.longest:
             raise InputError(
                 f"lasts {len(samples) / audio.SAMPLE_RATE:.1f} s, the encoder takes at most "
-                f"{self._longest / audio.SAMPLE_RATE:.0f} s; cut it"
+                f"{self.longest / audio.SAMPLE_RATE:.0f} s; cut it"
             )
         if self._extract is None:
             inputs = torch.from_numpy(np.ascontiguousarray(samples))[None]

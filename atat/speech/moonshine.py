@@ -28,6 +28,7 @@ class Moonshine:
     """A `atat.speech.frontend.Frontend` of the files in a folder."""
 
     dim = 288
+    longest = 0
 
     def __init__(self, folder: Path, origin: Origin, threads: int = 1) -> None:
         """Raises InputError if the file is missing, is not the one that was fetched, or is not what

@@ -165,6 +165,10 @@ class TaskData:
         if self.is_audio and length < 1:
             seconds = self.encoding.frontend.shortest / audio.SAMPLE_RATE
             return f"shorter than one frame ({1000 * seconds:.0f} ms)"
+        front = self.encoding.frontend
+        longest = front.longest / audio.SAMPLE_RATE
+        if self.is_audio and 0 < longest < length * front.frame_shift:
+            return f"{length * front.frame_shift:.1f} s, the encoder takes at most {longest:.0f} s"
         if self.budgets is None:
             return ""
         budget = self.budget

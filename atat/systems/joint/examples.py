@@ -126,7 +126,10 @@ class ExampleReader:
             samples[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)] = 0
         if rng is not None and self.augmenter is not None:
             samples = self.augmenter.waveform(samples, rng)
-        return self.encoding.frontend(samples)
+        try:
+            return self.encoding.frontend(samples)
+        except InputError as error:
+            raise InputError(f"{self.source.data}: {utterance.id} {error}") from None
 
     def _masked_spans(
         self, utterance: Utterance, rng: np.random.Generator

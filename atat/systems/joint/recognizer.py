@@ -244,7 +244,11 @@ class Recognizer:
         if utterance.feats is not None:
             features = contents.read_features(utterance)
         else:
-            features = self.features(contents.read_recording(utterance))
+            samples = contents.read_recording(utterance)
+            try:
+                features = self.features(samples)
+            except InputError as error:
+                raise InputError(f"utterance {utterance.id}: {error}") from None
         if len(features) == 0:
             raise InputError(
                 f"utterance {utterance.id} is shorter than one frame ({self._shortest}); leave it "
