@@ -103,10 +103,12 @@ if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee; 
   atat tokenizer extend --tokenizer "$data"/tokenizer --data "$data"/text_barista/train \
     --out "$data"/tokenizer_barista
   if [ -n "$encoder" ]; then
-    # It hears already: pretraining takes fewer steps.
+    # It hears already: fewer steps do.
     atat conf_copy conf/pretrain.yaml --out "$confs" --move data "$data" "${conf_options[@]}" \
-      --set steps=6000
-    atat conf_copy conf/{tts,replay,zeroshot}.yaml --out "$confs" --move data "$data" \
+      --set steps=4000 --set valid.every=1000
+    atat conf_copy conf/tts.yaml --out "$confs" --move data "$data" "${conf_options[@]}" \
+      --set steps=1800
+    atat conf_copy conf/{replay,zeroshot}.yaml --out "$confs" --move data "$data" \
       "${conf_options[@]}"
   fi
 fi
