@@ -20,7 +20,8 @@ from word_network import network
 from atat.base import cli
 from atat.base.provenance import provenance
 from atat.datadir import kaldi_dir
-from atat.prepare.sphinx import check_words, decode, jobs_for, totals, version
+from atat.prepare.hearing import totals
+from atat.prepare.sphinx import check_words, decode, jobs_for, version
 from atat.scoring import decoded_dir
 
 
