@@ -14,6 +14,7 @@ import pytest
 
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
+from atat.prepare import hearing
 from atat.speech import audio
 from atat.text.normalize import normalize
 from atat.text.trees import parse
@@ -392,7 +393,7 @@ def test_pocketsphinx_hears_an_order_and_a_rerun_hears_nothing_anew(
     (tmp_path / "decoded" / "journal.jsonl").write_text(cut, encoding="utf-8")
     jobs = []
     monkeypatch.setattr(
-        sphinx.parallel, "run", lambda work, todo, nj: jobs.extend(todo) or map(work, todo)
+        hearing.parallel, "run", lambda work, todo, nj: jobs.extend(todo) or map(work, todo)
     )
     local("pocketsphinx_grammar").main(command)
     assert len(jobs) == 1
