@@ -84,6 +84,11 @@ class Origin(NamedTuple):
     licence: str
 
     @property
+    def kind(self) -> str:
+        """Name and weights in one word."""
+        return f"{self.name}@{self.sha256[:12]}"
+
+    @property
     def argument(self) -> str:
         """What to call it at a command line or in a conf."""
         return self.name if self.name in PUBLISHED else self.source

@@ -6,7 +6,6 @@ Nothing is downloaded: a hub name must be in the hub's cache, where `atat encode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ import numpy as np
 from atat.base import digests, extras
 from atat.base.encoder_files import Origin
 from atat.base.errors import InputError
-from atat.speech import audio
+from atat.speech import audio, convolutions
+from atat.speech.moonshine import CONVOLUTIONS
 
 # Model types that read the waveform through convolutions named in their configuration.
 WAVEFORM = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "sew")
-MOONSHINE = ((127, 64), (7, 3), (3, 2))
 WHISPER_SHIFT = 320  # samples: hops of 160, halved by a convolution
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -41,45 +40,33 @@ class HubEncoder:
         model = _load(transformers.AutoModel, name).eval()
         self._model = model if self._type in WAVEFORM else model.get_encoder()
         self.dim = int(config.hidden_size)
-        self._convolutions: Sequence[tuple[int, int]] = MOONSHINE
+        self._convolutions: convolutions.Stack = CONVOLUTIONS  # Moonshine's
+        self.longest = 0
         if self._type in WAVEFORM:
             self._convolutions = list(zip(config.conv_kernel, config.conv_stride))
-        self.longest = 0
-        if self._type == "whisper":
+        elif self._type == "whisper":
+            self._convolutions = [(WHISPER_SHIFT, WHISPER_SHIFT)]
             self.longest = int(config.max_source_positions) * WHISPER_SHIFT
         self._extract = None
         if self._type != "moonshine":
             self._extract = _load(transformers.AutoFeatureExtractor, name)
         self.origin = _origin(name)
-        self.kind = f"{self.origin.name}@{self.origin.sha256[:12]}"
+        self.kind = self.origin.kind
 
     @property
     def frame_shift(self) -> float:
-        if self._type == "whisper":
-            return WHISPER_SHIFT / audio.SAMPLE_RATE
-        shift = 1
-        for _, stride in self._convolutions:
-            shift *= stride
-        return shift / audio.SAMPLE_RATE
+        return convolutions.shift(self._convolutions) / audio.SAMPLE_RATE
 
     @property
     def shortest(self) -> int:
-        if self._type == "whisper":
-            return 1
-        needed = 1
-        for kernel, stride in reversed(self._convolutions):
-            needed = (needed - 1) * stride + kernel
-        return needed
+        # Whisper's features are padded: a last state may cover less than its hop.
+        return 1 if self._type == "whisper" else convolutions.shortest(self._convolutions)
 
     def num_frames(self, num_samples: int) -> int:
         """States of a recording."""
-        if num_samples < self.shortest:
-            return 0
         if self._type == "whisper":
             return -(-num_samples // WHISPER_SHIFT)
-        for kernel, stride in self._convolutions:
-            num_samples = (num_samples - kernel) // stride + 1
-        return num_samples
+        return convolutions.outputs(self._convolutions, num_samples)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T',) -> states (T, F); InputError for a recording longer than it takes."""

@@ -8,7 +8,6 @@ encoded alone and without padding.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from atat.base import digests, extras
 from atat.base.encoder_files import Origin
 from atat.base.errors import InputError
-from atat.speech import audio
+from atat.speech import audio, convolutions
 
 FILE = "encoder_model.ort"
 # Kernel and stride of each convolution, in its inputs.
@@ -28,6 +27,8 @@ class Moonshine:
     """A `atat.speech.frontend.Frontend` of the files in a folder."""
 
     dim = 288
+    frame_shift = convolutions.shift(CONVOLUTIONS) / audio.SAMPLE_RATE
+    shortest = convolutions.shortest(CONVOLUTIONS)
     longest = 0
 
     def __init__(self, folder: Path, origin: Origin, threads: int = 1) -> None:
@@ -35,32 +36,12 @@ class Moonshine:
         onnxruntime can read."""
         _check_digest(folder / FILE, origin)
         self.origin = origin
-        self.kind = f"{origin.name}@{origin.sha256[:12]}"
+        self.kind = origin.kind
         self._session = open_session(folder / FILE, threads, origin.name)
-
-    @property
-    def shift(self) -> int:
-        """Samples from one state to the next."""
-        return math.prod(stride for _, stride in CONVOLUTIONS)
-
-    @property
-    def frame_shift(self) -> float:
-        return self.shift / audio.SAMPLE_RATE
-
-    @property
-    def shortest(self) -> int:
-        needed = 1
-        for kernel, stride in reversed(CONVOLUTIONS):
-            needed = (needed - 1) * stride + kernel
-        return needed
 
     def num_frames(self, num_samples: int) -> int:
         """States of a recording."""
-        if num_samples < self.shortest:
-            return 0
-        for kernel, stride in CONVOLUTIONS:
-            num_samples = (num_samples - kernel) // stride + 1
-        return num_samples
+        return convolutions.outputs(CONVOLUTIONS, num_samples)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T',) -> states (T, 288)."""

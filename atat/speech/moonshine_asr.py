@@ -13,13 +13,14 @@ import numpy as np
 
 from atat.base.encoder_files import Origin
 from atat.base.errors import InputError
-from atat.speech import audio
-from atat.speech.moonshine import Moonshine, open_session
+from atat.speech import audio, convolutions
+from atat.speech.moonshine import CONVOLUTIONS, Moonshine, open_session
 
 FILE, VOCABULARY = "decoder_model_merged.ort", "tokenizer.bin"
 BOS, EOS = 1, 2
 LAYERS, HEADS, WIDTH = 6, 8, 36
 TOKENS_PER_SECOND = 6.5
+SHIFT = convolutions.shift(CONVOLUTIONS)  # samples of a state
 
 
 class MoonshineRecognizer:
@@ -60,7 +61,7 @@ class MoonshineRecognizer:
         fixed = {
             "encoder_hidden_states": states[None],
             # The graph takes every 384th of it, as of a mask over samples.
-            "encoder_attention_mask": np.ones((1, len(states) * self.encoder.shift), np.int64),
+            "encoder_attention_mask": np.ones((1, len(states) * SHIFT), np.int64),
         }
         tokens, score, token = [], 0.0, BOS
         for step in range(most):
