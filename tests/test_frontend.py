@@ -485,7 +485,7 @@ def test_a_model_that_contains_its_encoder_needs_no_other(spoken, encoder, tmp_p
     before = Recognizer.load(model)(wav)
     encoder_command.main(["put", str(model)])
     shutil.rmtree(own)
-    frontend.find.cache_clear()
+    frontend.load.cache_clear()
     assert Recognizer.load(model)(wav) == before
     quantize.quantize(model, tmp_path / "int8")
     assert Recognizer.load(tmp_path / "int8")(wav).nbest
@@ -510,7 +510,7 @@ def test_a_run_is_not_continued_with_another_encoder(spoken, encoder, tmp_path) 
     heard = settings(spoken, str(own), steps=2, valid=ValidSettings(), features="wav")
     train(heard, tmp_path / "exp")
     save_wav2vec2(own, seed=1)
-    frontend.find.cache_clear()
+    frontend.load.cache_clear()
     with pytest.raises(InputError, match=f"encoder {own} has changed since this training began"):
         train(replace(heard, steps=4), tmp_path / "exp")
 
@@ -524,12 +524,12 @@ def test_another_encoder_than_the_models_is_refused(spoken, encoder, tmp_path) -
         features.make(root / part, root / "arks", settings=features.Settings(encoder=str(own)))
     train(settings(root, str(own), steps=2, valid=ValidSettings()), tmp_path / "exp")
     save_wav2vec2(own, seed=1)
-    frontend.find.cache_clear()
+    frontend.load.cache_clear()
     wav = kaldi_dir.load(root / "test")[0].wav
     with pytest.raises(InputError, match="trained on the states of own@.*, the encoder here is"):
         Recognizer.load(tmp_path / "exp" / "model")(wav)
     shutil.rmtree(own)
-    frontend.find.cache_clear()
+    frontend.load.cache_clear()
     with pytest.raises(InputError, match="no speech encoder that transformers can load here"):
         Recognizer.load(tmp_path / "exp" / "model")(wav)
 

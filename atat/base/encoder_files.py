@@ -102,10 +102,15 @@ def folder() -> Path:
     return Path(cache) / "atat" / "encoders"
 
 
+def is_here(name: str) -> bool:
+    """Whether a published encoder has been fetched."""
+    return (folder() / name / ORIGIN).is_file()
+
+
 def folder_of(name: str) -> Path:
     """The folder of a published encoder; InputError, with the command that gets it, if missing."""
     found = folder() / name
-    if not (found / ORIGIN).is_file():
+    if not is_here(name):
         raise InputError(
             f"the encoder {name} is not on this machine ({found}); get it with: "
             f"atat encoder get {name}"

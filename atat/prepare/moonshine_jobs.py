@@ -75,5 +75,4 @@ def hear(job: Job) -> Recognized:
 
 @lru_cache(maxsize=1)
 def _recognizer() -> MoonshineRecognizer:
-    folder = encoder_files.folder_of(NAME)
-    return MoonshineRecognizer(folder, encoder_files.read_origin(NAME, folder))
+    return MoonshineRecognizer(NAME)

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of, read_origin
+from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object
@@ -82,7 +82,6 @@ class Lfb:
         return fbank.num_frames(num_samples)
 
 
-@lru_cache(maxsize=2)
 def find(name: str, threads: int = 1) -> Frontend:
     """The pretrained speech encoder of a name, loaded.
 
@@ -92,26 +91,23 @@ def find(name: str, threads: int = 1) -> Frontend:
     CPU.
     Raises InputError for an encoder that is missing, damaged or of an unknown kind.
     """
-    if name in PUBLISHED and PUBLISHED[name].reads == "speech":
-        from atat.speech.moonshine import Moonshine
-
-        folder = folder_of(name)
-        return Moonshine(folder, read_origin(name, folder), threads)
-    from atat.speech.hub_encoder import HubEncoder
-
-    return HubEncoder(name)
+    return load(name, str(folder_of(name)) if _is_published(name) else name, threads)
 
 
 @lru_cache(maxsize=2)
-def _load(origin: Origin, folder: Path) -> Frontend:
-    """The encoder that a model contains."""
-    if origin.name in PUBLISHED:
+def load(name: str, where: str, threads: int = 1) -> Frontend:
+    """The encoder of a name, from a folder (of `transformers`, its hub's names too)."""
+    if _is_published(name):
         from atat.speech.moonshine import Moonshine
 
-        return Moonshine(folder, origin)
+        return Moonshine(name, Path(where), threads)
     from atat.speech.hub_encoder import HubEncoder
 
-    return HubEncoder(str(folder))
+    return HubEncoder(where)
+
+
+def _is_published(name: str) -> bool:
+    return name in PUBLISHED and PUBLISHED[name].reads == "speech"
 
 
 def alike(kind: str, other: str) -> bool:
@@ -168,7 +164,7 @@ class Stored:
 
     def _encoder(self) -> Frontend:
         name = self.origin.argument
-        found = find(name) if self.folder is None else _load(self.origin, self.folder)
+        found = find(name) if self.folder is None else load(self.origin.name, str(self.folder))
         if found.origin is None or found.origin.sha256 != self.origin.sha256:
             raise InputError(
                 f"the model was trained on the states of {self.kind} ({self.origin.source}), the "
@@ -208,7 +204,7 @@ def contain(model: Path) -> list[str]:
 
 
 def _files_of(origin: Origin) -> list[Path]:
-    if origin.name in PUBLISHED:
+    if _is_published(origin.name):
         from atat.speech.moonshine import FILE
 
         return [folder_of(origin.name) / name for name in (FILE, ORIGIN)]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from atat.base import digests, extras
-from atat.base.encoder_files import Origin
+from atat.base.encoder_files import Origin, read_origin
 from atat.base.errors import InputError
 from atat.speech import audio, convolutions
 
@@ -31,9 +31,10 @@ class Moonshine:
     shortest = convolutions.shortest(CONVOLUTIONS)
     longest = 0
 
-    def __init__(self, folder: Path, origin: Origin, threads: int = 1) -> None:
+    def __init__(self, name: str, folder: Path, threads: int = 1) -> None:
         """Raises InputError if the file is missing, is not the one that was fetched, or is not what
         onnxruntime can read."""
+        origin = read_origin(name, folder)
         _check_digest(folder / FILE, origin)
         self.origin = origin
         self.kind = origin.kind

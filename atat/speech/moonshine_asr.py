@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atat.base.encoder_files import Origin
+from atat.base.encoder_files import folder_of
 from atat.base.errors import InputError
 from atat.speech import audio, convolutions
 from atat.speech.moonshine import CONVOLUTIONS, Moonshine, open_session
@@ -24,12 +24,13 @@ SHIFT = convolutions.shift(CONVOLUTIONS)  # samples of a state
 
 
 class MoonshineRecognizer:
-    """Samples -> words, from the files in an encoder's folder."""
+    """Samples -> words, from the files fetched with an encoder."""
 
-    def __init__(self, folder: Path, origin: Origin, threads: int = 1) -> None:
-        """Raises InputError for files that are missing or cannot be read."""
-        self.encoder = Moonshine(folder, origin, threads)
-        self._session = open_session(folder / FILE, threads, origin.name)
+    def __init__(self, name: str, threads: int = 1) -> None:
+        """name: of the encoder. Raises InputError for files that are missing or cannot be read."""
+        folder = folder_of(name)
+        self.encoder = Moonshine(name, folder, threads)
+        self._session = open_session(folder / FILE, threads, name)
         self._pieces = read_vocabulary(folder / VOCABULARY)
 
     def __call__(self, samples: np.ndarray) -> tuple[str, float]:
