@@ -17,6 +17,7 @@ from typing import cast
 from atat.base.errors import InputError
 from atat.base.files import fields, read_lines
 from atat.base.pipes import is_pipe
+from atat.datadir import feats_type
 from atat.datadir.files import (
     KNOWN,
     RECORDING,
@@ -30,7 +31,7 @@ from atat.datadir.kaldi_dir import parse_segment, path_resolver, speakers_to_utt
 from atat.datadir.tables import Table, seconds, write_tables
 from atat.speech import audio
 
-SETTINGS = ("frame_shift", "feats_type")  # files that hold one value for the whole dir
+SETTINGS = (feats_type.SHIFT, feats_type.KIND)  # files that hold one value for the whole dir
 
 
 def open_dir(folder: str | Path) -> DataDir:
@@ -266,20 +267,16 @@ def _write(target: str | Path, tables: dict[str, Table], sources: list[DataDir])
     stale = [name for name in KNOWN if name not in tables and (target / name).exists()]
     settings = {}
     for name in SETTINGS:
-        values = {_read_setting(data.folder / name) for data in sources}
-        if name == "feats_type" and len(values) > 1 and "feats.scp" in tables:
-            found = ", ".join(sorted(value or "lfb" for value in values))
+        values = {feats_type.word(data.folder / name) for data in sources}
+        if name == feats_type.KIND and len(values) > 1 and "feats.scp" in tables:
+            found = ", ".join(sorted(value or feats_type.LFB for value in values))
             raise InputError(
                 f"{target}: the data dirs have features of different kinds ({found}); make them "
                 "alike with `atat features`, or remove feats.scp from them"
             )
-        if len(values) == 1 and (value := values.pop()) is not None:
+        if len(values) == 1 and (value := values.pop()):
             settings[name] = {value: ""}  # a line of its own, without a key
     write_tables(target, {**{k: v for k, v in tables.items() if v}, **settings}, remove=stale)
-
-
-def _read_setting(path: Path) -> str | None:
-    return (" ".join(read_lines(path)).strip() or None) if path.exists() else None
 
 
 def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> Table:

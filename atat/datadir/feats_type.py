@@ -18,13 +18,13 @@ KIND, SHIFT = "feats_type", "frame_shift"
 
 def read(folder: str | Path) -> str:
     """The kind of a data dir's features."""
-    return _word(Path(folder) / KIND) or LFB
+    return word(Path(folder) / KIND) or LFB
 
 
 def frame_shift(folder: str | Path) -> float:
     """Seconds from one frame of a data dir's features to the next; InputError for no number."""
     path = Path(folder) / SHIFT
-    found = _word(path)
+    found = word(path)
     try:
         value = float(found) if found else Lfb.frame_shift
     except ValueError:
@@ -51,5 +51,6 @@ def tables_of(frontend: Frontend) -> dict[str, Table]:
     return {KIND: {frontend.kind: ""}, SHIFT: {f"{frontend.frame_shift:g}": ""}}
 
 
-def _word(path: Path) -> str:
+def word(path: Path) -> str:
+    """What a file of one value holds; empty if there is none."""
     return " ".join(read_lines(path)).strip() if path.is_file() else ""

@@ -86,6 +86,7 @@ def read_clips(data: Path, settings: Settings) -> list[Clip]:
     """
     wavs = _read_wavs(data, settings.allow_pipes)
     versions: dict[str, str] = {}
+    made_by = (settings.frontend.kind,) if settings.encoder else ()
     clips = []
     for key, (recording, start, end) in _read_spans(data, wavs).items():
         wav = wavs[recording]
@@ -100,7 +101,7 @@ def read_clips(data: Path, settings: Settings) -> list[Clip]:
             settings.compress,
             settings.resample,
             settings.channel,
-            *([settings.frontend.kind] if settings.encoder else []),
+            *made_by,
         )
         fingerprint = digests.of_text(repr(identity), "sha1")[: digests.SHORT]
         clips.append(Clip(key, wav, start, end, fingerprint))

@@ -7,13 +7,14 @@ journal of other settings is discarded. Knows no recogniser.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from atat.base import parallel
-from atat.datadir import contents
+from atat.base.errors import InputError
+from atat.datadir import contents, kaldi_dir
 
 
 class Heard(Protocol):
@@ -24,6 +25,25 @@ class Heard(Protocol):
 
 
 J = TypeVar("J", bound=Heard)
+
+
+class Span(NamedTuple):
+    """An utterance's recording, and its start and end (s) in it."""
+
+    utterance: str
+    wav: str
+    start: float | None = None
+    end: float | None = None
+
+
+def spans_of(utterances: Iterable[kaldi_dir.Utterance]) -> list[Span]:
+    """The recording of each utterance; InputError for one without audio."""
+    spans = []
+    for one in utterances:
+        if one.wav is None:
+            raise InputError(f"utterance {one.id!r} has no audio (wav.scp) to decode")
+        spans.append(Span(one.id, one.wav, one.start, one.end))
+    return spans
 
 
 @dataclass(frozen=True)

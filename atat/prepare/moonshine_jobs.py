@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from atat.base import digests, encoder_files
-from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
 from atat.prepare import hearing
-from atat.prepare.hearing import Recognized
+from atat.prepare.hearing import Recognized, Span
 from atat.speech import audio
 from atat.speech.moonshine_asr import MoonshineRecognizer
 from atat.text.normalize import normalize
 
 NAME = "moonshine-tiny"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A recording to transcribe."""
-
-    utterance: str
-    wav: str
-    start: float | None = None
-    end: float | None = None
 
 
 def version() -> str:
@@ -37,25 +24,15 @@ def version() -> str:
     return f"{NAME} ({origin.source}, sha256 {origin.sha256[:12]})"
 
 
-def jobs_for(utterances: Iterable[kaldi_dir.Utterance]) -> list[Job]:
-    """A job for each utterance; InputError for one without audio."""
-    jobs = []
-    for utterance in utterances:
-        if utterance.wav is None:
-            raise InputError(f"utterance {utterance.id!r} has no audio (wav.scp) to transcribe")
-        jobs.append(Job(utterance.id, utterance.wav, utterance.start, utterance.end))
-    return jobs
-
-
-def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Recognized]:
+def decode(jobs: Sequence[Span], journal: Path, nj: int) -> dict[str, Recognized]:
     """Transcribe all recordings; returns utterance -> result, its text normalised."""
     known = {wav: hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)}
-    content = [version(), known, [asdict(job) for job in jobs]]
+    content = [version(), known, jobs]
     key = digests.of_text(json.dumps(content))
     return hearing.decode(jobs, journal, nj, hear=hear, key=key, name=NAME)
 
 
-def hear(job: Job) -> Recognized:
+def hear(job: Span) -> Recognized:
     """Transcribe one recording in this process."""
     samples = audio.load(job.wav, job.start, job.end)
     recognizer = _recognizer()

@@ -77,12 +77,7 @@ def version() -> str:
 
 def jobs_for(utterances: Iterable[kaldi_dir.Utterance], **search: Any) -> list[Job]:
     """A job for each utterance, all with the same search; InputError for one without audio."""
-    jobs = []
-    for utterance in utterances:
-        if utterance.wav is None:
-            raise InputError(f"utterance {utterance.id!r} has no audio (wav.scp) to decode")
-        jobs.append(Job(utterance.id, utterance.wav, utterance.start, utterance.end, **search))
-    return jobs
+    return [Job(*span, **search) for span in hearing.spans_of(utterances)]
 
 
 def check_words(words: Iterable[str]) -> None:

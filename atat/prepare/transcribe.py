@@ -75,7 +75,7 @@ def _by_moonshine(
 
     if options.lm_text is not None:
         raise InputError("--lm_text is for pocketsphinx; moonshine has no language model to change")
-    jobs = moonshine_jobs.jobs_for(utterances)
+    jobs = hearing.spans_of(utterances)
     version = moonshine_jobs.version()
     return moonshine_jobs.decode(jobs, options.out / JOURNAL, options.nj), version
 
@@ -104,8 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--lm_text", type=Path, help="data dir whose text the language model knows")
     parser.add_argument("--nj", type=int, default=1, help="processes")
     options = parser.parse_args(argv)
-    if options.nj < 1:
-        raise InputError(f"--nj {options.nj}: expected at least 1")
+    cli.check_positive(options, "nj")
     utterances = kaldi_dir.load(options.data)
     kaldi_dir.refuse_pipes(options.data, utterances, options.engine)
     heard, model = ENGINES[options.engine](utterances, options)

@@ -55,16 +55,19 @@ class TaskData:
         self.data, self.task, self.weight = source.data, source.task, source.weight
         self.reads = TASKS[source.task]
         self.encoding = encoding
+        self.frontend = encoding.frontend
+        self.hears = self.is_audio and encoding.hears_waveform(self.reads.masked)
         self.budgets = budgets
         self.lost: dict[str, str] = {}
         utterances = kaldi_dir.load(source.data)
         self._check_files(utterances)
-        if "wav" in self._needed_fields():
+        self.faults: dict[str, str] = {}
+        if self.hears:
             kaldi_dir.refuse_pipes(source.data, utterances, "training with `features: wav`")
-        kind = "wav" if "wav" in self._needed_fields() else "feats"
-        if kind == "feats" and self.is_audio:
-            feats_type.check(source.data, encoding.frontend)
-        self.faults = contents.faults(source.data, utterances, kind) if self.is_audio else {}
+            self.faults = contents.faults(source.data, utterances, "wav")
+        elif self.is_audio:
+            feats_type.check(source.data, self.frontend)
+            self.faults = contents.faults(source.data, utterances, "feats")
         self.alignments = self._alignments() if self.reads.masked else {}
         self.reader = ExampleReader(source, encoding, augmenter, self.alignments)
         self.utterances: list[Utterance] = []
@@ -99,7 +102,7 @@ class TaskData:
         """What limits the size of a batch: frames of audio or words of text."""
         if not self.is_audio:
             return TEXT
-        return AUDIO._replace(per_second=1 / self.encoding.frontend.frame_shift)
+        return AUDIO._replace(per_second=1 / self.frontend.frame_shift)
 
     @property
     def states(self) -> float:
@@ -112,7 +115,7 @@ class TaskData:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Examples as one padded batch."""
-        return collate(examples, self.encoding.frontend.frame_shift)
+        return collate(examples, self.frontend.frame_shift)
 
     def example(self, number: int, rng: np.random.Generator | None = None) -> Example:
         """Utterance `number` as numbers; augmented where `rng` is given, else always the same."""
@@ -142,7 +145,7 @@ class TaskData:
     def _needed_fields(self) -> list[str]:
         fields: list[str] = [self.reads.target]
         if self.is_audio:
-            fields.append("wav" if self.encoding.hears_waveform(self.reads.masked) else "feats")
+            fields.append("wav" if self.hears else "feats")
         else:
             fields.append("text")
         return fields
@@ -162,13 +165,14 @@ class TaskData:
 
     def _unfit(self, length: int, target: int) -> str:
         """Why an utterance of this length (frames or words, tokens) is unusable; else empty."""
-        if self.is_audio and length < 1:
-            seconds = self.encoding.frontend.shortest / audio.SAMPLE_RATE
-            return f"shorter than one frame ({1000 * seconds:.0f} ms)"
-        front = self.encoding.frontend
-        longest = front.longest / audio.SAMPLE_RATE
-        if self.is_audio and 0 < longest < length * front.frame_shift:
-            return f"{length * front.frame_shift:.1f} s, the encoder takes at most {longest:.0f} s"
+        if self.is_audio:
+            if length < 1:
+                shortest = 1000 * self.frontend.shortest / audio.SAMPLE_RATE
+                return f"shorter than one frame ({shortest:.0f} ms)"
+            seconds = length * self.frontend.frame_shift
+            longest = self.frontend.longest / audio.SAMPLE_RATE
+            if 0 < longest < seconds:
+                return f"{seconds:.1f} s, the encoder takes at most {longest:.0f} s"
         if self.budgets is None:
             return ""
         budget = self.budget
@@ -209,13 +213,12 @@ class TaskData:
     def _length(self, utterance: Utterance) -> int:
         if not self.is_audio:
             return len((utterance.text or "").split()) + 2
-        hears = "wav" in self._needed_fields()
-        frames = self.encoding.frontend.num_frames
-        if utterance.num_frames is not None and not (hears and self.encoding.pretrained):
+        frames = self.frontend.num_frames
+        if utterance.num_frames is not None and not (self.hears and self.encoding.pretrained):
             return utterance.num_frames  # of the data dir's features, if it has some
         if utterance.duration is not None:
             return frames(round(utterance.duration * audio.SAMPLE_RATE))
-        if hears:
+        if self.hears:
             return frames(len(contents.read_recording(utterance)))
         return len(contents.read_features(utterance))
 
