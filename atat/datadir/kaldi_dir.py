@@ -181,6 +181,12 @@ def speakers_to_utterances(speakers: Mapping[str, str]) -> dict[str, str]:
     return {speaker: " ".join(names) for speaker, names in utterances.items()}
 
 
+def total_seconds(folder: str | Path, utterances: Iterable[Utterance]) -> float:
+    """Seconds of audio of utterances of a data dir, by their durations or else their frames."""
+    shift = feats_type.frame_shift(folder)
+    return sum(one.duration or (one.num_frames or 0) * shift for one in utterances)
+
+
 def refuse_pipes(folder: str | Path, utterances: Iterable[Utterance], reader: str) -> None:
     """Raise InputError, naming the line of wav.scp, if the audio of an utterance is a pipe.
 

@@ -356,7 +356,7 @@ def _write(
         "precision": options.precision,
         "utterances": len(utterances),
         "at_limit": at_limit,  # outputs that the length limit ended
-        "audio_seconds": sum(u.duration or (u.num_frames or 0) / 100 for u in utterances),
+        "audio_seconds": kaldi_dir.total_seconds(options.data, utterances),
         "wall_seconds": seconds,
         "lost": decoded_dir.lost({name: entry["nbest"] for name, entry in done.items()}),
         "options": _named(options),

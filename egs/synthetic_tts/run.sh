@@ -27,10 +27,10 @@ parse_options "$@"
 
 if [ -n "$mini" ]; then size=mini; fi
 use_encoder
-name=$size${encoder:+_${encoder##*/}}
-is_given exp || exp=exp/$name
-data=data/$name confs=conf/$size results=$exp/RESULTS.md
-case $name in
+variant=$size${encoder:+_${encoder##*/}}
+is_given exp || exp=exp/$variant
+data=data/$variant confs=conf/$size results=$exp/RESULTS.md
+case $variant in
   full) results=$(table_file RESULTS.md) ;; # the committed one; others stay with their models
   tiny*) note="Miniature (--size tiny): shows every step, not what the model can do" ;;
   mini*) note="Mini (--size mini): a few steps of training, to see every stage run" ;;
@@ -60,7 +60,7 @@ if stage 0 "Corpus: sentences with their meaning, from our grammar"; then
 fi
 
 if stage 1 "Speech: every sentence spoken, with the times of its words"; then
-  atat synthesis --data "${spoken[@]}" --wavs "wavs/$name" --nj "$nj"
+  atat synthesis --data "${spoken[@]}" --wavs "wavs/$variant" --nj "$nj"
 fi
 
 if stage 2 "Validate the data dirs"; then
@@ -76,7 +76,7 @@ if stage 3 "Alignments: pocketsphinx beside the synthesiser's own"; then
 fi
 
 if stage 4 "Features and their mean and variance; subsets of the data dirs"; then
-  atat features --data "${spoken[@]}" --arks "lfb/$name" --nj "$nj" \
+  atat features --data "${spoken[@]}" --arks "lfb/$variant" --nj "$nj" \
     ${features_options[@]+"${features_options[@]}"}
   # Of what pretraining hears; books are unknown then.
   atat cmvn --data "$data"/train_{music,everyday} --out "$data/cmvn.ark"

@@ -46,7 +46,7 @@ def devices(model: Path, data: Path, rounds: int) -> Table:
                 seconds[system].append(_decode(system, model, folder / "int8", data, out))
                 if number == 0:
                     figures[system] = _score(data, out)
-    audio = sum(u.duration or (u.num_frames or 0) / 100 for u in kaldi_dir.load(data))
+    audio = kaldi_dir.total_seconds(data, kaldi_dir.load(data))
     rows = []
     for system in systems:
         median = statistics.median(seconds[system])
