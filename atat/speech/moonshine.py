@@ -1,4 +1,4 @@
-"""Moonshine's speech encoder (Jeffries et al. 2024, section 3) through onnxruntime.
+"""Moonshine's speech encoder (Jeffries et al. 2024) through onnxruntime.
 
 Three convolutions over the waveform (strides 64, 3 and 2) and a transformer with rotary positions:
 a state of 288 values every 384 samples (24 ms). The published weights are 8-bit in places, with

@@ -1,7 +1,7 @@
 """Moonshine's own recogniser: the words that its decoder writes for the encoder's states.
 
 Greedy, with cached keys and values, and at most 6.5 tokens for a second of audio, so that it ends
-in noise too (Jeffries et al. 2024, section 3.3). It writes as people do, with capitals, figures and
+in noise too (Jeffries et al. 2024). It writes as people do, with capitals, figures and
 punctuation.
 """
 
