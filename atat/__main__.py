@@ -32,7 +32,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "datadir": Command("datadir.commands", "check, repair, cut and join Kaldi data dirs"),
         "features": Command("datadir.features", "recordings to filterbanks in Kaldi arks"),
         "cmvn": Command("datadir.cmvn", "mean and variance of features"),
-        "encoder": Command("prepare.encoder_command", "get pretrained speech encoders, once"),
+        "encoder": Command("prepare.encoder_command", "get pretrained encoders and voices, once"),
         "align": Command("prepare.align", "word times (ctm), and how good they are"),
         "synthesis": Command(
             "prepare.synthesis", "speak the text of data dirs with synthetic voices"

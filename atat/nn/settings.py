@@ -87,6 +87,7 @@ class TextEncoderSettings:
     feed_forward: int = 1024
     dropout: float = 0.1
     word_dropout: float = 0.0  # share of source tokens hidden in training
+    units: Literal["pieces", "characters"] = "pieces"  # what it reads
 
     def __post_init__(self) -> None:
         at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
@@ -123,3 +124,14 @@ class CtcSettings:
 
     weight: float = 0.0  # 0: no CTC head
     units: Literal["characters", "pieces"] = "characters"
+
+
+@dataclass(frozen=True)
+class BridgeSettings:
+    """Audio that reaches the decoder as text does: through the text encoder (atat/nn/bridge.py)."""
+
+    share: float = 0.0  # of the recordings in training; 0: no bridge
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise InputError(f"bridge.share is {self.share:g}; expected 0 to 1")

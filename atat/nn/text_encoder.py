@@ -33,11 +33,14 @@ class SmallTextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """tokens (B, S), lengths (B,) -> (B, S, D)."""
-        x = self.embedding(tokens)
+        return self.read(self.embedding(tokens), lengths)
+
+    def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """embedded (B, S, D), lengths (B,) -> (B, S, D)."""
         if self.training and self.hidden_words > 0:
-            kept = torch.rand(tokens.shape, device=tokens.device) >= self.hidden_words
-            x = x * kept[..., None]
-        return self.encoder(x, lengths)
+            kept = torch.rand(embedded.shape[:2], device=embedded.device) >= self.hidden_words
+            embedded = embedded * kept[..., None]
+        return self.encoder(embedded, lengths)
 
 
 class BertTextEncoder(nn.Module):

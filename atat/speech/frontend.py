@@ -107,7 +107,7 @@ def load(name: str, where: str, threads: int = 1) -> Frontend:
 
 
 def _is_published(name: str) -> bool:
-    return name in PUBLISHED and PUBLISHED[name].reads == "speech"
+    return name in PUBLISHED and PUBLISHED[name].use == "speech encoder"
 
 
 def alike(kind: str, other: str) -> bool:

@@ -29,6 +29,10 @@ class CharacterUnits:
             found.extend(self._ids.get(character, other) for character in word)
         return found
 
+    def of_piece(self, piece: str) -> list[int]:
+        """The units of a word piece, ▁ being the start of a word."""
+        return [self._ids.get(character, self._ids["?"]) for character in piece]
+
 
 class PieceUnits:
     """The tokenizer's word pieces; unit 0 is the blank, unit i+1 the piece i."""
@@ -37,9 +41,14 @@ class PieceUnits:
         self._tokenizer = tokenizer
         self.pieces = ["<blank>", *tokenizer.pieces]
         self._shift = 1 - tokenizer.first_piece_id
+        self._numbers = {piece: number for number, piece in enumerate(self.pieces)}
 
     def ids(self, text: str) -> list[int]:
         return [token + self._shift for token in self._tokenizer.encode_text(text)]
+
+    def of_piece(self, piece: str) -> list[int]:
+        """The unit of a word piece."""
+        return [self._numbers[piece]]
 
 
 Units = CharacterUnits | PieceUnits
@@ -48,6 +57,14 @@ Units = CharacterUnits | PieceUnits
 def build_units(kind: str, tokenizer: Tokenizer) -> Units:
     """The units named in the settings: characters align sooner, pieces need fewer frames."""
     return CharacterUnits() if kind == "characters" else PieceUnits(tokenizer)
+
+
+def units_of_tokens(units: Units, tokenizer: Tokenizer) -> list[list[int]]:
+    """The units of every token of the tokenizer; tags and other signs have none."""
+    found: list[list[int]] = [[] for _ in range(tokenizer.vocab_size)]
+    for number, piece in enumerate(tokenizer.pieces):
+        found[tokenizer.first_piece_id + number] = units.of_piece(piece)
+    return found
 
 
 def frames_needed(ids: Sequence[int]) -> int:

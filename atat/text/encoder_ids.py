@@ -1,4 +1,4 @@
-"""A text as the ids that a text encoder reads: our word pieces, or BERT's.
+"""A text as the ids that a text encoder reads: our word pieces, letters, or BERT's pieces.
 
 Knows nothing of layers; the encoders are in `atat.nn.text_encoder`.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from atat.text import bert_files
+from atat.text.ctc_labels import CharacterUnits
 from atat.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -26,9 +27,24 @@ class PieceIds:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
+        self.cls_id, self.sep_id = tokenizer.cls_id, tokenizer.sep_id
+        self.size = tokenizer.source_size
 
     def __call__(self, text: str) -> list[int]:
-        return [self.tokenizer.cls_id, *self.tokenizer.encode_text(text), self.tokenizer.sep_id]
+        return [self.cls_id, *self.tokenizer.encode_text(text), self.sep_id]
+
+
+class CharacterIds:
+    """<cls> letters and starts of words <sep>; the numbers of `CharacterUnits` (0 is not used)."""
+
+    def __init__(self) -> None:
+        self.units = CharacterUnits()
+        self.cls_id = len(self.units.pieces)
+        self.sep_id = self.cls_id + 1
+        self.size = self.sep_id + 1
+
+    def __call__(self, text: str) -> list[int]:
+        return [self.cls_id, *self.units.ids(text), self.sep_id]
 
 
 class BertIds:
@@ -43,15 +59,23 @@ class BertIds:
         return self.tokenizer.encode(text).ids
 
 
+OwnIds = PieceIds | CharacterIds
+
+
+def own_ids(units: str, tokenizer: Tokenizer) -> OwnIds:
+    """The ids that a small text encoder reads: of `pieces` or of `characters`."""
+    return CharacterIds() if units == "characters" else PieceIds(tokenizer)
+
+
 def build_encoder_ids(
-    bert: str | None, tokenizer: Tokenizer, pretrained: bool = True
+    bert: str | None, tokenizer: Tokenizer, pretrained: bool = True, units: str = "pieces"
 ) -> EncoderIds:
-    """The ids of BERT (a folder or a name on the hub), or without `bert` those of our word pieces.
+    """The ids of BERT (a folder or a name on the hub), or without `bert` those of our own units.
 
     pretrained False: `bert` is the folder of a packed model's BERT.
     """
     if bert is None:
-        return PieceIds(tokenizer)
+        return own_ids(units, tokenizer)
     if pretrained:
         return BertIds(bert_files.pretrained_tokenizer(bert))
     return BertIds(bert_files.packed_tokenizer(Path(bert)))

@@ -93,6 +93,9 @@ if stage 4 "Features and their mean and variance"; then
     atat features --data "$data/$name" --arks "$data/arks/$name" --nj "$nj" --compress \
       ${features_options[@]+"${features_options[@]}"}
   done
+  # Masking words needs their times, which not every synthesiser tells.
+  cut -d " " -f 1 "$data"/tts_commands/train/ctm | sort -u >"$data"/timed
+  atat datadir subset --list "$data"/timed "$data"/tts_commands/train{,_timed}
   atat cmvn --out "$data"/cmvn.ark --data "$data"/human_train{,_rooms} \
     "$data"/tts_commands/train{,_rooms}
 fi

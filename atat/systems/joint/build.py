@@ -51,7 +51,9 @@ def build(settings: TrainSettings) -> Parts:
         packed=packed,
         train=list(data),
         valid=list(valid),
-        groups=groups(model, loaded, heard, read, settings.optim.bert_multiplier),
+        groups=groups(
+            model, loaded, heard, read, settings.optim.bert_multiplier, settings.init.fixed
+        ),
         width=packed.settings.width,
         identity=packed.tokenizer.fingerprint(),
     )
@@ -67,6 +69,7 @@ def _encoding(settings: TrainSettings, packed: Packed) -> Encoding:
         mel_bins=audio.mel_bins if audio else 80,
         features=settings.features,
         mask_words=settings.mask_words,
+        misheard=settings.misheard,
         pretrained=packed.pretrained,
     )
 
@@ -77,16 +80,18 @@ def groups(
     tasks_audio: bool,
     tasks_text: bool,
     bert_multiplier: float = 1.0,
+    fixed: Iterable[str] = (),
 ) -> list[Group]:
     """The parameters that train: all, except those of an encoder that no task of the mix uses.
 
     loaded: names of the parameters that come from a packed model. BERT's have a multiplier of
-    their own, new or not.
+    their own, new or not. fixed: parts that do not train either.
     """
     loaded = set(loaded)
     unused = ([] if tasks_audio else ["audio_encoder.", "ctc."]) + (
         [] if tasks_text else ["text_encoder."]
     )
+    unused += [f"{part}." for part in fixed]
     parameters = {
         name: parameter
         for name, parameter in model.named_parameters()

@@ -25,6 +25,7 @@ from atat.speech.frontend import Frontend, Lfb
 from atat.systems.joint.batch import Example
 from atat.text.ctc_labels import Units
 from atat.text.encoder_ids import EncoderIds
+from atat.text.mishearing import misheard
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
@@ -40,6 +41,7 @@ class Encoding:
     mel_bins: int = 80
     features: str = "ark"  # or "wav"
     mask_words: float = 0.15  # mlm
+    misheard: float = 0.0  # share of the letters of source texts
     pretrained: Frontend | None = None  # whose states the model reads; None: filterbanks
 
     @property
@@ -81,7 +83,10 @@ class ExampleReader:
                 units = self.encoding.units.ids(utterance.text)
         else:
             assert self.encoding.source_text is not None and utterance.text is not None
-            source = np.array(self.encoding.source_text(utterance.text), dtype=np.int64)
+            text = utterance.text
+            if rng is not None and self.encoding.misheard > 0:
+                text = misheard(text, self.encoding.misheard, rng)
+            source = np.array(self.encoding.source_text(text), dtype=np.int64)
         weight = self.source.loss_weight
         return Example(utterance.id, self.source.task, source, target, units, weight)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from atat.engine.batching import batch_slices
 from atat.nn.beam_search import Constraint, Hypothesis, SearchOptions, beam_search
+from atat.nn.ctc_prefix import CtcGuide, Spelling
 from atat.nn.decoder_cache import DecoderState
 from atat.systems.joint.model import Atat
 from atat.text.tokenizer import Tokenizer
@@ -71,17 +72,27 @@ def generate(
     tasks: Sequence[str],
     options: SearchOptions = SearchOptions(),
     constraint: Constraint | None = None,
+    spelling: Spelling | None = None,
 ) -> list[list[Hypothesis]]:
     """source (B, T, F) or (B, S), lengths (B,), a task for each -> hypotheses, best first.
 
     The longest output allowed depends on the source: one token per encoder state (audio) or four
     per source token (text), plus `options.extra_length`; at most `options.max_length`. A hypothesis
-    that reached this limit is marked (`at_limit`).
+    that reached this limit is marked (`at_limit`). `options.ctc_weight` above 0 needs a CTC head
+    and the spelling of the tokens in its units, `options.bridge` a bridge; both are of no effect on
+    text.
     """
     memory, memory_lengths = encode_by_length(
         lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths
     )
     limits = [(1 if audio else 4) * int(n) + options.extra_length for n in memory_lengths]
+    guide = None
+    if audio and options.ctc_weight > 0:
+        assert model.ctc is not None and spelling is not None
+        log_probs = model.ctc.log_probs(memory)
+        guide = CtcGuide(log_probs, memory_lengths, options.beam, spelling, options.ctc_weight)
+    if audio and options.bridge:
+        memory, memory_lengths = model.cross(memory, memory_lengths)
     state = model.decoder.start(memory, memory_lengths, options.beam)
     start = torch.tensor([tokenizer.task_id(task) for task in tasks], device=memory.device)
     return beam_search(
@@ -91,4 +102,5 @@ def generate(
         options,
         limits=limits,
         constraint=constraint,
+        guide=guide,
     )

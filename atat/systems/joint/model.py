@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from atat.engine.contract import Term
 from atat.nn.audio_encoder import AudioEncoder
+from atat.nn.bridge import Bridge
 from atat.nn.cmvn import Cmvn
 from atat.nn.ctc import CtcHead
 from atat.nn.decoder import Decoder
@@ -21,7 +22,8 @@ from atat.nn.settings import AudioEncoderSettings
 from atat.nn.text_encoder import build_text_encoder
 from atat.systems.joint.batch import Batch
 from atat.systems.joint.settings import ModelSettings
-from atat.text.ctc_labels import Units, build_units
+from atat.text.ctc_labels import CharacterUnits, Units, build_units
+from atat.text.encoder_ids import own_ids
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
@@ -41,6 +43,8 @@ class Atat(nn.Module):
         mel_bins: int,
         ctc: CtcHead | None = None,
         ctc_weight: float = 0.0,
+        bridge: Bridge | None = None,
+        bridge_share: float = 0.0,
     ) -> None:
         super().__init__()
         self.label_smoothing = 0.0  # in training; from the settings of the run
@@ -50,6 +54,8 @@ class Atat(nn.Module):
         self.decoder = decoder
         self.ctc = ctc
         self.ctc_weight = ctc_weight
+        self.bridge = bridge
+        self.bridge_share = bridge_share
 
     def accepts(self, task: str) -> bool:
         """Whether the model has the encoder that the task needs."""
@@ -63,6 +69,11 @@ class Atat(nn.Module):
         assert self.text_encoder is not None
         return self.text_encoder(source, lengths), lengths
 
+    def cross(self, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio memory (B, T, D), lengths (B,) -> that of the text encoder over the bridge."""
+        assert self.bridge is not None and self.ctc is not None
+        return self.bridge(self.ctc.log_probs(memory), lengths, self.text_encoder)
+
     def losses(self, batch: Batch) -> dict[str, Term]:
         """Terms of the batch: cross entropy, CTC if there is a head, and token accuracy.
 
@@ -70,7 +81,8 @@ class Atat(nn.Module):
         smoothing is used only in training; in evaluation the cross entropy is without it.
         """
         memory, lengths = self.encode(batch.audio, batch.source, batch.source_lengths)
-        logits = self.decoder(batch.inputs, memory, lengths)
+        read = self._partly_crossed(batch, memory, lengths) if batch.audio else (memory, lengths)
+        logits = self.decoder(batch.inputs, *read)
         smoothing = self.label_smoothing if self.training else 0.0
         terms = {"ce": Term(cross_entropy_sum(logits, batch.outputs, batch.weights, smoothing))}
         if batch.audio and self.ctc is not None and batch.units.shape[1] > 0:
@@ -79,6 +91,29 @@ class Atat(nn.Module):
         right = correct_tokens(logits.detach(), batch.outputs, batch.weights)
         terms["accuracy"] = Term(right, weight=0.0, of="ce")
         return terms
+
+    def _partly_crossed(
+        self, batch: Batch, memory: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the decoder reads of audio: in training a share of the rows over the bridge.
+
+        A recording of which the head hears less than half of the units says too little.
+        """
+        if self.bridge is None or not self.training:
+            return memory, lengths
+        chosen = torch.rand(len(memory), device=memory.device) < self.bridge_share
+        rows = chosen.nonzero()[:, 0]
+        if not len(rows):
+            return memory, lengths
+        crossed, sizes = self.cross(memory[rows], lengths[rows])
+        enough = 2 * sizes >= batch.unit_lengths[rows]
+        rows, crossed, sizes = rows[enough], crossed[enough], sizes[enough]
+        longest = max(memory.shape[1], crossed.shape[1])
+        memory = nn.functional.pad(memory, (0, 0, 0, longest - memory.shape[1]))
+        crossed = nn.functional.pad(crossed, (0, 0, 0, longest - crossed.shape[1]))
+        return memory.index_copy(0, rows, crossed.to(memory.dtype)), lengths.index_copy(
+            0, rows, sizes
+        )
 
     def ctc_log_probs(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> log probabilities (B, T', C), lengths (B,)."""
@@ -118,14 +153,27 @@ def build_model(
     text = settings.text_encoder
     with_ctc = audio is not None and settings.ctc.weight > 0
     units = build_units(settings.ctc.units, tokenizer) if with_ctc else None
+    ids = own_ids(text.units, tokenizer) if text and text.kind == "small" else None
+    bridge = None
+    if settings.bridge.share > 0 and units and ids:
+        bridge = Bridge(_ids_of_units(units, tokenizer), ids.cls_id, ids.sep_id)
     model = Atat(
         build_audio_encoder(audio, settings.width) if audio else None,
-        build_text_encoder(text, settings.width, tokenizer.source_size, pretrained)
+        build_text_encoder(text, settings.width, ids.size if ids else 0, pretrained)
         if text
         else None,
         Decoder(settings.decoder, settings.width, tokenizer.vocab_size),
         mel_bins=audio.mel_bins if audio else 1,
         ctc=CtcHead(settings.width, len(units.pieces)) if units else None,
         ctc_weight=settings.ctc.weight,
+        bridge=bridge,
+        bridge_share=settings.bridge.share,
     )
     return model, units
+
+
+def _ids_of_units(units: Units, tokenizer: Tokenizer) -> list[int]:
+    """The text encoder's id of each unit of the CTC head; of the blank 0, which is not used."""
+    if isinstance(units, CharacterUnits):
+        return list(range(len(units.pieces)))
+    return [0, *range(tokenizer.first_piece_id, tokenizer.first_piece_id + tokenizer.num_pieces)]

@@ -99,13 +99,14 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
     values = config.from_dict(about, PackedConfig, str(folder / "config.yaml"))
     settings = values.model
     if settings.text_encoder is not None and settings.text_encoder.kind == "bert":
-        text = replace(settings.text_encoder, bert=str(folder / "bert"))
-        settings = replace(settings, text_encoder=text)
+        bert = replace(settings.text_encoder, bert=str(folder / "bert"))
+        settings = replace(settings, text_encoder=bert)
     tokenizer = Tokenizer.load(folder / "tokenizer")
     model, units = build_model(settings, tokenizer, pretrained=False)
     source = None
-    if settings.text_encoder is not None:
-        source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer, pretrained=False)
+    text = settings.text_encoder
+    if text is not None:
+        source = build_encoder_ids(text.bert_or_none, tokenizer, False, text.units)
     pairs = _read_pairs(folder / "trees.json")
     audio = settings.audio_encoder
     pretrained = None

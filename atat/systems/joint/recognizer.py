@@ -25,6 +25,7 @@ from atat.datadir import contents
 from atat.datadir.kaldi_dir import Utterance
 from atat.nn.beam_search import SearchOptions
 from atat.nn.cpu_weights import for_inference
+from atat.nn.ctc_prefix import Spelling
 from atat.speech import audio as audio_files
 from atat.speech.frontend import alike, features_option
 from atat.speech.silence import is_silent
@@ -32,6 +33,7 @@ from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
 from atat.systems.joint.packed import Packed, read
 from atat.text import trees
+from atat.text.ctc_labels import units_of_tokens
 from atat.text.normalize import normalize
 from atat.text.tasks import TASKS
 from atat.text.tasks import task as find_task
@@ -116,6 +118,11 @@ class Recognizer:
             )
         self.constraint = TreeConstraint(packed.tokenizer, pairs) if well_formed else None
         self.words_only = WordConstraint(packed.tokenizer)
+        if self.options.bridge and packed.model.bridge is None:
+            raise InputError(
+                "bridge needs a model that was trained with one (`model.bridge.share` above 0)"
+            )
+        self._spelling = _spelling(packed, self.options.ctc_weight)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu", **options: Any) -> Recognizer:
@@ -198,6 +205,7 @@ class Recognizer:
                 [task] * len(sources),
                 self.options,
                 self.constraint if is_tree else self.words_only,
+                self._spelling,
             )
         decode = self.packed.tokenizer.decode
         return [
@@ -294,6 +302,20 @@ class Recognizer:
                 f"task {task} needs a {TASKS[task].source} encoder; this model was trained on "
                 f"{', '.join(self.packed.tasks)} and has none"
             )
+
+
+def _spelling(packed: Packed, ctc_weight: float) -> Spelling | None:
+    """Tokens in the units of the CTC head; None if it has no say, InputError if there is none."""
+    if ctc_weight == 0:
+        return None
+    if not 0 < ctc_weight < 1:
+        raise InputError(f"ctc_weight is {ctc_weight:g}; expected 0 or more, and less than 1")
+    if packed.units is None:
+        raise InputError(
+            "ctc_weight needs a model with a CTC head; this one was trained without "
+            "(`model.ctc.weight` of its conf is 0)"
+        )
+    return Spelling(units_of_tokens(packed.units, packed.tokenizer), packed.tokenizer.eos_id)
 
 
 def _precision(wanted: str, packed: Packed, device: torch.device) -> precisions.Resolved:

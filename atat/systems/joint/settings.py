@@ -16,6 +16,7 @@ from atat.base.limits import below_one
 from atat.engine import settings as engine
 from atat.nn.settings import (
     AudioEncoderSettings,
+    BridgeSettings,
     CtcSettings,
     DecoderSettings,
     TextEncoderSettings,
@@ -33,8 +34,10 @@ class ModelSettings:
     text_encoder: Optional[TextEncoderSettings] = field(default_factory=TextEncoderSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     ctc: CtcSettings = field(default_factory=CtcSettings)
+    bridge: BridgeSettings = field(default_factory=BridgeSettings)
 
     def __post_init__(self) -> None:
+        self._check_bridge()
         heads = {"decoder": self.decoder.heads}
         if self.audio_encoder is not None and self.audio_encoder.kind != "espnet":
             heads["audio_encoder"] = self.audio_encoder.heads
@@ -46,6 +49,23 @@ class ModelSettings:
                     f"width is {self.width}; expected an even number that {part}.heads "
                     f"({number}) divides"
                 )
+
+    def _check_bridge(self) -> None:
+        """A bridge joins a CTC head and a small text encoder of the same units."""
+        text = self.text_encoder
+        if self.bridge.share == 0 or text is None or self.audio_encoder is None:
+            return  # where one of the encoders is not used, neither is the bridge
+        if text.kind != "small":
+            raise InputError(
+                "bridge.share: the bridge leads to a text encoder of kind small, not to BERT; set "
+                "text_encoder.kind to small, or bridge.share to 0"
+            )
+        if self.ctc.weight == 0 or self.ctc.units != text.units:
+            raise InputError(
+                "bridge.share: the bridge needs a CTC head (ctc.weight above 0) whose units are "
+                f"those of the text encoder; ctc.units is {self.ctc.units}, text_encoder.units is "
+                f"{text.units}"
+            )
 
 
 @dataclass(frozen=True)
@@ -65,6 +85,8 @@ class InitSettings(engine.InitSettings):
     """The settings of every run, and which part of the start model is used."""
 
     part: Literal["all", "audio_encoder"] = "all"
+    # Parts of the start model that stay as they are.
+    fixed: tuple[Literal["audio_encoder", "text_encoder", "ctc"], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +102,7 @@ class TrainSettings(engine.RunSettings):
     optim: OptimSettings = field(default_factory=OptimSettings)
     init: InitSettings = field(default_factory=InitSettings)
     mask_words: float = 0.15  # share of words whose audio is masked for task mlm
+    misheard: float = 0.0  # share of letters of source texts changed (atat/text/mishearing.py)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,6 +113,7 @@ class TrainSettings(engine.RunSettings):
                 )
         if not 0 < self.mask_words <= 1:
             raise InputError(f"mask_words is {self.mask_words}; expected above 0, at most 1")
+        below_one(misheard=self.misheard)
         if self.augment.needs_waveform and self.features != "wav":
             raise InputError("speeds, noise, reverb and filter work on audio: set `features: wav`")
 

@@ -44,7 +44,7 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
         tokenizer,
         model_settings,
         units,
-        build_encoder_ids(text.bert_or_none, tokenizer) if text else None,
+        build_encoder_ids(text.bert_or_none, tokenizer, units=text.units) if text else None,
         set(),
         tasks,
         pretrained=pretrained,

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     _batch: type[Batch] = JointBatch
     _source: type[Source] = TaskData
 
+# Options of `atat decode` that are the search's.
+SEARCH = ("beam", "max_length", "extra_length", "length_exponent", "nbest", "ctc_weight", "bridge")
+
 
 class Joint:
     """Rongali et al., AAAI 2021: audio and text encoders that share one decoder."""
@@ -63,11 +66,7 @@ class Joint:
         from atat.nn.beam_search import SearchOptions
         from atat.systems.joint.recognizer import Recognizer
 
-        search = {
-            name: options.pop(name)
-            for name in ("beam", "max_length", "extra_length", "length_exponent", "nbest")
-            if name in options
-        }
+        search = {name: options.pop(name) for name in SEARCH if name in options}
         return Recognizer(packed, options=SearchOptions(**search), **options)
 
 
