@@ -60,19 +60,19 @@ train() {
   done
 }
 
-# decode NAME SET TASK [OPTION]: the models of a training decode $data/SET; OPTION is a flag of
+# decode NAME SET TASK [OPTION ...]: the models of a training decode $data/SET; OPTION is a flag of
 # atat decode.
 decode() {
-  local seed folder
+  local seed folder flags=("${@:4}")
   for seed in $seeds; do
     folder=$exp/$1/seed$seed
-    atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${4:+"--$4"} \
+    atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${flags[@]+"${flags[@]/#/--}"} \
       ${decode_options[@]+"${decode_options[@]}"} --nj "$nj" \
       --out "$folder/$(decoded_name "${@:2}")"
   done
 }
 
-# score NAME SET TASK [OPTION]: scores what `decode` with the same arguments has made.
+# score NAME SET TASK [OPTION ...]: scores what `decode` with the same arguments has made.
 score() {
   local seed
   for seed in $seeds; do
@@ -80,8 +80,11 @@ score() {
   done
 }
 
-# decoded_name SET TASK [OPTION]: of folds/0/test it is decode_test_slu.
-decoded_name() { echo "decode_${1##*/}_$2${3:+_$3}"; }
+# decoded_name SET TASK [OPTION ...]: of folds/0/test it is decode_test_slu.
+decoded_name() {
+  local IFS=_
+  echo "decode_${1##*/}_${*:2}"
+}
 
 # each_of COMMAND LINE ...: calls COMMAND with the words of each line; for lists of decodings.
 each_of() {

@@ -26,10 +26,11 @@ need corpus "the folder of the recordings. Get them with:
 any human speech a model cannot learn to listen to people"
 [ -n "$snips_nlu$top" ] || refuse "give --snips_nlu or --top or both: commands of other domains"
 use_encoder
+templates=conf
 if [ -n "$encoder" ]; then
   is_given exp || exp=exp_${encoder##*/}
-  data=data_${encoder##*/} confs=$exp/conf
-  conf_options+=(--set augment.time_mask_width=8) # states are longer than frames
+  data=data_${encoder##*/} confs=$exp/conf templates=conf/encoder
+  conf_options=(--set "model.audio_encoder.pretrained=$encoder")
 fi
 activate
 keep_marks "$exp"
@@ -44,6 +45,11 @@ decodings=()
 for name in "${tests[@]}"; do
   for model in zeroshot replay tts; do decodings+=("$model ${name}_trimmed slu"); done
 done
+if [ -n "$encoder" ]; then # with a bridge
+  for name in "${tests[@]}"; do
+    for model in zeroshot replay; do decodings+=("$model ${name}_trimmed slu bridge"); done
+  done
+fi
 for ((fold = 0; fold < folds; fold++)); do decodings+=("folds/$fold folds/$fold/test slu"); done
 decodings+=("zeroshot real_heard nlu")
 if [ "$encoder" = moonshine-tiny ]; then
@@ -106,13 +112,8 @@ if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee; 
   atat tokenizer extend --tokenizer "$data"/tokenizer --data "$data"/text_barista/train \
     --out "$data"/tokenizer_barista
   if [ -n "$encoder" ]; then
-    # It hears already: fewer steps do.
-    atat conf_copy conf/pretrain.yaml --out "$confs" --move data "$data" "${conf_options[@]}" \
-      --set steps=4000 --set valid.every=1000
-    atat conf_copy conf/tts.yaml --out "$confs" --move data "$data" "${conf_options[@]}" \
-      --set steps=1800
-    atat conf_copy conf/{replay,zeroshot}.yaml --out "$confs" --move data "$data" \
-      "${conf_options[@]}"
+    atat conf_copy conf/encoder/{pretrain,tts,replay,zeroshot}.yaml --out "$confs" \
+      --move data "$data" "${conf_options[@]}"
   fi
 fi
 
@@ -125,7 +126,7 @@ if stage 7 "Finetune: text, text with replay, text and synthetic speech, folds o
   for name in tts replay zeroshot; do train "$name" pretrain; done
   run_queue
   for ((fold = 0; fold < folds; fold++)); do
-    atat conf_copy conf/fold.yaml --out "$exp/conf/folds/$fold" --move data "$data" \
+    atat conf_copy "$templates/fold.yaml" --out "$exp/conf/folds/$fold" --move data "$data" \
       --fill fold "$data/folds/$fold" ${conf_options[@]+"${conf_options[@]}"}
     confs=$exp/conf train "folds/$fold" tts "folds/$fold/fold"
   done
