@@ -69,7 +69,7 @@ def test_pocketsphinx_does_not_remember(data_root: Path, aligner: Aligner) -> No
 
 
 def test_pocketsphinx_pronounces_unknown_words(data_root: Path, aligner: Aligner) -> None:
-    pytest.importorskip("atat.prepare.synthesis_espeak")
+    pytest.importorskip("atat.text.pronunciation")
     samples, text = real_utterance(data_root, "61-70968-0000")
     respelled = ["komplayned" if word == "complaint" else word for word in text]
     known, respelt = aligner.align(samples, text), aligner.align(samples, respelled)
@@ -88,7 +88,7 @@ def test_pocketsphinx_says_when_the_text_does_not_fit(aligner: Aligner, seconds:
 
 @pytest.mark.parametrize("word", ["<s>", "a(2)", "[noise]", "-"])
 def test_pocketsphinx_refuses_what_cannot_be_spoken(aligner: Aligner, word: str) -> None:
-    pytest.importorskip("atat.prepare.synthesis_espeak")
+    pytest.importorskip("atat.text.pronunciation")
     with pytest.raises(NotAligned, match="no pronunciation"):
         aligner.align(np.zeros(16000, np.float32), ["he", word])
 

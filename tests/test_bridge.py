@@ -79,7 +79,7 @@ def test_padding_changes_nothing_and_silence_says_nothing() -> None:
     assert not found[1, size[0] :].any() and not found[2].any()
 
 
-@pytest.mark.parametrize("units", ["characters", "pieces"])
+@pytest.mark.parametrize("units", ["characters", "pieces", "phones"])
 def test_what_is_heard_for_certain_is_read_as_text(units: str, tokenizer: Tokenizer) -> None:
     torch.manual_seed(0)
     model, ctc_units = build_model(bridged(units), tokenizer)
@@ -151,6 +151,8 @@ def test_a_model_without_bridge_or_head_is_told(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match="without.*CTC|CTC head"):
         headless = replace(tiny.MODEL, ctc=CtcSettings(weight=0.0))
         recognizer_of(headless, tokenizer, ctc_weight=0.3)
+    with pytest.raises(InputError, match="phones cannot judge word pieces"):
+        recognizer_of(bridged("phones"), tokenizer, ctc_weight=0.3)
     with pytest.raises(InputError, match="less than 1"):
         recognizer_of(tiny.MODEL, tokenizer, ctc_weight=1.0)
 

@@ -16,7 +16,6 @@ from atat.datadir import kaldi_dir, tables
 from atat.datadir.check import validate
 from atat.datadir.ctm import Word, read_ctm
 from atat.prepare import synthesis
-from atat.prepare.synthesis_espeak import espeak_phonemes
 from atat.prepare.synthesis_voice import (
     SAMPLE_RATE,
     Speech,
@@ -26,17 +25,13 @@ from atat.prepare.synthesis_voice import (
     split_phones,
 )
 from atat.speech import audio
+from atat.text.pronunciation import PHONES, phones_of
 
 needs_espeak = pytest.mark.skipif(
     synthesis.available("espeak") is not None, reason="espeakng-loader is not installed"
 )
 needs_flite = pytest.mark.skipif(
     synthesis.available("flite") is not None, reason="flite is not installed"
-)
-
-CMU_PHONES = set(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW "
-    "V W Y Z ZH".split()
 )
 
 # --- voices
@@ -168,10 +163,10 @@ def test_espeak_refuses_a_text_without_words(text: str) -> None:
 
 @needs_espeak
 def test_phonemes_are_those_of_the_cmu_dictionary() -> None:
-    assert espeak_phonemes("watermelon") == "W AO T ER M EH L AH N".split()
-    assert espeak_phonemes("thirty") == "TH ER T IY".split()
+    assert phones_of("watermelon") == "W AO T ER M EH L AH N".split()
+    assert phones_of("thirty") == "TH ER T IY".split()
     for word in "schedule fire near poor little rhythm don't naïve button loch kowalski x".split():
-        assert set(espeak_phonemes(word)) <= CMU_PHONES, word
+        assert set(phones_of(word)) <= set(PHONES), word
 
 
 # --- flite, piper, polly

@@ -87,7 +87,7 @@ class TextEncoderSettings:
     feed_forward: int = 1024
     dropout: float = 0.1
     word_dropout: float = 0.0  # share of source tokens hidden in training
-    units: Literal["pieces", "characters"] = "pieces"  # what it reads
+    units: Literal["pieces", "characters", "phones"] = "pieces"  # what it reads
 
     def __post_init__(self) -> None:
         at_least(1, layers=self.layers, heads=self.heads, feed_forward=self.feed_forward)
@@ -123,7 +123,7 @@ class CtcSettings:
     """An additional CTC loss on the audio encoder, on the words only (atat/nn/ctc.py)."""
 
     weight: float = 0.0  # 0: no CTC head
-    units: Literal["characters", "pieces"] = "characters"
+    units: Literal["characters", "pieces", "phones"] = "characters"
 
 
 @dataclass(frozen=True)

@@ -89,17 +89,16 @@ class Aligner:
 
     def _entry(self, word: str) -> str:
         """The word as in the dictionary; a missing word is added."""
-        from atat.prepare.synthesis_espeak import espeak_phonemes
-        from atat.prepare.synthesis_voice import SynthesisError
+        from atat.text.pronunciation import PronunciationError, phones_of
 
         entry = word.lower()
         if _MARKUP.search(entry):
             raise NotAligned(f"no pronunciation for {word!r}: brackets cannot be spoken")
         if self._decoder.lookup_word(entry) is None:
             try:
-                phones = espeak_phonemes(entry)
+                phones = phones_of(entry)
                 self._decoder.add_word(entry, " ".join(phones))
-            except (SynthesisError, RuntimeError) as error:
+            except (PronunciationError, RuntimeError) as error:
                 raise NotAligned(f"no pronunciation for {word!r}: {error}") from None
         return entry
 

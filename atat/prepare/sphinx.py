@@ -95,14 +95,13 @@ def unknown_words(words: Iterable[str]) -> list[str]:
 
 def write_dictionary(words: Iterable[str], path: Path) -> None:
     """Write the wheel's pronunciations and espeak-ng's of some words that are missing there."""
-    from atat.prepare.synthesis_espeak import espeak_phonemes
-    from atat.prepare.synthesis_voice import SynthesisError
+    from atat.text.pronunciation import PronunciationError, phones_of
 
     lines = []
     for word in words:
         try:
-            lines.append(f"{word} {' '.join(espeak_phonemes(word))}\n")
-        except (SynthesisError, RuntimeError) as error:
+            lines.append(f"{word} {' '.join(phones_of(word))}\n")
+        except (PronunciationError, RuntimeError) as error:
             raise InputError(f"no pronunciation of {word!r}: {error}") from None
     known = Path(_dictionary()).read_text(encoding="utf-8")
     with atomic_write(path) as stream:

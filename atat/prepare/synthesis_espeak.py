@@ -1,26 +1,17 @@
-"""The espeak-ng synthesiser: many voices, word times, and the phonemes of any word.
+"""The espeak-ng synthesiser: many voices, and word times.
 
-The library and its data come with the wheel `espeakng-loader`; it is loaded when it is first
-needed and called through ctypes. Voices are `espeak:<language>[+<variant>]`, for example
-`espeak:en-us+f3:rate=160:pitch=55:range=60`; rate is in words per minute (80 to 450), pitch and
-range go from 0 to 99. Knows nothing of data dirs: those are the job of `synthesis`.
+The library is loaded by `atat.text.pronunciation`. Voices are `espeak:<language>[+<variant>]`, for
+example `espeak:en-us+f3:rate=160:pitch=55:range=60`; rate is in words per minute (80 to 450), pitch
+and range go from 0 to 99. Knows nothing of data dirs: those are the job of `synthesis`.
 """
 
 from __future__ import annotations
 
-import _ctypes
 import ctypes
-import functools
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
-from atat.base.errors import InputError
-from atat.base.files import scratch_folder
 from atat.prepare.synthesis_voice import (
     SAMPLE_RATE,
     Speech,
@@ -31,19 +22,15 @@ from atat.prepare.synthesis_voice import (
     words_from_starts,
 )
 from atat.speech import audio
+from atat.text.pronunciation import Library, library
+from atat.text.pronunciation import unavailable as unavailable
 
 # Constants of speak_lib.h.
-_SYNCHRONOUS = 2
-_PHONEME_EVENTS, _DONT_EXIT = 0x0001, 0x8000
 _EVENT_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _UTF8 = 1
-_IPA = 0x02
 _BY_CHARACTER = 1
 
-# All threads of a process would share one copy of the library and unload it while others use it.
-_ONE_AT_A_TIME = threading.Lock()
-_LONGEST_PATH = 120  # characters: the library keeps its data path in a buffer of 160
 _LANGUAGES = {"en-gb": "en"}  # the file of British English is called en
 
 
@@ -65,15 +52,6 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
-def unavailable() -> str | None:
-    """None if espeak-ng can be used here, else why not and how to install it."""
-    try:
-        import espeakng_loader  # noqa: F401
-    except ImportError:
-        return "espeakng-loader is missing; install it with: pip install espeakng-loader"
-    return None
-
-
 def speak(voice: Voice, text: str) -> Speech:
     """Speak normalised text.
 
@@ -86,7 +64,8 @@ def speak(voice: Voice, text: str) -> Speech:
         raise SynthesisError(f"voice '{voice}': the text is empty")
     # espeak reads a lone "A" as the article, but "eh" as the letter's name.
     said = ["eh" if word == "A" else word for word in spell_letters(" ".join(words)).split()]
-    with _library() as engine:
+    with library() as loaded:
+        engine = _Engine(loaded)
         engine.set_voice(voice)
         spoken = engine.synthesise(" ".join(said))
         starts = _word_starts(said, spoken, engine)
@@ -126,94 +105,38 @@ class _Spoken:
 
 
 class _Engine:
-    """One loaded copy of the library."""
+    """The library as a synthesiser."""
 
-    def __init__(self, library: ctypes.CDLL, data_path: str) -> None:
-        self._library = library
-        self._data_path = Path(data_path)
-        self.sample_rate = library.espeak_Initialize(
-            _SYNCHRONOUS, 0, os.fsencode(data_path), _PHONEME_EVENTS | _DONT_EXIT
-        )
-        if self.sample_rate <= 0:
-            raise SynthesisError(
-                f"espeak-ng cannot read its data in {data_path}; install it again with: "
-                "pip install --force-reinstall espeakng-loader"
-            )
-        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        # Breathy voices draw noise from a generator that is seeded by the clock by default.
-        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+    def __init__(self, library: Library) -> None:
+        self._library, self.sample_rate = library, library.sample_rate
+        self.phones = library.phones
 
     def set_voice(self, voice: Voice) -> None:
         language, _, variant = voice.name.partition("+")
         # An unknown variant would silently give another voice.
-        if variant and not (self._data_path / "voices" / "!v" / variant).is_file():
+        if variant and not (self._library.data_path / "voices" / "!v" / variant).is_file():
             raise SynthesisError(f"voice '{voice}': espeak-ng has no variant '{variant}'")
         name = _LANGUAGES.get(language, language) + (f"+{variant}" if variant else "")
-        if self._library.espeak_SetVoiceByName(name.encode()) != 0:
+        if not self._library.choose(name):
             raise SynthesisError(f"voice '{voice}': espeak-ng has no voice '{language}'")
         for parameter, value in (
             (_RATE, voice.number("rate", 175, 80, 450)),
             (_PITCH, voice.number("pitch", 50, 0, 99)),
             (_RANGE, voice.number("range", 50, 0, 99)),
         ):
-            self._library.espeak_SetParameter(parameter, round(value), 0)
+            self._library.calls.espeak_SetParameter(parameter, round(value), 0)
 
     def synthesise(self, text: str) -> _Spoken:
         spoken = _Spoken(self.sample_rate)
         callback = _Callback(spoken.collect)
-        self._library.espeak_SetSynthCallback(callback)
+        self._library.calls.espeak_SetSynthCallback(callback)
         data = text.encode("utf-8")
-        status = self._library.espeak_Synth(
+        status = self._library.calls.espeak_Synth(
             data, ctypes.c_size_t(len(data) + 1), 0, _BY_CHARACTER, 0, _UTF8, None, None
         )
         if status != 0 or not spoken.phones:
             raise SynthesisError(f"espeak-ng could not speak '{text}' (status {status})")
         return spoken
-
-    def phones(self, word: str, *, ipa: bool = False) -> list[str]:
-        """The phones of one word spoken alone, without stress, as espeak or IPA names."""
-        text = ctypes.c_char_p(word.encode("utf-8"))
-        mode = (ord("_") << 8) | (_IPA if ipa else 0)
-        result = []
-        while text.value is not None:
-            clause = self._library.espeak_TextToPhonemes(ctypes.byref(text), _UTF8, mode) or b""
-            names = clause.decode("utf-8").replace(" ", "_").split("_")
-            result += [name.strip("',%=ˈˌ") for name in names]
-        return [name for name in result if name]
-
-
-@contextmanager
-def _library() -> Iterator[_Engine]:
-    """A freshly loaded library.
-
-    The library keeps the phase of its flutter from one utterance to the next, and nothing
-    resets it; loading it again (2 ms) makes speech independent of earlier utterances.
-    """
-    reason = unavailable()
-    if reason:
-        raise InputError(f"espeak: {reason}")
-    import espeakng_loader
-
-    with _ONE_AT_A_TIME:
-        library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
-        try:
-            with _short_path(str(espeakng_loader.get_data_path())) as data_path:
-                yield _Engine(library, data_path)
-        finally:
-            library.espeak_Terminate()
-            _ctypes.dlclose(library._handle)
-
-
-@contextmanager
-def _short_path(path: str) -> Iterator[str]:
-    """The path, or a link to it if it is too long for the library."""
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
-        yield path
-        return
-    with scratch_folder("espeak") as folder:
-        link = folder / "espeak-ng-data"
-        link.symlink_to(path)
-        yield str(link)
 
 
 def _word_starts(words: Sequence[str], spoken: _Spoken, engine: _Engine) -> list[float]:
@@ -256,40 +179,3 @@ def _share(
     except SynthesisError as error:
         raise SynthesisError(f"espeak-ng speaks '{' '.join(words)}' as one: {error}") from None
     return [begin, *(phones[first][0] for first in firsts[1:])]
-
-
-# IPA as espeak writes American English, to the phones of the CMU dictionary.
-_ARPABET = {
-    "ɑː": "AA", "ɑ": "AA", "a": "AA", "aː": "AA", "æ": "AE", "ʌ": "AH", "ə": "AH", "ɐ": "AH",
-    "ɔ": "AO", "ɔː": "AO", "ɒ": "AA", "aʊ": "AW", "aɪ": "AY", "ɛ": "EH", "e": "EH", "ɚ": "ER",
-    "ɜː": "ER", "ɜ": "ER", "eɪ": "EY", "ɪ": "IH", "ᵻ": "IH", "iː": "IY", "i": "IY", "oʊ": "OW",
-    "o": "OW", "oː": "OW", "ɔɪ": "OY", "ʊ": "UH", "uː": "UW", "u": "UW", "əl": "AH L",
-    "ɑːɹ": "AA R", "ɔːɹ": "AO R", "oːɹ": "AO R", "ɛɹ": "EH R", "ʊɹ": "UH R", "ɪɹ": "IH R",
-    "iə": "IY AH", "aɪɚ": "AY ER", "aɪə": "AY AH", "n̩": "AH N", "m̩": "AH M", "l̩": "AH L",
-    "b": "B", "tʃ": "CH", "d": "D", "ð": "DH", "f": "F", "ɡ": "G", "g": "G", "h": "HH", "dʒ": "JH",
-    "k": "K", "l": "L", "ɬ": "L", "m": "M", "n": "N", "ɲ": "N Y", "ŋ": "NG", "p": "P", "ɹ": "R",
-    "r": "R", "s": "S", "ç": "SH", "ʃ": "SH", "t": "T", "ɾ": "T", "ʔ": "T", "θ": "TH", "v": "V",
-    "w": "W", "ʍ": "W", "j": "Y", "x": "K", "z": "Z", "ʒ": "ZH", "ɣ": "G", "β": "V",
-}  # fmt: skip
-
-
-@functools.lru_cache(maxsize=100_000)
-def _espeak_phonemes(word: str) -> tuple[str, ...]:
-    with _library() as engine:
-        engine.set_voice(Voice("espeak", "en-us"))
-        names = engine.phones(word, ipa=True)
-    unknown = [name for name in names if name not in _ARPABET]
-    if unknown or not names:
-        found = f"the phone '{unknown[0]}'" if unknown else "no phone"
-        raise SynthesisError(
-            f"'{word}': espeak-ng gives {found}, which American English does not have"
-        )
-    return tuple(phone for name in names for phone in _ARPABET[name].split())
-
-
-def espeak_phonemes(word: str) -> list[str]:
-    """The pronunciation of a word in the phones of the CMU dictionary, without stress.
-
-    Raises SynthesisError for a word that cannot be spoken in American English.
-    """
-    return list(_espeak_phonemes(word))

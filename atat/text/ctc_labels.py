@@ -1,4 +1,4 @@
-"""The labels of a CTC head: letters or word pieces, and the blank, which is label 0.
+"""The labels of a CTC head: letters, phones or word pieces, and the blank, which is label 0.
 
 Knows nothing of layers; the head is in `atat.nn.ctc`.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atat.base.errors import InputError
+from atat.text.pronunciation import PHONES, PronunciationError, phones_of
 from atat.text.tokenizer import Tokenizer
 
 WORD_START = "▁"
@@ -34,6 +36,36 @@ class CharacterUnits:
         return [self._ids.get(character, self._ids["?"]) for character in piece]
 
 
+class PhoneUnits:
+    """Phones of the CMU dictionary and a mark for the start of a word.
+
+    A word that cannot be pronounced is one unit. What is heard and what is read differ less in
+    phones than in letters: a head that knows no spelling writes "moka" for mocha.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = ["<blank>", WORD_START, *PHONES, "?"]
+        self._ids = {piece: number for number, piece in enumerate(self.pieces)}
+
+    def ids(self, text: str) -> list[int]:
+        """ "a cat" -> the units of ▁ AH ▁ K AE T."""
+        found = []
+        for word in text.split():
+            found.append(self._ids[WORD_START])
+            try:
+                found.extend(self._ids[phone] for phone in phones_of(word))
+            except PronunciationError:
+                found.append(self._ids["?"])
+        return found
+
+    def of_piece(self, piece: str) -> list[int]:
+        """Raises InputError: a part of a word has no pronunciation of its own."""
+        raise InputError(
+            "ctc_weight: units of phones cannot judge word pieces; it needs a model whose "
+            "`ctc.units` are characters or pieces"
+        )
+
+
 class PieceUnits:
     """The tokenizer's word pieces; unit 0 is the blank, unit i+1 the piece i."""
 
@@ -51,11 +83,13 @@ class PieceUnits:
         return [self._numbers[piece]]
 
 
-Units = CharacterUnits | PieceUnits
+Units = CharacterUnits | PhoneUnits | PieceUnits
 
 
 def build_units(kind: str, tokenizer: Tokenizer) -> Units:
     """The units named in the settings: characters align sooner, pieces need fewer frames."""
+    if kind == "phones":
+        return PhoneUnits()
     return CharacterUnits() if kind == "characters" else PieceUnits(tokenizer)
 
 

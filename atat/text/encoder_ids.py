@@ -1,4 +1,4 @@
-"""A text as the ids that a text encoder reads: our word pieces, letters, or BERT's pieces.
+"""A text as the ids that a text encoder reads: our word pieces, letters, phones, or BERT's pieces.
 
 Knows nothing of layers; the encoders are in `atat.nn.text_encoder`.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from atat.text import bert_files
-from atat.text.ctc_labels import CharacterUnits
+from atat.text.ctc_labels import CharacterUnits, PhoneUnits
 from atat.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class PieceIds:
         return [self.cls_id, *self.tokenizer.encode_text(text), self.sep_id]
 
 
-class CharacterIds:
-    """<cls> letters and starts of words <sep>; the numbers of `CharacterUnits` (0 is not used)."""
+class UnitIds:
+    """<cls> letters or phones, and starts of words <sep>; the units' own numbers, without 0."""
 
-    def __init__(self) -> None:
-        self.units = CharacterUnits()
+    def __init__(self, units: CharacterUnits | PhoneUnits) -> None:
+        self.units = units
         self.cls_id = len(self.units.pieces)
         self.sep_id = self.cls_id + 1
         self.size = self.sep_id + 1
@@ -59,12 +59,14 @@ class BertIds:
         return self.tokenizer.encode(text).ids
 
 
-OwnIds = PieceIds | CharacterIds
+OwnIds = PieceIds | UnitIds
 
 
 def own_ids(units: str, tokenizer: Tokenizer) -> OwnIds:
-    """The ids that a small text encoder reads: of `pieces` or of `characters`."""
-    return CharacterIds() if units == "characters" else PieceIds(tokenizer)
+    """The ids that a small text encoder reads: of `pieces`, `characters` or `phones`."""
+    if units == "phones":
+        return UnitIds(PhoneUnits())
+    return UnitIds(CharacterUnits()) if units == "characters" else PieceIds(tokenizer)
 
 
 def build_encoder_ids(

@@ -22,7 +22,7 @@ from atat.nn.settings import AudioEncoderSettings
 from atat.nn.text_encoder import build_text_encoder
 from atat.systems.joint.batch import Batch
 from atat.systems.joint.settings import ModelSettings
-from atat.text.ctc_labels import CharacterUnits, Units, build_units
+from atat.text.ctc_labels import PieceUnits, Units, build_units
 from atat.text.encoder_ids import own_ids
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
@@ -174,6 +174,6 @@ def build_model(
 
 def _ids_of_units(units: Units, tokenizer: Tokenizer) -> list[int]:
     """The text encoder's id of each unit of the CTC head; of the blank 0, which is not used."""
-    if isinstance(units, CharacterUnits):
+    if not isinstance(units, PieceUnits):
         return list(range(len(units.pieces)))
     return [0, *range(tokenizer.first_piece_id, tokenizer.first_piece_id + tokenizer.num_pieces)]
