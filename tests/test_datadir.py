@@ -457,6 +457,16 @@ def test_a_subset_is_consistent_in_every_file(made, arguments, expected):
     assert (out / "frame_shift").read_text() == "0.01\n"
 
 
+def test_a_subset_of_what_is_aligned_leaves_out_whose_words_have_no_times(made):
+    lines = (made / "ctm").read_text().splitlines(keepends=True)
+    (made / "ctm").write_text("".join(x for x in lines if x.split()[0] in ("ann-1", "cyd-2")))
+    commands.main(["subset", "--aligned", str(made), str(made.parent / "out")])
+    assert list(read_table(made.parent / "out" / "text")) == ["ann-1", "cyd-2"]
+    (made / "ctm").unlink()
+    with pytest.raises(InputError, match="no ctm.*atat align"):
+        commands.main(["subset", "--aligned", str(made), str(made.parent / "other")])
+
+
 def test_a_subset_of_segments_takes_their_recordings_only(made):
     tools.subset(segmented(made), made.parent / "out", tools.first(2))
     assert list(read_table(made.parent / "out" / "wav.scp")) == ["r1"]

@@ -19,7 +19,7 @@ from atat.nn.settings import AudioEncoderSettings, TextEncoderSettings
 from atat.systems.joint import generate
 from atat.systems.joint.batch import Example, collate
 from atat.systems.joint.model import Atat, build_model
-from atat.text.ctc_labels import CharacterUnits, PieceUnits, frames_needed
+from atat.text.ctc_labels import CharacterUnits, PhoneUnits, PieceUnits, frames_needed
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +290,19 @@ def test_units_of_ctc(tokenizer):
     assert frames_needed(ids) == 6
     assert "".join(pieces.pieces[i] for i in pieces.ids("the song")) == "▁the▁song"
     assert 0 not in ids + pieces.ids("the song")
+
+
+def test_phones_are_what_is_said_not_what_is_written():
+    pytest.importorskip("espeakng_loader")
+    units = PhoneUnits()
+
+    def said(text: str) -> str:
+        return " ".join(units.pieces[i] for i in units.ids(text))
+
+    assert said("mocha shot") == "▁ M OW K AH ▁ SH AA T"
+    assert said("moka shot") == said("mocha shot")
+    assert said("two") == said("too") == "▁ T UW"
+    assert 0 not in units.ids("the song")
 
 
 def test_a_bert_from_a_local_folder_is_the_text_encoder(tmp_path, tokenizer):

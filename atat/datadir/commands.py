@@ -206,6 +206,12 @@ def _add_subset_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="all utterances of the speakers in FILE, an id a line",
     )
+    choice.add_argument(
+        "--aligned",
+        action="store_const",
+        const=True,
+        help="the utterances whose words have times in ctm, for task mlm",
+    )
     _add_root(parser)
     parser.add_argument("source", metavar="IN", help="data dir")
     parser.add_argument("target", metavar="OUT", help="data dir to write")
@@ -271,6 +277,7 @@ def _subset(options: argparse.Namespace) -> None:
         "speakers": tools.whole_speakers,
         "list": tools.listed,
         "speaker_list": tools.of_listed_speakers,
+        "aligned": lambda _: tools.aligned,
     }
     name, value = next(
         (name, value) for name in choices if (value := getattr(options, name)) is not None

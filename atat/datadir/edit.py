@@ -18,6 +18,7 @@ from atat.base.errors import InputError
 from atat.base.files import fields, read_lines
 from atat.base.pipes import is_pipe
 from atat.datadir import feats_type
+from atat.datadir.ctm import read_ctm
 from atat.datadir.files import (
     KNOWN,
     RECORDING,
@@ -79,7 +80,8 @@ def subset(
 
     Relative paths become absolute; they start at `root`, as in `kaldi_dir.load`.
     `evenly`, `first`, `shortest`, `whole_speakers`, `listed` and `of_listed_speakers` make a
-    `choose`. Raises InputError when the target is the source, or nothing is chosen.
+    `choose`, `aligned` is one. Raises InputError when the target is the source, or nothing is
+    chosen.
     """
     if Path(source).resolve() == Path(target).resolve():
         raise InputError(f"{target}: is the dir the subset comes from; choose another name")
@@ -135,6 +137,15 @@ def of_listed_speakers(path: str | Path) -> Callable[[DataDir], list[str]]:
         return [key for key, speaker in data.speakers.items() if speaker in chosen]
 
     return choose
+
+
+def aligned(data: DataDir) -> list[str]:
+    """The utterances whose words have times (ctm); InputError if the dir has no ctm."""
+    path = data.folder / "ctm"
+    if not path.is_file():
+        raise InputError(f"{data.folder}: no ctm, so no word has a time; make it with: atat align")
+    timed = read_ctm(path)
+    return [key for key in data.speakers if timed.get(key)]
 
 
 def durations(data: DataDir) -> dict[str, float]:

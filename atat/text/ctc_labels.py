@@ -48,7 +48,7 @@ class PhoneUnits:
         self._ids = {piece: number for number, piece in enumerate(self.pieces)}
 
     def ids(self, text: str) -> list[int]:
-        """ "a cat" -> the units of ▁ AH ▁ K AE T."""
+        """ "a cat" -> the units of ▁ EY ▁ K AE T: words are pronounced one by one."""
         found = []
         for word in text.split():
             found.append(self._ids[WORD_START])

@@ -100,8 +100,7 @@ if stage 4 "Features and their mean and variance"; then
       ${features_options[@]+"${features_options[@]}"}
   done
   # Masking words needs their times, which not every synthesiser tells.
-  cut -d " " -f 1 "$data"/tts_commands/train/ctm | sort -u >"$data"/timed
-  atat datadir subset --list "$data"/timed "$data"/tts_commands/train{,_timed}
+  atat datadir subset --aligned "$data"/tts_commands/train{,_timed}
   atat cmvn --out "$data"/cmvn.ark --data "$data"/human_train{,_rooms} \
     "$data"/tts_commands/train{,_rooms}
 fi
