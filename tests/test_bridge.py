@@ -14,14 +14,14 @@ from atat.base.errors import InputError
 from atat.engine import decode
 from atat.engine.train import train
 from atat.nn.beam_search import SearchOptions
-from atat.nn.bridge import BLANK, heard
+from atat.nn.bridge import heard
 from atat.nn.settings import BridgeSettings, CtcSettings
 from atat.systems.joint.build import build
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
 from atat.systems.joint.settings import ModelSettings
-from atat.text.ctc_labels import Units, build_units
+from atat.text.ctc_labels import BLANK, Units, build_units
 from atat.text.encoder_ids import own_ids
 from atat.text.tokenizer import Tokenizer
 
@@ -129,7 +129,7 @@ def test_over_the_bridge_a_recording_is_understood_as_its_text(tokenizer: Tokeni
     read, lengths = model.encode(
         False, torch.tensor([recognizer.text_source(TEXT).tolist()]), torch.tensor([len(TEXT) + 3])
     )
-    crossed, sizes = model.cross(torch.zeros(1, 100, 32), torch.tensor([100]))
+    crossed, sizes = model.cross(model.ctc.log_probs(torch.zeros(1, 100, 32)), torch.tensor([100]))
     assert sizes.tolist() == [read.shape[1]]
     torch.testing.assert_close(crossed, read, atol=1e-4, rtol=1e-4)
     without = recognizer_of(bridged(), tokenizer, beam=3).recognize([features], "slu")[0]

@@ -119,11 +119,11 @@ def is_here(name: str) -> bool:
 
 
 def folder_of(name: str) -> Path:
-    """The folder of a published encoder; InputError, with the command that gets it, if missing."""
+    """The folder of what is published; InputError, with the command that gets it, if missing."""
     found = folder() / name
     if not is_here(name):
         raise InputError(
-            f"the encoder {name} is not on this machine ({found}); get it with: "
+            f"the {PUBLISHED[name].use} {name} is not on this machine ({found}); get it with: "
             f"atat encoder get {name}"
         )
     return found

@@ -6,7 +6,7 @@ decoder finds the same kind of memory behind audio and text, and what it learns 
 can do with audio. Embedding posteriors so is ST-BERT's (Kim et al., 2021, "Model Architecture",
 of phonemes); for a decoder shared with text it is our own.
 
-Shapes: B utterances, T states, U units of the head, S units heard, R ids of the text encoder.
+Shapes: B utterances, T states, U units of the head, S units heard.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-BLANK = 0
+from atat.nn.attention import length_mask
+from atat.text.ctc_labels import BLANK
 
 
 class ReadsEmbeddings(Protocol):
@@ -35,8 +36,7 @@ def heard(log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     mean, without the blank. What lies beyond a length is zero.
     """
     best = log_probs.argmax(-1)
-    inside = torch.arange(best.shape[1], device=best.device)[None] < lengths[:, None]
-    said = (best != BLANK) & inside
+    said = (best != BLANK) & length_mask(lengths, best.shape[1])
     before = nn.functional.pad(best, (1, 0), value=BLANK)[:, :-1]
     begins = said & (best != before)
     numbers = begins.cumsum(1) - 1  # of the unit, where one is said

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from atat.nn.attention import length_mask
 from atat.nn.beam_search import NEVER
+from atat.text.ctc_labels import BLANK
 
 WIDTH = 40  # the decoder's best continuations that are judged
-BLANK = 0
 
 
 class Spelling:
@@ -53,16 +54,15 @@ class CtcGuide:
         """log_probs (B, T, U) of the head, lengths (B,)."""
         spelling.to(log_probs.device)
         self.weight, self.spelling, self.beam = weight, spelling, beam
-        batch, frames, _ = log_probs.shape
         # After the end comes nothing but blanks, for certain.
-        over = torch.arange(frames, device=log_probs.device)[None] >= lengths[:, None]
+        over = ~length_mask(lengths, log_probs.shape[1])
         log_probs = log_probs.float().masked_fill(over[:, :, None], NEVER)
         log_probs[:, :, BLANK] = log_probs[:, :, BLANK].masked_fill(over, 0.0)
         self.log_probs = log_probs.transpose(1, 2).contiguous()  # (B, U, T)
         blanks = torch.nn.functional.pad(self.log_probs[:, BLANK].cumsum(-1), (1, 0))
         start = torch.stack([torch.full_like(blanks, NEVER), blanks])
         self.forward = start.repeat_interleave(beam, dim=1)
-        self.prefix = blanks.new_zeros(batch * beam)
+        self.prefix = blanks.new_zeros(len(blanks) * beam)
         self.last = torch.full_like(self.prefix, BLANK, dtype=torch.long)
 
     def gains(self, tokens: Tensor) -> Tensor:

@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from atat.datadir.ctm import NotAligned, Word
-from atat.text.ctc_labels import WORD_START, frames_needed
+from atat.text.ctc_labels import BLANK, WORD_START, frames_needed
 
-BLANK = 0
 LONGEST_TAIL = 0.16  # s that may pass after a word's last unit before silence begins
 
 

@@ -57,7 +57,7 @@ def speak(voice: Voice, text: str) -> Speech:
 def _model(name: str) -> Any:
     from piper import PiperVoice
 
-    path = published(name) if name in PUBLISHED else Path(name).expanduser()
+    path = _published(name) if name in PUBLISHED else Path(name).expanduser()
     for file in (path, path.with_name(path.name + ".json")):
         if not file.is_file():
             raise InputError(
@@ -67,6 +67,6 @@ def _model(name: str) -> Any:
     return PiperVoice.load(path)
 
 
-def published(name: str) -> Path:
+def _published(name: str) -> Path:
     """The model of a voice with a name; InputError, with the command that gets it, if missing."""
     return folder_of(name) / Path(PUBLISHED[name].files[0]).name

@@ -12,6 +12,7 @@ from atat.text.pronunciation import PHONES, PronunciationError, phones_of
 from atat.text.tokenizer import Tokenizer
 
 WORD_START = "▁"
+BLANK = 0
 CHARACTERS = "'abcdefghijklmnopqrstuvwxyz"
 
 
@@ -88,9 +89,9 @@ Units = CharacterUnits | PhoneUnits | PieceUnits
 
 def build_units(kind: str, tokenizer: Tokenizer) -> Units:
     """The units named in the settings: characters align sooner, pieces need fewer frames."""
-    if kind == "phones":
-        return PhoneUnits()
-    return CharacterUnits() if kind == "characters" else PieceUnits(tokenizer)
+    if kind == "pieces":
+        return PieceUnits(tokenizer)
+    return PhoneUnits() if kind == "phones" else CharacterUnits()
 
 
 def units_of_tokens(units: Units, tokenizer: Tokenizer) -> list[list[int]]:

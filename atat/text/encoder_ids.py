@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from atat.text import bert_files
-from atat.text.ctc_labels import CharacterUnits, PhoneUnits
+from atat.text.ctc_labels import Units, build_units
 from atat.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -23,12 +23,17 @@ class EncoderIds(Protocol):
 
 
 class PieceIds:
-    """<cls> word pieces <sep>, on our own BPE."""
+    """<cls> word pieces <sep>, on our own BPE.
+
+    of_units: the id of each unit of a CTC head of the same units; the blank's, 0, is not used.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.cls_id, self.sep_id = tokenizer.cls_id, tokenizer.sep_id
         self.size = tokenizer.source_size
+        first = tokenizer.first_piece_id
+        self.of_units = [0, *range(first, first + tokenizer.num_pieces)]
 
     def __call__(self, text: str) -> list[int]:
         return [self.cls_id, *self.tokenizer.encode_text(text), self.sep_id]
@@ -37,8 +42,9 @@ class PieceIds:
 class UnitIds:
     """<cls> letters or phones, and starts of words <sep>; the units' own numbers, without 0."""
 
-    def __init__(self, units: CharacterUnits | PhoneUnits) -> None:
+    def __init__(self, units: Units) -> None:
         self.units = units
+        self.of_units = list(range(len(units.pieces)))
         self.cls_id = len(self.units.pieces)
         self.sep_id = self.cls_id + 1
         self.size = self.sep_id + 1
@@ -64,9 +70,7 @@ OwnIds = PieceIds | UnitIds
 
 def own_ids(units: str, tokenizer: Tokenizer) -> OwnIds:
     """The ids that a small text encoder reads: of `pieces`, `characters` or `phones`."""
-    if units == "phones":
-        return UnitIds(PhoneUnits())
-    return UnitIds(CharacterUnits()) if units == "characters" else PieceIds(tokenizer)
+    return PieceIds(tokenizer) if units == "pieces" else UnitIds(build_units(units, tokenizer))
 
 
 def build_encoder_ids(

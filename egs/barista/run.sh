@@ -111,7 +111,7 @@ if stage 5 "Tokenizer: pieces and tags of pretraining, then the tags of coffee; 
   atat tokenizer extend --tokenizer "$data"/tokenizer --data "$data"/text_barista/train \
     --out "$data"/tokenizer_barista
   if [ -n "$encoder" ]; then
-    atat conf_copy conf/encoder/{pretrain,tts,replay,zeroshot}.yaml --out "$confs" \
+    atat conf_copy conf/encoder/{pretrain,tts,replay}.yaml conf/zeroshot.yaml --out "$confs" \
       --move data "$data" "${conf_options[@]}"
   fi
 fi

@@ -87,12 +87,14 @@ def generate(
     )
     limits = [(1 if audio else 4) * int(n) + options.extra_length for n in memory_lengths]
     guide = None
-    if audio and options.ctc_weight > 0:
-        assert model.ctc is not None and spelling is not None
-        log_probs = model.ctc.log_probs(memory)
-        guide = CtcGuide(log_probs, memory_lengths, options.beam, spelling, options.ctc_weight)
-    if audio and options.bridge:
-        memory, memory_lengths = model.cross(memory, memory_lengths)
+    if audio and (options.ctc_weight > 0 or options.bridge):
+        assert model.ctc is not None
+        heard = model.ctc.log_probs(memory)
+        if options.ctc_weight > 0:
+            assert spelling is not None
+            guide = CtcGuide(heard, memory_lengths, options.beam, spelling, options.ctc_weight)
+        if options.bridge:
+            memory, memory_lengths = model.cross(heard, memory_lengths)
     state = model.decoder.start(memory, memory_lengths, options.beam)
     start = torch.tensor([tokenizer.task_id(task) for task in tasks], device=memory.device)
     return beam_search(

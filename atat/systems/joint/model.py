@@ -22,7 +22,7 @@ from atat.nn.settings import AudioEncoderSettings
 from atat.nn.text_encoder import build_text_encoder
 from atat.systems.joint.batch import Batch
 from atat.systems.joint.settings import ModelSettings
-from atat.text.ctc_labels import PieceUnits, Units, build_units
+from atat.text.ctc_labels import Units, build_units
 from atat.text.encoder_ids import own_ids
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
@@ -69,10 +69,10 @@ class Atat(nn.Module):
         assert self.text_encoder is not None
         return self.text_encoder(source, lengths), lengths
 
-    def cross(self, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio memory (B, T, D), lengths (B,) -> that of the text encoder over the bridge."""
-        assert self.bridge is not None and self.ctc is not None
-        return self.bridge(self.ctc.log_probs(memory), lengths, self.text_encoder)
+    def cross(self, log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head hears (B, T, U), lengths (B,) -> the text encoder's memory of it."""
+        assert self.bridge is not None
+        return self.bridge(log_probs, lengths, self.text_encoder)
 
     def losses(self, batch: Batch) -> dict[str, Term]:
         """Terms of the batch: cross entropy, CTC if there is a head, and token accuracy.
@@ -99,13 +99,13 @@ class Atat(nn.Module):
 
         A recording of which the head hears less than half of the units says too little.
         """
-        if self.bridge is None or not self.training:
+        if self.bridge is None or self.ctc is None or not self.training:
             return memory, lengths
         chosen = torch.rand(len(memory), device=memory.device) < self.bridge_share
         rows = chosen.nonzero()[:, 0]
         if not len(rows):
             return memory, lengths
-        crossed, sizes = self.cross(memory[rows], lengths[rows])
+        crossed, sizes = self.cross(self.ctc.log_probs(memory[rows]), lengths[rows])
         enough = 2 * sizes >= batch.unit_lengths[rows]
         rows, crossed, sizes = rows[enough], crossed[enough], sizes[enough]
         longest = max(memory.shape[1], crossed.shape[1])
@@ -156,7 +156,7 @@ def build_model(
     ids = own_ids(text.units, tokenizer) if text and text.kind == "small" else None
     bridge = None
     if settings.bridge.share > 0 and units and ids:
-        bridge = Bridge(_ids_of_units(units, tokenizer), ids.cls_id, ids.sep_id)
+        bridge = Bridge(ids.of_units, ids.cls_id, ids.sep_id)
     model = Atat(
         build_audio_encoder(audio, settings.width) if audio else None,
         build_text_encoder(text, settings.width, ids.size if ids else 0, pretrained)
@@ -170,10 +170,3 @@ def build_model(
         bridge_share=settings.bridge.share,
     )
     return model, units
-
-
-def _ids_of_units(units: Units, tokenizer: Tokenizer) -> list[int]:
-    """The text encoder's id of each unit of the CTC head; of the blank 0, which is not used."""
-    if not isinstance(units, PieceUnits):
-        return list(range(len(units.pieces)))
-    return [0, *range(tokenizer.first_piece_id, tokenizer.first_piece_id + tokenizer.num_pieces)]
