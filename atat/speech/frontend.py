@@ -198,16 +198,17 @@ def contain(model: Path) -> list[str]:
     stored._encoder()  # it is here, and it is the right one
     shutil.rmtree(model / CONTAINED, ignore_errors=True)
     (model / CONTAINED).mkdir()
-    for path in _files_of(stored.origin):
+    for path in files_of(stored.origin):
         shutil.copyfile(path, model / CONTAINED / path.name)
     return sorted(path.name for path in (model / CONTAINED).iterdir())
 
 
-def _files_of(origin: Origin) -> list[Path]:
+def files_of(origin: Origin) -> list[Path]:
+    """The files that an encoder needs, on this machine."""
     if _is_published(origin.name):
         from atat.speech.moonshine import FILE
 
         return [folder_of(origin.name) / name for name in (FILE, ORIGIN)]
-    from atat.speech.hub_encoder import files_of
+    from atat.speech import hub_encoder
 
-    return files_of(origin.source)
+    return hub_encoder.files_of(origin.source)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,6 +33,8 @@ class Kind:
 COMMANDS = Kind("commands, 1 to 6 s", 32, (1.0, 6.0), 25)
 LONG = Kind("LibriSpeech-like, 10 to 16 s", 16, (10.0, 16.0), 50)
 KINDS = (COMMANDS, LONG)
+RECORDINGS = 40  # for front ends
+SAMPLE_RATE = 16000
 
 
 def lengths(kind: Kind, count: int, seed: int = 0) -> Tensor:
@@ -69,3 +72,16 @@ def targets(count: int, tokens: int, device: torch.device, seed: int = 0) -> Ten
 def by_length(frames: Tensor, size: int) -> list[Tensor]:
     """Indices (b,) of batches of at most `size` utterances of like length."""
     return list(frames.argsort().split(size))
+
+
+def recordings() -> list[np.ndarray]:
+    """Samples of noise, 1 to 16 s, float32 at 16 kHz."""
+    rng = np.random.default_rng(0)
+    return [
+        (rng.standard_normal(int(seconds * SAMPLE_RATE)) * 0.1).astype(np.float32)
+        for seconds in rng.uniform(1, 16, RECORDINGS)
+    ]
+
+
+def recordings_seconds() -> float:
+    return sum(len(samples) for samples in recordings()) / SAMPLE_RATE

@@ -1,111 +1,186 @@
-"""A trained model on one core: size, exact match, real-time factor in fp32, bf16 and int8, and as
-two stages (our asr, then our nlu), which have the same parts.
+"""Trained models on one core, from audio: size, exact match, seconds and memory in fp32, bf16 and
+int8; and what two stages need, a recogniser (ours, Moonshine's, pocketsphinx) and then our nlu.
 
-    utils/bench.sh --model exp/x/model --data data/test
+    utils/bench.sh --model lfb=exp/x/model moonshine=exp_moonshine-tiny/x/model --data data/test
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from table import Table, seconds_text
 
+from atat.base import precision
+from atat.base.encoder_files import folder_of, is_here
 from atat.base.provenance import outside_shortened
 from atat.datadir import kaldi_dir
+from atat.engine import quantize
 from atat.scoring.bootstrap import Interval
 from atat.scoring.figures import format_interval
 from atat.scoring.transcribed import write_heard
+from atat.speech import frontend
 
-SYSTEMS = ("fp32", "bf16", "int8", "two stages, fp32")
+MIB = 2**20
+RECOGNISER = "moonshine-tiny"
 
 
-def devices(model: Path, data: Path, rounds: int) -> Table:
-    """Decode the whole data dir with each system, in turns, on one core; bf16 where it has it."""
-    from atat.base import precision
-    from atat.engine import quantize
+@dataclass(frozen=True)
+class System:
+    """A row: a packed model that hears by itself, or reads what a recogniser heard."""
 
+    model: Path
+    precision: str = "fp32"
+    recogniser: str = ""  # "ours", or an engine of `atat transcribe`
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a whole data dir."""
+
+    seconds: float  # without loading
+    mib: float  # the most memory that one of its processes held
+
+
+def devices(
+    models: Mapping[str, Path],
+    data: Path,
+    rounds: int,
+    lm_text: Path | None = None,
+    options: Sequence[str] = (),
+) -> Table:
+    """Decode the whole data dir with each system, in turns, on one core; bf16 where it has it.
+
+    models: packed models by name. lm_text: data dir whose sentences pocketsphinx' language model
+    knows. options: of `atat decode`.
+    """
     found, reason = precision.has_bf16("cpu")
-    systems = [name for name in SYSTEMS if found or name != "bf16"]
-    seconds: dict[str, list[float]] = {name: [] for name in systems}
+    costs: dict[str, list[Cost]] = {}
     figures: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        quantize.quantize(model, folder / "int8")
-        sizes = {
-            kind: (path / "model.safetensors").stat().st_size / 2**20
-            for kind, path in (("fp32", model), ("int8", folder / "int8"))
-        }
+        systems = _systems(models, folder, found)
+        audible = folder / "audible"
+        utterances = kaldi_dir.load(data)
+        kaldi_dir.write(audible, [replace(one, feats=None) for one in utterances])
         for number in range(rounds):
-            for system in systems:
-                out = folder / f"{number}" / system.replace(" ", "_")
-                seconds[system].append(_decode(system, model, folder / "int8", data, out))
+            for row, system in systems.items():
+                out = folder / str(number) / row.replace(" ", "_")
+                cost = _decode(system, audible, out, lm_text, options)
+                costs.setdefault(row, []).append(cost)
                 if number == 0:
-                    figures[system] = _score(data, out)
-    audio = kaldi_dir.total_seconds(data, kaldi_dir.load(data))
-    rows = []
-    for system in systems:
-        median = statistics.median(seconds[system])
-        size = sizes["int8" if system == "int8" else "fp32"]
-        rows.append([system, f"{size:.1f}", figures[system], seconds_text(median / audio)])
-    note = (
-        f"`{outside_shortened(str(model), 5)}` on `{data.name}`, {audio / 3600:.2f} h, beam 4, "
-        "one core. Seconds: of decoding, without loading, for a second of audio. Two stages: "
-        f"task asr, then task nlu of its words.{'' if found else f' No bf16: {reason}.'}"
-    )
-    return Table("On one core", note, ["", "MiB", "EM hyp", "for a second of audio"], rows)
-
-
-def _decode(system: str, model: Path, int8: Path, data: Path, out: Path) -> float:
-    """Seconds spent in decoding, as `atat decode` tells them."""
-    if system.startswith("two stages"):
-        heard = out.with_name("heard")
-        first = _run(model, data, heard, "asr")
-        words = out.with_name("words")
-        write_heard(data, heard, words)
-        return first + _run(model, words, out, "nlu")
-    chosen = int8 if system == "int8" else model
-    return _run(chosen, data, out, "slu", "bf16" if system == "bf16" else "fp32")
-
-
-def _run(model: Path, data: Path, out: Path, task: str, precision: str = "fp32") -> float:
-    program = [
-        sys.executable,
-        "-m",
-        "atat",
-        "decode",
-        "--model",
-        str(model),
-        "--data",
-        str(data),
-        "--task",
-        task,
-        "--precision",
-        precision,
-        "--device",
-        "cpu",
-        "--out",
-        str(out),
+                    figures[row] = _score(data, out)
+        sizes = {row: _size(system) for row, system in systems.items()}
+    audio = kaldi_dir.total_seconds(data, utterances)
+    rows = [
+        [
+            row,
+            f"{sizes[row]:.1f}",
+            figures[row],
+            seconds_text(statistics.median(cost.seconds for cost in costs[row]) / audio),
+            f"{max(cost.mib for cost in costs[row]):.0f}",
+        ]
+        for row in systems
     ]
-    subprocess.run(["taskset", "-c", "0", *program], check=True, capture_output=True)
-    return float(json.loads((out / "decode.json").read_text())["wall_seconds"])
+    named = ", ".join(
+        f"{name}: `{outside_shortened(str(path), 5)}`" for name, path in models.items()
+    )
+    note = (
+        f"{named}. On `{data.name}`, {len(utterances)} recordings, {audio / 3600:.2f} h, from "
+        f"audio, beam 4{''.join(f', {option}' for option in options)}; one core. MiB on disk: "
+        "weights, with "
+        "those of the speech encoder or recogniser. Seconds: of decoding, features included, "
+        "loading not, for a second of audio. Memory: the most that a process of it held. "
+        f"Medians of {rounds} rounds.{'' if found else f' No bf16: {reason}.'}"
+    )
+    header = ["", "MiB on disk", "EM hyp", "for a second of audio", "MiB of memory"]
+    return Table("On one core", note, header, rows)
+
+
+def _systems(models: Mapping[str, Path], folder: Path, bf16: bool) -> dict[str, System]:
+    """The rows; int8 models are made in the folder."""
+    engines = {"pocketsphinx": "pocketsphinx"}
+    if is_here(RECOGNISER):
+        engines = {"Moonshine's recogniser": "moonshine", **engines}
+    systems = {}
+    for name, model in models.items():
+        quantize.quantize(model, folder / f"{name}-int8")
+        systems[f"{name}, fp32"] = System(model)
+        if bf16:
+            systems[f"{name}, bf16"] = System(model, "bf16")
+        systems[f"{name}, int8"] = System(folder / f"{name}-int8")
+        systems[f"{name}, its asr, then its nlu"] = System(model, recogniser="ours")
+        for engine, argument in engines.items():
+            systems[f"{engine}, then nlu of {name}"] = System(model, recogniser=argument)
+    return systems
+
+
+def _size(system: System) -> float:
+    """MiB of weights on disk: of the model, and of what stands before it."""
+    files = [system.model / "model.safetensors"]
+    hears = system.recogniser in ("", "ours")
+    if hears and (system.model / frontend.DESCRIPTION).is_file():
+        origin = frontend.Stored.read(system.model).origin
+        files += frontend.files_of(origin)
+    if system.recogniser == "moonshine":
+        files += list(folder_of(RECOGNISER).iterdir())
+    if system.recogniser == "pocketsphinx":
+        from pocketsphinx import get_model_path
+
+        files += [path for path in Path(get_model_path("en-us")).rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files) / MIB
+
+
+def _decode(
+    system: System, data: Path, out: Path, lm_text: Path | None, options: Sequence[str]
+) -> Cost:
+    if not system.recogniser:
+        return _by_model(system, data, out, "slu", options)
+    heard, words = out.with_name(f"{out.name}.heard"), out.with_name(f"{out.name}.words")
+    if system.recogniser == "ours":
+        first = _by_model(system, data, heard, "asr")
+    else:
+        engine = ["--engine", system.recogniser]
+        if system.recogniser == "pocketsphinx" and lm_text is not None:
+            engine += ["--lm_text", str(lm_text)]
+        first = _run(["transcribe", *engine, "--data", str(data)], heard)
+    write_heard(data, heard, words)
+    second = _by_model(system, words, out, "nlu", options)
+    return Cost(first.seconds + second.seconds, max(first.mib, second.mib))
+
+
+def _by_model(
+    system: System, data: Path, out: Path, task: str, options: Sequence[str] = ()
+) -> Cost:
+    arguments = ["decode", "--model", str(system.model), "--data", str(data), "--task", task]
+    arguments += ["--precision", system.precision, "--device", "cpu", *options]
+    return _run(arguments, out)
+
+
+def _run(arguments: Sequence[str], out: Path) -> Cost:
+    """A command of atat on the first core; its decoding's seconds, as it tells them."""
+    program = ["taskset", "-c", "0", sys.executable, "-m", "atat", *arguments, "--out", str(out)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out.with_name(f"{out.name}.log"), "w+") as log:
+        process = subprocess.Popen(program, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            log.seek(0)
+            raise RuntimeError(f"{' '.join(program)}:\n{log.read()}")
+    seconds = float(json.loads((out / "decode.json").read_text())["wall_seconds"])
+    return Cost(seconds, usage.ru_maxrss / 1024)
 
 
 def _score(data: Path, out: Path) -> str:
-    program = [
-        sys.executable,
-        "-m",
-        "atat",
-        "score",
-        "--data",
-        str(data),
-        "--decoded",
-        str(out),
-    ]
-    subprocess.run([*program, "--task", "slu"], check=True, capture_output=True)
+    program = [sys.executable, "-m", "atat", "score", "--task", "slu"]
+    program += ["--data", str(data), "--decoded", str(out)]
+    subprocess.run(program, check=True, capture_output=True)
     found = json.loads((out / "score.json").read_text())["metrics"]["em_hyp"]
     return format_interval(Interval(found["value"], found["low"], found["high"]))

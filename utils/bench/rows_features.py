@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import inputs
 import kaldiio
 import numpy as np
 import torch
@@ -16,19 +17,11 @@ from table import Table, seconds_text
 from atat.datadir import ark
 from atat.speech.fbank import lfb
 
-SAMPLE_RATE = 16000
-UTTERANCES = 40
-
 
 def features(rounds: Rounds, device: torch.device) -> Table:
     """Filterbanks of utterances one by one; the largest difference of values to torchaudio's."""
     torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    audio = [
-        (rng.standard_normal(int(seconds * SAMPLE_RATE)) * 0.1).astype(np.float32)
-        for seconds in rng.uniform(1, 16, UTTERANCES)
-    ]
-    total = sum(len(samples) for samples in audio) / SAMPLE_RATE
+    audio, total = inputs.recordings(), inputs.recordings_seconds()
     systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "torchaudio.compliance.kaldi": _torchaudio,
         "atat": lfb,
@@ -58,7 +51,7 @@ def features(rounds: Rounds, device: torch.device) -> Table:
             ]
         )
     note = (
-        f"{UTTERANCES} utterances of 1 to 16 s, {total:.0f} s of noise, 80 bins, no dither, "
+        f"{inputs.RECORDINGS} utterances of 1 to 16 s, {total:.0f} s of noise, 80 bins, no dither, "
         "one at a time on one thread. Difference: the largest of any value to torchaudio's. "
         f"{rounds_text(timings)}"
     )
@@ -75,7 +68,9 @@ def _torchaudio(samples: np.ndarray) -> np.ndarray:
     import torchaudio.compliance.kaldi as kaldi
 
     scaled = torch.from_numpy(samples)[None] * 32768
-    return kaldi.fbank(scaled, num_mel_bins=80, dither=0.0, sample_frequency=SAMPLE_RATE).numpy()
+    return kaldi.fbank(
+        scaled, num_mel_bins=80, dither=0.0, sample_frequency=inputs.SAMPLE_RATE
+    ).numpy()
 
 
 def _kaldi_native() -> Callable[[np.ndarray], np.ndarray]:
@@ -87,7 +82,7 @@ def _kaldi_native() -> Callable[[np.ndarray], np.ndarray]:
 
     def compute(samples: np.ndarray) -> np.ndarray:
         bank = kaldi_native_fbank.OnlineFbank(options)
-        bank.accept_waveform(SAMPLE_RATE, samples * 32768)
+        bank.accept_waveform(inputs.SAMPLE_RATE, samples * 32768)
         bank.input_finished()
         return np.stack([bank.get_frame(i) for i in range(bank.num_frames_ready)])
 

@@ -3,7 +3,7 @@
     python utils/bench/run.py --out BENCHMARKS.md
 
 Each table is kept as JSON beside the others in --tables; a rerun measures only what is missing,
-unless --rows names it. With --model and --data, a trained model is measured on one core, too.
+unless --rows names it. With --model and --data, trained models are measured on one core, too.
 Peers are measured where they are installed (utils/bench.sh --peers).
 """
 
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import rows_devices
+import rows_encoders
 import rows_features
 import rows_models
 import rows_pipeline
@@ -31,6 +32,7 @@ ROWS = {
     "whole": rows_models.whole,
     "text": rows_text.text,
     "lfb": rows_features.features,
+    "encoders": rows_encoders.encoders,
     "arks": rows_features.arks,
     "loading": rows_pipeline.loading,
     "startup": rows_pipeline.startup,
@@ -41,9 +43,10 @@ ROWS = {
 SHARES = {
     "training": 0.15,
     "search": 0.2,
-    "whole": 0.2,
+    "whole": 0.15,
     "text": 0.05,
     "lfb": 0.05,
+    "encoders": 0.05,
     "arks": 0.05,
     "startup": 0.05,
     "loading": 0.1,
@@ -72,8 +75,16 @@ def main() -> None:
         help="about how long all may take; a slow machine makes fewer rounds",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--model", type=Path, help="trained model for the table of one core")
-    parser.add_argument("--data", type=Path, help="test set for it, with features")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        metavar="NAME=MODEL",
+        help="packed models for the table of one core, such as lfb=exp/finetune/seed1/model",
+    )
+    parser.add_argument("--data", type=Path, help="test set for them, with recordings")
+    parser.add_argument("--lm_text", type=Path, help="sentences for pocketsphinx' language model")
+    parser.add_argument("--well_formed", action="store_true", help="in that table, for all")
     parser.add_argument(
         "--tables",
         type=Path,
@@ -89,6 +100,9 @@ def main() -> None:
         raise InputError(f"--rounds {options.rounds}: expected 1 or more")
     if not options.hours > 0:
         raise InputError(f"--hours {options.hours}: expected more than 0")
+    if bool(options.model) != bool(options.data):
+        raise InputError("--model and --data go together: what decodes, and what is decoded")
+    models = dict(_named(argument) for argument in options.model)
     device = torch.device(options.device)
     for name in ROWS if options.device == "cpu" else ON_A_GPU:
         path = options.tables / f"{name}.{options.device}.json"
@@ -102,14 +116,31 @@ def main() -> None:
         ROWS[name](rounds, device).save(path)
         torch.set_num_threads(threads)
         print(f"... in {time.monotonic() - start:.0f} s", flush=True)
-    if options.model and options.data:
-        print("measuring the trained model on one core ...", flush=True)
-        table = rows_devices.devices(options.model, options.data, options.rounds)
+    if models:
+        print("measuring trained models on one core ...", flush=True)
+        table = rows_devices.devices(
+            models,
+            options.data,
+            options.rounds,
+            options.lm_text,
+            ["--well_formed"] if options.well_formed else [],
+        )
         table.save(options.tables / "devices.cpu.json")
     names = (*ROWS, "devices")
     paths = [options.tables / f"{name}.{kind}.json" for name in names for kind in ("cpu", "cuda")]
     write_page(options.out, [Table.load(path) for path in paths if path.is_file()])
     print(f"the page: {options.out}")
+
+
+def _named(argument: str) -> tuple[str, Path]:
+    """A name and a packed model, of NAME=MODEL."""
+    name, equals, model = argument.partition("=")
+    if not equals or not (Path(model) / "model.safetensors").is_file():
+        raise InputError(
+            f"--model {argument}: expected NAME=MODEL, MODEL the folder `model` of a training, "
+            "such as lfb=exp/finetune/seed1/model"
+        )
+    return name, Path(model)
 
 
 if __name__ == "__main__":

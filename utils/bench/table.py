@@ -19,18 +19,19 @@ PEERS = (
     "ctranslate2",
     "kaldiio",
     "kaldi-native-fbank",
+    "onnxruntime",
 )
 INTRO = """# Benchmarks
 
-Made by `utils/bench.sh`, the last table by `utils/bench.sh --model MODEL --data TEST_SET`; nobody
-types a number. The models run in processes of their own, the peers' as they come, and take turns
-within a round. bf16, measured where there is hardware for it, is autocast; to decode, Hugging Face
-has its weights converted instead, and atat, as with `--precision bf16`, its weights rounded and
-reordered once. Times are medians over the rounds (five at most, fewer where the machine is slow),
-*speed* is the median over the rounds of (time of the first row / time of this row) within a round.
-The models have the paper's sizes (12-layer encoder of width 256, 6-layer decoder, 5,000 tokens,
-beam 4) and random weights; outputs are forced to the same number of steps. Times wander with what
-else the machine does; ratios hardly.
+Made by `utils/bench.sh`, the last table by `utils/bench.sh --model NAME=MODEL --data TEST_SET`;
+nobody types a number. The models run in processes of their own, the peers' as they come, and take
+turns within a round. bf16, measured where there is hardware for it, is autocast; to decode,
+Hugging Face has its weights converted instead, and atat, as with `--precision bf16`, its weights
+rounded and reordered once. Times are medians over the rounds (five at most, fewer where the
+machine is slow), *speed* is the median over the rounds of (time of the first row / time of this
+row) within a round. The models have the paper's sizes (12-layer encoder of width 256, 6-layer
+decoder, 5,000 tokens, beam 4) and random weights; outputs are forced to the same number of steps.
+Times wander with what else the machine does; ratios hardly.
 """
 
 

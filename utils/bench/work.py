@@ -72,6 +72,16 @@ def text_outputs(system: str, device: str, kind: int, **options: Any) -> Work:
     return lambda: {"parameters": made.size, "outputs": made.read(source, lengths, tokens)}
 
 
+def frames(device: str, frontend: str, threads: int, part: int = 0, parts: int = 1) -> Work:
+    """Frames of recordings by a front end: a pretrained encoder's name, "" for filterbanks."""
+    from atat.speech import frontend as frontends
+
+    torch.set_num_threads(threads)
+    encode = frontends.find(frontend, threads) if frontend else frontends.Lfb()
+    recordings = sorted(inputs.recordings(), key=len)[part::parts]
+    return lambda: sum(len(encode(samples)) for samples in recordings)
+
+
 def loading(device: str, rounds: int, seconds: float) -> Work:
     """See rows_pipeline.measure_loading."""
     from rows_pipeline import measure_loading
