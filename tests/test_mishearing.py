@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
-from jiwer import cer
+from jiwer import cer, wer
 
 from atat.engine.settings import SourceSettings
 from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
-from atat.text.encoder_ids import PieceIds
-from atat.text.mishearing import misheard
+from atat.text.ctc_labels import WORD_START, PhoneUnits
+from atat.text.encoder_ids import PieceIds, misheard_ids, own_ids
+from atat.text.mishearing import misheard, misheard_phones
+from atat.text.pronunciation import PHONES
 
 TEXT = "can i get a large cappuccino with two espresso shots and some brown sugar"
 
@@ -38,6 +41,33 @@ def test_none_is_changed_at_zero_and_something_is_always_left() -> None:
     rng = np.random.default_rng(0)
     assert misheard(TEXT, 0.0, rng) == TEXT
     assert all(misheard("a", 0.5, rng) for _ in range(200))
+
+
+def test_phones_are_misheard_for_phones_mostly_of_a_like_sound() -> None:
+    phones = PhoneUnits().pronounced(TEXT)
+    rng = np.random.default_rng(0)
+    found = [misheard_phones(phones, 0.1, rng) for _ in range(400)]
+    assert {symbol for one in found for symbol in one} <= {WORD_START, *PHONES}
+    said, heard = (" ".join(phones), [" ".join(one) for one in found])
+    assert 0.06 < wer([said] * len(heard), heard) < 0.12
+    alone = [misheard_phones(["K"], 0.5, rng) for _ in range(400)]
+    swapped = Counter(one[0] for one in alone if len(one) == 1 and one[0] != "K")
+    assert swapped.most_common(1)[0][0] == "G"
+    assert all(misheard_phones([WORD_START, "EY"], 0.5, rng) for _ in range(200))
+
+
+def test_an_encoder_of_phones_reads_misheard_phones_one_of_pieces_misheard_letters() -> None:
+    tokenizer, rng = tiny.make_tokenizer(), np.random.default_rng(0)
+    for units in ("phones", "characters", "pieces"):
+        source = own_ids(units, tokenizer)
+        ids = [misheard_ids(source, "play the red song", 0.4, rng) for _ in range(50)]
+        assert all(one[0] == source.cls_id and one[-1] == source.sep_id for one in ids)
+        assert source("play the red song") != ids[0]
+        assert all(0 < number < source.cls_id for one in ids for number in one[1:-1]) or (
+            units == "pieces"
+        )
+        unheard = misheard_ids(source, "play the red song", 0.0, rng)
+        assert unheard == source("play the red song")
 
 
 def test_sources_are_misheard_in_training_only_and_targets_never(tmp_path: Path) -> None:

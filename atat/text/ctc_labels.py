@@ -5,7 +5,7 @@ Knows nothing of layers; the head is in `atat.nn.ctc`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from atat.base.errors import InputError
 from atat.text.pronunciation import PHONES, PronunciationError, phones_of
@@ -49,15 +49,22 @@ class PhoneUnits:
         self._ids = {piece: number for number, piece in enumerate(self.pieces)}
 
     def ids(self, text: str) -> list[int]:
-        """ "a cat" -> the units of ▁ EY ▁ K AE T: words are pronounced one by one."""
+        """ "a cat" -> the units of ▁ EY ▁ K AE T."""
+        return self.ids_of(self.pronounced(text))
+
+    def pronounced(self, text: str) -> list[str]:
+        """ "a cat" -> ▁ EY ▁ K AE T: words are pronounced one by one."""
         found = []
         for word in text.split():
-            found.append(self._ids[WORD_START])
+            found.append(WORD_START)
             try:
-                found.extend(self._ids[phone] for phone in phones_of(word))
+                found.extend(phones_of(word))
             except PronunciationError:
-                found.append(self._ids["?"])
+                found.append("?")
         return found
+
+    def ids_of(self, phones: Iterable[str]) -> list[int]:
+        return [self._ids[phone] for phone in phones]
 
     def of_piece(self, piece: str) -> list[int]:
         """Raises InputError: a part of a word has no pronunciation of its own."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from atat.text import bert_files
-from atat.text.ctc_labels import Units, build_units
+from atat.text.ctc_labels import PhoneUnits, Units, build_units
+from atat.text.mishearing import misheard, misheard_phones
 from atat.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -20,6 +23,16 @@ class EncoderIds(Protocol):
     """Turns text into the ids that a text encoder reads."""
 
     def __call__(self, text: str) -> list[int]: ...
+
+
+def misheard_ids(
+    source: EncoderIds, text: str, share: float, rng: np.random.Generator
+) -> list[int]:
+    """The ids of a text with a share of its phones misheard, or of its letters."""
+    if isinstance(source, UnitIds) and isinstance(source.units, PhoneUnits):
+        phones = source.units.pronounced(text)
+        return source.framed(source.units.ids_of(misheard_phones(phones, share, rng)))
+    return source(misheard(text, share, rng))
 
 
 class PieceIds:
@@ -50,7 +63,10 @@ class UnitIds:
         self.size = self.sep_id + 1
 
     def __call__(self, text: str) -> list[int]:
-        return [self.cls_id, *self.units.ids(text), self.sep_id]
+        return self.framed(self.units.ids(text))
+
+    def framed(self, ids: list[int]) -> list[int]:
+        return [self.cls_id, *ids, self.sep_id]
 
 
 class BertIds:

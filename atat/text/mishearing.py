@@ -1,49 +1,91 @@
-"""Texts as somebody who listens badly writes them down, to train what must read such texts.
+"""Texts as somebody who listens badly takes them, to train what must read such texts.
 
-A letter becomes another of a like sound, is lost, or is followed by one more; blanks come and go.
-So a text encoder meets the misspelt words that it gets over the bridge from audio
-(atat/nn/bridge.py), also in a domain of which there is only text. The groups of sounds are ours,
-made by hand.
+A letter or a phone becomes another of a like sound, is lost, or is followed by one more; starts of
+words come and go. So a text encoder meets the words heard wrongly that it gets over the bridge from
+audio (atat/nn/bridge.py), also in a domain of which there is only text. The groups of sounds are
+ours, made by hand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-ALIKE = ("aeiouy", "bp", "dt", "gckqj", "vfw", "szcx", "mn", "lr", "hw")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-FAR = 0.2  # share of the substitutions that are by any letter
-# What happens to a letter that is misheard; else it is substituted.
+from atat.text.ctc_labels import WORD_START
+from atat.text.pronunciation import PHONES
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """Symbols that are misheard for each other; one that is in no group stays, or is lost."""
+
+    start: str  # what stands between words, or before each
+    alike: tuple[tuple[str, ...], ...]
+    symbols: tuple[str, ...]
+
+
+_LETTERS = Alphabet(
+    start=" ",
+    alike=tuple(map(tuple, "aeiouy bp dt gckqj vfw szcx mn lr hw".split())),
+    symbols=tuple("abcdefghijklmnopqrstuvwxyz"),
+)
+_PHONES = Alphabet(
+    start=WORD_START,
+    alike=tuple(
+        tuple(group.split())
+        for group in (
+            "IY IH EY EH, EH AE AH, AH AA AO UH ER, UW UH OW AO, AY OY EY, AW OW AA, ER R, P B, "
+            "T D TH DH, K G, CH JH SH ZH T D, S Z SH ZH TH, F V TH, M N NG, L R W, W Y L, HH F"
+        ).split(",")
+    ),
+    symbols=PHONES,
+)
+FAR = 0.2  # share of the substitutions that are by any symbol
+# What happens to a symbol that is misheard; else it is substituted.
 LOST, FOLLOWED = 0.25, 0.25
-BLANK = 0.15  # share of what follows a letter that is a blank
+BLANK = 0.15  # share of what follows a symbol that is the start of a word
 
 
 def misheard(text: str, share: float, rng: np.random.Generator) -> str:
     """The text with a share of its characters misheard, drawn from 0 to twice `share`."""
+    words = " ".join("".join(_misheard(text, _LETTERS, share, rng)).split())
+    return words or text
+
+
+def misheard_phones(phones: Sequence[str], share: float, rng: np.random.Generator) -> list[str]:
+    """The same of phones of the CMU dictionary, with the sign of its start before each word."""
+    return _misheard(phones, _PHONES, share, rng) or list(phones)
+
+
+def _misheard(
+    symbols: Sequence[str], alphabet: Alphabet, share: float, rng: np.random.Generator
+) -> list[str]:
     chance = rng.uniform(0, 2 * share)
     found: list[str] = []
-    for character in text:
+    for symbol in symbols:
         if rng.random() >= chance:
-            found.append(character)
+            found.append(symbol)
             continue
         what = rng.random()
         if what < LOST:
             continue
         if what < LOST + FOLLOWED:
-            found.append(character + _inserted(rng))
+            found += [symbol, _inserted(alphabet, rng)]
         else:
-            found.append(_substitute(character, rng))
-    words = " ".join("".join(found).split())
-    return words or text
+            found.append(_substitute(symbol, alphabet, rng))
+    return found
 
 
-def _inserted(rng: np.random.Generator) -> str:
-    return " " if rng.random() < BLANK else str(rng.choice(list(LETTERS)))
+def _inserted(alphabet: Alphabet, rng: np.random.Generator) -> str:
+    return alphabet.start if rng.random() < BLANK else str(rng.choice(alphabet.symbols))
 
 
-def _substitute(character: str, rng: np.random.Generator) -> str:
-    """A letter of a like sound, or any; blanks stay."""
-    if character not in LETTERS:
-        return character
-    near = "".join(group for group in ALIKE if character in group)
-    return str(rng.choice(list(LETTERS if not near or rng.random() < FAR else near)))
+def _substitute(symbol: str, alphabet: Alphabet, rng: np.random.Generator) -> str:
+    """A symbol of a like sound, or any; starts of words stay."""
+    if symbol not in alphabet.symbols:
+        return symbol
+    near = [other for group in alphabet.alike if symbol in group for other in group]
+    chosen = alphabet.symbols if not near or rng.random() < FAR else near
+    return str(rng.choice([other for other in chosen if other != symbol]))

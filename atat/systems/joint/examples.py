@@ -24,8 +24,7 @@ from atat.speech.fbank import LOG_FLOOR, frames_touching
 from atat.speech.frontend import Frontend, Lfb
 from atat.systems.joint.batch import Example
 from atat.text.ctc_labels import Units
-from atat.text.encoder_ids import EncoderIds
-from atat.text.mishearing import misheard
+from atat.text.encoder_ids import EncoderIds, misheard_ids
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
@@ -41,7 +40,7 @@ class Encoding:
     mel_bins: int = 80
     features: str = "ark"  # or "wav"
     mask_words: float = 0.15  # mlm
-    misheard: float = 0.0  # share of the letters of source texts
+    misheard: float = 0.0  # share of the phones or letters of source texts
     pretrained: Frontend | None = None  # whose states the model reads; None: filterbanks
 
     @property
@@ -83,10 +82,12 @@ class ExampleReader:
                 units = self.encoding.units.ids(utterance.text)
         else:
             assert self.encoding.source_text is not None and utterance.text is not None
-            text = utterance.text
-            if rng is not None and self.encoding.misheard > 0:
-                text = misheard(text, self.encoding.misheard, rng)
-            source = np.array(self.encoding.source_text(text), dtype=np.int64)
+            read, share = self.encoding.source_text, self.encoding.misheard
+            if rng is not None and share > 0:
+                ids = misheard_ids(read, utterance.text, share, rng)
+            else:
+                ids = read(utterance.text)
+            source = np.array(ids, dtype=np.int64)
         weight = self.source.loss_weight
         return Example(utterance.id, self.source.task, source, target, units, weight)
 

@@ -102,7 +102,7 @@ class TrainSettings(engine.RunSettings):
     optim: OptimSettings = field(default_factory=OptimSettings)
     init: InitSettings = field(default_factory=InitSettings)
     mask_words: float = 0.15  # share of words whose audio is masked for task mlm
-    misheard: float = 0.0  # share of letters of source texts changed (atat/text/mishearing.py)
+    misheard: float = 0.0  # share of phones or letters of source texts changed (text/mishearing.py)
 
     def __post_init__(self) -> None:
         super().__post_init__()
