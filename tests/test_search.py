@@ -8,10 +8,12 @@ import pytest
 import tiny
 import torch
 
+from atat.base.errors import InputError
 from atat.nn.beam_search import SearchOptions, beam_search
 from atat.systems.joint.constraint import ROOT, TreeConstraint, WordConstraint, pairs_of
 from atat.systems.joint.generate import generate
 from atat.systems.joint.model import build_model
+from atat.systems.joint.slot_values import SlotValues, of_trees
 from atat.text import trees
 
 EOS = 1
@@ -200,6 +202,59 @@ def test_only_pairs_seen_in_training_are_allowed():
     for seed in range(40):
         tokens = random_tokens(constraint, tokenizer, 30, seed)
         assert pairs_of(trees.parse(tokenizer.decode(tokens))) <= pairs
+
+
+VALUES = {"SL:THING": ["red song", "song", "\u00e9t\u00e9 zq", "song song radio"]}
+
+
+@pytest.mark.parametrize("limit", [4, 7, 12, 40])
+def test_slots_have_only_the_values_given_and_others_any(limit):
+    tokenizer = tiny.make_tokenizer("[IN:ASK [SL:WHO ] ]")
+    constraint = TreeConstraint(tokenizer, None, SlotValues(tokenizer, VALUES))
+    met = set()
+    for seed in range(60):
+        tree = trees.parse(tokenizer.decode(random_tokens(constraint, tokenizer, limit, seed)))
+        assert trees.is_well_formed(tree)
+        assert set(of_trees([tree]).get("SL:THING", ())) <= set(VALUES["SL:THING"])
+        met |= {child for _, child in pairs_of(tree)}
+    assert limit < 12 or met >= {"SL:THING", "SL:WHO"}
+
+
+def test_a_tree_is_allowed_with_its_own_values_within_its_own_length():
+    tokenizer = tiny.make_tokenizer()
+    text = "[IN:PLAY play [SL:THING red song ] and [SL:THING \u00e9t\u00e9 zq ] ]"
+    ids = tokenizer.encode_tree(trees.parse(text))
+    values = of_trees([trees.parse(text)])
+    assert values == {"SL:THING": ["red song", "\u00e9t\u00e9 zq"]}
+    constraint = TreeConstraint(tokenizer, None, SlotValues(tokenizer, values))
+    state = constraint.start()
+    for place, token in enumerate(ids):
+        assert bool(constraint.allowed(state, len(ids) + 1 - place)[token]), place
+        state = constraint.advance(state, token)
+    # What the list does not have cannot follow, and half a value cannot end.
+    red = tokenizer.encode_text("red")[0]
+    state = constraint.start()
+    for token in (tokenizer.tag_id("[IN:PLAY"), tokenizer.tag_id("[SL:THING"), red):
+        state = constraint.advance(state, token)
+    allowed = constraint.allowed(state, 30)
+    assert not allowed[tokenizer.close_id] and not allowed[tokenizer.encode_text("lamp")[0]]
+
+
+def test_a_slot_that_holds_an_intent_is_free():
+    found = [
+        trees.parse("[IN:PLAY [SL:THING a [IN:ASK who [SL:WHO me ] ] ] [SL:WHO you ] ]"),
+        trees.parse("[IN:PLAY [SL:THING b ] [SL:WHO me ] ]"),
+    ]
+    assert of_trees(found) == {"SL:WHO": ["me", "you"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [({"SL:NONE": ["a"]}, "does not know this slot"), ({"SL:THING": [""]}, "none is given")],
+)
+def test_values_that_cannot_be_are_refused(values, error):
+    with pytest.raises(InputError, match=error):
+        SlotValues(tiny.make_tokenizer(), values)
 
 
 def test_an_untrained_model_lets_only_trees_out_under_the_constraint():

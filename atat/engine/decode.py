@@ -109,6 +109,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--any_pair", action="store_true", help="with --well_formed: also pairs never seen"
     )
+    parser.add_argument(
+        "--values",
+        type=Path,
+        metavar="DATA",
+        help="with --well_formed: slots have only the values that the trees of this data dir give "
+        "them, such as the songs of a catalogue; slots that it does not have take any words",
+    )
     parser.add_argument("--max_frames", type=int, default=16000, help="padded frames of a batch")
     parser.add_argument("--max_tokens", type=int, default=2000, help="padded tokens of a batch")
     parser.add_argument(
@@ -135,6 +142,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.max_length < (3 if options.well_formed else 1):
         raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
+    if options.values is not None and not options.well_formed:
+        raise InputError("--values is for --well_formed decoding: give both")
     if options.extra_length < 3:
         raise InputError(f"--extra_length is {options.extra_length}; expected 3 or more")
     cli.check_positive(options, "beam", "nbest", "max_frames", "max_tokens", "nj")
@@ -180,7 +189,8 @@ def _same_options(before: Any, options: argparse.Namespace) -> bool:
 
 def _inputs(options: argparse.Namespace, task: Task) -> dict[str, str]:
     """Digests of the files that a decoding reads."""
-    found = fingerprint.of_data([options.data]) | fingerprint.of_model(options.model)
+    known = [options.data] if options.values is None else [options.data, options.values]
+    found = fingerprint.of_data(known) | fingerprint.of_model(options.model)
     return found | (fingerprint.of_sound(options.data) if task.source == "audio" else {})
 
 
@@ -212,6 +222,7 @@ def decode(options: argparse.Namespace, task: Task) -> None:
         nbest=min(options.nbest, options.beam),
         well_formed=options.well_formed,
         any_pair=options.any_pair,
+        values=options.values,
         precision=_begun_with(options, made_from),
     )
     print(f"{options.out}: precision {recognizer.resolved}")
@@ -368,6 +379,7 @@ def _write(
         "model": str(options.model),
         "beam": options.beam,
         "well_formed": options.well_formed,
+        "values": None if options.values is None else str(options.values),
         "precision": options.precision,
         "utterances": len(utterances),
         "at_limit": at_limit,  # outputs that the length limit ended

@@ -122,6 +122,7 @@ def _decoding_lines(decoded: Sequence[Path]) -> list[str]:
             f"task {got['task']}" if "task" in got else "",
             f"beam {got['beam']}" if "beam" in got else "",
             "well-formed trees only" if got.get("well_formed") else "",
+            f"slots with the values of `{got['values']}`" if got.get("values") else "",
             str(got.get("precision", "")),
             f"{duration(wall)} of wall time" if wall is not None else "",
             f"{wall / audio:.3f} s per second of audio" if wall is not None and audio else "",

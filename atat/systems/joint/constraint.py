@@ -2,9 +2,9 @@
 
 Well-formed decoding (`TreeConstraint`): one intent at the root, intents and slots alternate, a slot
 is not empty, words begin with a piece that begins a word, every bracket is closed before the length
-limit, and, if pairs are given, only parent-child pairs seen in training. Transcripts
-(`WordConstraint`) have no tags, even if the decoder was finetuned on trees. Both plug into
-`atat.nn.beam_search` as its constraint.
+limit, if pairs are given, only parent-child pairs seen in training, and, if values are given, slots
+only with those. Transcripts (`WordConstraint`) have no tags, even if the decoder was finetuned on
+trees. Both plug into `atat.nn.beam_search` as its constraint.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from atat.systems.joint.slot_values import SlotValues
 from atat.text.tokenizer import Tokenizer
 from atat.text.trees import Tree
 
 ROOT = ""  # the parent of the outermost intent in a set of pairs
 Pair = tuple[str, str]  # labels of parent and child, such as ("IN:PLAY", "SL:SONG")
+FREE = -1  # any words may follow
 
 
 class State(NamedTuple):
@@ -30,14 +32,23 @@ class State(NamedTuple):
     fresh: bool = True  # the last token was a tag: the next piece must begin a word
     empty: bool = True  # the innermost node is still empty
     bare: bool = False  # a word has begun with only a blank: its letters must follow
+    value: int = FREE  # in a slot with a list of values: the node of SlotValues
 
 
 class TreeConstraint:
     """Allows exactly the tokens after which a well-formed tree can still be reached."""
 
-    def __init__(self, tokenizer: Tokenizer, pairs: Iterable[Pair] | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        pairs: Iterable[Pair] | None = None,
+        values: SlotValues | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.pairs = None if pairs is None else set(pairs)
+        self.values = values or SlotValues(tokenizer, {})
+        # More tokens than it takes to open and close one more node change nothing.
+        self._enough = 4 + max(self.values.needed, default=0)
         self.labels = {id_: tag[1:] for tag, id_ in tokenizer.open_ids.items()}
         size = tokenizer.vocab_size
         self._pieces = _pieces(tokenizer)
@@ -53,8 +64,7 @@ class TreeConstraint:
 
     def allowed(self, state: State, remaining: int) -> Tensor:
         """(V,) bool: tokens allowed next when `remaining` tokens are left, the end counted."""
-        # More tokens than needed to open and close one more node change nothing.
-        spare = min(remaining - len(state.open) - 1, 4)
+        spare = min(remaining - len(state.open) - 1, self._enough)
         parent = state.open[-1] if state.open else ROOT
         key = (parent, bool(state.open), *state[1:], spare)
         if key not in self._cache:
@@ -63,9 +73,14 @@ class TreeConstraint:
 
     def advance(self, state: State, token: int) -> State:
         if token in self.labels:
-            return State((*state.open, self.labels[token]), started=True)
+            label = self.labels[token]
+            value = self.values.starts.get(label, FREE)
+            return State((*state.open, label), started=True, value=value)
         if token == self.tokenizer.close_id:
             return State(state.open[:-1], started=True, fresh=True, empty=False)
+        if state.value != FREE:
+            value = self.values.next[state.value][token]
+            return State(state.open, started=True, fresh=False, empty=False, value=value)
         if token in self._blanks:
             return State(state.open, started=True, fresh=False, empty=state.empty, bare=True)
         return State(state.open, started=True, fresh=False, empty=False)
@@ -76,11 +91,13 @@ class TreeConstraint:
         if state.started and not state.open:
             mask[self.tokenizer.eos_id] = True
             return mask
+        if state.value != FREE:
+            return self._of_values(state.value, spare)
         if state.bare:
             return self._pieces & ~self._word_starts
         for id_, label in self.labels.items():
             # A child needs its two brackets, and a slot also content between them.
-            if self._may_follow(parent, label) and spare >= (2 if _is_intent(label) else 3):
+            if self._may_follow(parent, label) and spare >= 2 + self._content(label):
                 mask[id_] = True
         if state.open:
             if spare >= 1:
@@ -90,6 +107,20 @@ class TreeConstraint:
             if _is_intent(parent) or not state.empty:
                 mask[self.tokenizer.close_id] = True
         return mask
+
+    def _of_values(self, node: int, spare: int) -> Tensor:
+        """What goes on with a value, or ends it."""
+        mask = torch.zeros(self.tokenizer.vocab_size, dtype=torch.bool)
+        for token, following in self.values.next[node].items():
+            mask[token] = spare >= 1 + self.values.needed[following]
+        mask[self.tokenizer.close_id] = node in self.values.ends
+        return mask
+
+    def _content(self, label: str) -> int:
+        """The fewest tokens between the brackets of a node."""
+        if label in self.values.starts:
+            return self.values.needed[self.values.starts[label]]
+        return 0 if _is_intent(label) else 1
 
     def _may_follow(self, parent: str, child: str) -> bool:
         if _is_intent(child) == _is_intent(parent) and parent != ROOT:

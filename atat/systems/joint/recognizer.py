@@ -10,7 +10,7 @@ A silent recording and a text without words give an empty hypothesis, with the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from atat.speech.silence import is_silent
 from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
 from atat.systems.joint.packed import Packed, read
+from atat.systems.joint.slot_values import SlotValues
 from atat.text import trees
 from atat.text.ctc_labels import units_of_tokens
 from atat.text.normalize import normalize
@@ -93,12 +94,14 @@ class Recognizer:
         options: SearchOptions | None = None,
         well_formed: bool = False,
         any_pair: bool = False,
+        values: Mapping[str, Iterable[str]] | None = None,
         precision: str = "auto",
     ) -> None:
         """options: how to search; by default the beam of decoding, with every hypothesis kept.
 
         well_formed: outputs are always trees; any_pair: also parent-child pairs not seen in
-        training.
+        training; values: what a slot may hold, by label, such as {"SL:SONG": ["silver river"]},
+        words as `atat.text.normalize` writes them (atat/systems/joint/slot_values.py).
 
         precision: fp32, bf16, or auto: bf16 if the hardware has it and the weights are not 8-bit
         (atat/base/precision.py). `packed` is not changed.
@@ -116,7 +119,10 @@ class Recognizer:
                 "well-formed decoding has no pairs of tags: the model was not trained on trees; "
                 "allow any pair, or decode without"
             )
-        self.constraint = TreeConstraint(packed.tokenizer, pairs) if well_formed else None
+        if values and not well_formed:
+            raise InputError("values are for well-formed decoding: set well_formed, too")
+        known = SlotValues(packed.tokenizer, values or {})
+        self.constraint = TreeConstraint(packed.tokenizer, pairs, known) if well_formed else None
         self.words_only = WordConstraint(packed.tokenizer)
         if self.options.bridge and packed.model.bridge is None:
             raise InputError(

@@ -65,8 +65,11 @@ class Joint:
     def recognizer(self, packed: Packed, **options: Any) -> Recognizer:
         from atat.nn.beam_search import SearchOptions
         from atat.systems.joint.recognizer import Recognizer
+        from atat.systems.joint.slot_values import of_data
 
         search = {name: options.pop(name) for name in SEARCH if name in options}
+        if options.get("values") is not None:
+            options["values"] = of_data(options["values"])
         return Recognizer(packed, options=SearchOptions(**search), **options)
 
 
