@@ -17,6 +17,7 @@ from atat.nn.beam_search import SearchOptions
 from atat.nn.bridge import heard
 from atat.nn.settings import BridgeSettings, CtcSettings
 from atat.systems.joint.build import build
+from atat.systems.joint.generate import DecoderScorer, MixedScorer
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
@@ -119,7 +120,7 @@ class SureHead(torch.nn.Module):
 
 
 def test_over_the_bridge_a_recording_is_understood_as_its_text(tokenizer: Tokenizer) -> None:
-    recognizer = recognizer_of(bridged(), tokenizer, beam=3, bridge=True)
+    recognizer = recognizer_of(bridged(), tokenizer, beam=3, bridge=1.0)
     recognizer.packed.model.ctc = SureHead(build_units("characters", tokenizer))  # type: ignore
     recognizer._model.ctc = recognizer.packed.model.ctc
     features = torch.randn(400, 16).numpy()
@@ -136,6 +137,41 @@ def test_over_the_bridge_a_recording_is_understood_as_its_text(tokenizer: Tokeni
     assert spoken.nbest != without.nbest
 
 
+def test_both_memories_are_read_with_their_weights(tokenizer: Tokenizer) -> None:
+    model: Atat = recognizer_of(bridged(), tokenizer).packed.model
+    source, lengths = torch.randn(3, 120, 16), torch.tensor([120, 90, 101])
+    memory, sizes = model.encode(True, source, lengths)
+    assert model.ctc is not None
+    start = torch.full((3,), tokenizer.task_id("slu"))
+
+    def said(*memories: tuple[Tensor, Tensor]) -> list[DecoderScorer]:
+        return [DecoderScorer(model, model.decoder.start(*one, 1)) for one in memories]
+
+    own, crossed = (memory, sizes), model.cross(model.ctc.log_probs(memory), sizes)
+    alone = [scorer.step(start).log_softmax(-1) for scorer in said(own, crossed)]
+    both = MixedScorer(said(own, crossed), [0.3, 0.7]).step(start)
+    torch.testing.assert_close(both, 0.3 * alone[0] + 0.7 * alone[1])
+    twice = MixedScorer(said(own, own), [0.5, 0.5]).step(start)
+    torch.testing.assert_close(twice, alone[0])
+
+
+def test_a_search_with_both_lies_between_the_two(tokenizer: Tokenizer) -> None:
+    torch.manual_seed(1)
+    features = [torch.randn(length, 16).numpy() for length in (120, 90, 101)]
+    found = {}
+    for share in (0.0, 1e-6, 0.5, 1 - 1e-6, 1.0):
+        torch.manual_seed(0)
+        recognizer = recognizer_of(bridged(), tokenizer, beam=3, nbest=3, bridge=share)
+        found[share] = [
+            [(one.text, round(one.score, 3)) for one in result.nbest]
+            for result in recognizer.recognize(features, "slu")
+        ]
+    assert found[0.0] == found[1e-6] and found[1.0] == found[1 - 1e-6]
+    assert found[0.5] not in (found[0.0], found[1.0])
+    with pytest.raises(InputError, match="expected 0 to 1"):
+        recognizer_of(bridged(), tokenizer, bridge=1.5)
+
+
 def test_a_bridge_needs_letters_on_both_sides() -> None:
     with pytest.raises(InputError, match="ctc.units is pieces, text_encoder.units is characters"):
         replace(bridged(), ctc=CtcSettings(weight=0.3, units="pieces"))
@@ -147,7 +183,7 @@ def test_a_bridge_needs_letters_on_both_sides() -> None:
 
 def test_a_model_without_bridge_or_head_is_told(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match=r"model\.bridge"):
-        recognizer_of(tiny.MODEL, tokenizer, bridge=True)
+        recognizer_of(tiny.MODEL, tokenizer, bridge=1.0)
     with pytest.raises(InputError, match="without.*CTC|CTC head"):
         headless = replace(tiny.MODEL, ctc=CtcSettings(weight=0.0))
         recognizer_of(headless, tokenizer, ctc_weight=0.3)
@@ -181,8 +217,9 @@ def test_trained_packed_and_decoded_over_the_bridge_and_guided(tmp_path: Path) -
     train(tiny.training(corpus, model=bridged()), tmp_path / "run")
     plain = [*("--model", str(tmp_path / "run" / "model")), *("--data", str(corpus / "dev"))]
     hyps = []
-    for number, more in enumerate(([], ["--bridge"], ["--bridge", "--ctc_weight", "0.5"])):
+    ways = ([], ["--bridge"], ["--bridge", "0.5"], ["--bridge", "--ctc_weight", "0.5"])
+    for number, more in enumerate(ways):
         out = tmp_path / f"decode{number}"
         decode.main([*plain, "--task", "slu", "--out", str(out), *more])
         hyps.append((out / "nbest.jsonl").read_text())
-    assert len(set(hyps)) == 3
+    assert len(set(hyps)) == 4

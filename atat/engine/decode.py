@@ -97,9 +97,14 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--bridge",
-        action="store_true",
+        type=float,
+        nargs="?",
+        const=1.0,
+        default=0.0,
+        metavar="SHARE",
         help="let recordings reach the decoder through the text encoder; for models trained with "
-        "`model.bridge`, and what they learned from text alone",
+        "`model.bridge`, and what they learned from text alone. With a SHARE below 1 it reads the "
+        "audio's own memory, too, and their log probabilities are weighted",
     )
     parser.add_argument(
         "--well_formed",

@@ -75,7 +75,9 @@ class SearchOptions:
     length_exponent: float = 1.0  # a hypothesis' score is log probability / length ** this
     nbest: int = 1
     ctc_weight: float = 0.0  # of the CTC head's opinion; the decoder has the rest
-    bridge: bool = False  # whether recordings reach the decoder through the text encoder
+    # How much the decoder listens to recordings through the text encoder: 1 only so, 0 not at all;
+    # between, it reads both memories, and their log probabilities have these weights.
+    bridge: float = 0.0
 
 
 @dataclass(frozen=True)

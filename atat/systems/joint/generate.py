@@ -37,6 +37,25 @@ class DecoderScorer:
         self.state.keep(utterances)
 
 
+class MixedScorer:
+    """The decoder reading two memories of the same recordings: a weighted mean of what it says."""
+
+    def __init__(self, scorers: Sequence[DecoderScorer], weights: Sequence[float]) -> None:
+        self.scorers, self.weights = scorers, weights
+
+    def step(self, tokens: Tensor) -> Tensor:
+        said = (scorer.step(tokens).float().log_softmax(-1) for scorer in self.scorers)
+        return torch.stack([w * one for w, one in zip(self.weights, said)]).sum(0)
+
+    def reorder(self, hypotheses: Tensor) -> None:
+        for scorer in self.scorers:
+            scorer.reorder(hypotheses)
+
+    def keep(self, utterances: Tensor) -> None:
+        for scorer in self.scorers:
+            scorer.keep(utterances)
+
+
 @torch.inference_mode()
 def encode_by_length(
     encode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], source: Tensor, lengths: Tensor
@@ -86,19 +105,25 @@ def generate(
         lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths
     )
     limits = [(1 if audio else 4) * int(n) + options.extra_length for n in memory_lengths]
-    guide = None
-    if audio and (options.ctc_weight > 0 or options.bridge):
+    guide, memories = None, [(memory, memory_lengths, 1.0)]
+    if audio and (options.ctc_weight > 0 or options.bridge > 0):
         assert model.ctc is not None
         heard = model.ctc.log_probs(memory)
         if options.ctc_weight > 0:
             assert spelling is not None
             guide = CtcGuide(heard, memory_lengths, options.beam, spelling, options.ctc_weight)
-        if options.bridge:
-            memory, memory_lengths = model.cross(heard, memory_lengths)
-    state = model.decoder.start(memory, memory_lengths, options.beam)
+        if options.bridge > 0:
+            crossed = (*model.cross(heard, memory_lengths), options.bridge)
+            own = (memory, memory_lengths, 1 - options.bridge)
+            memories = [one for one in (crossed, own) if one[2] > 0]
+    scorers = [
+        DecoderScorer(model, model.decoder.start(rows, sizes, options.beam))
+        for rows, sizes, _ in memories
+    ]
+    weights = [weight for *_, weight in memories]
     start = torch.tensor([tokenizer.task_id(task) for task in tasks], device=memory.device)
     return beam_search(
-        DecoderScorer(model, state),
+        scorers[0] if len(scorers) == 1 else MixedScorer(scorers, weights),
         start,
         tokenizer.eos_id,
         options,

@@ -124,6 +124,8 @@ class Recognizer:
         known = SlotValues(packed.tokenizer, values or {})
         self.constraint = TreeConstraint(packed.tokenizer, pairs, known) if well_formed else None
         self.words_only = WordConstraint(packed.tokenizer)
+        if not 0 <= self.options.bridge <= 1:
+            raise InputError(f"bridge is {self.options.bridge:g}; expected 0 to 1")
         if self.options.bridge and packed.model.bridge is None:
             raise InputError(
                 "bridge needs a model that was trained with one (`model.bridge.share` above 0)"
