@@ -19,7 +19,6 @@ from atat.base import digests, encoder_files
 from atat.base.encoder_files import Published
 from atat.base.errors import InputError
 from atat.datadir import ark, edit, feats_type, features, kaldi_dir, tables
-from atat.datadir.ctm import Word, write_ctm
 from atat.engine import decode, quantize
 from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.engine.train import train
@@ -48,32 +47,9 @@ def encoder(tmp_path_factory) -> str:
 def spoken(tmp_path_factory, encoder) -> Path:
     """A data dir of recordings with words, trees and times, and another for the test."""
     root = tmp_path_factory.mktemp("spoken")
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 20), ("test", 6)):
-        folder, utterances, times = root / part, [], {}
-        for number in range(count):
-            name = f"spk{number % 2}-{part}{number:02d}"
-            words, tree = tiny.sentence(rng)
-            tones = [
-                np.sin(np.arange(4000) * (0.05 + 0.05 * tiny.WORDS.index(word))) for word in words
-            ]
-            samples = np.concatenate(tones).astype(np.float32) * 0.3
-            samples += rng.normal(0, 0.01, len(samples)).astype(np.float32)
-            audio.save(folder / "wavs" / f"{name}.wav", samples)
-            times[name] = [Word(word, 0.25 * i, 0.25) for i, word in enumerate(words)]
-            utterances.append(
-                kaldi_dir.Utterance(
-                    name,
-                    name.split("-")[0],
-                    wav=str(folder / "wavs" / f"{name}.wav"),
-                    text=" ".join(words),
-                    semantics=tree,
-                )
-            )
-        kaldi_dir.write(folder, sorted(utterances, key=lambda one: one.id))
-        write_ctm(folder / "ctm", times)
-        features.make(folder, root / "arks", settings=features.Settings(encoder=encoder))
-    tiny.make_tokenizer().save(root / "tokenizer")
+    tiny.make_spoken(root)
+    for part in ("train", "test"):
+        features.make(root / part, root / "arks", settings=features.Settings(encoder=encoder))
     return root
 
 

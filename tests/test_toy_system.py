@@ -131,6 +131,9 @@ class Toy:
         loss, right = (float(terms[name].total) / len(source) for name in model.terms)
         return {"loss": loss, "exact_match": right}
 
+    def hears(self, folder: Path) -> str:
+        return "wav"
+
     def load(self, folder: Path, about: dict[str, Any], device: torch.device) -> ToyPacked:
         return ToyPacked(ToyModel(about["hidden"]), weights=about["weights"], system="toy")
 

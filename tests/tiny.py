@@ -104,6 +104,27 @@ def make_data(folder: Path, count: int = 24, seed: int = 0, mel_bins: int = 16) 
     return folder
 
 
+def make_spoken(root: Path) -> None:
+    """Data dirs train and test of recordings, with words, trees and times, and a tokenizer."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 6)):
+        folder, utterances, times = root / part, [], {}
+        for number in range(count):
+            name = f"spk{number % 2}-{part}{number:02d}"
+            words, tree = sentence(rng)
+            tones = [np.sin(np.arange(4000) * (0.05 + 0.05 * WORDS.index(word))) for word in words]
+            samples = np.concatenate(tones).astype(np.float32) * 0.3
+            samples += rng.normal(0, 0.01, len(samples)).astype(np.float32)
+            wav = folder / "wavs" / f"{name}.wav"
+            audio.save(wav, samples)
+            times[name] = [Word(word, 0.25 * i, 0.25) for i, word in enumerate(words)]
+            text, speaker = " ".join(words), name.split("-")[0]
+            utterances.append(Utterance(name, speaker, wav=str(wav), text=text, semantics=tree))
+        kaldi_dir.write(folder, sorted(utterances, key=lambda one: one.id))
+        write_ctm(folder / "ctm", times)
+    make_tokenizer().save(root / "tokenizer")
+
+
 def make_corpus(folder: Path) -> Path:
     """All that a training reads: train, dev, tokenizer and cmvn.ark."""
     make_data(folder / "train", 40)

@@ -99,6 +99,10 @@ class Origin(NamedTuple):
         """Name and weights in one word."""
         return f"{self.name}@{self.sha256[:12]}"
 
+    def kind_of(self, layers: str) -> str:
+        """The same of states of several layers side by side (`all`), or of the `last`."""
+        return self.kind if layers == "last" else f"{self.kind}+{layers}"
+
     @property
     def argument(self) -> str:
         """What to call it at a command line or in a conf."""

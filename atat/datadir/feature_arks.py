@@ -18,7 +18,7 @@ from atat.base import digests, pipes
 from atat.base.errors import InputError
 from atat.datadir import ark, kaldi_dir, tables
 from atat.speech import audio, frontend
-from atat.speech.frontend import Frontend, Lfb
+from atat.speech.frontend import Frontend, Layers, Lfb
 
 # Goes up when the numbers change, so that older arks are made again.
 VERSION = 1
@@ -34,11 +34,20 @@ class Settings:
     channel: int | None = None
     allow_pipes: bool = False
     encoder: str | None = None  # states of a pretrained speech encoder instead of filterbanks
+    layers: Layers = "last"  # of the encoder
 
     @property
     def frontend(self) -> Frontend:
         """What makes the features; InputError if it is an encoder that is not on this machine."""
-        return frontend.find(self.encoder) if self.encoder else Lfb(self.num_mels)
+        if self.encoder:
+            return frontend.find(self.encoder, layers=self.layers)
+        return Lfb(self.num_mels)
+
+    @property
+    def name(self) -> str:
+        """What makes the features, as a part of file names."""
+        layers = "" if self.layers == "last" else f"_{self.layers}"
+        return re.sub(r"[^\w-]+", "_", self.encoder or "lfb").strip("_") + layers
 
 
 @dataclass(frozen=True)

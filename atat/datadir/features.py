@@ -14,12 +14,12 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atat.base import cli, lock, parallel
+from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import feats_type, tables
 from atat.datadir.feature_arks import (
@@ -69,8 +69,7 @@ def _make(
     data: Path, arks: Path, clips: Sequence[Clip], nj: int, settings: Settings, max_lost: float
 ) -> None:
     made_by = settings.frontend
-    kind = re.sub(r"[^\w-]+", "_", settings.encoder or "lfb").strip("_")
-    name = f"raw_{kind}_{data.resolve().name}"
+    name = f"raw_{settings.name}_{data.resolve().name}"
     remove_leftovers(arks, f"{name}.*")
     made = read_made(arks, name)
     missing = [clip for clip in clips if not _is_made(clip, made)]
@@ -164,6 +163,8 @@ def main(argv: list[str] | None = None) -> None:
             "pretrained speech encoder. A rerun computes only what is missing.",
             "atat features --data data/train data/dev --arks lfb --nj 4",
             "atat features --data data/train --arks states --nj 4 --encoder moonshine-tiny",
+            "atat features --data data/train --arks layers --encoder facebook/hubert-base-ls960 "
+            "--layers all",
             reads="DATA/wav.scp, DATA/segments where there is one, and the recordings they name.",
             writes="ARKS/raw_lfb_NAME.N.ark and .scp, where NAME is the data dir's; "
             "feats.scp, utt2num_frames and utt2dur in the data dir; of an encoder feats_type and "
@@ -181,6 +182,13 @@ def main(argv: list[str] | None = None) -> None:
         "shows, or a folder or hub name of a speech encoder of transformers",
     )
     parser.add_argument(
+        "--layers",
+        choices=("last", "all"),
+        default="last",
+        help="whose states: the encoder's last layer's, or all layers' side by side, as many times "
+        "as large (audio_encoder.layers_read: all)",
+    )
+    parser.add_argument(
         "--compress",
         action="store_true",
         help="a quarter of the size (Kaldi's compression 2; error up to 0.1)",
@@ -195,6 +203,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
     cli.check_positive(arguments, "nj", "num_mels")
+    if arguments.layers != "last" and not arguments.encoder:
+        raise InputError(f"--layers {arguments.layers} is of an encoder; name it with --encoder")
     settings = Settings(
         arguments.num_mels,
         arguments.compress,
@@ -202,6 +212,7 @@ def main(argv: list[str] | None = None) -> None:
         arguments.channel,
         arguments.allow_pipes,
         arguments.encoder,
+        arguments.layers,
     )
     for data in arguments.data:
         make(data, arguments.arks, nj=arguments.nj, settings=settings, max_lost=arguments.max_lost)

@@ -210,5 +210,8 @@ class System(Protocol):
     def load(self, folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
         """A packed model without its weights, from config.yaml's values and the other files."""
 
+    def hears(self, folder: Path) -> Literal["feats", "wav"]:
+        """What a packed model reads of a data dir that has both features and recordings."""
+
     def recognizer(self, packed: Any, **options: Any) -> Recognizer:
         """Options are those of `atat decode`: beam, nbest, well_formed, precision ..."""

@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +197,15 @@ def _inputs(options: argparse.Namespace, task: Task) -> dict[str, str]:
     """Digests of the files that a decoding reads."""
     known = [options.data] if options.values is None else [options.data, options.values]
     found = fingerprint.of_data(known) | fingerprint.of_model(options.model)
-    return found | (fingerprint.of_sound(options.data) if task.source == "audio" else {})
+    if task.source != "audio":
+        return found
+    kind = "wav" if _hears(options) == "wav" else None
+    return found | fingerprint.of_sound(options.data, kind)
+
+
+def _hears(options: argparse.Namespace) -> str:
+    """What the model reads of a data dir that has both: feats, or wav."""
+    return registry.of_model(options.model).hears(options.model)
 
 
 def decode(options: argparse.Namespace, task: Task) -> None:
@@ -209,6 +218,8 @@ def decode(options: argparse.Namespace, task: Task) -> None:
     utterances = kaldi_dir.load(options.data)
     if not utterances:
         raise InputError(f"{options.data}/utt2spk: empty, there is nothing to decode")
+    if task.source == "audio" and _hears(options) == "wav":
+        utterances = [_recording_of(one, options) for one in utterances]
     lost = _find_faults(utterances, options) if task.source == "audio" else {}
     device = options.device
     if device == "auto":
@@ -247,6 +258,16 @@ def decode(options: argparse.Namespace, task: Task) -> None:
             file=sys.stderr,
         )
     _write(done, task, utterances, seconds, options, made_from)
+
+
+def _recording_of(utterance: Utterance, options: argparse.Namespace) -> Utterance:
+    """The same utterance without the features that a data dir may have of it."""
+    if utterance.wav is None:
+        raise InputError(
+            f"{options.data}/wav.scp: no recording of {utterance.id}, but the model reads "
+            "recordings, not stored features"
+        )
+    return replace(utterance, feats=None, num_frames=None)
 
 
 def _find_faults(utterances: list[Utterance], options: argparse.Namespace) -> dict[str, str]:

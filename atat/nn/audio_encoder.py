@@ -2,10 +2,14 @@
 
 A few 2D convolutions, each followed by max-pooling, then a transformer encoder (AT-AT,
 "Architecture" and "Experimental Details"; the front end after Mohamed et al. 2019); or, over the
-states of a pretrained encoder, a linear layer and the transformer. Knows nothing of targets.
+states of a pretrained encoder, a linear layer and the transformer. A pretrained encoder that trains
+is a part of this one, which then reads samples. Knows nothing of targets.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +68,32 @@ def shortened(lengths: Tensor, factor: int) -> Tensor:
     return torch.div(lengths + factor - 1, factor, rounding_mode="floor")
 
 
+class WeightedLayers(nn.Module):
+    """The states of all layers, summed with weights that are the softmax of one scalar each.
+
+    Yang et al. 2021 (SUPERB), 2.2, as s3prl does it; layer_norm is its upstream_feature_normalize.
+    """
+
+    def __init__(self, layers: int, layer_norm: bool) -> None:
+        super().__init__()
+        self.scalars = nn.Parameter(torch.zeros(layers))
+        self.layer_norm = layer_norm
+
+    def weights(self) -> Tensor:
+        """(L,), which sum to one."""
+        return self.scalars.softmax(dim=0)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """states (B, T, L * F), layer after layer -> (B, T, F)."""
+        states = states.unflatten(2, (len(self.scalars), -1))
+        if self.layer_norm:
+            states = F.layer_norm(states, states.shape[-1:])
+        return (self.weights()[:, None] * states).sum(dim=2)
+
+
 class StackedFrontEnd(nn.Module):
-    """States of a pretrained encoder: each normalised, some side by side, projected to the width.
+    """States of a pretrained encoder: of one layer or a sum of all, each normalised, some side by
+    side, projected to the width.
 
     Padding changes nothing: states beyond an utterance's end are zero after the normalisation.
     """
@@ -73,12 +101,20 @@ class StackedFrontEnd(nn.Module):
     def __init__(self, settings: AudioEncoderSettings, width: int) -> None:
         super().__init__()
         self.stack = settings.stack
-        self.norm = nn.LayerNorm(settings.mel_bins)
-        self.projection = nn.Linear(self.stack * settings.mel_bins, width)
+        values, layers = settings.mel_bins, settings.pretrained_layers
+        self.sum: nn.Module = nn.Identity()
+        if settings.layers_read == "all":
+            self.sum = WeightedLayers(layers, settings.layer_norm)
+            values //= layers
+        self.norm = nn.LayerNorm(values)
+        self.projection = nn.Linear(self.stack * values, width)
 
     def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """states (B, T, F), lengths (B,) -> (B, ceil(T / stack), D), lengths (B,)."""
-        x = self.norm(states)
+        """states (B, T, F), lengths (B,) -> (B, ceil(T / stack), D), lengths (B,).
+
+        Of all layers, the F values are those of each layer, one after the other.
+        """
+        x = self.norm(self.sum(states))
         x = x * length_mask(lengths, x.shape[1])[:, :, None].to(x.dtype)
         x = F.pad(x, (0, 0, 0, -x.shape[1] % self.stack))
         x = x.unflatten(1, (-1, self.stack)).flatten(2)
@@ -86,18 +122,61 @@ class StackedFrontEnd(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """Front end and transformer."""
+    """Front end and transformer, over a pretrained encoder that trains if there is one."""
 
-    def __init__(self, settings: AudioEncoderSettings, width: int) -> None:
+    def __init__(
+        self, settings: AudioEncoderSettings, width: int, pretrained: nn.Module | None = None
+    ) -> None:
         super().__init__()
         over_states = settings.kind == "pretrained"
         front_end = StackedFrontEnd if over_states else ConvolutionalFrontEnd
+        self.pretrained = pretrained
         self.front_end = front_end(settings, width)
         self.encoder = Encoder(
             width, settings.layers, settings.heads, settings.feed_forward, settings.dropout
         )
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """features (B, T, F), normalised; lengths (B,) -> memory (B, T', D), lengths (B,)."""
+        """features (B, T, F), normalised, or samples (B, T) of a pretrained encoder that trains;
+        lengths (B,) -> memory (B, T', D), lengths (B,)."""
+        if self.pretrained is not None:
+            features, lengths = self.pretrained(features, lengths)
         x, lengths = self.front_end(features, lengths)
         return self.encoder(x, lengths), lengths
+
+
+def build_audio_encoder(
+    settings: AudioEncoderSettings, width: int, pretrained: bool = True
+) -> nn.Module:
+    """Our own audio encoder or one from ESPnet2.
+
+    pretrained False loads no weights of others: it builds the encoder of a packed model, and
+    `settings.pretrained` then names the folder with the files of one that was trained. Raises
+    InputError if an encoder cannot be loaded.
+    """
+    if settings.kind == "espnet":
+        from atat.nn.espnet_encoder import EspnetEncoder
+
+        return EspnetEncoder(
+            settings if pretrained else replace(settings, espnet_weights=None), width
+        )
+    encoder = None
+    if settings.trained:
+        from atat.speech import hub_encoder
+
+        assert settings.pretrained is not None
+        if pretrained:
+            encoder = hub_encoder.load(settings.pretrained, settings.layers_read)
+        else:
+            encoder = hub_encoder.packed(Path(settings.pretrained), settings.layers_read)
+    return AudioEncoder(settings, width, encoder)
+
+
+def save_encoder_files(model: nn.Module | None, folder: Path) -> None:
+    """Write what a packed model needs of an encoder that it trained, besides the weights."""
+    if isinstance(model, AudioEncoder) and model.pretrained is not None:
+        from atat.speech import hub_encoder
+
+        assert isinstance(model.pretrained, hub_encoder.HubStates)
+        folder.mkdir(exist_ok=True)
+        hub_encoder.save(model.pretrained, folder)

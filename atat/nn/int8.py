@@ -63,10 +63,14 @@ class Int8Linear(nn.Module):
 
 
 def convert(module: nn.Module) -> nn.Module:
-    """Replace every linear layer by an Int8Linear, in place."""
+    """Replace every linear layer by an Int8Linear, in place.
+
+    A module with a true attribute `keeps_float` stays as it is: one that reads the weights of its
+    layers itself.
+    """
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
             setattr(module, name, Int8Linear.of(child))
-        else:
+        elif not getattr(child, "keeps_float", False):
             convert(child)
     return module

@@ -28,11 +28,17 @@ ESPNET_SUBSAMPLING = {
 class AudioEncoderSettings:
     """atat/nn/audio_encoder.py, or an ESPnet2 encoder by name (atat/nn/espnet_encoder.py)."""
 
-    # pretrained: a transformer over the states of a frozen speech encoder (atat/speech/frontend.py)
+    # pretrained: a transformer over the states of a speech encoder (atat/speech/frontend.py)
     kind: Literal["transformer", "espnet", "pretrained"] = "transformer"
     mel_bins: int = 80  # kind pretrained: the values of a state; the encoder says how many
     pretrained: Optional[str] = None  # moonshine-tiny, or a folder or hub name of `transformers`
     stack: int = 2  # kind pretrained: states side by side in one input of the transformer
+    # kind pretrained: all: the sum of all layers' states, with learned weights (as in SUPERB)
+    layers_read: Literal["last", "all"] = "last"
+    layer_norm: bool = False  # layers_read all: each layer's states are normalised before the sum
+    pretrained_layers: int = 1  # layers_read all: how many; the encoder says it
+    # kind pretrained: the encoder trains as well (optim.encoder_multiplier, init.unfreeze)
+    trained: bool = False
     conv_channels: tuple[int, ...] = (64, 64)  # one 3x3 convolution each
     time_stride: tuple[int, ...] = (1, 1)  # of each convolution; far cheaper than pooling after it
     freq_stride: tuple[int, ...] = (1, 1)
@@ -73,6 +79,11 @@ class AudioEncoderSettings:
             raise InputError(
                 "kind pretrained needs the key `pretrained`: moonshine-tiny, or a folder or hub "
                 "name of a speech encoder of `transformers`"
+            )
+        if self.kind != "pretrained" and (self.trained or self.layers_read != "last"):
+            raise InputError(
+                f"trained and layers_read are of a pretrained speech encoder, kind is {self.kind}; "
+                "set kind to pretrained, or remove them"
             )
 
 

@@ -15,16 +15,20 @@ import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
 import numpy as np
 
 from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.base.json_file import read_object
+from atat.base.json_file import read_object, read_object_or_none
 from atat.speech import audio, fbank
 
+if TYPE_CHECKING:  # it imports torch
+    from atat.speech.hub_encoder import Within
+
+Layers = Literal["last", "all"]
 LFB = "lfb"
 DESCRIPTION, CONTAINED = "frontend.json", "encoder"  # in the folder of a packed model
 
@@ -56,6 +60,14 @@ class Frontend(Protocol):
     def origin(self) -> Origin | None:
         """Where its weights come from; None: it has none."""
 
+    @property
+    def num_layers(self) -> int:
+        """Layers of an encoder whose states make a frame, side by side; 1: its last one alone."""
+
+    @property
+    def within(self) -> bool:
+        """Whether the encoder is a part of the model: what is made of samples is samples (T',)."""
+
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Frames (T, F); (0, F) if the recording is too short."""
 
@@ -74,6 +86,8 @@ class Lfb:
     shortest = fbank.Options().length
     longest = 0
     origin = None
+    num_layers = 1
+    within = False
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         return fbank.lfb(samples, num_mels=self.dim)
@@ -82,28 +96,50 @@ class Lfb:
         return fbank.num_frames(num_samples)
 
 
-def find(name: str, threads: int = 1) -> Frontend:
+def find(name: str, threads: int = 1, layers: Layers = "last") -> Frontend:
     """The pretrained speech encoder of a name, loaded.
 
     name: a speech encoder of `encoder_files.PUBLISHED`, fetched with `atat encoder get NAME`; a
     folder in which `transformers` saved a speech encoder; or the name of one on its hub, as far
     as that is already in the hub's cache on this machine: nothing is downloaded here. threads: of a
-    CPU.
-    Raises InputError for an encoder that is missing, damaged or of an unknown kind.
+    CPU. layers: whose states make a frame.
+    Raises InputError for an encoder that is missing, damaged or of an unknown kind, and for layers
+    that it does not give.
     """
-    return load(name, str(folder_of(name)) if _is_published(name) else name, threads)
+    return load(name, str(folder_of(name)) if _is_published(name) else name, threads, layers)
 
 
 @lru_cache(maxsize=2)
-def load(name: str, where: str, threads: int = 1) -> Frontend:
+def load(name: str, where: str, threads: int = 1, layers: Layers = "last") -> Frontend:
     """The encoder of a name, from a folder (of `transformers`, its hub's names too)."""
     if _is_published(name):
         from atat.speech.moonshine import Moonshine
 
+        if layers != "last":
+            _refuse_published(name, "all layers")
         return Moonshine(name, Path(where), threads)
     from atat.speech.hub_encoder import HubEncoder
 
-    return HubEncoder(where)
+    return HubEncoder(where, layers)
+
+
+def find_trained(name: str, layers: Layers = "last") -> Frontend:
+    """The front end of a model that trains this encoder; InputError as of `find`."""
+    if _is_published(name):
+        _refuse_published(name, "training")
+    from atat.speech.hub_encoder import within
+
+    return within(name, layers)
+
+
+def _refuse_published(name: str, what: str) -> NoReturn:
+    from atat.speech.moonshine import IN_TORCH
+
+    raise InputError(
+        f"{name} runs in onnxruntime, which gives the states of its last layer and cannot train "
+        f"it; for {what} take the same weights in torch: atat encoder get {IN_TORCH}, and name "
+        f"{IN_TORCH} instead of {name}"
+    )
 
 
 def _is_published(name: str) -> bool:
@@ -119,7 +155,8 @@ def features_option(frontend: Frontend) -> str:
     """The option of `atat features` that makes what this front end makes."""
     if frontend.origin is None:
         return f"--num_mels {frontend.dim}"
-    return f"--encoder {frontend.origin.argument}"
+    layers = " --layers all" if frontend.num_layers > 1 else ""
+    return f"--encoder {frontend.origin.argument}{layers}"
 
 
 @dataclass(frozen=True)
@@ -132,26 +169,10 @@ class Stored:
     shortest: int
     longest: int
     origin: Origin
+    num_layers: int = 1
     folder: Path | None = None  # that holds its files, where the model contains it
 
-    @classmethod
-    def read(cls, model: Path) -> Stored:
-        """What `write` left in a model's folder; InputError if it is torn."""
-        path, folder = model / DESCRIPTION, model / CONTAINED
-        fix = "copy the packed model again, or pack it again from its training"
-        found = read_object(path, fix)
-        try:
-            return cls(
-                kind=str(found["kind"]),
-                dim=int(found["dim"]),
-                frame_shift=float(found["frame_shift"]),
-                shortest=int(found["shortest"]),
-                longest=int(found["longest"]),
-                origin=Origin(**found["origin"]),
-                folder=folder if folder.is_dir() else None,
-            )
-        except (TypeError, KeyError, ValueError):
-            raise InputError(f"{path}: expected what `atat train` wrote; {fix}") from None
+    within = False
 
     def num_frames(self, num_samples: int) -> int:
         """About T, for budgets: exactly only the encoder itself knows. 0 only if T is."""
@@ -164,7 +185,11 @@ class Stored:
 
     def _encoder(self) -> Frontend:
         name = self.origin.argument
-        found = find(name) if self.folder is None else load(self.origin.name, str(self.folder))
+        layers: Layers = "all" if self.num_layers > 1 else "last"
+        if self.folder is None:
+            found = find(name, layers=layers)
+        else:
+            found = load(self.origin.name, str(self.folder), 1, layers)
         if found.origin is None or found.origin.sha256 != self.origin.sha256:
             raise InputError(
                 f"the model was trained on the states of {self.kind} ({self.origin.source}), the "
@@ -173,13 +198,44 @@ class Stored:
         return found
 
 
+def read(model: Path) -> Stored | Within:
+    """What `write` left in a model's folder; InputError if it is torn."""
+    path, folder = model / DESCRIPTION, model / CONTAINED
+    fix = "copy the packed model again, or pack it again from its training"
+    found = read_object(path, fix)
+    try:
+        stored = Stored(
+            kind=str(found["kind"]),
+            dim=int(found["dim"]),
+            frame_shift=float(found["frame_shift"]),
+            shortest=int(found["shortest"]),
+            longest=int(found["longest"]),
+            origin=Origin(**found["origin"]),
+            num_layers=int(found.get("num_layers", 1)),  # older ones do not say it
+            folder=folder if folder.is_dir() else None,
+        )
+    except (TypeError, KeyError, ValueError):
+        raise InputError(f"{path}: expected what `atat train` wrote; {fix}") from None
+    if not found.get("trained"):
+        return stored
+    from atat.speech.hub_encoder import packed_within
+
+    return packed_within(folder, "all" if stored.num_layers > 1 else "last", stored.origin)
+
+
+def is_within(model: Path) -> bool:
+    """Whether a packed model has trained its encoder, and so reads samples."""
+    found = read_object_or_none(model / DESCRIPTION)
+    return bool(found and found.get("trained"))
+
+
 def write(frontend: Frontend, model: Path) -> None:
     """Say in a model's folder which encoder it reads the states of; one that the model contained
     before it was written again comes along."""
     origin = frontend.origin
     assert origin is not None, "only a pretrained encoder is written down"
-    names = ("kind", "dim", "frame_shift", "shortest", "longest")
-    about = {name: getattr(frontend, name) for name in names}
+    names = ("kind", "dim", "frame_shift", "shortest", "longest", "num_layers")
+    about = {name: getattr(frontend, name) for name in names} | {"trained": frontend.within}
     with atomic_write(model / DESCRIPTION) as stream:
         json.dump({**about, "origin": origin._asdict()}, stream, indent=1)
     if isinstance(frontend, Stored) and frontend.folder is not None:
@@ -194,7 +250,12 @@ def contain(model: Path) -> list[str]:
     """
     if not (model / DESCRIPTION).is_file():
         raise InputError(f"{model}: the model reads filterbanks, or the folder is no packed model")
-    stored = Stored.read(model)
+    stored = read(model)
+    if not isinstance(stored, Stored):
+        raise InputError(
+            f"{model}: the encoder was trained with the model and is in its weights; the folder "
+            "needs nothing else"
+        )
     stored._encoder()  # it is here, and it is the right one
     shutil.rmtree(model / CONTAINED, ignore_errors=True)
     (model / CONTAINED).mkdir()

@@ -19,6 +19,7 @@ from atat.base.errors import InputError
 from atat.speech import audio, convolutions
 
 FILE = "encoder_model.ort"
+IN_TORCH = "UsefulSensors/moonshine-tiny"  # on the hub of `transformers`
 # Kernel and stride of each convolution, in its inputs.
 CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))
 
@@ -30,6 +31,8 @@ class Moonshine:
     frame_shift = convolutions.shift(CONVOLUTIONS) / audio.SAMPLE_RATE
     shortest = convolutions.shortest(CONVOLUTIONS)
     longest = 0
+    num_layers = 1
+    within = False
 
     def __init__(self, name: str, folder: Path, threads: int = 1) -> None:
         """Raises InputError if the file is missing, is not the one that was fetched, or is not what

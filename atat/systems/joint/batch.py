@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atat.engine.plain import TensorBatch
 from atat.nn.loss import IGNORE
+from atat.speech.audio import SAMPLE_RATE
 from atat.speech.frontend import Lfb
 
 
@@ -23,7 +24,7 @@ class Example:
 
     utterance: str
     task: str
-    source: np.ndarray  # (T, F) float32, or (S,) int64
+    source: np.ndarray  # (T, F) or samples (T,), float32; or (S,) int64
     target: list[int]  # <task> y1 .. yU <eos>
     units: list[int]  # the words as CTC units; empty if there is nothing to align
     weight: float = 1.0  # of its loss
@@ -34,7 +35,7 @@ class Batch(TensorBatch):
     """Examples of one kind of source; `audio` says which."""
 
     audio: bool
-    source: Tensor  # (B, T, F) float32 or (B, S) int64, zero beyond the lengths
+    source: Tensor  # (B, T, F) or (B, T) float32, or (B, S) int64, zero beyond the lengths
     source_lengths: Tensor  # (B,)
     inputs: Tensor  # (B, U): <task> y1 .. yU
     outputs: Tensor  # (B, U): y1 .. yU <eos>, IGNORE beyond
@@ -42,7 +43,7 @@ class Batch(TensorBatch):
     unit_lengths: Tensor  # (B,)
     weights: Tensor  # (B,)
     tasks: tuple[str, ...]
-    frame_shift: float = Lfb.frame_shift  # s
+    frame_shift: float = Lfb.frame_shift  # s from one item of an audio source to the next
 
     @property
     def audio_seconds(self) -> float:
@@ -59,8 +60,10 @@ class Batch(TensorBatch):
 
 
 def collate(examples: Sequence[Example], frame_shift: float = Lfb.frame_shift) -> Batch:
-    """Pad examples with the same kind of source into a batch; frame_shift (s): of audio."""
-    audio = examples[0].source.ndim == 2
+    """Pad examples with the same kind of source into a batch; frame_shift (s): of audio frames."""
+    audio = examples[0].source.dtype.kind == "f"
+    if examples[0].source.ndim == 1:
+        frame_shift = 1 / SAMPLE_RATE
     sources = [torch.from_numpy(example.source) for example in examples]
     targets = [torch.tensor(example.target) for example in examples]
     units = [torch.tensor(example.units, dtype=torch.long) for example in examples]

@@ -6,7 +6,7 @@ AT-AT, "Pretraining Phase": the tasks of the mix decide which encoder trains.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -17,9 +17,11 @@ from atat.engine.contract import Group, Parts
 from atat.speech.augmenter import Augmenter
 from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
+from atat.systems.joint.model import BERT, TRAINED_ENCODER
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import TrainSettings
 from atat.systems.joint.start import start_model
+from atat.text.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 def build(settings: TrainSettings) -> Parts:
     """Everything the engine needs for the run. Raises InputError for invalid settings or data."""
     packed, loaded = start_model(settings)
+    if packed.frontend.within:
+        _check_samples(settings)
     encoding = _encoding(settings, packed)
     augmenter = Augmenter(settings.augment)
     lost, batch = settings.max_lost, settings.batch
@@ -52,11 +56,36 @@ def build(settings: TrainSettings) -> Parts:
         train=list(data),
         valid=list(valid),
         groups=groups(
-            model, loaded, heard, read, settings.optim.bert_multiplier, settings.init.fixed
+            model,
+            loaded,
+            heard,
+            read,
+            {
+                BERT: settings.optim.bert_multiplier,
+                TRAINED_ENCODER: settings.optim.encoder_multiplier,
+            },
+            settings.init.fixed,
         ),
         width=packed.settings.width,
         identity=packed.tokenizer.fingerprint(),
     )
+
+
+def _check_samples(settings: TrainSettings) -> None:
+    """Raise InputError for settings that are about frames, where the model makes its own."""
+    sources = (*settings.train, *settings.valid.sources)
+    if not any(TASKS[source.task].source == "audio" for source in sources):
+        return
+    trains = "a model that trains its speech encoder (audio_encoder.trained) reads recordings"
+    if settings.features != "wav":
+        raise InputError(f"features: {settings.features}: {trains}; set `features: wav`")
+    if settings.augment.time_masks or settings.augment.freq_masks:
+        raise InputError(
+            f"augment: time_masks and freq_masks change stored frames, and {trains}; set both to 0 "
+            "and use speeds, noise, reverb and filter"
+        )
+    if settings.cmvn and settings.init.model is None:
+        raise InputError(f"cmvn: {settings.cmvn} is of stored frames, and {trains}; remove the key")
 
 
 def _encoding(settings: TrainSettings, packed: Packed) -> Encoding:
@@ -79,19 +108,24 @@ def groups(
     loaded: Iterable[str],
     tasks_audio: bool,
     tasks_text: bool,
-    bert_multiplier: float = 1.0,
+    multipliers: Mapping[str, float] | None = None,
     fixed: Iterable[str] = (),
 ) -> list[Group]:
     """The parameters that train: all, except those of an encoder that no task of the mix uses.
 
-    loaded: names of the parameters that come from a packed model. BERT's have a multiplier of
-    their own, new or not. fixed: parts that do not train either.
+    loaded: names of the parameters that are pretrained, for unfreezing. multipliers: of the
+    learning rates of parameters whose names begin so. fixed: parts that do not train either.
     """
-    loaded = set(loaded)
+    loaded, multipliers = set(loaded), multipliers or {}
     unused = ([] if tasks_audio else ["audio_encoder.", "ctc."]) + (
         [] if tasks_text else ["text_encoder."]
     )
     unused += [f"{part}." for part in fixed]
+    unused += [
+        f"{part}.{name}"
+        for part, module in model.named_modules()
+        for name in getattr(module, "fixed", ())
+    ]
     parameters = {
         name: parameter
         for name, parameter in model.named_parameters()
@@ -99,14 +133,14 @@ def groups(
     }
     found = []
     for pretrained in (False, True):
-        for bert in (False, True):
+        for prefix in ("", *multipliers):
             chosen = [
                 parameter
                 for name, parameter in parameters.items()
                 if (name in loaded) == pretrained
-                if name.startswith("text_encoder.bert.") == bert
+                if next((p for p in multipliers if name.startswith(p)), "") == prefix
             ]
-            found.append(Group(chosen, pretrained, bert_multiplier if bert else 1.0))
+            found.append(Group(chosen, pretrained, multipliers.get(prefix, 1.0)))
     return [group for group in found if group.parameters]
 
 

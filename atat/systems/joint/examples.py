@@ -112,6 +112,8 @@ class ExampleReader:
             if spans:
                 frames = [frames_touching(start, end) for start, end in spans]
                 features = augment.mask_frames(features, frames, LOG_FLOOR)
+        if self.encoding.frontend.within:
+            return np.ascontiguousarray(features, dtype=np.float32)  # samples
         if features.shape[1] != self.encoding.mel_bins:
             raise InputError(
                 f"{self.source.data}: features of {utterance.id} have {features.shape[1]} mel bins,"

@@ -6,19 +6,16 @@ The decoder sees a memory and does not know which encoder it came from.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
 from atat.engine.contract import Term
-from atat.nn.audio_encoder import AudioEncoder
+from atat.nn.audio_encoder import build_audio_encoder
 from atat.nn.bridge import Bridge
 from atat.nn.cmvn import Cmvn
 from atat.nn.ctc import CtcHead
 from atat.nn.decoder import Decoder
 from atat.nn.loss import correct_tokens, cross_entropy_sum
-from atat.nn.settings import AudioEncoderSettings
 from atat.nn.text_encoder import build_text_encoder
 from atat.systems.joint.batch import Batch
 from atat.systems.joint.settings import ModelSettings
@@ -26,6 +23,9 @@ from atat.text.ctc_labels import Units, build_units
 from atat.text.encoder_ids import own_ids
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
+
+# Where the parameters of pretrained encoders are that the model trains.
+BERT, TRAINED_ENCODER = "text_encoder.bert.", "audio_encoder.pretrained."
 
 
 class Atat(nn.Module):
@@ -62,10 +62,13 @@ class Atat(nn.Module):
         return getattr(self, f"{TASKS[task].source}_encoder") is not None
 
     def encode(self, audio: bool, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """source (B, T, F) or (B, S), lengths (B,) -> memory (B, S', D), lengths (B,)."""
+        """source (B, T, F) or (B, S), lengths (B,) -> memory (B, S', D), lengths (B,).
+
+        Audio without F is samples, for an encoder that makes its own frames.
+        """
         if audio:
             assert self.audio_encoder is not None
-            return self.audio_encoder(self.cmvn(source), lengths)
+            return self.audio_encoder(source if source.ndim == 2 else self.cmvn(source), lengths)
         assert self.text_encoder is not None
         return self.text_encoder(source, lengths), lengths
 
@@ -131,26 +134,14 @@ class Atat(nn.Module):
         embedding.extension = nn.Parameter(fresh)
 
 
-def build_audio_encoder(settings: AudioEncoderSettings, width: int) -> nn.Module:
-    """Our own audio encoder or one from ESPnet2."""
-    if settings.kind == "espnet":
-        from atat.nn.espnet_encoder import EspnetEncoder
-
-        return EspnetEncoder(settings, width)
-    return AudioEncoder(settings, width)
-
-
 def build_model(
     settings: ModelSettings, tokenizer: Tokenizer, *, pretrained: bool = True
 ) -> tuple[Atat, Units | None]:
     """The model described by the settings, and the units of its CTC head, if it has one.
 
-    pretrained=False does not load the weights of BERT and ESPnet: a packed model has its own.
+    pretrained=False loads no weights of others, as BERT's and ESPnet's: a packed model has its own.
     """
-    audio = settings.audio_encoder
-    if audio is not None and not pretrained:
-        audio = replace(audio, espnet_weights=None)
-    text = settings.text_encoder
+    audio, text = settings.audio_encoder, settings.text_encoder
     with_ctc = audio is not None and settings.ctc.weight > 0
     units = build_units(settings.ctc.units, tokenizer) if with_ctc else None
     ids = own_ids(text.units, tokenizer) if text and text.kind == "small" else None
@@ -158,7 +149,7 @@ def build_model(
     if settings.bridge.share > 0 and units and ids:
         bridge = Bridge(ids.of_units, ids.cls_id, ids.sep_id)
     model = Atat(
-        build_audio_encoder(audio, settings.width) if audio else None,
+        build_audio_encoder(audio, settings.width, pretrained) if audio else None,
         build_text_encoder(text, settings.width, ids.size if ids else 0, pretrained)
         if text
         else None,

@@ -4,7 +4,8 @@ tokenizer/    word pieces and tags
 trees.json    parent-child pairs of the training trees, for well-formed decoding
 bert/         BERT's configuration and word pieces, if the text encoder is BERT
 frontend.json which speech encoder's states the audio encoder reads, if it does
-encoder/      that encoder itself, after `atat encoder put`
+encoder/      that encoder itself, after `atat encoder put`; of one that was trained, whose weights
+              are among the model's, its configuration
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json
 from atat.engine import model_folder
+from atat.nn.audio_encoder import save_encoder_files
 from atat.nn.text_encoder import save_bert_files
 from atat.speech import frontend
-from atat.speech.frontend import Frontend, Lfb, Stored
+from atat.speech.frontend import Frontend, Lfb
 from atat.systems.joint.constraint import Pair
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.settings import ModelSettings
@@ -73,9 +75,9 @@ class Packed:
             json.dump(sorted(self.pairs), stream, indent=0)
         if self.source_text is not None and self.model.text_encoder is not None:
             save_bert_files(self.model.text_encoder, self.source_text, folder / "bert")
-
         if self.pretrained is not None:
             frontend.write(self.pretrained, folder)
+            save_encoder_files(self.model.audio_encoder, folder / frontend.CONTAINED)
 
     def stored(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """New tags become ordinary rows: a run that starts here counts them as pretrained."""
@@ -101,6 +103,9 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
     if settings.text_encoder is not None and settings.text_encoder.kind == "bert":
         bert = replace(settings.text_encoder, bert=str(folder / "bert"))
         settings = replace(settings, text_encoder=bert)
+    if settings.audio_encoder is not None and settings.audio_encoder.trained:
+        own = replace(settings.audio_encoder, pretrained=str(folder / frontend.CONTAINED))
+        settings = replace(settings, audio_encoder=own)
     tokenizer = Tokenizer.load(folder / "tokenizer")
     model, units = build_model(settings, tokenizer, pretrained=False)
     source = None
@@ -109,9 +114,9 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
         source = build_encoder_ids(text.bert_or_none, tokenizer, False, text.units)
     pairs = _read_pairs(folder / "trees.json")
     audio = settings.audio_encoder
-    pretrained = None
+    pretrained: Frontend | None = None
     if audio is not None and audio.kind == "pretrained":
-        pretrained = Stored.read(folder)
+        pretrained = frontend.read(folder)
     return Packed(
         model,
         tokenizer,

@@ -174,7 +174,8 @@ class Recognizer:
         return self.recognize([features], task)[0]
 
     def features(self, samples: np.ndarray) -> np.ndarray:
-        """Samples (T,) at 16 kHz -> frames (T', F) of filterbanks or of a pretrained encoder."""
+        """Samples (T,) at 16 kHz -> frames (T', F) of filterbanks or of a pretrained encoder; the
+        samples themselves where the encoder is a part of the model."""
         return self.packed.frontend(samples)
 
     @property
@@ -189,7 +190,7 @@ class Recognizer:
         return np.array(self.packed.source_text(text), dtype=np.int64)
 
     def recognize(self, sources: Sequence[np.ndarray], task: str) -> list[Recognition]:
-        """Sources (T, F) or (S,) of one task -> the result for each."""
+        """Sources (T, F), or samples (T,), or (S,) of one task -> the result for each."""
         self.check_task(task)
         if any(len(source) == 0 for source in sources):
             raise InputError(f"a recording is shorter than one frame ({self._shortest})")
@@ -242,7 +243,8 @@ class Recognizer:
 
     def _frames(self, utterance: Utterance, task: str) -> int:
         frontend = self.packed.frontend
-        if utterance.feats is not None and utterance.num_frames is not None:
+        stored = utterance.feats is not None and not frontend.within
+        if stored and utterance.num_frames is not None:
             return utterance.num_frames
         if utterance.duration is not None:
             return int(utterance.duration / frontend.frame_shift)
@@ -281,7 +283,8 @@ class Recognizer:
                     f"model reads {self.packed.frontend.kind}; make them with: atat features "
                     f"{features_option(self.packed.frontend)}"
                 )
-        if TASKS[task].source == "audio" and source.shape[1:] != (self.mel_bins,):
+        frames = TASKS[task].source == "audio" and not self.packed.frontend.within
+        if frames and source.shape[1:] != (self.mel_bins,):
             raise InputError(
                 f"utterance {utterance.id} has features of {source.shape[-1]} mel bins, the model "
                 f"expects {self.mel_bins}; make them with: atat features "

@@ -70,9 +70,11 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class OptimSettings(engine.OptimSettings):
-    """The settings of every run, and two of this model."""
+    """The settings of every run, and three of this model."""
 
     bert_multiplier: float = 0.02  # noam's peak of 1e-3 destroys a pretrained BERT
+    # Of a speech encoder that trains: 3e-5 at that peak, as fairseq finetunes wav2vec 2.0 on 100 h.
+    encoder_multiplier: float = 0.03
     label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
@@ -152,5 +154,7 @@ class TrainSettings(engine.RunSettings):
             return found | fingerprint.of_model(self.init.model)
         audio = self.model_of_mix().audio_encoder
         if audio is not None and audio.kind == "pretrained":
-            found[f"encoder {audio.pretrained}"] = frontend.find(str(audio.pretrained)).kind
+            name, layers = str(audio.pretrained), audio.layers_read
+            find = frontend.find_trained if audio.trained else frontend.find
+            found[f"encoder {name}"] = find(name, layers=layers).kind
         return found | (fingerprint.of_file(self.cmvn) if self.cmvn else {})

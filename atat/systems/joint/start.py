@@ -10,7 +10,7 @@ from dataclasses import replace
 from atat.base.errors import InputError
 from atat.speech import frontend
 from atat.speech.frontend import Frontend
-from atat.systems.joint.model import build_model
+from atat.systems.joint.model import TRAINED_ENCODER, build_model
 from atat.systems.joint.packed import Packed, read
 from atat.systems.joint.settings import ModelSettings, TrainSettings
 from atat.text.encoder_ids import PieceIds, build_encoder_ids
@@ -49,7 +49,9 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
         tasks,
         pretrained=pretrained,
     )
-    loaded = _load_audio_encoder(packed, settings) if settings.init.model else set()
+    loaded = {name for name, _ in model.named_parameters() if name.startswith(TRAINED_ENCODER)}
+    if settings.init.model:
+        loaded |= _load_audio_encoder(packed, settings)
     if any(TASKS[task].source == "audio" for task in tasks):
         if settings.cmvn is None and settings.init.model is None and pretrained is None:
             raise InputError(
@@ -59,12 +61,14 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
 
 
 def _with_encoder(settings: ModelSettings) -> tuple[ModelSettings, Frontend | None]:
-    """The settings with the size of the pretrained speech encoder's states, and that encoder."""
+    """The settings with the sizes of the pretrained speech encoder's states, and that encoder."""
     audio = settings.audio_encoder
     if audio is None or audio.kind != "pretrained":
         return settings, None
-    found = frontend.find(str(audio.pretrained))
-    return replace(settings, audio_encoder=replace(audio, mel_bins=found.dim)), found
+    find = frontend.find_trained if audio.trained else frontend.find
+    found = find(str(audio.pretrained), layers=audio.layers_read)
+    sizes = replace(audio, mel_bins=found.dim, pretrained_layers=found.num_layers)
+    return replace(settings, audio_encoder=sizes), found
 
 
 def _load_start(settings: TrainSettings) -> Packed:

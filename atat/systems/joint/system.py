@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from atat.systems.joint.settings import TrainSettings
 from atat.text.tasks import TASKS
@@ -61,6 +61,11 @@ class Joint:
         from atat.systems.joint.packed import load
 
         return load(folder, about, device)
+
+    def hears(self, folder: Path) -> Literal["feats", "wav"]:
+        from atat.speech import frontend
+
+        return "wav" if frontend.is_within(folder) else "feats"
 
     def recognizer(self, packed: Packed, **options: Any) -> Recognizer:
         from atat.nn.beam_search import SearchOptions
