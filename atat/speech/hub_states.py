@@ -126,7 +126,7 @@ class HubStates(nn.Module):
             filters = torch.from_numpy(extractor.mel_filters).float()
             self.register_buffer("filters", filters, persistent=False)
         if shape.type in WAVEFORM:
-            # Fixed in finetuning, too (Baevski et al. 2020, 4.2).
+            # Fixed in finetuning, too (Baevski et al. 2020, 4.3).
             encoder.feature_extractor._freeze_parameters()
         if shape.type == "whisper":
             encoder.embed_positions.requires_grad_(False)  # sines, as its authors have them

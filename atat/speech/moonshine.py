@@ -19,7 +19,6 @@ from atat.base.errors import InputError
 from atat.speech import audio, convolutions
 
 FILE = "encoder_model.ort"
-IN_TORCH = "UsefulSensors/moonshine-tiny"  # on the hub of `transformers`
 # Kernel and stride of each convolution, in its inputs.
 CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))
 
