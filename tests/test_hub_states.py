@@ -174,6 +174,7 @@ def test_moonshine_in_torch_gives_the_states_that_onnxruntime_gives(tmp_path, ca
     made, published = frontend.find(out), frontend.find("moonshine-tiny")
     assert made.origin.sha256 == frontend.find(str(tmp_path / "again")).origin.sha256
     assert (made.dim, made.frame_shift, made.shortest) == (288, 0.024, 895)
+    assert made.origin.licence == published.origin.licence and made.origin.source == out
     time = np.arange(24000) / 16000
     rng = np.random.default_rng(0)
     samples = np.sin(2 * np.pi * (200 + 300 * time) * time) * 0.2 + rng.normal(0, 0.01, len(time))

@@ -78,7 +78,8 @@ def main(argv: list[str] | None = None) -> None:
         "(layers_read: all).",
         "atat encoder torch moonshine-tiny --out encoders/moonshine-tiny-torch",
         reads="the folder that `atat encoder get moonshine-tiny` has filled.",
-        writes="OUT/config.json and OUT/model.safetensors; OUT is then the encoder's name.",
+        writes="OUT/config.json, OUT/model.safetensors and OUT/origin.json; OUT is then the "
+        "encoder's name.",
     )
     torch.add_argument("name", choices=["moonshine-tiny"])
     torch.add_argument("--out", type=Path, required=True, help="folder to write")

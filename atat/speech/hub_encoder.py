@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from atat.base import digests, extras
-from atat.base.encoder_files import Origin
+from atat.base.encoder_files import ORIGIN, Origin, read_origin
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object
@@ -169,7 +169,7 @@ def save(states: HubStates, folder: Path) -> None:
 
 def files_of(name: str) -> list[Path]:
     """The files that an encoder needs, of a folder or a hub name."""
-    wanted = (CONFIG, EXTRACTOR, *WEIGHTS)
+    wanted = (CONFIG, EXTRACTOR, ORIGIN, *WEIGHTS)
     found = {file: path for file in wanted if (path := _file(name, file)) is not None}
     if WEIGHTS[0] in found:
         found.pop(WEIGHTS[1], None)
@@ -177,12 +177,16 @@ def files_of(name: str) -> list[Path]:
 
 
 def origin_of(name: str) -> Origin:
-    """The digest of the weights; the licence of a hub's model is on its page."""
+    """The digest of the weights; the licence of a hub's model is on its page, of what
+    `atat encoder torch` has written beside it."""
+    licence = "see its model card"
+    if (Path(name) / ORIGIN).is_file():
+        licence = read_origin(name, Path(name)).licence
     for file in WEIGHTS:
         path = _file(name, file)
         if path is not None:
             short = Path(name).resolve().name if Path(name).is_dir() else name
-            return Origin(short, name, digests.of_file(path), "see its model card")
+            return Origin(short, name, digests.of_file(path), licence)
     raise InputError(f"{name}: none of {', '.join(WEIGHTS)} is there")
 
 

@@ -8,6 +8,7 @@ for the rounding of activations there, about 3 % of their norm.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from atat.base import extras
-from atat.base.encoder_files import folder_of
+from atat.base.encoder_files import ORIGIN, folder_of
 from atat.base.errors import InputError
 from atat.speech.moonshine import FILE
 
@@ -52,6 +53,7 @@ def write(name: str, folder: Path) -> None:
         first = str(error).splitlines()[-1].strip()
         raise InputError(f"{path}: not built as Moonshine tiny is ({first})") from None
     model.save_pretrained(folder)
+    shutil.copyfile(path.with_name(ORIGIN), folder / ORIGIN)  # the licence is the same
 
 
 def _as_onnx(path: Path, name: str) -> bytes:

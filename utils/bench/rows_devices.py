@@ -127,8 +127,8 @@ def _size(system: System) -> float:
     files = [system.model / "model.safetensors"]
     hears = system.recogniser in ("", "ours")
     if hears and (system.model / frontend.DESCRIPTION).is_file():
-        origin = frontend.Stored.read(system.model).origin
-        files += frontend.files_of(origin)
+        before = frontend.read(system.model)
+        files += [] if before.within else frontend.files_of(before.origin)
     if system.recogniser == "moonshine":
         files += list(folder_of(RECOGNISER).iterdir())
     if system.recogniser == "pocketsphinx":
