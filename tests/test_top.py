@@ -196,6 +196,14 @@ def test_other_csvs_and_folders_of_audio_are_refused(
         record(local, tmp_path, "--audio", folder)
 
 
+def test_top_alone_is_made_without_speech(local: Any, mini: Path, tmp_path: Path) -> None:
+    local("make_mini").main(["--out", str(tmp_path)])
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
+    assert [str(file) for file in files] == ["top/eval.tsv", "top/test.tsv", "top/train.tsv"]
+    for file in files:
+        assert (tmp_path / file).read_bytes() == (mini / "corpus" / file).read_bytes()
+
+
 def test_the_miniature_is_read_and_its_faults_are_counted(
     local: Any, mini: Path, tmp_path: Path, capsys: Any
 ) -> None:

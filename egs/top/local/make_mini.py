@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 from atat.base import cli
@@ -24,6 +23,7 @@ from atat.base.files import atomic_write
 from atat.datadir import kaldi_dir, tables
 from atat.datadir.corpus_top import MANIFESTS, PARTS
 from atat.prepare.miniature_speech import Line, speak, voice
+from atat.prepare.miniature_text import draw
 from atat.text.normalize import normalize, normalize_tree
 from atat.text.trees import parse, to_string, words
 
@@ -77,19 +77,6 @@ STOP_COLUMNS = (
     "normalized_seqlogical",
     "decoupled_normalized_seqlogical",
 )
-
-
-def draw(
-    templates: Sequence[str], fillers: dict[str, tuple[str, ...]], count: int, rng: random.Random
-) -> list[str]:
-    """`count` different texts; every template comes as soon as can be."""
-    found: dict[str, None] = {}
-    for number in range(100 * count):
-        if len(found) == count:
-            return list(found)
-        template = templates[number % len(templates)]
-        found.setdefault(template.format(**{key: rng.choice(v) for key, v in fillers.items()}))
-    raise AssertionError(f"the grammar has no {count} sentences")
 
 
 def tokens(tree: str) -> str:
@@ -221,12 +208,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--pretrain",
         type=Path,
-        required=True,
-        help="folder for data dirs that a stand-in for pretraining learns from",
+        help="folder for data dirs that a stand-in for pretraining learns from; without it, only "
+        "TOP itself is written, and nothing is spoken",
     )
     options = parser.parse_args(argv)
     rng = random.Random(1)
     parts = make_top(options.out / "top", rng)
+    if options.pretrain is None:
+        return
     make_stop(options.out / "stop", parts)
     make_audio(options.out / "audio", options.out / "audio.csv", parts["test"])
     make_pretrain(options.pretrain, rng)
