@@ -1,7 +1,8 @@
-"""What `--mini` runs share: shrunk confs keep their switches, miniature speech keeps its words."""
+"""What `--mini` runs share: shrunk confs keep their switches; miniature sentences and speech."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.prepare import miniature_standin, synthesis
 from atat.prepare.miniature_speech import VARIANTS, Line, speak, voice
+from atat.prepare.miniature_text import draw
 from atat.speech import audio
 from atat.systems.joint import miniature_conf
 from atat.systems.joint.settings import TrainSettings
@@ -33,6 +35,21 @@ def test_a_shrunk_conf_keeps_sources_tasks_and_switches(tmp_path: Path) -> None:
     assert after.tokenizer.startswith("data_mini/") and after.augment == before.augment
     assert after.optim.schedule == before.optim.schedule
     assert after.model.text_encoder is not None and after.model.text_encoder.kind == "small"
+
+
+def test_a_shrunk_model_keeps_its_speech_encoder_its_units_and_its_bridge(tmp_path: Path) -> None:
+    conf = EGS / "barista" / "conf" / "encoder" / "pretrain.yaml"
+    key = "model.audio_encoder.pretrained=another"
+    miniature_conf.main([str(conf), "--out", str(tmp_path), "--set", key])
+    before = config.load(conf, TrainSettings, [key]).model
+    after = config.load(tmp_path / "pretrain.yaml", TrainSettings).model
+    assert after.width < before.width
+    assert before.bridge.share > 0 and after.bridge == before.bridge and after.ctc == before.ctc
+    assert before.text_encoder is not None and after.text_encoder is not None
+    assert after.text_encoder.units == before.text_encoder.units == "phones"
+    assert before.audio_encoder is not None and after.audio_encoder is not None
+    assert after.audio_encoder.kind == "pretrained" and after.audio_encoder.pretrained == "another"
+    assert after.audio_encoder.stack == before.audio_encoder.stack
 
 
 def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:
@@ -81,6 +98,18 @@ def test_miniature_speech_is_as_long_as_its_words(tmp_path: Path) -> None:
     first = lines[0].path.read_bytes()
     speak(lines[:1])
     assert lines[0].path.read_bytes() == first
+
+
+def test_drawn_sentences_differ_and_every_template_is_among_them() -> None:
+    templates = ("play {song}", "stop", "play {song} in the {room}")
+    fillers = {"song": ("moon", "river"), "room": ("kitchen", "garden")}
+    found = draw(templates, fillers, 7, random.Random(1))
+    assert len(set(found)) == len(found) == 7  # all there are
+    assert {"stop", "play moon in the garden"} <= set(found)
+    assert found == draw(templates, fillers, 7, random.Random(1))
+    assert [text.split()[0] for text in found[:2]] == ["play", "stop"]
+    with pytest.raises(AssertionError, match="have no 8 texts"):
+        draw(templates, fillers, 8, random.Random(1))
 
 
 def test_neighbouring_speakers_have_different_voices() -> None:

@@ -43,7 +43,8 @@ use_encoder() {
 copy_confs() {
   local program=conf_copy
   if [ -n "${mini-}" ]; then program=miniature_conf; fi
-  atat "$program" "${@:3}" --out "$confs" --move "$1" "$2"
+  atat "$program" "${@:3}" --out "$confs" --move "$1" "$2" \
+    ${conf_options[@]+"${conf_options[@]}"}
 }
 
 # train NAME [START [CONF]]: queues a training for each seed, by $confs/CONF.yaml (CONF is NAME

@@ -64,6 +64,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar=("OLD", "NEW"),
         help="paths below the folder OLD are below NEW in the copies",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key; may be repeated",
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,13 +97,6 @@ def main(argv: list[str] | None = None) -> None:
         default=[],
         metavar=("NAME", "TEXT"),
         help="TEXT takes the place of {NAME}; may be repeated",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="another value for a key; may be repeated",
     )
     parser.add_argument(
         "--fit",

@@ -23,7 +23,7 @@ from atat.prepare.conf_copy import add_options, copy_path, moved
 from atat.systems.joint.settings import ModelSettings, TrainSettings
 
 STEPS = 6
-EXAMPLES = 8
+EXAMPLES = 10  # so that a source with a tenth of the weights has one in each step
 WIDTH, LAYERS, HEADS, FEED_FORWARD = 32, 1, 2, 64
 UNFREEZE = ((1.0, 0.0), (1.0, 0.5))  # both phases of freezing fit into the few steps
 
@@ -54,6 +54,9 @@ def shrink_model(model: ModelSettings) -> ModelSettings:
         width=WIDTH,
         audio_encoder=audio
         and AudioEncoderSettings(
+            kind="pretrained" if audio.kind == "pretrained" else "transformer",
+            pretrained=audio.pretrained,
+            stack=audio.stack,
             mel_bins=audio.mel_bins,
             conv_channels=(4, 4),
             time_stride=(2, 2),
@@ -62,9 +65,10 @@ def shrink_model(model: ModelSettings) -> ModelSettings:
             freq_pool=(1, 1),
             **sizes,
         ),
-        text_encoder=text and TextEncoderSettings(kind="small", bert=None, **sizes),
+        text_encoder=text and TextEncoderSettings(kind="small", units=text.units, **sizes),
         decoder=DecoderSettings(**sizes),
         ctc=CtcSettings(weight=model.ctc.weight, units=model.ctc.units),
+        bridge=model.bridge,
     )
 
 
@@ -84,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     for path in options.confs:
         out = copy_path(path, options.out)
-        content = config.read(path)
+        content = config.read(path, options.set)
         values = moved(content.values, *options.move) if options.move else content.values
         settings = config.from_dict(values, TrainSettings, content.source_of)
         out.parent.mkdir(parents=True, exist_ok=True)
