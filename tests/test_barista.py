@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
@@ -351,6 +352,58 @@ def test_commands_of_other_domains_become_trees(local: Any, tmp_path: Path) -> N
     assert one.semantics == "[IN:PLAY_MUSIC play [SL:ALBUM hey jude ] please ]"
     # Said in dev already, the sentence is not spoken a second time.
     assert not (tmp_path / "tts_commands" / "train").exists()
+
+
+@pytest.fixture
+def mini(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The miniature with short tones for speech."""
+    make_mini = local("make_mini")
+    monkeypatch.setattr(make_mini, "speak", tiny.tones)
+    make_mini.main(["--out", str(tmp_path / "corpus")])
+    return tmp_path / "corpus"
+
+
+def test_the_miniature_is_read_back_and_each_planted_fault_counted(
+    local: Any, mini: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    lost = ["--out", str(data), "--max_lost", "0.2"]
+    orders = ["--corpus", str(mini / "picovoice")]
+    local("prepare_barista").main([*orders, *lost, "--snrs", "12"])
+    findings = (data / "real" / "label_findings.txt").read_text(encoding="utf-8")
+    assert "    2  label without a recording (left out)" in findings
+    assert "    1  recording that cannot be read (left out)" in findings
+    assert "stray blank in a value (removed)" in findings and "outside" not in findings
+    assert len(kaldi_dir.load(data / "real")) == len(kaldi_dir.load(data / "noisy_12")) == 15
+    local("prepare_human").main(["--speechocean", str(mini / "speechocean762"), *lost])
+    findings = (data / "human_findings_speechocean.txt").read_text(encoding="utf-8")
+    assert findings.startswith("     1  recording that cannot be read (left out)\n")
+    train, dev = (kaldi_dir.load(data / f"human_{part}") for part in ("train", "dev"))
+    assert (len(train), len(dev)) == (11, 4)
+    assert all(one.text == normalize(one.text or "") for one in train + dev)
+    local("prepare_outdomain_text").main(["--snips_nlu", str(mini / "snips_nlu"), *lost])
+    commands = kaldi_dir.load(data / "nlu_outdomain" / "train")
+    assert len(commands) == 24 and len({one.text for one in commands}) == 24
+    # Of the file in Latin-1.
+    assert any("[SL:ARTIST andré lind ]" in str(one.semantics) for one in commands)
+    assert len(kaldi_dir.load(data / "nlu_outdomain" / "dev")) == 3
+
+
+def test_the_folds_and_sentences_of_the_mini_run_are_there(
+    local: Any, mini: Path, tmp_path: Path
+) -> None:
+    orders = ["--corpus", str(mini / "picovoice"), "--out", str(tmp_path)]
+    local("prepare_barista").main([*orders, "--max_lost", "0.2", "--snrs"])
+    # An empty part of a fold would be refused.
+    local("make_folds").main(
+        ["--data", str(tmp_path / "real"), "--out", str(tmp_path / "folds"), "--folds", "2"]
+    )
+    local("prepare_text").main([*orders, "--sentences", "60", "--spoken", "8"])
+    grammar = local("order_grammar").load(mini / "picovoice" / "data" / "rhino/coffee_maker.yaml")
+    for part, count in (("train", 68), ("dev", 300)):
+        written = kaldi_dir.load(tmp_path / "text_barista" / part)
+        assert len(written) == count and all(grammar.understand(one.text) for one in written)
+        assert len(kaldi_dir.load(tmp_path / "tts_barista" / part)) == 8
 
 
 @pytest.fixture(scope="module")

@@ -137,3 +137,33 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
     for call in calls:
         if call["program"] == "atat train" and "/seed3/" in call.get("--init", ""):
             assert call["--out"].endswith("seed3")
+
+
+def test_one_pretraining_may_serve_every_seed(clone: Path) -> None:
+    options = ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--pretrain_seed", "7"]
+    calls = [one for one in called(clone, "barista", options) if one["program"] == "atat train"]
+    starts = {call["--out"]: call.get("--init") for call in calls}
+    assert [out for out in starts if "/pretrain/" in out] == ["exp/pretrain/seed7"]
+    for seed in (3, 4):
+        for name in ("zeroshot", "replay", "tts"):
+            assert starts[f"exp/{name}/seed{seed}"] == "exp/pretrain/seed7/model"
+        assert starts[f"exp/folds/4/seed{seed}"] == f"exp/tts/seed{seed}/model"
+
+
+@pytest.mark.parametrize("encoder", ["", "moonshine-tiny"])
+def test_the_miniature_of_barista_decodes_models_that_it_trains(clone: Path, encoder: str) -> None:
+    """A part of what a full run decodes; nothing outside of its folders is touched."""
+    options = ["--encoder", encoder] if encoder else []
+    calls = called(clone, "barista", ["--mini", *options])
+    end = f"_mini{encoder and '_'}{encoder}"
+    trained = {call["--out"] for call in calls if call["program"] == "atat train"}
+    decoded = [call for call in calls if call["program"] == "atat decode"]
+    scored = {call["--decoded"] for call in calls if call["program"] == "atat score"}
+    assert decoded and {call["--out"] for call in decoded} <= scored
+    assert {call["--model"].removesuffix("/model") for call in decoded} < trained
+    assert all(out.startswith(f"exp{end}/") for out in trained)
+    assert any("--bridge" in call for call in decoded) == bool(encoder)
+    for call in calls:
+        if call["program"] == "atat features":
+            assert call["--data"].startswith(f"data{end}/")
+        assert call.get("--wavs", "data_mini/").startswith("data_mini/")
