@@ -435,10 +435,10 @@ if stage 6 "Train"; then
   run_queue
 fi
 if stage 8 "Decode"; then
-  each_of decode "small test slu" "big folds/0/test nlu well_formed"
+  each_of decode "small test slu" "big folds/0/test nlu bridge=0.5 values=a/b"
 fi
 if stage 9 "Score"; then
-  each_of score "small test slu" "big folds/0/test nlu well_formed"
+  each_of score "small test slu" "big folds/0/test nlu bridge=0.5 values=a/b"
   table results.yaml "$(table_file RESULTS.md)" folds 5
 fi
 """
@@ -495,7 +495,7 @@ def test_models_are_trained_decoded_and_scored_with_each_seed(folder: Path) -> N
         "decode|--model|EXP/small/seed8/model|--data|data/test|--task|slu|--nj|1|--out|"
         "EXP/small/seed8/decode_test_slu",
         "decode|--model|EXP/big/seed8/model|--data|data/folds/0/test|--task|nlu|"
-        "--well_formed|--nj|1|--out|EXP/big/seed8/decode_test_nlu_well_formed",
+        "--bridge=0.5|--values=a/b|--nj|1|--out|EXP/big/seed8/decode_test_nlu_bridge=0.5_values",
     ]
     scored = called("--stage", "9")
     # What is scored is what was decoded, of the same data.

@@ -61,8 +61,8 @@ train() {
   done
 }
 
-# decode NAME SET TASK [OPTION ...]: the models of a training decode $data/SET; OPTION is a flag of
-# atat decode.
+# decode NAME SET TASK [OPTION ...]: the models of a training decode $data/SET; OPTION is one of atat
+# decode, without its dashes: well_formed, bridge=0.5, values=DIR.
 decode() {
   local seed folder flags=("${@:4}")
   for seed in $seeds; do
@@ -81,10 +81,11 @@ score() {
   done
 }
 
-# decoded_name SET TASK [OPTION ...]: of folds/0/test it is decode_test_slu.
+# decoded_name SET TASK [OPTION ...]: of folds/0/test slu values=DIR it is decode_test_slu_values.
 decoded_name() {
-  local IFS=_
-  echo "decode_${1##*/}_${*:2}"
+  local IFS=_ options=("${@:3}")
+  options=(${options[@]+"${options[@]%%=*/*}"})
+  echo "decode_${1##*/}_$2${options[*]:+_${options[*]}}"
 }
 
 # each_of COMMAND LINE ...: calls COMMAND with the words of each line; for lists of decodings.

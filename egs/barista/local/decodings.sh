@@ -6,7 +6,7 @@ for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
 
 decodings=()
 
-# over_tests "MODEL ..." [OPTION]: the recordings, clean and at each level of noise.
+# over_tests "MODEL ..." ["OPTION ..."]: the recordings, clean and at each level of noise.
 over_tests() {
   local name model
   for name in "${tests[@]}"; do
@@ -19,17 +19,29 @@ over_folds() {
   for ((fold = 0; fold < folds; fold++)); do decodings+=("folds/$fold folds/$fold/test slu"); done
 }
 
-# The rows of the table; each also so that only well-formed trees come out.
+# The rows of the table; each also so that only well-formed trees come out, and some so that slots
+# have only values of the grammar.
 decode_all() {
-  local model
+  local model known="well_formed values=$data/text_barista/train"
   over_tests "zeroshot replay tts"
-  if [ -n "$encoder" ]; then over_tests "zeroshot replay" bridge; fi
+  if [ -n "$encoder" ]; then
+    over_tests "zeroshot replay" bridge
+    over_tests tts bridge=0.5
+  fi
   over_folds
   decodings+=("zeroshot real_heard nlu")
   if [ "$encoder" = moonshine-tiny ]; then
     for model in zeroshot tts; do decodings+=("$model real_heard_by_moonshine nlu"); done
   fi
   decodings+=("${decodings[@]/%/ well_formed}")
+  for model in zeroshot tts; do decodings+=("$model real_trimmed slu $known"); done
+  if [ -n "$encoder" ]; then
+    over_tests zeroshot "bridge $known"
+    over_tests tts "bridge=0.5 $known"
+  fi
+  if [ "$encoder" = moonshine-tiny ]; then
+    decodings+=("zeroshot real_heard_by_moonshine nlu $known")
+  fi
 }
 
 # With --mini: one of each kind, since each loads a model again.
