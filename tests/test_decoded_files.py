@@ -66,6 +66,20 @@ def test_a_decoding_whose_description_is_torn_is_made_again(
         assert len(tables.read_table(out / "hyp")) == 8
 
 
+def test_an_option_of_later_days_does_not_undo_a_decoding(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    run(model, data, out)
+    about = json.loads((out / "decode.json").read_text())
+    about["options"] = {k: v for k, v in about["options"].items() if k not in ("values", "bridge")}
+    (out / "decode.json").write_text(json.dumps(about))
+    run(model, data, out)
+    assert "finished before" in capsys.readouterr().out
+    run(model, data, out, "--well_formed", "--values", str(data))
+    assert "finished before" not in capsys.readouterr().out
+
+
 def test_an_interrupted_decoding_with_a_torn_note_begins_again(
     model: Path, data: Path, tmp_path: Path
 ) -> None:

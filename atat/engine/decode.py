@@ -186,11 +186,17 @@ def is_finished(options: argparse.Namespace, task: Task) -> bool:
 
 
 def _same_options(before: Any, options: argparse.Namespace) -> bool:
-    """Whether a decoding was made with these options; auto matches any precision."""
+    """Whether a decoding was made with these options; auto matches any precision.
+
+    An option that did not exist then is the same where it is not used now.
+    """
+    if not isinstance(before, dict):
+        return False
     now = _named(options)
-    if options.precision == "auto" and isinstance(before, dict):
+    if options.precision == "auto":
         now["precision"] = before.get("precision")
-    return bool(before == now)
+    unused = {name: value for name, value in now.items() if not value}
+    return bool({**unused, **before} == now)
 
 
 def _inputs(options: argparse.Namespace, task: Task) -> dict[str, str]:
