@@ -4,6 +4,7 @@
 tests=(real)
 for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
 
+known="well_formed values=$data/text_barista/train" # options: slots have values of the grammar
 decodings=()
 
 # over_tests "MODEL ..." ["OPTION ..."]: the recordings, clean and at each level of noise.
@@ -22,7 +23,7 @@ over_folds() {
 # The rows of the table; each also so that only well-formed trees come out, and some so that slots
 # have only values of the grammar.
 decode_all() {
-  local model known="well_formed values=$data/text_barista/train"
+  local model
   over_tests "zeroshot replay tts"
   if [ -n "$encoder" ]; then
     over_tests "zeroshot replay" bridge
@@ -47,7 +48,12 @@ decode_all() {
 # With --mini: one of each kind, since each loads a model again.
 decode_some() {
   decodings=("zeroshot real_trimmed slu" "tts ${tests[-1]}_trimmed slu well_formed")
-  if [ -n "$encoder" ]; then decodings+=("replay ${tests[-1]}_trimmed slu bridge well_formed"); fi
+  if [ -n "$encoder" ]; then
+    decodings+=("replay ${tests[-1]}_trimmed slu bridge well_formed"
+      "tts real_trimmed slu bridge=0.5 $known")
+  else
+    decodings+=("tts real_trimmed slu $known")
+  fi
   over_folds
   decodings+=("zeroshot real_heard nlu")
   if [ "$encoder" = moonshine-tiny ]; then decodings+=("zeroshot real_heard_by_moonshine nlu"); fi
