@@ -46,7 +46,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "decode": Command("engine.decode", "understand or transcribe a data dir with a model"),
     },
     "Two-stage systems": {
-        "transcribe": Command("prepare.transcribe", "transcribe with pocketsphinx or Moonshine"),
+        "transcribe": Command("prepare.transcribe", "transcribe with a recogniser or a model"),
         "heard": Command("scoring.transcribed", "a data dir of the words that a recogniser heard"),
         "pipeline": Command(
             "systems.tagger.pipeline", "tag a recogniser's words with intent and slots"

@@ -152,6 +152,9 @@ def test_moonshine_writes_what_was_said(tmp_path, capsys) -> None:
         transcribe.main(arguments)
         hyp = tables.read_table(tmp_path / "out" / "hyp")
         assert hyp["s-1"].startswith("turn on the lights ") and hyp["s-2"] == ""
+        confidence = tables.read_table(tmp_path / "out" / "utt2conf")
+        assert confidence.keys() == {"s-1"} and -1 < float(confidence["s-1"]) < 0
+        assert not (tmp_path / "out" / "ctm").exists()
     with pytest.raises(InputError, match="--lm_text is for pocketsphinx"):
         transcribe.main([*arguments, "--lm_text", str(tmp_path / "data")])
 

@@ -23,13 +23,21 @@ from atat.speech.frontend import Frontend
 ESPNET_SHORTEST = 16
 
 
+def has_ctc(packed: Any) -> bool:
+    """Whether a packed model has a CTC head, which can align."""
+    return getattr(packed, "units", None) is not None
+
+
 class ModelAligner:
     """A packed model that has a CTC head."""
 
-    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
-        """Raises InputError for a folder that is not a packed model, or one without the head."""
-        found: Any = model_folder.load(folder, device)
-        if getattr(found, "units", None) is None:
+    def __init__(self, folder: str | Path, device: str = "cpu", packed: Any = None) -> None:
+        """packed: the model of the folder, if it is loaded already.
+
+        Raises InputError for a folder that is not a packed model, or one without the head.
+        """
+        found: Any = packed or model_folder.load(folder, device)
+        if not has_ctc(found):
             raise InputError(
                 f"{folder}: the model has no CTC head; train one with ctc.weight above 0"
             )
@@ -52,7 +60,13 @@ class ModelAligner:
         samples: recordings (T,) float32 at 16 kHz, encoded as one batch if the encoder allows it;
         texts: normalised.
         """
-        features = [torch.from_numpy(self._frontend(one)) for one in samples]
+        return self.align_features([self._frontend(one) for one in samples], texts)
+
+    def align_features(
+        self, sources: Sequence[np.ndarray], texts: Sequence[str]
+    ) -> list[list[Word] | str]:
+        """As `align`, for features (T, F) of the model's own kind in the place of samples."""
+        features = [torch.from_numpy(one) for one in sources]
         found: list[list[Word] | str] = [self._too_short(len(one)) for one in features]
         kept = [row for row, one in enumerate(features) if len(one) >= self._shortest]
         for rows in [kept] if self._batched else [[row] for row in kept]:

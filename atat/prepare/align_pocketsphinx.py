@@ -19,6 +19,7 @@ import numpy as np
 
 from atat.base import extras
 from atat.datadir.ctm import NotAligned, Word
+from atat.prepare.sphinx import VARIANT
 
 FRAME_SHIFT = 0.010  # s
 SAMPLE_RATE = 16000
@@ -32,7 +33,6 @@ BEAM = 1e-120
 DITHER = 1e-4
 
 _MARKUP = re.compile(r"[<>()\[\]]")  # characters that mean something in the decoder's dictionary
-_VARIANT = re.compile(r"\(\d+\)$")  # the(2): the dictionary's second pronunciation of "the"
 
 
 class Aligner:
@@ -73,7 +73,7 @@ class Aligner:
         # Without a path to the end of the text there is no hypothesis, or an incomplete one.
         segments = self._decoder.seg() if self._decoder.hyp() is not None else []
         segments = [segment for segment in segments if segment.word[0] not in "<["]
-        if [_VARIANT.sub("", segment.word) for segment in segments] != spoken:
+        if [VARIANT.sub("", segment.word) for segment in segments] != spoken:
             raise NotAligned(
                 f"pocketsphinx finds no way to speak the {len(words)} words in "
                 f"{len(samples) / SAMPLE_RATE:.2f} s of audio: does the text belong to it?"

@@ -1,7 +1,9 @@
 """Many recordings given to a recogniser, in parallel and resumable.
 
 Results go line by line to a journal, so that an interrupted run continues where it stopped; a
-journal of other settings is discarded. Knows no recogniser.
+journal of other settings is discarded. Recordings are heard in batches that do not depend on what
+an earlier run has done, nor on the number of processes: a batch of which a line is missing is heard
+again as a whole. Knows no recogniser.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from atat.base import parallel
 from atat.base.errors import InputError
 from atat.datadir import contents, kaldi_dir
+from atat.datadir.ctm import Word
+from atat.speech import audio
 
 
 class Heard(Protocol):
@@ -35,6 +39,12 @@ class Span(NamedTuple):
     start: float | None = None
     end: float | None = None
 
+    @property
+    def seconds(self) -> float:
+        """Its length; raises InputError for a file that cannot be read."""
+        end = audio.duration(self.wav) if self.end is None else self.end
+        return end - (self.start or 0.0)
+
 
 def spans_of(utterances: Iterable[kaldi_dir.Utterance]) -> list[Span]:
     """The recording of each utterance; InputError for one without audio."""
@@ -48,16 +58,20 @@ def spans_of(utterances: Iterable[kaldi_dir.Utterance]) -> list[Span]:
 
 @dataclass(frozen=True)
 class Recognized:
-    """The recognised words ("" for nothing) with their start and end (s).
+    """What was recognised in a recording.
 
-    `seconds` is the length of the recording, `wall_seconds` the time of its decoding.
+    `words` are those of `text` with their times, None if the recogniser gives no times (or, for
+    this recording, found none); `confidence` grows with the trust in `text` and is None where
+    nothing was recognised. `seconds` is the length of the recording, `wall_seconds` the time of its
+    decoding.
     """
 
     utterance: str
-    text: str
-    begin: float
-    end: float
-    score: float
+    text: str  # "" for nothing
+    score: float  # of the recogniser's own kind
+    confidence: float | None
+    words: tuple[Word, ...] | None
+    at_limit: bool  # ended by a limit on the length: it may be cut
     seconds: float
     wall_seconds: float
 
@@ -67,30 +81,36 @@ def decode(
     journal: Path,
     nj: int,
     *,
-    hear: Callable[[J], Recognized],
+    hear: Callable[[Sequence[J]], list[Recognized]],
     key: str,
     name: str,
+    batch: int = 1,
 ) -> dict[str, Recognized]:
-    """Hear all recordings; returns utterance -> result.
+    """Hear all recordings; returns utterance -> result, in the order of the jobs.
 
-    hear: a function of a module, called in other processes. key: of the journal; a digest of all
-    that the results depend on. name: of the recogniser, on the progress bar.
+    hear: a function of a module, called in other processes with at most `batch` jobs. key: of the
+    journal; a digest of all that the results depend on. name: of the recogniser, on the progress
+    bar.
     """
     from tqdm import tqdm
 
-    done = _read_journal(journal, key)
+    found = _read_journal(journal, key)
     journal.parent.mkdir(parents=True, exist_ok=True)
-    todo = [job for job in jobs if job.utterance not in done]
+    batches = [jobs[first : first + batch] for first in range(0, len(jobs), batch)]
+    todo = [part for part in batches if any(job.utterance not in found for job in part)]
+    again = {job.utterance for part in todo for job in part}
+    done = {one.utterance: one for one in found.values() if one.utterance not in again}
     with open(journal, "w", encoding="utf-8") as stream:
         lines = [{"settings": key}, *(asdict(heard) for heard in done.values())]
         stream.writelines(json.dumps(line) + "\n" for line in lines)
         stream.flush()
         with tqdm(total=len(jobs), initial=len(done), unit="utt", desc=name) as bar:
-            for heard in parallel.run(hear, todo, nj):
-                done[heard.utterance] = heard
-                stream.write(json.dumps(asdict(heard)) + "\n")
+            for part in parallel.run(hear, todo, nj):
+                for heard in part:
+                    done[heard.utterance] = heard
+                    stream.write(json.dumps(asdict(heard)) + "\n")
                 stream.flush()
-                bar.update()
+                bar.update(len(part))
     return {job.utterance: done[job.utterance] for job in jobs}
 
 
@@ -112,11 +132,17 @@ def _read_journal(path: Path, key: str) -> dict[str, Recognized]:
     done: dict[str, Recognized] = {}
     for line in lines:
         try:
-            heard = Recognized(**json.loads(line))
+            heard = _recognized(json.loads(line))
         except (json.JSONDecodeError, TypeError):
-            continue  # the run was interrupted while writing this line
+            continue  # the run was interrupted while writing this line, or it is of an older atat
         done[heard.utterance] = heard
     return done
+
+
+def _recognized(values: dict[str, Any]) -> Recognized:
+    words = values.get("words")
+    timed = None if words is None else tuple(Word(**word) for word in words)
+    return Recognized(**{**values, "words": timed})
 
 
 def totals(heard: Mapping[str, Recognized]) -> tuple[float, float]:

@@ -32,20 +32,25 @@ def decode(jobs: Sequence[Span], journal: Path, nj: int) -> dict[str, Recognized
     return hearing.decode(jobs, journal, nj, hear=hear, key=key, name=NAME)
 
 
-def hear(job: Span) -> Recognized:
-    """Transcribe one recording in this process."""
+def hear(jobs: Sequence[Span]) -> list[Recognized]:
+    """Transcribe recordings in this process, each alone (see `atat.speech.moonshine`)."""
+    return [_hear(job) for job in jobs]
+
+
+def _hear(job: Span) -> Recognized:
     samples = audio.load(job.wav, job.start, job.end)
     recognizer = _recognizer()
     begun = time.perf_counter()
-    text, score = recognizer(samples)
-    seconds = len(samples) / audio.SAMPLE_RATE
+    written = recognizer(samples)
+    text = normalize(recognizer.text_of(written.tokens))
     return Recognized(
         job.utterance,
-        text=normalize(text),
-        begin=0.0,
-        end=seconds,
-        score=score,
-        seconds=seconds,
+        text=text,
+        score=written.log_prob,
+        confidence=written.mean if text else None,
+        words=None,
+        at_limit=written.at_limit,
+        seconds=len(samples) / audio.SAMPLE_RATE,
         wall_seconds=time.perf_counter() - begun,
     )
 

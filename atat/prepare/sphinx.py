@@ -9,6 +9,8 @@ Knows nothing of meaning: its output is words. `align_pocketsphinx` aligns known
 from __future__ import annotations
 
 import json
+import math
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from atat.base import digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir import kaldi_dir
+from atat.datadir.ctm import Word
 from atat.prepare import hearing
 from atat.prepare.hearing import Recognized
 from atat.speech import audio
@@ -31,6 +34,9 @@ FEATURES = {"cmn": "batch"}
 # A network is small: wide beams cost little. The lattice's best path is off, because it ignores
 # that a network has an end and lets sentences stop in the middle. N-gram search has the defaults.
 NETWORK_SEARCH = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40, "bestpath": False}
+
+VARIANT = re.compile(r"\(\d+\)$")  # the(2): the dictionary's second pronunciation of "the"
+LEAST_POSTERIOR = 1e-6  # of a word; a smaller one, which may be rounded to 0, counts as this
 
 
 @dataclass(frozen=True)
@@ -114,8 +120,12 @@ def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Recognized]
     return hearing.decode(jobs, journal, nj, hear=hear, key=_fingerprint(jobs), name="pocketsphinx")
 
 
-def hear(job: Job) -> Recognized:
-    """Decode one recording in this process."""
+def hear(jobs: Sequence[Job]) -> list[Recognized]:
+    """Decode recordings in this process."""
+    return [_hear(job) for job in jobs]
+
+
+def _hear(job: Job) -> Recognized:
     samples = audio.load(job.wav, job.start, job.end)
     decoder = _decoder(job.language_model, job.dictionary)
     if job.network is not None:
@@ -125,21 +135,39 @@ def hear(job: Job) -> Recognized:
     decoder.process_raw((samples * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
     hypothesis = decoder.hyp()
-    words = [
+    segments = [
         segment
         for segment in decoder.seg() or ()
         if hypothesis is not None and segment.word[0] not in "<[+("
     ]
-    seconds = len(samples) / audio.SAMPLE_RATE
-    rate = decoder.config["frate"]
     return Recognized(
         job.utterance,
         text=hypothesis.hypstr if hypothesis is not None else "",
-        begin=words[0].start_frame / rate if words else 0.0,
-        end=(words[-1].end_frame + 1) / rate if words else seconds,
         score=hypothesis.score if hypothesis is not None else 0.0,
-        seconds=seconds,
+        confidence=_confidence(segments) if segments else None,
+        words=_words(segments, decoder.config["frate"]),
+        at_limit=False,
+        seconds=len(samples) / audio.SAMPLE_RATE,
         wall_seconds=time.perf_counter() - begun,
+    )
+
+
+def _confidence(segments: Sequence[Any]) -> float:
+    """The mean log posterior of the words, in the lattice of an n-gram search."""
+    floor = math.log(LEAST_POSTERIOR)
+    logs = [max(math.log(one.prob), floor) if one.prob > 0 else floor for one in segments]
+    return sum(logs) / len(logs)
+
+
+def _words(segments: Sequence[Any], rate: int) -> tuple[Word, ...]:
+    """The words with their times; rate: frames a second."""
+    return tuple(
+        Word(
+            VARIANT.sub("", one.word),
+            one.start_frame / rate,
+            (one.end_frame + 1 - one.start_frame) / rate,
+        )
+        for one in segments
     )
 
 

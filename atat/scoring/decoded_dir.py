@@ -5,6 +5,9 @@ nbest.jsonl   {"utt": ..., "nbest": [{"text": ..., "score": ..., "length": ...},
               "at_limit" is true if the length limit ended it
 decode.json   task, data, model, times, options, provenance and how many best outputs ended at the
               length limit (at_limit); written last
+utt2conf      `<utt> <confidence>`, if the system gives one: the larger, the surer; utterances with
+              an empty best hypothesis have none
+ctm           the words of the best hypotheses with their times, if the system gives them
 
 An utterance that could not be read has one empty hypothesis, without score and with the reason
 under `lost`: no utterance is missing, and it counts as wrong.
@@ -20,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from atat.base.errors import InputError
-from atat.base.files import atomic_write
+from atat.base.files import atomic_write, read_lines
 from atat.base.json_file import read_object
 from atat.datadir import tables
+from atat.datadir.ctm import Word, write_ctm
 from atat.text.tasks import TASKS
 
+CONFIDENCE, TIMES = "utt2conf", "ctm"
 Hypothesis = dict[str, Any]  # text, score (of the system's own kind), length
 
 
@@ -39,9 +44,24 @@ def lost(nbest: Mapping[str, Sequence[Hypothesis]]) -> dict[str, str]:
 
 
 def write(
-    folder: Path, nbest: Mapping[str, Sequence[Hypothesis]], about: Mapping[str, Any]
+    folder: Path,
+    nbest: Mapping[str, Sequence[Hypothesis]],
+    about: Mapping[str, Any],
+    *,
+    confidence: Mapping[str, float] | None = None,
+    words: Mapping[str, Sequence[Word]] | None = None,
 ) -> None:
-    """Write a decoded dir: the hypotheses of each utterance, best first, and how they were made."""
+    """Write a decoded dir: the hypotheses of each utterance, best first, and how they were made.
+
+    confidence, words: of the best hypotheses; without them the files of an earlier decoding go.
+    """
+    for name in (CONFIDENCE, TIMES):
+        (folder / name).unlink(missing_ok=True)
+    if confidence:
+        table = {name: f"{value:.4f}" for name, value in confidence.items()}
+        tables.write_table(folder / CONFIDENCE, table)
+    if words:
+        write_ctm(folder / TIMES, words)
     tables.write_table(folder / "hyp", {name: found[0]["text"] for name, found in nbest.items()})
     with atomic_write(folder / "nbest.jsonl") as stream:
         for name in sorted(nbest):
@@ -69,3 +89,36 @@ def read_transcripts(folder: Path) -> dict[str, str]:
     if about.get("target", TASKS[task].target if task in TASKS else None) != "text":
         raise InputError(f"{folder}: decoded as task {task}, expected transcripts (task asr)")
     return tables.read_table(folder / "hyp")
+
+
+def read_confidence(folder: Path) -> dict[str, float]:
+    """Utterance -> confidence of its transcript; empty if the system gave none."""
+    path = folder / CONFIDENCE
+    if not path.is_file():
+        return {}
+    found = {}
+    for line, (name, value) in enumerate(tables.read_table(path).items(), 1):
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise InputError(
+                f"{path}:{line}: found {value!r} for {name!r}, expected a number; decode again"
+            ) from None
+    return found
+
+
+def read_at_limit(folder: Path) -> set[str]:
+    """The utterances whose best hypothesis was ended by the length limit."""
+    path = folder / "nbest.jsonl"
+    found = set()
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            entry = json.loads(line)
+            if entry["nbest"][0].get("at_limit"):
+                found.add(entry["utt"])
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            raise InputError(
+                f'{path}:{number}: expected {{"utt": ..., "nbest": [...]}}; remove {folder} and '
+                "run the decoding again"
+            ) from None
+    return found

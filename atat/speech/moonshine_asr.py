@@ -8,6 +8,7 @@ punctuation.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,19 @@ TOKENS_PER_SECOND = 6.5
 SHIFT = convolutions.shift(CONVOLUTIONS)  # samples of a state
 
 
+class Written(NamedTuple):
+    """What the decoder wrote."""
+
+    tokens: list[int]  # without start and end
+    log_prob: float  # of the tokens and, if it came to it, the end
+    at_limit: bool  # the limit on the length ended it, not the decoder
+
+    @property
+    def mean(self) -> float:
+        """Log probability of a token, the end included."""
+        return self.log_prob / max(1, len(self.tokens) + (not self.at_limit))
+
+
 class MoonshineRecognizer:
     """Samples -> words, from the files fetched with an encoder."""
 
@@ -33,24 +47,20 @@ class MoonshineRecognizer:
         self._session = open_session(folder / FILE, threads, name)
         self._pieces = read_vocabulary(folder / VOCABULARY)
 
-    def __call__(self, samples: np.ndarray) -> tuple[str, float]:
-        """Samples (T,) float32 at 16 kHz -> text as the model writes it, and its log probability.
-
-        A recording shorter than one state gives an empty text.
-        """
+    def __call__(self, samples: np.ndarray) -> Written:
+        """Samples (T,) float32 at 16 kHz -> tokens; none for less than one state."""
         states = self.encoder(samples)
         if not len(states):
-            return "", 0.0
+            return Written([], 0.0, at_limit=False)
         most = int(np.ceil(len(samples) / audio.SAMPLE_RATE * TOKENS_PER_SECOND)) + 1
-        tokens, score = self._decode(states, most)
-        return self.text_of(tokens), score
+        return self._decode(states, most)
 
     def text_of(self, tokens: list[int]) -> str:
         """Tokens as text: pieces are bytes, a low line above the base line is a blank."""
         joined = b"".join(self._pieces[token] for token in tokens)
         return joined.decode("utf-8", errors="replace").replace("\u2581", " ").strip()
 
-    def _decode(self, states: np.ndarray, most: int) -> tuple[list[int], float]:
+    def _decode(self, states: np.ndarray, most: int) -> Written:
         empty = np.zeros((1, HEADS, 0, WIDTH), np.float32)
         past = {
             f"past_key_values.{layer}.{part}.{kind}": empty
@@ -64,7 +74,8 @@ class MoonshineRecognizer:
             # The graph takes every 384th of it, as of a mask over samples.
             "encoder_attention_mask": np.ones((1, len(states) * SHIFT), np.int64),
         }
-        tokens, score, token = [], 0.0, BOS
+        tokens: list[int] = []
+        score, token = 0.0, BOS
         for step in range(most):
             inputs = {
                 **fixed,
@@ -80,9 +91,9 @@ class MoonshineRecognizer:
             token = int(last.argmax())
             score += float(last[token] - last.max() - np.log(np.exp(last - last.max()).sum()))
             if token == EOS:
-                break
+                return Written(tokens, score, at_limit=False)
             tokens.append(token)
-        return tokens, score
+        return Written(tokens, score, at_limit=True)
 
 
 def read_vocabulary(path: Path) -> list[bytes]:

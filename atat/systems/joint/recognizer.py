@@ -247,7 +247,7 @@ class Recognizer:
         if stored and utterance.num_frames is not None:
             return utterance.num_frames
         if utterance.duration is not None:
-            return int(utterance.duration / frontend.frame_shift)
+            return frontend.num_frames(round(utterance.duration * audio_files.SAMPLE_RATE))
         try:
             if utterance.feats is None and utterance.wav is not None:
                 return frontend.num_frames(audio_files.probe(utterance.wav).num_samples)
