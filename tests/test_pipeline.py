@@ -12,6 +12,8 @@ import pytest
 
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
+from atat.datadir.check import validate
+from atat.datadir.ctm import read_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.prepare import synthesis, transcribe
 from atat.prepare.miniature_speech import Line, speak
@@ -431,6 +433,18 @@ def test_pocketsphinx_writes_transcripts_with_words_its_dictionary_lacks(
     assert "1 words pronounced by espeak-ng, such as lindqvist" in capsys.readouterr().out
     assert tables.read_table(out / "hyp") == {row.id: row.text for row in rows}
     assert score(tmp_path / "data", out)["metrics"]["wer"]["value"] == 0
+    confidence = tables.read_table(out / "utt2conf")
+    assert confidence.keys() == {row.id for row in rows}
+    assert all(-14 < float(value) <= 0 for value in confidence.values())
+    # Its own times of the words, with which the transcripts are data that is valid.
+    timed = read_ctm(out / "ctm")
+    assert {key: [word.text for word in words] for key, words in timed.items()} == {
+        row.id: str(row.text).split() for row in rows
+    }
+    labels = ["--task", "asr", "--data", str(tmp_path / "data"), "--decoded", str(out)]
+    transcribed.main([*labels, "--out", str(tmp_path / "labelled")])
+    assert not validate(tmp_path / "labelled").errors
+    assert read_ctm(tmp_path / "labelled" / "ctm") == timed
     # What it wrote is what the other commands read.
     assert decode(run("crf", train_dir, tmp_path / "crf"), out, tmp_path / "trees").keys() == {
         "s-0",

@@ -8,6 +8,7 @@ Command line: `atat datadir validate DIR`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -332,6 +333,10 @@ def _check_keys(
         )
 
 
+def _is_finite(value: str) -> bool:
+    return math.isfinite(float(value))
+
+
 def _is_positive(value: str) -> bool:
     return 0 < float(value) < float("inf")
 
@@ -354,6 +359,7 @@ def _is_channel(value: str) -> bool:
 
 
 _VALUES: dict[str, tuple[Callable[[str], bool], str]] = {
+    "utt2conf": (_is_finite, "a number"),
     "utt2dur": (_is_positive, "seconds, more than 0"),
     "utt2num_frames": (_is_count, "a whole number of frames, more than 0"),
     "reco2dur": (_is_positive, "seconds, more than 0"),

@@ -89,7 +89,7 @@ def subset(
     kept = set(choose(data))
     if not kept:
         raise InputError(f"{source}: the subset would be empty")
-    _write(target, select(data, kept, path_resolver(source, root)), [data])
+    write_dir(target, select(data, kept, path_resolver(source, root)), [data])
     return len(kept)
 
 
@@ -206,7 +206,7 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     merged = {name: _merge(name, opened, parts) for name in names if name not in left_out}
     speakers = cast("Mapping[str, str]", merged["utt2spk"])  # one of each utterance
     merged["spk2utt"] = speakers_to_utterances(speakers)
-    _write(target, merged, opened)
+    write_dir(target, merged, opened)
     return left_out
 
 
@@ -234,7 +234,7 @@ def split(folder: str | Path, num_parts: int, *, per_utterance: bool = False) ->
     parent = Path(folder) / f"split{num_parts}{'utt' if per_utterance else ''}"
     parts = [parent / str(number) for number in range(1, num_parts + 1)]
     for part, utterances in zip(parts, groups, strict=True):
-        _write(part, select(data, set(utterances), path_resolver(folder)), [data])
+        write_dir(part, select(data, set(utterances), path_resolver(folder)), [data])
     return parts
 
 
@@ -272,7 +272,7 @@ def relocate(folder: str | Path, old: str, new: str) -> int:
     return count
 
 
-def _write(target: str | Path, tables: dict[str, Table], sources: list[DataDir]) -> None:
+def write_dir(target: str | Path, tables: dict[str, Table], sources: list[DataDir]) -> None:
     """Write a data dir; all tables of an older one in its place are removed."""
     target = Path(target)
     stale = [name for name in KNOWN if name not in tables and (target / name).exists()]

@@ -24,6 +24,7 @@ CORE = ("utt2spk", "text", "semantics", "segments", "wav.scp", "feats.scp")
 COMPLETE = CORE + (
     "text.raw",
     "utt2group",
+    "utt2conf",
     "utt2dur",
     "utt2num_frames",
     "utt2lang",
