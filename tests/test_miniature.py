@@ -39,9 +39,13 @@ def test_a_shrunk_conf_keeps_sources_tasks_and_switches(tmp_path: Path) -> None:
 
 def test_a_shrunk_model_keeps_its_speech_encoder_its_units_and_its_bridge(tmp_path: Path) -> None:
     conf = EGS / "barista" / "conf" / "encoder" / "pretrain.yaml"
-    key = "model.audio_encoder.pretrained=another"
-    miniature_conf.main([str(conf), "--out", str(tmp_path), "--set", key])
-    before = config.load(conf, TrainSettings, [key]).model
+    keys = [
+        f"model.audio_encoder.{key}"
+        for key in ("pretrained=another", "trained=true", "layers_read=all", "layer_norm=true")
+    ]
+    set_to = [word for key in keys for word in ("--set", key)]
+    miniature_conf.main([str(conf), "--out", str(tmp_path), *set_to])
+    before = config.load(conf, TrainSettings, keys).model
     after = config.load(tmp_path / "pretrain.yaml", TrainSettings).model
     assert after.width < before.width
     assert before.bridge.share > 0 and after.bridge == before.bridge and after.ctc == before.ctc
@@ -50,6 +54,8 @@ def test_a_shrunk_model_keeps_its_speech_encoder_its_units_and_its_bridge(tmp_pa
     assert before.audio_encoder is not None and after.audio_encoder is not None
     assert after.audio_encoder.kind == "pretrained" and after.audio_encoder.pretrained == "another"
     assert after.audio_encoder.stack == before.audio_encoder.stack
+    assert after.audio_encoder.trained and after.audio_encoder.layer_norm
+    assert after.audio_encoder.layers_read == "all"
 
 
 def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:
