@@ -4,43 +4,53 @@
 tests=(real)
 for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
 
-known="well_formed values=$data/text_barista/train" # options: slots have values of the grammar
 decodings=()
+known="well_formed values=$data/text_barista/train" # slots have only values of the grammar
 
-# over_tests "MODEL ..." ["OPTION ..."]: the recordings, clean and at each level of noise.
+add() { decodings+=("$@"); }
+
+# either_way LINE ...: as the model likes, and so that only well-formed trees come out.
+either_way() { decodings+=("$@" "${@/%/ well_formed}"); }
+
+# over_tests MODEL OPTION ...: the recordings, clean and at each level of noise.
 over_tests() {
-  local name model
-  for name in "${tests[@]}"; do
-    for model in $1; do decodings+=("$model ${name}_trimmed slu${2:+ $2}"); done
-  done
+  local name
+  for name in "${tests[@]}"; do decodings+=("$1 ${name}_trimmed slu ${*:2}"); done
 }
 
+# over_noise MODEL OPTION ...: the recordings at each level of noise.
+over_noise() {
+  local name
+  for name in "${tests[@]:1}"; do decodings+=("$1 ${name}_trimmed slu ${*:2}"); done
+}
+
+# over_folds COMMAND: calls it with the line of each fold.
 over_folds() {
   local fold
-  for ((fold = 0; fold < folds; fold++)); do decodings+=("folds/$fold folds/$fold/test slu"); done
+  for ((fold = 0; fold < folds; fold++)); do "$1" "folds/$fold folds/$fold/test slu"; done
 }
 
-# The rows of the table; each also so that only well-formed trees come out, and some so that slots
-# have only values of the grammar.
+# The rows of the table.
 decode_all() {
   local model
-  over_tests "zeroshot replay tts"
-  if [ -n "$encoder" ]; then
-    over_tests "zeroshot replay" bridge
-    over_tests tts bridge=0.5
-  fi
-  over_folds
-  decodings+=("zeroshot real_heard nlu")
-  if [ "$encoder" = moonshine-tiny ]; then
-    for model in zeroshot tts; do decodings+=("$model real_heard_by_moonshine nlu"); done
-  fi
-  decodings+=("${decodings[@]/%/ well_formed}")
+  for model in zeroshot replay tts; do
+    either_way "$model real_trimmed slu"
+    over_noise "$model" well_formed
+  done
   for model in zeroshot tts; do decodings+=("$model real_trimmed slu $known"); done
+  over_folds either_way
+  either_way "zeroshot real_heard nlu"
   if [ -n "$encoder" ]; then
-    over_tests zeroshot "bridge $known"
-    over_tests tts "bridge=0.5 $known"
+    either_way "zeroshot real_trimmed slu bridge" "tts real_trimmed slu bridge=0.5"
+    decodings+=("replay real_trimmed slu bridge well_formed")
+    over_noise zeroshot bridge well_formed
+    over_noise tts bridge=0.5 well_formed
+    over_tests zeroshot bridge $known
+    over_tests tts bridge=0.5 $known
   fi
   if [ "$encoder" = moonshine-tiny ]; then
+    either_way "zeroshot real_heard_by_moonshine nlu"
+    decodings+=("tts real_heard_by_moonshine nlu well_formed")
     decodings+=("zeroshot real_heard_by_moonshine nlu $known")
   fi
 }
@@ -54,7 +64,7 @@ decode_some() {
   else
     decodings+=("tts real_trimmed slu $known")
   fi
-  over_folds
+  over_folds add
   decodings+=("zeroshot real_heard nlu")
   if [ "$encoder" = moonshine-tiny ]; then decodings+=("zeroshot real_heard_by_moonshine nlu"); fi
 }
