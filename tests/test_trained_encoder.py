@@ -235,7 +235,11 @@ def test_decoding_reads_recordings_whatever_features_there_are(
     hyps = [tables.read_table(tmp_path / name / "hyp") for name in ("without", "with")]
     assert hyps[0] == hyps[1] and len(hyps[0]) == 6
     recognizer = Recognizer.load(run / "model")
-    assert hyps[0] == {one.id: recognizer(one.wav).text for one in kaldi_dir.load(data)}
+    both = kaldi_dir.load(data)
+    assert hyps[0] == {one.id: recognizer(one.wav).text for one in both}
+    assert both[0].feats is not None and both[0].num_frames is not None
+    np.testing.assert_array_equal(recognizer.read(both[0], "slu"), audio.load(both[0].wav))
+    assert abs(recognizer.measure(both[0], "slu")[0] - 50) < 2  # states of 20 ms, not frames
     inputs = json.loads((tmp_path / "with" / "decode.json").read_text())["inputs"]
     assert f"what {data}/wav.scp names" in inputs
     (data / "wav.scp").unlink()

@@ -249,7 +249,7 @@ class Recognizer:
         if utterance.duration is not None:
             return frontend.num_frames(round(utterance.duration * audio_files.SAMPLE_RATE))
         try:
-            if utterance.feats is None and utterance.wav is not None:
+            if not stored and utterance.wav is not None:
                 return frontend.num_frames(audio_files.probe(utterance.wav).num_samples)
             return len(self.read(utterance, task))
         except InputError:
@@ -259,7 +259,7 @@ class Recognizer:
         """(T, F) or (S,); raises InputError, naming the utterance, for bad features or audio."""
         if TASKS[task].source == "text":
             return self.text_source(utterance.text or "")
-        if utterance.feats is not None:
+        if utterance.feats is not None and not self.packed.frontend.within:
             features = contents.read_features(utterance)
         else:
             samples = contents.read_recording(utterance)
@@ -276,14 +276,14 @@ class Recognizer:
 
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
         """Raise InputError for features of a kind that the model cannot read; then all are."""
-        if TASKS[task].source == "audio" and utterance.feats is not None:
+        frames = TASKS[task].source == "audio" and not self.packed.frontend.within
+        if frames and utterance.feats is not None:
             if not alike(utterance.feats_type, self.packed.frontend.kind):
                 raise InputError(
                     f"utterance {utterance.id} has features of kind {utterance.feats_type}, the "
                     f"model reads {self.packed.frontend.kind}; make them with: atat features "
                     f"{features_option(self.packed.frontend)}"
                 )
-        frames = TASKS[task].source == "audio" and not self.packed.frontend.within
         if frames and source.shape[1:] != (self.mel_bins,):
             raise InputError(
                 f"utterance {utterance.id} has features of {source.shape[-1]} mel bins, the model "
