@@ -6,11 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
+from encoders import save_wav2vec2
 
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
-from atat.prepare import miniature_standin, synthesis
+from atat.nn.settings import AudioEncoderSettings, CtcSettings
+from atat.prepare import conf_copy, miniature_standin, synthesis
 from atat.prepare.miniature_speech import VARIANTS, Line, speak, voice
 from atat.prepare.miniature_text import draw
 from atat.speech import audio
@@ -19,6 +21,17 @@ from atat.systems.joint.settings import TrainSettings
 
 EGS = Path(__file__).parent.parent / "egs"
 PAPER = EGS / "synthetic_tts" / "conf" / "paper.yaml"
+# Confs of LFB with time masks.
+AUGMENTED = [
+    EGS / name
+    for name in (
+        "librispeech/conf/asr.yaml",
+        "top/conf/cpu/pretrain.yaml",
+        "top/conf/cpu/replay.yaml",
+        "synthetic_tts/conf/tiny/e2e.yaml",
+        "template/conf/cpu.yaml",
+    )
+]
 
 
 def test_a_shrunk_conf_keeps_sources_tasks_and_switches(tmp_path: Path) -> None:
@@ -56,6 +69,48 @@ def test_a_shrunk_model_keeps_its_speech_encoder_its_units_and_its_bridge(tmp_pa
     assert after.audio_encoder.stack == before.audio_encoder.stack
     assert after.audio_encoder.trained and after.audio_encoder.layer_norm
     assert after.audio_encoder.layers_read == "all"
+
+
+def test_a_miniature_over_an_encoder_keeps_it(tmp_path: Path) -> None:
+    encoder = save_wav2vec2(tmp_path / "w2v")
+    for program, out in ((miniature_conf, "mini"), (conf_copy, "copy")):
+        program.main([str(PAPER), "--out", str(tmp_path / out), "--encoder", str(encoder)])
+    copy, mini = (config.load(tmp_path / o / "paper.yaml", TrainSettings) for o in ("copy", "mini"))
+    for made in (copy, mini):
+        audio_encoder = made.model.audio_encoder
+        assert audio_encoder is not None and audio_encoder.kind == "pretrained"
+        assert audio_encoder.pretrained == str(encoder)
+        assert audio_encoder.stack == AudioEncoderSettings.stack
+    assert mini.model.width < copy.model.width
+    again = tmp_path / "copy" / "paper.yaml"
+    miniature_conf.main([str(again), "--out", str(tmp_path / "again")])
+    assert config.load(tmp_path / "again" / "paper.yaml", TrainSettings) == mini
+
+
+def test_what_is_set_in_a_miniature_is_not_shrunk(tmp_path: Path) -> None:
+    change = ["--set", "steps=777", "--set", "model.audio_encoder.layers=2"]
+    miniature_conf.main([str(PAPER), "--out", str(tmp_path), *change])
+    made = config.load(tmp_path / "paper.yaml", TrainSettings)
+    assert made.steps == 777 and made.model.audio_encoder is not None
+    assert made.model.audio_encoder.layers == 2 and made.model.decoder.layers == 1
+
+
+@pytest.mark.parametrize("path", AUGMENTED, ids=lambda path: str(path.relative_to(EGS)))
+def test_time_masks_last_as_long_over_an_encoder(path: Path, tmp_path: Path) -> None:
+    """A frame lasts 10 ms, a state of this encoder 20."""
+    encoder = save_wav2vec2(tmp_path / "w2v")
+    conf_copy.main([str(path), "--out", str(tmp_path), "--encoder", str(encoder)])
+    before = config.load(path, TrainSettings)
+    after = config.load(tmp_path / path.name, TrainSettings)
+    seconds = 0.010 * before.augment.time_mask_width, 0.020 * after.augment.time_mask_width
+    assert abs(seconds[0] - seconds[1]) < 0.011 and after.augment.time_mask_width >= 1
+    assert after.augment.freq_mask_width == before.augment.freq_mask_width
+    assert after.model.ctc == CtcSettings(before.model.ctc.weight, "pieces")
+    conf_copy.main(
+        [str(path), "--out", str(tmp_path), "--encoder", str(encoder)]
+        + ["--set", "augment.time_mask_width=5"]
+    )
+    assert config.load(tmp_path / path.name, TrainSettings).augment.time_mask_width == 5
 
 
 def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:

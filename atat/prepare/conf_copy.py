@@ -3,8 +3,10 @@
     atat conf_copy conf/*.yaml --out exp/conf --move data/train /corpora/data/all
     atat conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6
     atat conf_copy conf/{e2e,atat}.yaml --out exp/conf/3 --fill fold data/folds/3
+    atat conf_copy conf/*.yaml --out exp/conf --encoder moonshine-tiny
 
-With `--fit`, sources whose data dirs are missing are left out (`atat.prepare.conf_fit`).
+With `--fit`, sources whose data dirs are missing are left out (`atat.prepare.conf_fit`); with
+`--encoder` the models read the states of that speech encoder (`atat.prepare.conf_encoder`).
 
 Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it.
 A copy has all values of the conf and of its bases (`atat.base.yaml_file`), so it needs none.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ import yaml
 from atat.base import cli, config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.prepare import conf_fit
+from atat.base.yaml_file import Content
+from atat.prepare import conf_encoder, conf_fit
 
 
 def moved(value: Any, old: str, new: str) -> Any:
@@ -71,6 +75,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="another value for a key; may be repeated",
     )
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="models read the states of this speech encoder instead of filterbanks, and time masks "
+        "last as long as before; --set comes after it",
+    )
+
+
+def read(path: Path, options: argparse.Namespace) -> Content:
+    """A conf with what `--encoder`, `--set` and `--move` change in it."""
+    changes = list(options.set)
+    if options.encoder:
+        changes = [*conf_encoder.changes(config.read_yaml(path), options.encoder), *changes]
+    content = config.read(path, changes)
+    values = moved(content.values, *options.move) if options.move else content.values
+    return replace(content, values=values)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -84,7 +104,8 @@ def main(argv: list[str] | None = None) -> None:
             "atat conf_copy conf/*.yaml --out exp/conf --move data/train /corpora/data/all",
             "atat conf_copy conf/e2e.yaml --out exp/conf --move data data_mini --set steps=6",
             "atat conf_copy conf/{e2e,atat}.yaml --out exp/conf/3 --fill fold data/folds/3",
-            reads="training confs (YAML), and the files that they name as their base.",
+            "atat conf_copy conf/*.yaml --out exp/conf --encoder moonshine-tiny",
+            reads="training confs (YAML), the files that they name as their base, and the encoder.",
             writes="a conf of the same name in OUT for each of them.",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -106,9 +127,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     for path in options.confs:
         copy = copy_path(path, options.out)
-        values: Any = config.read_yaml(path, options.set)
-        if options.move:
-            values = moved(values, *options.move)
+        values: Any = read(path, options).values
         for name, text in options.fill:
             values = filled(values, name, text)
         if options.fit:

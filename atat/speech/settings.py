@@ -12,7 +12,9 @@ from atat.base.limits import at_least
 class AugmentSettings:
     """atat/speech/augment.py; drawn again for every example and epoch. All off by default."""
 
-    time_masks: int = 0  # SpecAugment: how many, and how wide at most (frames of 10 ms, mel bins)
+    # SpecAugment: how many masks, and how wide at most, in frames (10 ms; those of a pretrained
+    # encoder are longer) and in mel bins.
+    time_masks: int = 0
     time_mask_width: int = 20
     freq_masks: int = 0
     freq_mask_width: int = 16

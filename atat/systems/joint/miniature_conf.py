@@ -15,16 +15,16 @@ from typing import Any
 from atat.base import cli, config
 from atat.nn.settings import (
     AudioEncoderSettings,
-    CtcSettings,
     DecoderSettings,
     TextEncoderSettings,
 )
-from atat.prepare.conf_copy import add_options, copy_path, moved
+from atat.prepare.conf_copy import add_options, copy_path, read
 from atat.systems.joint.settings import ModelSettings, TrainSettings
 
 STEPS = 6
 EXAMPLES = 10  # so that a source with a tenth of the weights has one in each step
-WIDTH, LAYERS, HEADS, FEED_FORWARD = 32, 1, 2, 64
+WIDTH = 32
+SIZES: dict[str, Any] = {"layers": 1, "heads": 2, "feed_forward": 64}
 UNFREEZE = ((1.0, 0.0), (1.0, 0.5))  # both phases of freezing fit into the few steps
 
 
@@ -49,29 +49,38 @@ def shrink(settings: TrainSettings) -> TrainSettings:
 def shrink_model(model: ModelSettings) -> ModelSettings:
     """The smallest model with the same parts; BERT becomes a small encoder from scratch."""
     audio, text = model.audio_encoder, model.text_encoder
-    sizes: dict[str, Any] = {"layers": LAYERS, "heads": HEADS, "feed_forward": FEED_FORWARD}
     return ModelSettings(
         width=WIDTH,
-        audio_encoder=audio
-        and AudioEncoderSettings(
-            kind="pretrained" if audio.kind == "pretrained" else "transformer",
+        audio_encoder=audio and _shrink_audio(audio),
+        text_encoder=text and TextEncoderSettings(kind="small", units=text.units, **SIZES),
+        decoder=DecoderSettings(**SIZES),
+        ctc=model.ctc,
+        bridge=model.bridge,
+    )
+
+
+def _shrink_audio(audio: AudioEncoderSettings) -> AudioEncoderSettings:
+    """A pretrained speech encoder stays, with a tiny model over its states."""
+    if audio.kind == "pretrained":
+        return AudioEncoderSettings(
+            kind="pretrained",
+            mel_bins=audio.mel_bins,
             pretrained=audio.pretrained,
             stack=audio.stack,
             layers_read=audio.layers_read,
             layer_norm=audio.layer_norm,
+            pretrained_layers=audio.pretrained_layers,
             trained=audio.trained,
-            mel_bins=audio.mel_bins,
-            conv_channels=(4, 4),
-            time_stride=(2, 2),
-            freq_stride=(2, 2),
-            time_pool=(1, 1),
-            freq_pool=(1, 1),
-            **sizes,
-        ),
-        text_encoder=text and TextEncoderSettings(kind="small", units=text.units, **sizes),
-        decoder=DecoderSettings(**sizes),
-        ctc=CtcSettings(weight=model.ctc.weight, units=model.ctc.units),
-        bridge=model.bridge,
+            **SIZES,
+        )
+    return AudioEncoderSettings(
+        mel_bins=audio.mel_bins,
+        conv_channels=(4, 4),
+        time_stride=(2, 2),
+        freq_stride=(2, 2),
+        time_pool=(1, 1),
+        freq_pool=(1, 1),
+        **SIZES,
     )
 
 
@@ -82,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
             "Write training confs in miniature: the same sources and tasks, a tiny model, a "
             "few steps.",
             "atat miniature_conf conf/*.yaml --out exp_mini/conf --move data data_mini",
-            reads="training confs of system joint (YAML).",
+            reads="training confs of system joint (YAML), and the encoder.",
             writes="a conf of the same name in OUT for each of them.",
         ),
         formatter_class=cli.HelpFormatter,
@@ -91,8 +100,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     for path in options.confs:
         out = copy_path(path, options.out)
-        content = config.read(path, options.set)
-        values = moved(content.values, *options.move) if options.move else content.values
-        settings = config.from_dict(values, TrainSettings, content.source_of)
+        content = read(path, options)
+        settings = config.from_dict(content.values, TrainSettings, content.source_of)
         out.parent.mkdir(parents=True, exist_ok=True)
         config.save(out, shrink(settings))
+        # What --set names is not shrunk.
+        config.save(out, config.load(out, TrainSettings, options.set))
