@@ -531,6 +531,43 @@ def test_finetuning_goes_on_with_the_states_of_the_start(
     assert made.read_bytes() == (trained / "frontend.json").read_bytes()
 
 
+def test_an_audio_encoder_is_taken_over_wherever_the_encoder_lies(
+    spoken, encoder, trained, tmp_path
+) -> None:
+    """E2E with the audio encoder of a pretrained model; other weights are refused."""
+    moved = str(shutil.copytree(encoder, tmp_path / "w2v"))
+    init = InitSettings(model=str(trained), part="audio_encoder")
+    slu = (SourceSettings(str(spoken / "train"), "slu"),)
+    train(settings(spoken, moved, steps=2, init=init, train=slu), tmp_path / "exp")
+    other = str(save_wav2vec2(tmp_path / "other" / "w2v", seed=1))
+    with pytest.raises(InputError, match="reads other features .*w2v@.*, here w2v@.*make them equ"):
+        train(settings(spoken, other, steps=2, init=init, train=slu), tmp_path / "exp2")
+
+
+def test_a_model_names_the_encoder_that_it_wants(spoken, encoder, trained, tmp_path) -> None:
+    def check(name: str, *options: str) -> None:
+        encoder_command.main(["check", name, *options])
+
+    moved = str(shutil.copytree(encoder, tmp_path / "moved"))
+    for name in (encoder, moved):
+        check(name, "--model", str(trained), "--data", str(spoken / "train"))
+    check("none")
+    with pytest.raises(InputError, match=f"give --encoder {encoder}, found nothing"):
+        check("none", "--model", str(trained))
+    other = str(save_wav2vec2(tmp_path / "w2v", seed=1))
+    with pytest.raises(InputError, match=rf"give --encoder {encoder}, found {other} \(w2v@"):
+        check(other, "--model", str(trained))
+    with pytest.raises(InputError, match="train: its features are w2v@.*, the model reads lfb"):
+        check("none", "--data", str(spoken / "train"))
+    with pytest.raises(InputError, match="gone: no speech encoder that transformers can load"):
+        check(str(tmp_path / "gone"))
+    deaf = shutil.copytree(trained, tmp_path / "deaf")
+    (deaf / "frontend.json").unlink()  # as a model of filterbanks is
+    check("none", "--model", str(deaf))
+    with pytest.raises(InputError, match="reads filterbanks; give --encoder none or leave it out"):
+        check(encoder, "--model", str(deaf))
+
+
 def test_words_are_aligned_with_the_encoders_frames(spoken, trained) -> None:
     one = kaldi_dir.load(spoken / "test")[0]
     (found,) = ModelAligner(trained).align([audio.load(one.wav)], [one.text or ""])

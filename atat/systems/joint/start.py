@@ -86,10 +86,11 @@ def _load_audio_encoder(packed: Packed, settings: TrainSettings) -> set[str]:
     """Copy CMVN, audio encoder and CTC head from a packed model; returns their parameter names."""
     base = _load_start(settings)
     own, state = packed.settings, base.model.state_dict()
-    if base.settings.audio_encoder != own.audio_encoder or base.settings.width != own.width:
+    if not _hears_alike(base, packed):
         raise InputError(
             f"{settings.init.model}: its audio encoder has other settings than model.audio_encoder "
-            "and model.width of this configuration; make them equal"
+            "and model.width of this configuration, or reads other features "
+            f"({base.frontend.kind}, here {packed.frontend.kind}); make them equal"
         )
     prefixes = ["audio_encoder.", "cmvn."]
     if base.settings.ctc.units == own.ctc.units and base.units and packed.units:
@@ -98,6 +99,16 @@ def _load_audio_encoder(packed: Packed, settings: TrainSettings) -> set[str]:
     chosen = {name: value for name, value in state.items() if name.startswith(tuple(prefixes))}
     packed.model.load_state_dict(chosen, strict=False)
     return set(chosen)
+
+
+def _hears_alike(base: Packed, own: Packed) -> bool:
+    """Whether two audio encoders are of one size and read the same; a speech encoder's folder may
+    have moved."""
+    one, other = base.settings.audio_encoder, own.settings.audio_encoder
+    if one is not None and other is not None:
+        one = replace(one, pretrained=other.pretrained)
+    same = one == other and base.settings.width == own.settings.width
+    return same and frontend.alike(base.frontend.kind, own.frontend.kind)
 
 
 def _extend(packed: Packed, tokenizer: Tokenizer, settings: TrainSettings) -> None:
