@@ -249,6 +249,32 @@ def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path
         settings("dev-clean", corpus, data)
 
 
+def test_what_is_aligned_is_not_aligned_again_for_another_encoder(
+    local: Any, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless the words have changed since."""
+    given = ("--alignments", str(made / "LibriSpeech-Alignments"), "--max_lost", "0.3")
+    for name in ("lfb", "states"):
+        prepare(local, made / "LibriSpeech", tmp_path / name)
+    lfb, states = (tmp_path / name / "train_clean_100" for name in ("lfb", "states"))
+    align(local, made / "LibriSpeech", states, *given, "--known", str(tmp_path / "lfb"))
+    assert "aligned with librispeech" in capsys.readouterr().out
+    align(local, made / "LibriSpeech", lfb, *given)
+    for path in states.glob("ctm*"):
+        path.unlink()
+    capsys.readouterr()
+    align(local, made / "LibriSpeech", states, *given, "--known", str(tmp_path / "lfb"))
+    assert "already made from the same data" in capsys.readouterr().out
+    for name in ("ctm", "ctm.lost"):
+        assert (states / name).read_bytes() == (lfb / name).read_bytes()
+    for path in states.glob("ctm*"):
+        path.unlink()
+    text = tables.read_table(states / "text")
+    tables.write_table(states / "text", {**text, min(text): "other words"})
+    align(local, made / "LibriSpeech", states, *given, "--known", str(tmp_path / "lfb"))
+    assert "aligned with librispeech" in capsys.readouterr().out
+
+
 def test_without_a_dev_folder_speakers_are_held_out(local: Any, made: Path, tmp_path: Path) -> None:
     prepare(local, made / "LibriSpeech", tmp_path)
     data = tmp_path / "train_clean_100"

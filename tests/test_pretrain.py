@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from encoders import save_wav2vec2
 
 from atat.base.errors import InputError
-from atat.datadir import ark, kaldi_dir, tables
+from atat.datadir import ark, feats_type, kaldi_dir, tables
 from atat.datadir.ctm import Word, write_ctm
 from atat.datadir.overlap import overlap
-from atat.speech import audio
-from atat.speech.fbank import lfb
+from atat.speech import audio, frontend
+from atat.speech.frontend import Frontend, Lfb
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "pretrain" / "local"
 TREE = "[IN:PLAY_MUSIC play [SL:SONG silver river ] ]"
@@ -58,14 +59,14 @@ def write_dir(
     return folder
 
 
-def add_features(folder: Path) -> None:
-    """feats.scp of a data dir, as `atat features` would make it."""
+def add_features(folder: Path, made_by: Frontend = Lfb()) -> None:
+    """feats.scp of a data dir, and of what kind it is, as `atat features` would make them."""
     scp = {}
     for utterance in kaldi_dir.load(folder):
         path = folder / f"{utterance.id}.ark"
-        ark.write_matrix(path, lfb(audio.load(utterance.wav or "")))
+        ark.write_matrix(path, made_by(audio.load(utterance.wav or "")))
         scp[utterance.id] = str(path)
-    tables.write_table(folder / "feats.scp", scp)
+    tables.write_tables(folder, {"feats.scp": scp, **feats_type.tables_of(made_by)})
 
 
 @pytest.fixture
@@ -112,6 +113,35 @@ def test_gathered_and_joined(local: Any, dirs: dict[str, Path], tmp_path: Path) 
     }
     assert str(shared["slu"]) == "1 of 1 sentences (100.0 %), 0 of 1 speakers"
     assert str(shared["nlu"]) == "1 of 1 sentences (100.0 %)"
+
+
+def test_features_of_another_kind_are_made_again(
+    local: Any, dirs: dict[str, Path], tmp_path: Path
+) -> None:
+    """LFB where states are wanted and the other way round; what cannot be made again is refused."""
+    encoder = str(save_wav2vec2(tmp_path / "w2v"))
+    states = frontend.find(encoder)
+    for number, folder in enumerate(dirs.values()):
+        add_features(folder, states if number % 2 else Lfb())
+    kinds = {name: feats_type.read(folder)[:3] for name, folder in dirs.items()}
+    assert set(kinds.values()) == {"lfb", "w2v"}
+    for wanted, made_by in (("lfb", Lfb()), ("w2v", states)):
+        out = tmp_path / wanted
+        gather(local, dirs, out, *(["--encoder", encoder] if made_by is states else []))
+        for name, kind in kinds.items():
+            role = name if name.startswith("dev_") else f"train_{name}"
+            (part,) = (out / "parts").glob(f"{role}_1_*")
+            made = sorted(path.name for path in part.iterdir() if "fe" in path.name)
+            assert (made != []) == (kind == wanted), (name, made)
+            add_features(part, made_by)
+        local("join").main(["--data", str(out)])
+        assert feats_type.read(out / "train_slu")[:3] == wanted
+    with pytest.raises(InputError, match="sources: gathered before from .*now from --encoder w2v@"):
+        gather(local, dirs, tmp_path / "lfb", "--encoder", encoder)
+    (dirs["slu"] / "wav.scp").unlink()
+    with pytest.raises(InputError, match="music: its features are lfb, expected w2v@.*no wav.scp"):
+        gather(local, dirs, tmp_path / "again", "--encoder", encoder)
+    assert not (tmp_path / "again").exists()
 
 
 def test_several_dirs_of_one_option(local: Any, dirs: dict[str, Path], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from atat.base import config
 from atat.scoring.results_settings import Report
 
 ROOT = Path(__file__).resolve().parent.parent
+ENCODER = "moonshine-tiny"
 PRETRAINED = ["--slu", "/s", "--dev_slu", "/ds", "--asr", "/a", "--dev_asr", "/da"]
 # The recipe, options with which all of its rows are run, and its filled table.
 RECIPES = [
@@ -72,10 +73,13 @@ def clone(tmp_path: Path) -> Path:
         "model/config.yaml": "",
         "model/tokenizer/pieces": "",
         "made/train_music/feats.scp": "",
-        "egs/top/data/tts_test/engine": "flite\n",
-        "egs/librispeech/data/train/train_dirs": "data/train_clean_100\n",
-        "egs/librispeech/data/train/eval_dirs": "".join(sets),
     }
+    for data in ("data", f"data_{ENCODER}"):
+        made |= {
+            f"egs/top/{data}/tts_test/engine": "flite\n",
+            f"egs/librispeech/{data}/train/train_dirs": f"{data}/train_clean_100\n",
+            f"egs/librispeech/{data}/train/eval_dirs": "".join(sets).replace("data/", f"{data}/"),
+        }
     for name, text in made.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -167,3 +171,49 @@ def test_the_miniature_of_barista_decodes_models_that_it_trains(clone: Path, enc
         if call["program"] == "atat features":
             assert call["--data"].startswith(f"data{end}/")
         assert call.get("--wavs", "data_mini/").startswith("data_mini/")
+
+
+@pytest.mark.parametrize("recipe, options, table", RECIPES, ids=lambda value: str(value)[:20])
+def test_an_encoder_reaches_every_command_that_needs_it(
+    clone: Path, recipe: str, options: list[str], table: str
+) -> None:
+    """Before anything else it is looked for, and the model to start from is asked for its own."""
+    options = [*options, *(["--encoder", ENCODER] if ENCODER not in options else [])]
+    calls = called(clone, recipe, options)
+    first = (clone / "calls").read_text().splitlines()[0].split("\t")
+    assert first[:4] == ["atat encoder", "check", ENCODER, *first[3:4]]
+    start = calls[0].get("--model"), calls[0].get("--data")
+    assert start[0] == (f"{clone}/model" if "--init" in options else None)
+    assert start[1] == (f"{clone}/made/train_music" if "--pretrain_data" in options else None)
+    features = [call for call in calls if call["program"] == "atat features"]
+    confs = [call for call in calls if call["program"] == "atat conf_copy"]
+    assert features and confs
+    for call in features:
+        assert call["--encoder"] == ENCODER and call["--arks"].startswith(f"data_{ENCODER}/")
+    for call in confs:
+        # The confs of barista's own for states need only its name.
+        assert call.get("--encoder") == ENCODER or call["--set"].endswith(f"pretrained={ENCODER}")
+    for call in calls:
+        assert call["program"] != "atat synthesis" or ENCODER not in call["--wavs"]
+        for option in ("--out", "--config", "--decoded"):
+            if option in call:
+                folder, _, file = call[option].partition("/")
+                assert folder in (f"data_{ENCODER}", f"exp_{ENCODER}") or (
+                    not file and folder.endswith(f".{ENCODER}.md")
+                ), call
+    note = [call["--title_note"] for call in calls if call["program"] == "atat results"]
+    assert len(note) == 1 and f"encoder {ENCODER}" in note[0]
+
+
+@pytest.mark.parametrize("recipe, options, table", RECIPES[1:], ids=lambda value: str(value)[:20])
+def test_without_an_encoder_all_is_lfb(
+    clone: Path, recipe: str, options: list[str], table: str
+) -> None:
+    called(clone, recipe, [*options, "--encoder", "none"])
+    explicit = (clone / "calls").read_text()
+    (clone / "calls").unlink()
+    shutil.rmtree(clone / "egs" / recipe / "exp")
+    called(clone, recipe, options)
+    # Trainings side by side come in any order.
+    assert sorted((clone / "calls").read_text().splitlines()) == sorted(explicit.splitlines())
+    assert "moonshine" not in explicit and "--encoder\t" not in explicit

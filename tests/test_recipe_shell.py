@@ -420,6 +420,87 @@ def test_help_lists_the_stages(kinds: Run) -> None:
     assert "where the microphone is: close far both (both)" in said
 
 
+ENCODERS = """#!/usr/bin/env bash
+. "{root}/utils/recipe.sh"
+. "$atat_root/utils/models.sh"
+encoder_option
+path_option data data "folder of data dirs"
+mini_flag
+parse_options "$@"
+use_encoder
+echo "$data $exp $(table_file RESULTS.cpu.md) $arks $lfb_data"
+check_encoder "" "" && echo "features ${{features_options[*]}}"
+check_encoder model "my data"
+confs=$exp/conf copy_confs data "$data" conf/a.yaml
+keep_marks "$exp"
+if stage 9 "Nine"; then table results.yaml "$(table_file RESULTS.md)"; fi
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "places", "encoder", "name"),
+    [
+        ("", "data exp RESULTS.cpu.md lfb data", "", ""),
+        ("--encoder none", "data exp RESULTS.cpu.md lfb data", "", ""),
+        (
+            "--encoder tiny",
+            "data_tiny exp_tiny RESULTS.cpu.tiny.md states data",
+            "tiny",
+            "tiny",
+        ),
+        (
+            "--encoder some/name --exp /E --data /D",
+            "/D /E /E/RESULTS.cpu.name.md states /D",
+            "some/name",
+            "name",
+        ),
+        (
+            "--encoder w2v/ --mini",
+            "data_mini_w2v exp_mini_w2v exp_mini_w2v/RESULTS.cpu.w2v.md states data_mini",
+            "HERE/w2v",
+            "w2v",
+        ),
+    ],
+)
+def test_an_encoder_has_folders_of_its_own(
+    folder: Path, arguments: str, places: str, encoder: str, name: str
+) -> None:
+    """`atat` is a program that says how it was called; the folder w2v holds an encoder."""
+    (folder / "toy" / "run.sh").write_text(ENCODERS.format(root=ROOT))
+    (folder / "toy" / "results.yaml").write_text("a: 1\n")
+    (folder / "w2v").mkdir()
+    (folder / "w2v" / "config.json").touch()
+    program = folder / "bin" / "atat"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\necho\n')
+    program.chmod(0o755)
+    words = [word.replace("/E", str(folder / "E")) for word in arguments.split()]
+    done = subprocess.run(
+        ["toy/run.sh", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line[:1] not in ("", "=", "-", "D")]
+    said = [line.replace(str(folder / "E"), "/E").replace(str(folder), "HERE") for line in said]
+    data, exp = places.split()[:2]
+    options = f"--encoder {encoder}" if encoder else ""
+    expected = [places]
+    expected += [f"<encoder><check><{encoder}>"] if encoder else []
+    expected += [
+        f"features {options}",
+        f"<encoder><check><{encoder or 'none'}><--model><model><--data><my data>",
+        f"<{'miniature_conf' if '--mini' in arguments else 'conf_copy'}><conf/a.yaml><--out>"
+        f"<{exp}/conf><--move><data><{data}>" + (f"<--encoder><{encoder}>" if encoder else ""),
+    ]
+    assert said[: len(expected)] == expected
+    (table,) = [line for line in said if line.startswith("<results>")]
+    assert ("states of the speech encoder" in table) == bool(encoder)
+    assert f"encoder {name}, not LFB (--encoder)>" in table or not encoder
+
+
 MODELS = """#!/usr/bin/env bash
 . "{root}/utils/recipe.sh"
 . "$atat_root/utils/models.sh"

@@ -84,6 +84,26 @@ def test_options_of_recipes_are_spelt_alike():
         assert not re.search(r"/valid\b", path.read_text()), path
 
 
+@pytest.mark.parametrize("path", RUNS, ids=name_of)
+def test_every_recipe_takes_an_encoder(path):
+    """And gives it to every command that makes features or copies confs."""
+    lines = path.read_text().replace("\\\n", " ").splitlines()
+    for word in ("encoder_option", "use_encoder"):
+        assert lines.count(word) == 1, word
+    # Asked for before the marks, and so before stage 0.
+    checked = [n for n, line in enumerate(lines) if line.startswith("check_encoder")]
+    assert len(checked) == 1 and checked[0] == lines.index("activate") + 1
+    named = next(n for n, line in enumerate(lines) if line.startswith("keep_marks"))
+    assert lines.index("use_encoder") < checked[0] < named
+    declared = "model_option init" in path.read_text()
+    assert ('check_encoder "$init"' in lines[checked[0]]) == declared
+    for line in lines:
+        if re.match(r"\s*atat features ", line):
+            assert '${features_options[@]+"${features_options[@]}"}' in line, line
+        if re.match(r"\s*atat (conf_copy|miniature_conf) ", line):
+            assert '"${conf_options[@]}"' in line, line
+
+
 @pytest.mark.parametrize("path", CONFS, ids=name_of)
 def test_every_configuration_builds_a_model(path):
     settings = config.load(path, TrainSettings)

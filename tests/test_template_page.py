@@ -91,10 +91,12 @@ def test_the_recipe_reads_the_states_of_an_encoder(clone: Path, tmp_path: Path) 
     )
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     made = clone / "egs" / "template"
-    assert (made / "data_mini" / "train" / "feats_type").read_text().startswith("w2v@")
-    (facts,) = made.glob("exp_mini/joint/seed1/model/frontend.json")
+    assert (made / "data_mini_w2v" / "train" / "feats_type").read_text().startswith("w2v@")
+    (facts,) = made.glob("exp_mini_w2v/joint/seed1/model/frontend.json")
     assert json.loads(facts.read_text())["origin"]["source"] == str(encoder)
-    assert (made / "exp_mini" / "joint" / "seed1" / "decode_test_slu" / "score.json").is_file()
+    exp = made / "exp_mini_w2v"
+    assert (exp / "joint" / "seed1" / "decode_test_slu" / "score.json").is_file()
+    assert "states of the speech encoder w2v" in (exp / "RESULTS.md").read_text()
 
 
 def test_what_the_page_names_is_there() -> None:

@@ -20,22 +20,43 @@ numbers_option seeds 1 "one training of every model for each of these, e.g. \"1 
 data=data            # folder of data dirs
 confs=conf           # folder of training confs
 note=""              # stands below the title of the table
+arks=lfb             # name of the folder of features: with --encoder, states
+encoder=""           # of --encoder, see encoder_option; its name is part of names of folders
+encoder_name=""
+features_options=()
+conf_options=()
 decode_options=()    # further options of every decoding
 declare -A train_set # training -> KEY=VALUE that replaces a value of its conf
 
-# encoder_option: declares --encoder; a recipe that has it calls use_encoder after it has parsed its
-# options and gives features_options to `atat features`, conf_options to `atat conf_copy`.
+# encoder_option: declares --encoder. A recipe calls use_encoder once it has parsed its options, then
+# names its folders; check_encoder when the environment is active; and gives features_options to every
+# `atat features`, conf_options to every `atat conf_copy` (copy_confs does).
 encoder_option() {
-  option encoder "" "states of this speech encoder instead of LFB, such as moonshine-tiny"
+  option encoder none "states of this speech encoder instead of LFB, such as moonshine-tiny"
 }
 
+# use_encoder: data dirs, models and tables of an encoder have names of their own, with its name.
+# What does not depend on an encoder, such as synthetic speech, may be in $lfb_data.
 use_encoder() {
-  features_options=() conf_options=()
+  lfb_data=$data
+  [ "$encoder" != none ] || encoder=""
   [ -n "$encoder" ] || return 0
+  # A folder is meant from where the user is.
+  [ ! -f "$recipe_caller/$encoder/config.json" ] || encoder=$recipe_caller/$encoder
+  encoder=${encoder%/}
+  encoder_name=${encoder##*/}
+  is_given exp || exp+=_$encoder_name
+  is_given data || data+=_$encoder_name
+  arks=states
   features_options=(--encoder "$encoder")
-  # The conf's conv_* are not used then. A state of two lasts too long for a character.
-  conf_options=(--set model.audio_encoder.kind=pretrained --set model.ctc.units=pieces
-    --set "model.audio_encoder.pretrained=$encoder")
+  conf_options=(--encoder "$encoder")
+}
+
+# check_encoder [MODEL [DATA]]: refuses an --encoder that is not on this machine, a model to start
+# from that reads other features, and a data dir that has others; MODEL and DATA may be empty.
+check_encoder() {
+  [ -n "$encoder${1-}${2-}" ] || return 0
+  atat encoder check "${encoder:-none}" ${1:+--model "$1"} ${2:+--data "$2"}
 }
 
 # copy_confs OLD NEW CONF ...: copies of training confs in $confs, in which all that lies below the
@@ -97,11 +118,21 @@ each_of() {
   done
 }
 
+# table_file NAME: where a results table is written. With --exp or --mini it is in that folder, so
+# that it does not replace the committed one; that of an encoder has its name.
+table_file() {
+  local file=${1%.md}${encoder_name:+.$encoder_name}.md
+  if is_given exp || [ -n "${mini-}" ]; then echo "$exp/$file"; else echo "$file"; fi
+}
+
 # table TEMPLATE FILE [KEY VALUE ...]: fills a template of conf/ (see `fill`) and writes the table.
 table() {
-  local filled=$exp/${1##*/}
+  local filled=$exp/${1##*/} notes=$note
+  if [ -n "$encoder_name" ]; then
+    notes+="${note:+. }Models read the states of the speech encoder $encoder_name, not LFB (--encoder)"
+  fi
   fill "$1" "$filled" exp "$exp" data "$data" "${@:3}"
-  atat results --config "$filled" --out "$2" --title_note "$note"
+  atat results --config "$filled" --out "$2" --title_note "$notes"
   echo "The table: $(realpath "$2")"
 }
 

@@ -24,7 +24,7 @@
 # A number means the same in every recipe; a recipe leaves out the numbers it does not need:
 #
 #   0 corpus: data dirs     1 synthetic speech            2 validation; what train and test share
-#   3 alignments            4 LFB, CMVN; sets cut out     5 tokenizers, confs
+#   3 alignments            4 features, CMVN; subsets      5 tokenizers, confs
 #   6 training from scratch, pretraining                  7 finetuning
 #   8 decoding              9 scores and tables          10 a demonstration
 #
@@ -232,12 +232,6 @@ kind_of() {
 # Whether an option is on the command line.
 is_given() {
   [[ " ${recipe_arguments[*]-} " == *" --$1"[\ =]* ]]
-}
-
-# table_file NAME: where a results table is written. With --exp or --mini it is in that folder, so
-# that it does not replace the committed one.
-table_file() {
-  if is_given exp || [ -n "${mini-}" ]; then echo "$exp/$1"; else echo "$1"; fi
 }
 
 # fill TEMPLATE FILE KEY VALUE ...: writes FILE, a YAML template of conf/ with VALUE wherever {KEY}

@@ -39,8 +39,7 @@ any human speech a model cannot learn to listen to people"
 use_encoder
 templates=(conf/{pretrain,zeroshot,replay,tts}.yaml) fold_template=conf/fold.yaml
 if [ -n "$encoder" ]; then
-  is_given exp || exp=${exp}_${encoder##*/}
-  data=${data}_${encoder##*/}
+  # These confs are for states already.
   templates=(conf/encoder/{pretrain,replay,tts}.yaml conf/zeroshot.yaml)
   fold_template=conf/encoder/fold.yaml
   conf_options=(--set "model.audio_encoder.pretrained=$encoder")
@@ -51,6 +50,7 @@ if [ -n "$pretrain_seed" ]; then
   note="${note:+$note. }All seeds are finetuned from one pretraining (--pretrain_seed $pretrain_seed)"
 fi
 activate
+check_encoder
 keep_marks "$exp"
 
 spoken_sets=(tts_barista/{train,dev} tts_commands/{train,dev})
@@ -155,5 +155,5 @@ if stage 9 "Score and write the table"; then
     atat score --data "$data/${name}_trimmed" --task slu \
       --decoded "$exp/pocketsphinx_grammar/decode_$name"
   done
-  table conf/results.yaml "$(table_file "RESULTS${encoder:+.${encoder##*/}}.md")" folds "$folds"
+  table conf/results.yaml "$(table_file RESULTS.md)" folds "$folds"
 fi

@@ -7,6 +7,7 @@
 #     --init egs/pretrain/exp/two_tasks/seed1/model   the table
 #   ... --subsets_10 10 --subsets_1 20          also with 10 % and 1 % of the training set
 #   ... --split unseen                          another public split (see README.md)
+#   ... --encoder moonshine-tiny                over a pretrained speech encoder
 #
 # Without --init only the models from scratch are trained.
 
@@ -17,6 +18,7 @@ model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option split original "original unseen challenge" "which csv files are train and test"
 number_option subsets_10 0 "random subsets of 10 % to train on as well; published: 10"
 number_option subsets_1 0 "random subsets of 1 %; published: 20"
+encoder_option
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
 # Of so few recordings the two planted faults are more than 1 %; what learns nothing writes on.
 mini_flag corpus data_mini/corpus subsets_10 2 max_lost 0.05 decode_options "--max_length=40"
@@ -24,15 +26,17 @@ parse_options "$@"
 
 need corpus "the folder fluent_speech_commands_dataset, from
   https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/"
-tests=(test) results=conf/results.yaml
+use_encoder
+tests=(test) results=conf/results.yaml file=$(table_file RESULTS.md)
 if [ "$split" != original ]; then
   ! is_given subsets_10 && ! is_given subsets_1 || refuse "subsets are of --split original"
   tests=(test_speaker test_utterance) results=conf/results_resplit.yaml
-  data=$data/$split exp=$exp/$split subsets_10=0
+  data=$data/$split exp=$exp/$split subsets_10=0 file=$exp/$split/RESULTS.md
 fi
 confs=$exp/conf
 start_from_init
 activate
+check_encoder "$init"
 keep_marks "$exp"
 
 # each_training COMMAND MODEL ...: calls it with a model, once for that of everything and once for
@@ -56,9 +60,9 @@ if stage 2 "Validate the data dirs; sentences and speakers of a test that traini
   atat datadir overlap --train "$data/train" --test "${tests[@]/#/$data/}"
 fi
 
-if stage 4 "LFB and their mean and variance; subsets, confs"; then
-  atat features --data "$data"/{train,dev} "${tests[@]/#/$data/}" --arks "$data/lfb" \
-    --nj "$nj" --max_lost "$max_lost"
+if stage 4 "Features and their mean and variance; subsets, confs"; then
+  atat features --data "$data"/{train,dev} "${tests[@]/#/$data/}" --arks "$data/$arks" \
+    --nj "$nj" --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   atat cmvn --data "$data/train" --out "$data/cmvn.ark"
   copy_confs data "$data" conf/{e2e,atat}{,_subset}.yaml conf/standin.yaml
   python local/draw_subsets.py --data "$data/train" --percent 10 --number "$subsets_10" \
@@ -95,5 +99,5 @@ if stage 9 "Score and write the table"; then
   for model in e2e ${start:+atat}; do
     for name in "${tests[@]}"; do each_training score "$model" "$name" slu; done
   done
-  table "$results" "$(table_file RESULTS.md)" split "$split"
+  table "$results" "$file" split "$split"
 fi

@@ -6,6 +6,7 @@
 #   egs/librispeech/run.sh --corpus ~/LibriSpeech --train train-clean-100
 #   egs/librispeech/run.sh --corpus ~/LibriSpeech --all     every folder, as the paper: no fair WER
 #   egs/librispeech/run.sh --mini                           a made-up corpus, two minutes
+#   ... --encoder moonshine-tiny                            over a pretrained speech encoder
 #
 # Get the corpus from https://www.openslr.org/12; any of its folders will do. Each choice of folders
 # to train on has data, models and table of its own; LFB are shared.
@@ -17,6 +18,7 @@ option train "" "folders to train on, such as \"train-clean-100 dev-other\"; eve
 flag all "train on every folder, dev and test included (the paper's \"all splits\")"
 path_option alignments "" "word times made by others: TextGrids, *.alignment.txt or Gentle's JSON"
 flag partial "parts of folders are meant: do not compare them with SPEAKERS.TXT"
+encoder_option
 option models "asr asr_mlm" "which confs to train"
 number_option vocab_size 5000 "word pieces at most"
 option max_lost 0.01 "share of a folder's utterances that may be unusable or unaligned"
@@ -31,6 +33,7 @@ need corpus "the folder LibriSpeech. Get it from
 if [ -n "$all" ]; then
   note=${note:-Trained on every folder, dev and test included (--all, as the paper): no fair WER}
 fi
+use_encoder
 # Each choice of folders has a name, data, models and a table.
 name=${all:+all}
 name=${name:-${train:-train}} name=${name// /+} results=$(table_file RESULTS.md)
@@ -38,10 +41,11 @@ if [ "$name" != train ]; then results=$(table_file "RESULTS.$name.md"); fi
 set=$data/$name exp=$exp/$name
 confs=$exp/conf
 activate
+check_encoder
 keep_marks "$exp"
 
 if stage 0 "Corpus: a data dir for each folder"; then
-  if [ -n "$mini" ]; then python local/make_mini.py --out "$data/corpus"; fi
+  if [ -n "$mini" ]; then python local/make_mini.py --out "$(dirname "$corpus")"; fi
   python local/prepare_librispeech.py --corpus "$corpus" --out "$data" --lists "$set" \
     --train "$train" ${all:+--all} ${partial:+--partial} --max_lost "$max_lost"
 fi
@@ -59,12 +63,12 @@ fi
 
 if stage 3 "Alignments: when each word of training is spoken"; then
   python local/align_folders.py --corpus "$corpus" --data "${trained[@]}" --nj "$nj" \
-    ${alignments:+--alignments "$alignments"} --max_lost "$max_lost"
+    ${alignments:+--alignments "$alignments"} ${encoder:+--known "$lfb_data"} --max_lost "$max_lost"
 fi
 
-if stage 4 "LFB, the training set, mean and variance"; then
-  atat features --data "${folders[@]}" --arks "$data/lfb" --nj "$nj" --compress \
-    --max_lost "$max_lost"
+if stage 4 "Features, the training set, mean and variance"; then
+  atat features --data "${folders[@]}" --arks "$data/$arks" --nj "$nj" --compress \
+    --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   python local/make_sets.py --train "${trained[@]}" --eval ${tested[@]+"${tested[@]}"} \
     --out "$set"
   [ -z "${tested[*]-}" ] ||

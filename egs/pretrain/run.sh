@@ -5,6 +5,7 @@
 #   egs/pretrain/run.sh --slu egs/synthetic_tts/data/full/train_music \
 #     --dev_slu egs/synthetic_tts/data/full/dev_music \
 #     --asr egs/librispeech/data/train/asr --dev_asr egs/librispeech/data/train/dev
+#   ... --encoder moonshine-tiny        over a pretrained speech encoder
 #   egs/pretrain/run.sh --mini          made-up data, three models of a few steps, two minutes
 #
 # Several dirs: --asr DIR --asr DIR. The packed models, for --init of fluentspeech and snips
@@ -19,6 +20,7 @@ paths_option dev_slu "data dir that models are validated on"
 paths_option dev_asr "the same for asr"
 paths_option dev_nlu "the same for nlu; those of --dev_slu unless given"
 option models "two_tasks three_tasks four_tasks" "which confs to train"
+encoder_option
 path_option data "data" "folder of what is gathered"
 number_option vocab_size 5000 "word pieces at most"
 option max_lost 0.01 "share of utterances that may be unusable, or without word times for mlm"
@@ -27,6 +29,7 @@ mini_flag max_lost 0.2 nj 1
 parse_options "$@"
 
 corpus=$(realpath -m "$data")/corpus
+use_encoder
 if [ -n "$mini" ]; then
   slu=("$corpus/music/train_music") dev_slu=("$corpus/music/dev_music")
   asr=("$corpus"/read/train_{clean_100,other_500}) dev_asr=("$corpus/read/dev_clean")
@@ -40,11 +43,13 @@ for name in slu asr dev_slu dev_asr; do
 done
 confs=$exp/conf
 activate
+check_encoder
 keep_marks "$exp"
 
 if stage 0 "Gather the data dirs"; then
   if [ -n "$mini" ]; then local/make_mini.sh "$corpus"; fi
   python local/gather.py --out "$data" --models $models --max_lost "$max_lost" \
+    ${features_options[@]+"${features_options[@]}"} \
     --slu "${slu[@]}" --dev_slu "${dev_slu[@]}" --asr "${asr[@]}" --dev_asr "${dev_asr[@]}" \
     --nlu ${nlu[@]+"${nlu[@]}"} --dev_nlu ${dev_nlu[@]+"${dev_nlu[@]}"}
 fi
@@ -55,11 +60,11 @@ if stage 2 "Validate them; their audio is read by stage 4"; then
   done
 fi
 
-if stage 4 "LFB where there are none, data dirs by task, mean and variance"; then
+if stage 4 "Features where there are none, data dirs by task, mean and variance"; then
   for folder in "$data"/parts/{train,dev}_{slu,asr}_*; do
     if [ -f "$folder/feats.scp" ]; then continue; fi
-    atat features --data "$folder" --arks "$data/lfb" --nj "$nj" --compress \
-      --max_lost "$max_lost"
+    atat features --data "$folder" --arks "$data/$arks" --nj "$nj" --compress \
+      --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   done
   python local/join.py --data "$data"
   for folder in "$data"/dev_*; do

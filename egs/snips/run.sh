@@ -7,6 +7,7 @@
 #   egs/snips/run.sh --corpus ~/snips_slu_data_v1.0 \
 #     --init egs/pretrain/exp/two_tasks/seed1/model   the table: 3 models x 5 folds x 2 fields
 #   ... --field far --folds 10                  the far field only, in 10 folds
+#   ... --encoder moonshine-tiny                over a pretrained speech encoder
 #
 # Without --init only the model from scratch is trained.
 
@@ -16,6 +17,7 @@ path_option corpus "" "folder that holds smart-lights-en-close-field and smart-l
 model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option field both "close far both" "where the microphone is"
 number_option folds 5 "parts of the cross-validation"
+encoder_option
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
 # Of so few recordings the one planted as missing is more than 1 %; what learns nothing writes on.
 mini_flag corpus data_mini/corpus folds 2 max_lost 0.05 decode_options "--max_length=40"
@@ -27,12 +29,14 @@ smart-lights-en-far-field. Its makers give it to researchers who ask:
 ((folds >= 2)) || refuse "--folds wants at least 2"
 fields=("${field/both/close}")
 if [ "$field" = both ]; then fields+=(far); fi
+use_encoder
 # What 5 folds have trained is nothing to 10 folds.
 exp=$exp/folds$folds
 confs=$exp/conf results=$(table_file RESULTS.md)
 if ((folds != 5)); then results=$exp/RESULTS.md; fi
 start_from_init
 activate
+check_encoder "$init"
 keep_marks "$exp"
 
 # The folds, FIELD/NUMBER; what is decoded: model, test set, task.
@@ -56,9 +60,9 @@ if stage 2 "Validate the data dirs"; then
   for name in "${fields[@]}"; do atat datadir validate "$data/$name" --nj "$nj"; done
 fi
 
-if stage 4 "LFB; folds"; then
-  atat features --data "${fields[@]/#/$data/}" --arks "$data/lfb" --nj "$nj" \
-    --max_lost "$max_lost"
+if stage 4 "Features; folds"; then
+  atat features --data "${fields[@]/#/$data/}" --arks "$data/$arks" --nj "$nj" \
+    --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   for name in "${fields[@]}"; do
     python local/make_folds.py --data "$data/$name" --folds "$folds" \
       --out "$data/folds$folds/$name"

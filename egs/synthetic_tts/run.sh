@@ -27,7 +27,7 @@ parse_options "$@"
 
 if [ -n "$mini" ]; then size=mini; fi
 use_encoder
-variant=$size${encoder:+_${encoder##*/}}
+variant=$size${encoder_name:+_$encoder_name}
 is_given exp || exp=exp/$variant
 data=data/$variant confs=conf/$size results=$exp/RESULTS.md
 case $variant in
@@ -47,6 +47,7 @@ train_set[pretrain_bert]=${bert:+model.text_encoder.bert=$bert}
 . local/experiments.sh
 . local/two_stage.sh
 activate
+check_encoder
 keep_marks "$exp"
 
 # Data dirs with speech, and with text only.

@@ -19,10 +19,11 @@ option max_lost 0.01 "share of the rows that may be unusable"
 mini_flag corpus data_mini/corpus steps 6 decode_options "--max_length=40"
 parse_options "$@"
 need corpus "the folder of your recordings and utterances.csv; README.md says what it holds"
+use_encoder
 csv=${csv:-$corpus/utterances.csv} confs=$exp/conf
 [ -n "$mini" ] || [ -f "$csv" ] || refuse "$csv: no such file; README.md says what it holds"
 activate
-use_encoder
+check_encoder "$init"
 [ -z "$mini" ] || python local/make_example.py --recordings 60 --out "$corpus"
 keep_marks "$exp" "$csv"
 # with FILE SET ...: the data dirs among those sets that have the file.
@@ -37,7 +38,7 @@ if stage 2 "Validate the data dirs"; then
 fi
 if stage 4 "Features of all recordings; mean and variance of those of train"; then
   for one in $(with wav.scp "${all[@]}"); do
-    atat features --data "$one" --arks "$data/lfb" --nj "$nj" --max_lost "$max_lost" \
+    atat features --data "$one" --arks "$data/$arks" --nj "$nj" --max_lost "$max_lost" \
       ${features_options[@]+"${features_options[@]}"}
   done
   with wav.scp "${train_sets[@]}" | xargs -r atat cmvn --out "$data/cmvn.ark" --data

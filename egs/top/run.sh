@@ -5,6 +5,7 @@
 #     --init egs/pretrain/exp/four_tasks/seed1/model         the paper's sizes, for a GPU
 #   egs/top/run.sh --corpus ~/top-dataset-semantic-parsing --conf cpu \
 #     --pretrain_data egs/synthetic_tts/data/full            small models, for 2 CPU cores
+#   ... --encoder moonshine-tiny                              over a pretrained speech encoder
 #   egs/top/run.sh --mini       every stage on made-up data, in a minute or two; learns nothing
 #
 # TOP is text; training speech is synthetic. People who say its test sentences come from STOP, or
@@ -20,6 +21,7 @@ model_option init "model pretrained on four tasks, such as egs/pretrain makes"
 choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
 path_option pretrain_data "" "with --conf cpu, without --init: data of egs/synthetic_tts"
 path_option librispeech_text "" "further sentences to be read for pretraining, lines <utt> <WORDS>"
+encoder_option
 option leave_out "" "words of intents; their sentences are left out, e.g. \"UNSUPPORTED MUSIC\""
 number_option spoken 0 "training sentences that are spoken; 0 = all"
 number_option tested 1915 "test sentences that synthetic voices speak; 0 = all"
@@ -33,20 +35,23 @@ parse_options "$@"
 [ -n "$stop" ] || need corpus "Facebook's TOP, the folder of the zip at
   http://fb.me/semanticparsingdialog
 or STOP alone: --stop, https://dl.fbaipublicfiles.com/stop/stop.tar.gz"
+use_encoder
 if [ -n "$pretrain_data" ]; then
   [ "$conf" = cpu ] || refuse "--pretrain_data goes with --conf cpu; models of the paper's sizes \
 start from one of egs/pretrain: --init egs/pretrain/exp/four_tasks/seed1/model"
   [ -f "$pretrain_data/train_music/feats.scp" ] || refuse "$pretrain_data: no \
-train_music/feats.scp; expected what this makes: egs/synthetic_tts/run.sh --size full --stop_stage 4"
+train_music/feats.scp; expected what this makes: egs/synthetic_tts/run.sh --size full \
+--stop_stage 4${encoder:+ --encoder $encoder}"
 fi
 
 . local/rows.sh
 activate
+check_encoder "$init" "${pretrain_data:+$pretrain_data/train_music}"
 keep_marks "$exp"
 
 if stage 0 "Corpus: sentences with their trees, recordings, who speaks what has none"; then
   if [ -n "$mini" ]; then
-    python local/make_mini.py --out "$data/corpus" --pretrain "$data/pretrain"
+    python local/make_mini.py --out "$(dirname "$corpus")" --pretrain "$data/pretrain"
   elif [ -n "$pretrain" ]; then
     mkdir -p "$data" && ln -sfn "$pretrain_data" "$data/pretrain"
   fi
@@ -61,7 +66,7 @@ if stage 0 "Corpus: sentences with their trees, recordings, who speaks what has 
 fi
 
 if stage 1 "Synthetic speech"; then
-  atat synthesis --data "${speech[@]}" --wavs "$data/wavs" --nj "$nj"
+  atat synthesis --data "${speech[@]}" --wavs "$lfb_data/wavs" --nj "$nj"
 fi
 
 if stage 2 "Validate the data dirs; which test sentences stand in training, too"; then
@@ -71,8 +76,9 @@ if stage 2 "Validate the data dirs; which test sentences stand in training, too"
   atat datadir overlap --train "$data"/text_{train,dev} --test "$data/text_test"
 fi
 
-if stage 4 "LFB; their mean and variance where a model is pretrained here"; then
-  atat features --data "${with_audio[@]}" --arks "$data/lfb" --nj "$nj"
+if stage 4 "Features; their mean and variance where a model is pretrained here"; then
+  atat features --data "${with_audio[@]}" --arks "$data/$arks" --nj "$nj" \
+    ${features_options[@]+"${features_options[@]}"}
   if [ -n "$pretrain" ]; then
     atat cmvn --data "${pretrained_on[@]}" --out "$data/cpu/cmvn.ark"
   fi

@@ -6,7 +6,7 @@
 Reads the condensed `<speaker>-<chapter>.alignment.txt`, TextGrids and Gentle's JSON (one file an
 utterance), from the folder given or, without one, beside the recordings. Writes DATA/ctm;
 utterances without times are listed in DATA/ctm.lost: they stay in asr and are left out of mlm. The
-forms themselves are `atat align`'s.
+forms themselves are `atat align`'s. What --known has of the same recordings is not made again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 from pathlib import Path
 
 from atat.base import cli
@@ -57,6 +58,19 @@ def settings_for(name: str, corpus: Path, alignments: Path | None) -> Settings:
     return Settings(form, str(folder))
 
 
+def take_over(known: Path, data: Path) -> None:
+    """Copy the ctm of the data dir of the same name in `known`, unless this one has its own.
+
+    `align.make` uses it only if it was made of the same recordings and words in the same way.
+    """
+    source = known / data.name
+    if (data / "ctm").exists() or not (source / "ctm.json").is_file():
+        return
+    for name in ("ctm", "ctm.json", "ctm.lost"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, data / name)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0] + " Example: python local/align_folders.py "
@@ -66,6 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="the folder LibriSpeech")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data dirs to align")
     parser.add_argument("--alignments", type=Path, help="folder of alignments made by others")
+    parser.add_argument("--known", type=Path, help="folder of data dirs that are aligned already")
     parser.add_argument("--nj", type=int, default=1, help="processes")
     parser.add_argument(
         "--max_lost", type=float, default=0.01, help="share of utterances that may go unaligned"
@@ -74,6 +89,8 @@ def main(argv: list[str] | None = None) -> None:
     if options.alignments is not None and not options.alignments.is_dir():
         raise InputError(f"--alignments {options.alignments}: no such folder")
     for data in options.data:
+        if options.known is not None:
+            take_over(options.known, data)
         settings = settings_for(data.name.replace("_", "-"), options.corpus, options.alignments)
         print(f"{data}: {settings.backend}{f' from {settings.source}' if settings.source else ''}")
         align.make(data, data / "ctm", settings, nj=options.nj, max_lost=options.max_lost)

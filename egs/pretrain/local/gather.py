@@ -4,9 +4,10 @@
         --asr ../librispeech/data/train/asr --dev_asr ... --models two_tasks three_tasks --out data
 
 writes `OUT/parts/<role>_<n>_<name>`, a copy of the tables of each data dir (no audio is copied,
-and nothing is written where they come from), and `OUT/sources`, what was gathered. LFB that are
-there are taken over when they are those of `atat features`. Utterances without word times are
-counted; more than --max_lost of them stops, where a model learns mlm. join.py joins the parts.
+and nothing is written where they come from), and `OUT/sources`, what was gathered. Features that
+are there are taken over when they are those of `atat features` (of --encoder, where it is given);
+of another kind they are left out, to be made again from the audio. Utterances without word times
+are counted; more than --max_lost of them stops, where a model learns mlm. join.py joins the parts.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ import numpy as np
 from atat.base import cli, pipes
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import ark, kaldi_dir
+from atat.datadir import ark, feats_type, kaldi_dir
 from atat.datadir.ctm import read_ctm
 from atat.datadir.edit import subset
-from atat.speech import audio
-from atat.speech.fbank import lfb
+from atat.speech import audio, frontend
+from atat.speech.frontend import Frontend, Lfb
 
-MEL_BINS = 80
-# Mean difference to our own LFB: 0.02 after compression; whitened or others are whole units away.
-SAME_LFB = 0.3
+# Mean difference to our own features: 0.02 after compression; whitened ones are whole units away.
+SAME = 0.3
+# What tells of the features of a data dir.
+FEATURES = ("feats.scp", "utt2num_frames", "cmvn.scp", feats_type.KIND, feats_type.SHIFT)
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,13 @@ def tasks_of(models: Sequence[str]) -> set[str]:
     return {task for model in models for task in MODELS[model]}
 
 
-def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kaldi_dir.Utterance]:
+def check(
+    folder: Path, option: str, masked: bool, max_lost: float, made_by: Frontend
+) -> list[kaldi_dir.Utterance]:
     """The utterances of a data dir that can be what `option` (slu, dev_asr, ...) is for.
 
-    Raises InputError that names the dir and the fix. `masked`: its words need times, too.
+    Raises InputError that names the dir and the fix. `masked`: its words need times, too. made_by:
+    what makes features.
     """
     role = ROLES[option.removeprefix("dev_")]
     if not (folder / "utt2spk").is_file():
@@ -86,32 +91,49 @@ def check(folder: Path, option: str, masked: bool, max_lost: float) -> list[kald
                 f"{option.removeprefix('dev_')} needs: {MENDS[name]}"
             )
     if role.hears:
-        _check_audio(folder, option, utterances)
+        _check_audio(folder, option, utterances, made_by)
     if masked:
         _check_times(folder, option, utterances, max_lost)
     return utterances
 
 
-def _check_audio(folder: Path, option: str, utterances: Sequence[kaldi_dir.Utterance]) -> None:
+def has_features(folder: Path, made_by: Frontend) -> bool:
+    """Whether a data dir has features of the kind wanted."""
+    found = feats_type.read(folder)
+    return (folder / "feats.scp").is_file() and frontend.alike(found, made_by.kind)
+
+
+def _check_audio(
+    folder: Path, option: str, utterances: Sequence[kaldi_dir.Utterance], made_by: Frontend
+) -> None:
     first = utterances[0]
-    without = [utterance for utterance in utterances if utterance.feats is None]
-    kaldi_dir.refuse_pipes(folder, without, f"--{option} without feats.scp")
-    if first.feats is None:
-        if first.wav is None:
+    if not has_features(folder, made_by):
+        kaldi_dir.refuse_pipes(folder, utterances, f"--{option} without features {made_by.kind}")
+        if first.wav is None and first.feats is None:
             raise InputError(
                 f"--{option} {folder}: text only, neither wav.scp nor feats.scp; give dirs with "
                 "speech, or this one to --nlu; voices come from: atat synthesis"
             )
+        if first.wav is None:
+            raise InputError(
+                f"--{option} {folder}: its features are {feats_type.read(folder)}, expected "
+                f"{made_by.kind}; there is no wav.scp to make these from, give a dir with audio"
+            )
         return
+    assert first.feats is not None, "feats.scp has every utterance"
     features = ark.read(first.feats)
-    fix = f"; compute them again: atat features --data {folder} --arks DIR, or remove its feats.scp"
-    if features.shape[1] != MEL_BINS:
+    fix = (
+        f"; compute them again: atat features {frontend.features_option(made_by)} --data {folder} "
+        "--arks DIR, or remove its feats.scp"
+    )
+    if features.shape[1] != made_by.dim:
         raise InputError(
-            f"--{option} {folder}: features of {features.shape[1]} bins, expected {MEL_BINS}{fix}"
+            f"--{option} {folder}: features of {features.shape[1]} bins, expected "
+            f"{made_by.dim}{fix}"
         )
     if first.wav is not None and not pipes.is_pipe(first.wav):
-        own = lfb(audio.load(first.wav, first.start, first.end))
-        if own.shape != features.shape or np.abs(own - features).mean() > SAME_LFB:
+        own = made_by(audio.load(first.wav, first.start, first.end))
+        if own.shape != features.shape or np.abs(own - features).mean() > SAME:
             raise InputError(
                 f"--{option} {folder}: the features of {first.id} are not those that "
                 f"atat features makes of its audio (other options, CMVN?){fix}"
@@ -171,34 +193,43 @@ def remember(path: Path, lines: Sequence[str]) -> None:
         stream.write(content)
 
 
-def gather(options: Mapping[str, Sequence[Path]], out: Path, masked: bool, max_lost: float) -> None:
+def gather(
+    options: Mapping[str, Sequence[Path]],
+    out: Path,
+    masked: bool,
+    max_lost: float,
+    made_by: Frontend = Lfb(),
+) -> None:
     """Check the data dirs of all options, then write their parts."""
     found = {}
     for option, folders in options.items():
         found[option] = {
-            folder: check(folder, option, masked and option == "asr", max_lost)
+            folder: check(folder, option, masked and option == "asr", max_lost, made_by)
             for folder in folders
         }
         refuse_repeats(option, found[option])
-    remember(
-        out / "sources",
-        [
-            f"--{option} {folder.resolve()} ({len(utterances)} utterances)"
-            for option, dirs in found.items()
-            for folder, utterances in dirs.items()
-        ],
-    )
+    sources = [
+        f"--{option} {folder.resolve()} ({len(utterances)} utterances)"
+        for option, dirs in found.items()
+        for folder, utterances in dirs.items()
+    ]
+    if made_by.origin is not None:
+        sources.append(f"--encoder {made_by.kind}")
+    remember(out / "sources", sources)
     shutil.rmtree(out / "parts", ignore_errors=True)
     for option, dirs in found.items():
         role = option if option.startswith("dev_") else f"train_{option}"
         for number, folder in enumerate(dirs, 1):
             part = out / "parts" / f"{role}_{number}_{folder.resolve().name}"
             count = subset(folder, part, lambda data: list(data.speakers))
-            made = "LFB are there" if (part / "feats.scp").is_file() else "LFB to be made"
-            print(
-                f"{part}: {count} utterances of {folder}"
-                + (f", {made}" if ROLES[option.removeprefix("dev_")].hears else "")
-            )
+            said = f"{part}: {count} utterances of {folder}"
+            if ROLES[option.removeprefix("dev_")].hears:
+                kept = has_features(part, made_by)
+                said += f", features {made_by.kind} are there" if kept else ", features to be made"
+                if not kept:
+                    for name in FEATURES:
+                        (part / name).unlink(missing_ok=True)
+            print(said)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -215,6 +246,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--dev_slu", type=Path, nargs="+", required=True, help="speech with meaning, to choose by")
     add("--dev_asr", type=Path, nargs="+", required=True, help="speech, to choose by")
     add("--dev_nlu", type=Path, nargs="*", default=[], help="those of --dev_slu if none")
+    add("--encoder", help="features are the states of this speech encoder, not LFB")
     add("--models", nargs="+", default=list(MODELS), help="confs that will be trained")
     add("--out", type=Path, default=Path("data"), help="where the parts go")
     add("--max_lost", type=float, default=0.01, help="share that may have no word times")
@@ -229,7 +261,8 @@ def main(argv: list[str] | None = None) -> None:
     if "nlu" in tasks:
         chosen["nlu"] = options.nlu or options.slu
         chosen["dev_nlu"] = options.dev_nlu or options.dev_slu
-    gather(chosen, options.out, "mlm" in tasks, options.max_lost)
+    made_by = frontend.find(options.encoder) if options.encoder else Lfb()
+    gather(chosen, options.out, "mlm" in tasks, options.max_lost, made_by)
 
 
 if __name__ == "__main__":
