@@ -40,7 +40,7 @@ use_encoder
 templates=(conf/{pretrain,zeroshot,replay,tts}.yaml) fold_template=conf/fold.yaml
 if [ -n "$encoder" ]; then
   # These confs are for states already.
-  templates=(conf/encoder/{pretrain,replay,tts}.yaml conf/zeroshot.yaml)
+  templates=(conf/encoder/{pretrain,zeroshot,replay,tts}.yaml)
   fold_template=conf/encoder/fold.yaml
   conf_options=(--set "model.audio_encoder.pretrained=$encoder")
 fi
