@@ -18,6 +18,7 @@ from atat.datadir import commands
 from atat.datadir import edit as tools
 from atat.datadir.check import validate
 from atat.datadir.check_audio import AudioOptions
+from atat.datadir.files import ALIGNMENTS
 from atat.datadir.kaldi_dir import load, speakers_to_utterances
 from atat.datadir.repair import apply, plan
 from atat.datadir.tables import read_table, write_tables
@@ -54,6 +55,7 @@ def made(tmp_path) -> Path:
         "text.raw": dict.fromkeys(ids, WORDS.title()),
         "semantics": dict.fromkeys(ids, TREE),
         "ctm": {u: ["1 0.00 0.10 play", "1 0.10 0.10 a", "1 0.20 0.20 song"] for u in ids},
+        "phones.ctm": {u: ["1 0.00 0.20 sil", "1 0.20 0.20 S"] for u in ids},
         "feats.scp": {u: f"{tmp_path}/feats.ark:{100 * n}" for n, u in enumerate(ids)},
         "utt2dur": {u: f"{0.5 + 0.005 * n:.3f}" for n, u in enumerate(ids)},
         "utt2num_frames": dict.fromkeys(ids, "48"),
@@ -141,6 +143,15 @@ DEFECTS = [
     ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.20 9.20 song", "alignment unlike audio", "ctm:4"),
     ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.20 song", "malformed ctm", "ctm:6"),
     ("ctm", "ann-1 1 0.20 0.20 song", "ann-1 1 0.05 0.20 song", "malformed ctm", "ctm:4"),
+    ("phones.ctm", "ann-1 1 0.20 0.20 S", "ann-1 1 0.20 0.20 Q", "malformed ctm", "phones.ctm:3"),
+    ("phones.ctm", "ann-1 1 0.20 0.20 S", "ann-1 1 0.20", "malformed ctm", "phones.ctm:4"),
+    (
+        "phones.ctm",
+        "ann-1 1 0.20 0.20 S",
+        "ann-1 1 0.20 9.20 S",
+        "alignment unlike audio",
+        "phones.ctm:3",
+    ),
     ("feats.scp", "feats.ark:100\n", "feats.ark:1200\n", "features missing", "feats.scp:2"),
     ("feats.scp", "feats.ark:100\n", "gone.ark:100\n", "features missing", "feats.scp:2"),
     ("feats.scp", "feats.ark:100\n", "feats.ark:110\n", "damaged features", "feats.scp:2"),
@@ -344,24 +355,25 @@ def test_repair_drops_from_all_files_sorts_and_keeps_the_old(made):
     edit(made / "text", "ann-1 play a song\n", "")
     edit(made / "semantics", "bob-1 [IN:PLAY", "bob-1 IN:PLAY")
     edit(made / "ctm", "cyd-0 1 0.20 0.20 song", "cyd-0 1 0.20 0.20 sing")
+    edit(made / "phones.ctm", "cyd-2 1 0.20 0.20 S", "cyd-2 1 0.20 0.20 Q")
     lines = (made / "utt2spk").read_text().splitlines(keepends=True)
     (made / "utt2spk").write_text("".join(reversed(lines)))
     todo = plan(made)
     assert todo.lost == {"ann-1": "missing in text", "bob-1": "not a tree"}
-    assert todo.lost_alignments == {"cyd-0": "alignment unlike text"}
-    assert "2 of 12 utterances go (16.67 %), 1 alignments" in str(todo)
+    assert todo.lost_alignments == {"cyd-0": "alignment unlike text", "cyd-2": "malformed ctm"}
+    assert "2 of 12 utterances go (16.67 %), 2 alignments" in str(todo)
     assert "1 utterances: not a tree: bob-1" in str(todo)
     apply(todo, max_lost=0.2)
     report = validate(made)
     assert not report.errors
-    assert report.warnings == {"missing in ctm": 1}
+    assert report.warnings == {"missing in ctm": 1, "missing in phones.ctm": 1}
     kept = [utterance.id for utterance in load(made)]
     assert len(kept) == 10 and not {"ann-1", "bob-1"} & set(kept)
     for name in ("text.raw", "utt2group", "utt2mood", "weather", "feats.scp", "utt2dur"):
         assert list(read_table(made / name)) == kept
     backup = made / ".backup"
     assert (backup / "feats.scp").read_bytes() == before["feats.scp"]
-    assert set(read_table(backup / "dropped")) == {"ann-1", "bob-1", "cyd-0"}
+    assert set(read_table(backup / "dropped")) == {"ann-1", "bob-1", "cyd-0", "cyd-2"}
     assert contents(made)["README"] == before["README"]
     assert apply(plan(made)) == []
 
@@ -418,6 +430,7 @@ KEYED_BY_UTTERANCE = (
     "text.raw",
     "semantics",
     "ctm",
+    "phones.ctm",
     "feats.scp",
     "utt2dur",
     "utt2num_frames",
@@ -450,7 +463,7 @@ def test_a_subset_is_consistent_in_every_file(made, arguments, expected):
     assert not validate(out).warnings.keys() - {"one speaker"}
     speakers = sorted({utterance.split("-")[0] for utterance in expected})
     for name in KEYED_BY_UTTERANCE:
-        assert list(read_table(out / name, repeated=name == "ctm")) == expected
+        assert list(read_table(out / name, repeated=name in ALIGNMENTS)) == expected
         assert set(contents(out)[name].splitlines()) <= set(contents(made)[name].splitlines())
     for name in ("spk2utt", "spk2voice", "spk2gender", "accents"):
         assert list(read_table(out / name)) == speakers

@@ -17,7 +17,16 @@ from atat.base.report import Finding, Report
 from atat.datadir import ids
 from atat.datadir.check_audio import AudioOptions, check_recordings
 from atat.datadir.check_words import check_alignments, check_texts, check_trees
-from atat.datadir.files import COMPLETE, KNOWN, RECORDING, SPEAKER, UTTERANCE, DataDir, scan_dir
+from atat.datadir.files import (
+    ALIGNMENTS,
+    COMPLETE,
+    KNOWN,
+    RECORDING,
+    SPEAKER,
+    UTTERANCE,
+    DataDir,
+    scan_dir,
+)
 from atat.datadir.kaldi_dir import speakers_to_utterances
 
 
@@ -32,7 +41,7 @@ def validate(folder: str | Path, options: AudioOptions | None = None) -> Report:
 def examine(data: DataDir, options: AudioOptions) -> Report:
     """All findings of a data dir that has been read.
 
-    `Report.lost` names utterances to drop, and as `("ctm", utterance)` alignments to drop.
+    `Report.lost` names utterances to drop, and as `(file, utterance)` alignments to drop.
     """
     report = Report()
     _check_files(data, report)
@@ -151,7 +160,7 @@ def _check_utterance_ids(data: DataDir, report: Report) -> None:
                     f"{key!r} is not in utt2spk; give it a speaker there or drop the line (repair)",
                     name in KNOWN,
                 ),
-                ("ctm", key) if name == "ctm" else key,
+                (name, key) if name in ALIGNMENTS else key,
             )
 
 

@@ -1,4 +1,4 @@
-"""Checks of a data dir's words: text, trees, word alignments, and that they agree.
+"""Checks of a data dir's words: text, trees, alignments, and that they agree.
 
 Knows nothing of audio; the caller gives the durations of utterances.
 """
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from atat.base.errors import InputError
 from atat.base.files import fields
 from atat.base.report import Finding, Report
-from atat.datadir.ctm import Word, check
-from atat.datadir.files import DataDir
+from atat.datadir.ctm import PHONES, Word, check, check_phones
+from atat.datadir.files import ALIGNMENTS, DataDir
 from atat.datadir.tables import Scan
 from atat.text import trees
 from atat.text.normalize import normalize
@@ -173,30 +173,32 @@ def _difference(found: list[str], expected: list[str]) -> str:
 
 
 def check_alignments(data: DataDir, report: Report, durations: Mapping[str, float]) -> None:
-    """Every line of ctm is valid, with the words of the text and times within the utterance."""
-    scan = data.scans.get("ctm")
-    if scan is None:
-        return
+    """Every line of ctm and phones.ctm is valid, with times within the utterance.
+
+    A ctm has the words of the text, phones.ctm phones of the set.
+    """
     texts = data.table("text")
-    for utterance, rows in scan.table.items():
-        words = []
-        for offset, row in enumerate(rows.split("\n")):
+    for name in ALIGNMENTS:
+        scan = data.scans.get(name)
+        for utterance, rows in scan.table.items() if scan else ():
+            assert scan is not None
             try:
-                words.append(_parse_row(row))
+                found: list[Word] = []
+                for row in rows.split("\n"):
+                    found.append(_parse_row(row))
             except InputError as error:
+                message = f"{error}; correct the line or drop the alignment (repair)"
+                line = scan.line(utterance) + len(found)
                 report.add(
-                    Finding(
-                        str(scan.path),
-                        scan.line(utterance) + offset,
-                        "malformed ctm",
-                        f"{error}; correct the line or drop the alignment (repair)",
-                    ),
-                    ("ctm", utterance),
+                    Finding(str(scan.path), line, "malformed ctm", message), (name, utterance)
                 )
-                break
-        else:
-            spoken = [word for word in words if word.text != "<eps>"]
-            for problem in check(spoken, texts.get(utterance), durations.get(utterance)):
+                continue
+            spoken = [word for word in found if word.text != "<eps>"]
+            if name == PHONES:
+                problems = check_phones(spoken, durations.get(utterance))
+            else:
+                problems = check(spoken, texts.get(utterance), durations.get(utterance))
+            for problem in problems:
                 report.add(
                     Finding(
                         str(scan.path),
@@ -204,7 +206,7 @@ def check_alignments(data: DataDir, report: Report, durations: Mapping[str, floa
                         _kind(problem),
                         f"{utterance!r}: {problem}; align it again or drop the alignment (repair)",
                     ),
-                    ("ctm", utterance),
+                    (name, utterance),
                 )
 
 

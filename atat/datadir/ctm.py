@@ -1,6 +1,7 @@
-"""Word alignments: when each word of an utterance is spoken; the ctm file and its checks.
+"""Alignments: when each word or phone of an utterance is spoken; ctm files and their checks.
 
-A ctm line is `<utt> 1 <start> <duration> <word>`, in seconds from the start of the utterance.
+A line of `ctm` is `<utt> 1 <start> <duration> <word>`, in seconds from the start of the utterance;
+`phones.ctm` has phones in the place of words (`atat.text.phones`), and silences among them.
 Knows nothing of audio, of models or of the aligner: the readers of other formats
 (`textgrid`, `align_gentle`, `align_librispeech`) and the aligners (`align_pocketsphinx`,
 `forced_alignment`) all end in lists of `Word`, and `atat align` runs them.
@@ -16,7 +17,9 @@ from pathlib import Path
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, fields, read_lines
 from atat.text.normalize import normalize
+from atat.text.phones import phone
 
+PHONES = "phones.ctm"  # beside ctm in a data dir
 TOLERANCE = 0.05  # s: two frames of rounding between an aligner's clock and the audio's
 
 
@@ -26,7 +29,7 @@ class NotAligned(InputError):
 
 @dataclass(frozen=True)
 class Word:
-    """One spoken word, in seconds from the start of its utterance."""
+    """One spoken word, or phone, in seconds from the start of its utterance."""
 
     text: str
     start: float
@@ -59,6 +62,22 @@ def read_ctm(path: str | Path) -> dict[str, list[Word]]:
         words = alignments.setdefault(utt, [])
         if word.text != "<eps>":
             words.append(word)
+    return alignments
+
+
+def read_phones(path: str | Path) -> dict[str, list[Word]]:
+    """Utterance id to its phones; see `read_ctm`.
+
+    Raises InputError with the file and the utterance for a phone outside the set.
+    """
+    alignments = read_ctm(path)
+    for utt, phones in alignments.items():
+        for one in phones:
+            try:
+                if phone(one.text) != one.text:
+                    raise InputError(f"{one.text!r} is written {phone(one.text)!r} here")
+            except InputError as error:
+                raise InputError(f"{path}: {utt}: {error}") from None
     return alignments
 
 
@@ -121,6 +140,22 @@ def check(
     return [prefix + finding for finding in findings]
 
 
+def check_phones(
+    phones: Sequence[Word], duration: float | None, *, length: float | None = None
+) -> list[str]:
+    """What is wrong with the phones of one utterance; arguments as those of `check`."""
+    findings = _check_times(phones, "phone")
+    for position, one in enumerate(phones, start=1):
+        try:
+            if phone(one.text) != one.text:
+                findings.append(f"phone {position} is {one.text!r}, written {phone(one.text)!r}")
+        except InputError as error:
+            findings.append(f"phone {position}: {error}")
+    if duration is not None and phones:
+        findings += _check_duration(phones[-1].end, duration, length, "phone")
+    return findings
+
+
 def _parse_ctm_line(line: str, where: str) -> tuple[str, Word]:
     found = fields(line)
     if len(found) not in (5, 6):
@@ -141,11 +176,11 @@ def _seconds(value: str, name: str, where: str) -> float:
     return seconds
 
 
-def _check_times(words: Sequence[Word]) -> list[str]:
+def _check_times(words: Sequence[Word], noun: str = "word") -> list[str]:
     findings = []
     previous_end = 0.0
     for position, word in enumerate(words, start=1):
-        named = f"word {position} ({word.text!r})"
+        named = f"{noun} {position} ({word.text!r})"
         if not (math.isfinite(word.start) and math.isfinite(word.duration)):
             findings.append(f"{named} has times that are not numbers")
             continue
@@ -156,7 +191,7 @@ def _check_times(words: Sequence[Word]) -> list[str]:
             )
         elif word.start < previous_end - 1e-3:
             findings.append(
-                f"{named} starts at {word.start:.3f} s, before the previous word has ended "
+                f"{named} starts at {word.start:.3f} s, before the previous {noun} has ended "
                 f"({previous_end:.3f} s)"
             )
         previous_end = max(previous_end, word.end)
@@ -180,8 +215,10 @@ def _check_text(found: list[str], expected: list[str]) -> list[str]:
     ]
 
 
-def _check_duration(last_end: float, duration: float, length: float | None) -> list[str]:
-    end, what = (last_end, "its last word") if length is None else (length, "it")
+def _check_duration(
+    last_end: float, duration: float, length: float | None, noun: str = "word"
+) -> list[str]:
+    end, what = (last_end, f"its last {noun}") if length is None else (length, "it")
     # Silence may follow the last word; only the format's own length would say how much.
     silence = min(2.0, max(1.0, duration / 2)) if length is None else TOLERANCE
     if max(end, last_end) > duration + TOLERANCE:

@@ -20,6 +20,7 @@ from atat.base.pipes import is_pipe
 from atat.datadir import feats_type
 from atat.datadir.ctm import read_ctm
 from atat.datadir.files import (
+    ALIGNMENTS,
     KNOWN,
     RECORDING,
     SPEAKER,
@@ -176,7 +177,7 @@ def durations(data: DataDir) -> dict[str, float]:
 def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     """Join data dirs of different utterances; returns the names of the files left out.
 
-    A table that one of them lacks is left out (except ctm, which need not be complete). If only
+    A table that one of them lacks is left out (not alignments, which need not be complete). If only
     some have segments, the others get segments that span their whole recordings.
     Raises InputError for an utterance that is in two dirs, a speaker or recording with different
     values in two dirs, and for dirs with audio beside dirs without.
@@ -194,7 +195,9 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
         parts.append(tables)
     names = sorted({name for tables in parts for name in tables})
     left_out = [
-        name for name in names if name != "ctm" and any(name not in tables for tables in parts)
+        name
+        for name in names
+        if name not in ALIGNMENTS and any(name not in tables for tables in parts)
     ]
     sound = {"wav.scp", "feats.scp"}
     if sound & set(left_out) and not sound & (set(names) - set(left_out)):

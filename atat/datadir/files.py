@@ -14,6 +14,7 @@ from pathlib import Path
 from atat.base import together
 from atat.base.errors import InputError
 from atat.base.files import fields
+from atat.datadir.ctm import PHONES
 from atat.datadir.kaldi_dir import check_ids
 from atat.datadir.tables import Scan, scan_table
 
@@ -34,7 +35,8 @@ COMPLETE = CORE + (
 )
 SPEAKERS = ("spk2utt", "spk2gender", "spk2warp", "spk2voice", "cmvn.scp")
 RECORDINGS = ("reco2dur", "reco2file_and_channel")
-KNOWN = frozenset((*COMPLETE, "ctm", *SPEAKERS, *RECORDINGS))
+ALIGNMENTS = ("ctm", PHONES)  # several lines an utterance, and not of all utterances
+KNOWN = frozenset((*COMPLETE, *ALIGNMENTS, *SPEAKERS, *RECORDINGS))
 _PREFIXES = {"utt2": UTTERANCE, "spk2": SPEAKER, "reco2": RECORDING}
 # Files of these names are never Kaldi tables, whatever is in their first columns.
 _FOREIGN = (".ark", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".md", ".log")
@@ -106,7 +108,7 @@ def _scan_dir(folder: Path) -> DataDir:
             unknown.append(name)
             continue
         data.scans[name] = scan_table(
-            data.folder / name, repeated=name not in KNOWN or name == "ctm"
+            data.folder / name, repeated=name not in KNOWN or name in ALIGNMENTS
         )
         data.keyed_by[name] = key
     for name in unknown:
@@ -141,7 +143,7 @@ def _key_by_name(name: str, *, has_segments: bool) -> str | None:
         return SPEAKER
     if name in RECORDINGS:
         return RECORDING
-    if name in COMPLETE or name == "ctm":
+    if name in COMPLETE or name in ALIGNMENTS:
         return UTTERANCE
     return next((key for prefix, key in _PREFIXES.items() if name.startswith(prefix)), None)
 

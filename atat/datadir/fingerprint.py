@@ -14,7 +14,7 @@ from atat.base import digests
 from atat.datadir import contents
 
 # Without the scp files: they hold paths of audio and features, not contents (see `of_sound`).
-TABLES = ("utt2spk", "text", "semantics", "ctm", "segments", "utt2num_frames")
+TABLES = ("utt2spk", "text", "semantics", "ctm", "phones.ctm", "segments", "utt2num_frames")
 WEIGHTS = "model.safetensors"
 
 

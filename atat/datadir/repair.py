@@ -1,9 +1,10 @@
 """Repair a data dir: sort, drop incomplete or broken utterances, make spk2utt again.
 
 The findings of `check` decide what is dropped: an utterance with an error of its own from all
-files, a faulty alignment from ctm only; Windows line ends, byte order marks, blanks and the order
-of lines are fixed. Nothing is dropped silently: a `Plan` lists it all before anything is changed,
-more than a share of the utterances is refused, and the old files are kept in `DIR/.backup`.
+files, a faulty alignment from its own file only; Windows line ends, byte order marks, blanks and
+the order of lines are fixed. Nothing is dropped silently: a `Plan` lists it all before anything is
+changed, more than a share of the utterances is refused, and the old files are kept in
+`DIR/.backup`.
 Errors that only a person can fix (pipes, an unknown encoding) stay and are reported.
 """
 
@@ -25,7 +26,7 @@ from atat.datadir.check import examine
 from atat.datadir.check_audio import AudioOptions
 from atat.datadir.check_words import ODD_BLANKS
 from atat.datadir.edit import select
-from atat.datadir.files import CORE, RECORDING, UTTERANCE, DataDir, scan_dir
+from atat.datadir.files import ALIGNMENTS, CORE, RECORDING, UTTERANCE, DataDir, scan_dir
 from atat.datadir.ids import visible
 from atat.datadir.tables import Table, write_table, write_tables
 
@@ -84,14 +85,15 @@ def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
     lost = {key: report.lost[key] for key in sorted(everyone) if key in report.lost}
     kept = everyone - lost.keys()
     tables = select(data, kept)
-    alignments = {
-        key[1]: why for key, why in report.lost.items() if isinstance(key, tuple) and key[1] in kept
-    }
-    if "ctm" in tables:
-        tables["ctm"] = {k: v for k, v in tables["ctm"].items() if k not in alignments}
+    alignments: dict[str, str] = {}
+    for name in ALIGNMENTS:
+        faulty = {key: report.lost[name, key] for key in kept if (name, key) in report.lost}
+        if name in tables:
+            tables[name] = {k: v for k, v in tables[name].items() if k not in faulty}
+        alignments |= dict(sorted(faulty.items()))
     for name in ("text", "semantics"):
         if name in tables:
-            # Only in a ctm does a key have several lines.
+            # Only in alignments does a key have several lines.
             lines = cast("Mapping[str, str]", tables[name])
             tables[name] = {key: ODD_BLANKS.sub(" ", value) for key, value in lines.items()}
     return Plan(data, report, len(everyone), lost, alignments, tables)

@@ -1,4 +1,5 @@
-"""Word alignments of a data dir: DIR/ctm from a backend, and the table of boundary errors.
+"""Alignments of a data dir: DIR/ctm from a backend, with --phones DIR/phones.ctm beside it, and the
+table of boundary errors.
 
     atat align --backend pocketsphinx --data data/train --nj 4
     atat align --backend textgrid --data data/train --textgrids LibriSpeech-TextGrids
@@ -26,13 +27,14 @@ from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
 from atat.base.provenance import provenance
 from atat.datadir import ids, kaldi_dir
-from atat.datadir.ctm import Word, write_ctm
+from atat.datadir.ctm import PHONES, Word, write_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import report as report_lost
 from atat.prepare import align_report
 from atat.prepare.align_backends import (
     IN_PROCESS,
     SOURCES,
+    WITH_PHONES,
     Aligned,
     Outcome,
     Settings,
@@ -66,6 +68,8 @@ def make(
 ) -> None:
     """Write the ctm of a data dir, and a TextGrid of each utterance if a folder is given.
 
+    If the settings ask for phones, they are written beside it (`phones_path`).
+
     Raises InputError if more than `max_lost` (a share) of the utterances have no alignment, and
     while another process makes the same ctm.
     """
@@ -78,7 +82,8 @@ def make(
     prepare(settings)
     fingerprints = {u.id: _fingerprint(u, settings) for u in utterances}
     made = digests.of_text("".join(fingerprints.values()), "sha1")
-    if _is_made(out, made) and textgrids is None:
+    wanted = [out, phones_path(out)] if settings.phones else [out]
+    if _is_made(wanted, made) and textgrids is None:
         print(
             f"{out}: already made from the same data with {settings.backend}, nothing to do; "
             "remove it to make it again"
@@ -99,6 +104,8 @@ def make(
         if textgrids is not None:
             _write_textgrids(grids, aligned)
         write_ctm(out, {utt: found.words for utt, found in aligned.items()})
+        if settings.phones:
+            write_ctm(phones_path(out), {utt: one.phones or [] for utt, one in aligned.items()})
         counts = {"utterances": len(utterances), "aligned": len(aligned), "lost": len(lost)}
         with atomic_write(_about(out)) as stream:
             about = {"backend": settings.backend, **counts, "made_from": made}
@@ -140,16 +147,23 @@ def _load(data: Path, settings: Settings) -> list[Utterance]:
 
 def _fingerprint(utterance: Utterance, settings: Settings) -> str:
     parts = (settings, utterance.wav, utterance.start, utterance.end, utterance.text)
-    return digests.of_text(repr((*parts, origin(utterance, settings))), "sha1")
+    phones = (PHONES,) if settings.phones else ()
+    return digests.of_text(repr((*parts, origin(utterance, settings), *phones)), "sha1")
+
+
+def phones_path(out: Path) -> Path:
+    """phones.ctm for the phones of a `ctm`, phones.ps.ctm for those of ps.ctm."""
+    return out.with_name(PHONES if out.name == "ctm" else f"phones.{out.name}")
 
 
 def _about(out: Path) -> Path:
     return out.with_name(out.name + ".json")
 
 
-def _is_made(out: Path, made: str) -> bool:
-    about = read_object_or_none(_about(out))
-    return out.exists() and about is not None and about.get("made_from") == made
+def _is_made(paths: Sequence[Path], made: str) -> bool:
+    about = read_object_or_none(_about(paths[0]))
+    there = all(path.exists() for path in paths)
+    return there and about is not None and about.get("made_from") == made
 
 
 def _run(
@@ -186,6 +200,7 @@ def _work(job: Job) -> Outcome:
             "fingerprint": job.fingerprints[utt],
             "duration": found.duration,
             "words": [(word.text, word.start, word.duration) for word in found.words],
+            "phones": [(one.text, one.start, one.duration) for one in found.phones or []],
         }
         for utt, found in outcome.items()
         if isinstance(found, Aligned)
@@ -203,7 +218,8 @@ def _read_parts(parts: Path, fingerprints: Mapping[str, str]) -> dict[str, Align
             for utt, entry in read_object(path, "its utterances are aligned again").items():
                 if fingerprints.get(utt) == entry["fingerprint"]:
                     words = [Word(*word) for word in entry["words"]]
-                    aligned[utt] = Aligned(words, entry["duration"])
+                    phones = [Word(*one) for one in entry.get("phones", [])]
+                    aligned[utt] = Aligned(words, entry["duration"], phones)
         except (ValueError, TypeError, LookupError) as error:
             print(f"warning: {path} is damaged and not used: {error}", file=sys.stderr)
     return aligned
@@ -228,7 +244,8 @@ def _parser() -> argparse.ArgumentParser:
             "atat align report --reference data/test/ctm pocketsphinx=ps.ctm --out table.md",
             reads="DATA/text; with pocketsphinx and ctc DATA/wav.scp and the recordings, else "
             "the files that another aligner wrote.",
-            writes="OUT (DATA/ctm), word times from the start of each utterance; OUT.lost, "
+            writes="OUT (DATA/ctm), word times from the start of each utterance; with --phones "
+            "DATA/phones.ctm, those of its phones; OUT.lost, "
             "the utterances without, of which more than --max_lost are an error; "
             "OUT.json, how it was made.",
         ),
@@ -240,6 +257,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="ctm to write; DATA/ctm unless given")
     add("--textgrids", help="textgrid: folder of <utterance>.TextGrid, at any depth")
     add("--tier", default="words", help="textgrid: tier that holds the words")
+    add(
+        "--phones",
+        action="store_true",
+        help="phones too (textgrid: from the tier phones; pocketsphinx: by a second pass)",
+    )
     add("--json", help="gentle: folder of <utterance>.json, at any depth")
     add("--alignments", help="librispeech: folder of *.alignment.txt, at any depth")
     add("--model", help="ctc: folder of a packed model with a CTC head")
@@ -258,6 +280,11 @@ def _settings(options: argparse.Namespace) -> Settings:
     source = getattr(options, option) if option else None
     if option and source is None:
         raise InputError(f"--backend {options.backend} needs --{option}")
+    if options.phones and options.backend not in WITH_PHONES:
+        raise InputError(
+            f"--backend {options.backend} knows no phones; leave out --phones, or take "
+            f"{' or '.join(WITH_PHONES)}"
+        )
     cli.check_positive(options, "nj")
     return Settings(
         backend=options.backend,
@@ -267,6 +294,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         resample=options.resample,
         channel=options.channel,
         allow_pipes=options.allow_pipes,
+        phones=options.phones,
     )
 
 

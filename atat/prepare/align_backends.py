@@ -1,5 +1,7 @@
 """The backends of `atat align` behind one function: utterances in, words with times out.
 
+Where they are asked for, and the backend knows them, phones with times, too.
+
 Three read the files of another aligner (`textgrid`, `gentle`, `librispeech`) and compare them
 with text and audio; two align themselves (`pocketsphinx`, `ctc`). Knows nothing of output files,
 processes or limits. Decoders, models and file lists are kept for the life of a process.
@@ -9,14 +11,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atat.base import pipes
 from atat.base.errors import InputError
-from atat.datadir.ctm import NotAligned, Word, check
+from atat.datadir.ctm import NotAligned, Word, check, check_phones
 from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio
 from atat.text.normalize import normalize
@@ -37,6 +39,7 @@ SOURCES = {
 }
 # These need memory or a GPU once, not once a process.
 IN_PROCESS = frozenset({"librispeech", "ctc"})
+WITH_PHONES = ("textgrid", "pocketsphinx")
 BATCH = 16  # utterances that the model encodes at once
 
 
@@ -51,6 +54,8 @@ class Settings:
     resample: bool = False
     channel: int | None = None
     allow_pipes: bool = False
+    # Without it settings look as they did before there were phones: what is aligned stays aligned.
+    phones: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Aligned:
 
     words: list[Word]
     duration: float | None
+    phones: list[Word] | None = None
 
 
 Outcome = dict[str, Aligned | str]  # by utterance; a string says why there is no alignment
@@ -122,10 +128,17 @@ def _stamp(path: Path | None) -> str:
 
 
 def _read_textgrid(utterance: Utterance, settings: Settings) -> Aligned:
-    from atat.prepare.textgrid import read_textgrid
+    from atat.prepare.textgrid import read_phones, read_textgrid
 
-    words, length = read_textgrid(_file(utterance, settings), settings.tier)
-    return _checked(utterance, words, settings, length)
+    path = _file(utterance, settings)
+    words, length = read_textgrid(path, settings.tier)
+    found = _checked(utterance, words, settings, length)
+    if not settings.phones:
+        return found
+    phones, _ = read_phones(path)
+    if findings := check_phones(phones, found.duration, length=length):
+        raise NotAligned("; ".join(findings))
+    return replace(found, phones=phones)
 
 
 def _read_gentle(utterance: Utterance, settings: Settings) -> Aligned:
@@ -144,8 +157,11 @@ def _read_librispeech(utterance: Utterance, settings: Settings) -> Aligned:
 
 def _align_pocketsphinx(utterance: Utterance, settings: Settings) -> Aligned:
     samples = _load(utterance, settings)
-    words = _pocketsphinx().align(samples, normalize(str(utterance.text)).split())
-    return Aligned(words, len(samples) / audio.SAMPLE_RATE)
+    text, seconds = normalize(str(utterance.text)).split(), len(samples) / audio.SAMPLE_RATE
+    if settings.phones:
+        words, phones = _pocketsphinx().align_phones(samples, text)
+        return Aligned(words, seconds, phones)
+    return Aligned(_pocketsphinx().align(samples, text), seconds)
 
 
 _ONE: Mapping[str, Callable[[Utterance, Settings], Aligned]] = {

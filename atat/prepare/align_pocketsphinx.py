@@ -6,6 +6,7 @@ second pass of pocketsphinx, for phones, does not move word boundaries (measured
 
     aligner = Aligner()
     words = aligner.align(samples, "turn on the lamp".split())
+    words, phones = aligner.align_phones(samples, "turn on the lamp".split())
 
 Knows nothing of files; `atat align --backend pocketsphinx` aligns a data dir.
 """
@@ -20,6 +21,7 @@ import numpy as np
 from atat.base import extras
 from atat.datadir.ctm import NotAligned, Word
 from atat.prepare.sphinx import VARIANT
+from atat.text.phones import NOISE, phone
 
 FRAME_SHIFT = 0.010  # s
 SAMPLE_RATE = 16000
@@ -87,6 +89,26 @@ class Aligner:
             for word, segment in zip(words, segments)
         ]
 
+    def align_phones(
+        self, samples: np.ndarray, words: Sequence[str]
+    ) -> tuple[list[Word], list[Word]]:
+        """Words and phones, silences among them; what is no speech is `spn`. As `align`."""
+        found = self.align(samples, words)
+        if not found:
+            return [], []
+        self._decoder.set_alignment()  # to the words of the first pass
+        self._decoder.start_utt()
+        try:
+            self._decoder.process_raw(_pcm(samples), full_utt=True)
+        finally:
+            self._decoder.end_utt()
+        phones = [
+            Word(_label(one.name), one.start * FRAME_SHIFT, one.duration * FRAME_SHIFT)
+            for word in self._decoder.get_alignment()
+            for one in word
+        ]
+        return found, phones
+
     def _entry(self, word: str) -> str:
         """The word as in the dictionary; a missing word is added."""
         from atat.text.pronunciation import PronunciationError, phones_of
@@ -101,6 +123,11 @@ class Aligner:
             except (PronunciationError, RuntimeError) as error:
                 raise NotAligned(f"no pronunciation for {word!r}: {error}") from None
         return entry
+
+
+def _label(name: str) -> str:
+    """A phone of the acoustic model; its fillers, such as +NSN+, are noise."""
+    return NOISE if name.startswith("+") else phone(name)
 
 
 def _pcm(samples: np.ndarray) -> bytes:

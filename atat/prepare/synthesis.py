@@ -3,7 +3,8 @@
     atat synthesis --data data/train --wavs wavs/train --nj 2
 
 The data dir holds `text`, `utt2spk` and `spk2voice` (`<speaker> <engine:name[:key=value...]>`);
-the stage adds wav.scp, utt2dur, spk2utt and, if the engines give word times, ctm. Knows nothing
+the stage adds wav.scp, utt2dur, spk2utt and, if the engines give times of words and phones, ctm
+and phones.ctm. Knows nothing
 of how an engine works: an engine is a module `synthesis_<engine>` with `unavailable` and `speak`.
 """
 
@@ -25,11 +26,13 @@ from atat.base import cli, digests, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ids, kaldi_dir, tables
-from atat.datadir.ctm import Word, ctm_rows
+from atat.datadir.ctm import PHONES, Word, ctm_rows
 from atat.datadir.lost import report as report_lost
 from atat.prepare import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
+from atat.prepare.synthesis_espeak import joined_silences
 from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, parse_voice
 from atat.speech import audio
+from atat.text.phones import SILENCE
 
 # Goes up when the same text and voice sound different, so that older wavs are made again.
 VERSION = 1
@@ -89,11 +92,17 @@ def frame_speech(speech: Speech, utterance: str) -> Speech:
     first, last = _loud_span(speech.samples)
     samples = np.concatenate([np.zeros(before), speech.samples[first:last], np.zeros(after)])
     samples += rng.normal(0.0, _FLOOR, len(samples))
-    words = speech.words
+    words, phones = speech.words, speech.phones
+    shift, end = (before - first) / SAMPLE_RATE, len(samples) / SAMPLE_RATE
     if words is not None:
-        shift, end = (before - first) / SAMPLE_RATE, len(samples) / SAMPLE_RATE
         words = [_moved(word, shift, end) for word in words]
-    return Speech(np.clip(samples, -1.0, 1.0).astype(np.float32), words)
+    if phones:
+        # Their silences grow or shrink with the pauses.
+        moved = [_moved(one, shift, end) for one in phones]
+        head = Word(SILENCE, 0.0, moved[0].start)
+        tail = Word(SILENCE, moved[-1].end, end - moved[-1].end)
+        phones = joined_silences([head, *moved, tail])
+    return Speech(np.clip(samples, -1.0, 1.0).astype(np.float32), words, phones)
 
 
 def _loud_span(samples: np.ndarray) -> tuple[int, int]:
@@ -138,6 +147,7 @@ class Spoken:
     duration: float = 0.0
     words: list[tuple[str, float, float]] | None = None  # (word, start, duration) in seconds
     error: str | None = None
+    phones: list[tuple[str, float, float]] | None = None
 
 
 def speak_all(orders: Sequence[Order]) -> list[Spoken]:
@@ -151,12 +161,14 @@ def speak_all(orders: Sequence[Order]) -> list[Spoken]:
             spoken.append(Spoken(order.utterance, order.fingerprint, error=why))
             continue
         audio.save(order.path, speech.samples, SAMPLE_RATE)
-        words = None
-        if speech.words is not None:
-            words = [(word.text, word.start, word.duration) for word in speech.words]
         duration = len(speech.samples) / SAMPLE_RATE
-        spoken.append(Spoken(order.utterance, order.fingerprint, duration, words))
+        words, phones = _plain(speech.words), _plain(speech.phones)
+        spoken.append(Spoken(order.utterance, order.fingerprint, duration, words, phones=phones))
     return spoken
+
+
+def _plain(words: Sequence[Word] | None) -> list[tuple[str, float, float]] | None:
+    return None if words is None else [(word.text, word.start, word.duration) for word in words]
 
 
 def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: float = 0.01) -> None:
@@ -293,14 +305,23 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
         "utt2dur": {utt: tables.seconds(result.duration) for utt, result in results.items()},
         "spk2utt": kaldi_dir.speakers_to_utterances(tables.read_table(data / "utt2spk")),
     }
-    words = {
-        utt: ctm_rows([Word(*word) for word in result.words])
+    timed = {"ctm": _rows(results, "words"), PHONES: _rows(results, "phones")}
+    found |= {name: rows for name, rows in timed.items() if rows}
+    tables.write_tables(data, found, remove=[name for name, rows in timed.items() if not rows])
+    if len(timed[PHONES]) < len(timed["ctm"]):
+        print(
+            f"{data}/{PHONES}: {len(timed[PHONES])} of {len(results)} utterances have times of "
+            "phones; speech of before there were any has none until its wavs are removed"
+        )
+
+
+def _rows(results: Mapping[str, Spoken], kind: str) -> tables.Table:
+    """The lines of a ctm of all utterances that have some; kind: words or phones."""
+    return {
+        utt: ctm_rows([Word(*one) for one in timed])
         for utt, result in results.items()
-        if result.words is not None
+        if (timed := getattr(result, kind)) is not None
     }
-    tables.write_tables(
-        data, found | ({"ctm": words} if words else {}), remove=() if words else ("ctm",)
-    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -313,7 +334,8 @@ def main(argv: list[str] | None = None) -> None:
             reads="DATA/text, DATA/utt2spk and DATA/spk2voice, whose lines are a speaker and "
             "a voice, such as `anna espeak:en-us+f3:rate=160`.",
             writes="recordings in WAVS/NAME, where NAME is the data dir's; wav.scp, utt2dur, "
-            "spk2utt and, where the engines tell word times, ctm in the data dir.",
+            "spk2utt and, where the engines tell times of words and phones, ctm and phones.ctm in "
+            "the data dir.",
         ),
         formatter_class=cli.HelpFormatter,
     )

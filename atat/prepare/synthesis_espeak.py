@@ -1,4 +1,4 @@
-"""The espeak-ng synthesiser: many voices, and word times.
+"""The espeak-ng synthesiser: many voices, and times of words and phones.
 
 The library is loaded by `atat.text.pronunciation`. Voices are `espeak:<language>[+<variant>]`, for
 example `espeak:en-us+f3:rate=160:pitch=55:range=60`; rate is in words per minute (80 to 450), pitch
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from atat.datadir.ctm import Word
 from atat.prepare.synthesis_voice import (
     SAMPLE_RATE,
     Speech,
@@ -22,6 +24,7 @@ from atat.prepare.synthesis_voice import (
     words_from_starts,
 )
 from atat.speech import audio
+from atat.text.phones import SILENCE
 from atat.text.pronunciation import Library, library
 from atat.text.pronunciation import unavailable as unavailable
 
@@ -72,7 +75,64 @@ def speak(voice: Voice, text: str) -> Speech:
     samples = audio.resample(spoken.samples, engine.sample_rate, SAMPLE_RATE)
     pauses = [time for time, name in spoken.phones if name.startswith("_")]
     end = len(samples) / SAMPLE_RATE
-    return Speech(samples, words_from_starts(words, starts, pauses, end))
+    phones = phones_with_times(spoken.phones, end, has_r=voice.name.startswith("en-us"))
+    return Speech(samples, words_from_starts(words, starts, pauses, end), phones)
+
+
+# espeak's phones, by their names in its English voices, to those of the CMU dictionary.
+_ARPABET = {
+    "0": "AA", "3": "ER", "3:": "ER", "?": "T", "@": "AH", "@-": "AH", "@2": "AH", "@5": "AH",
+    "@L": "AH L", "A:": "AA", "A@": "AA R", "D": "DH", "E": "EH", "I": "IH", "I#": "IH", "I2": "IH",
+    "IR": "ER", "N": "NG", "O2": "AO", "O:": "AO", "O@": "AO R", "OI": "OY", "S": "SH", "T": "TH",
+    "U": "UH", "U@": "UH R", "V": "AH", "VR": "ER", "Z": "ZH", "a": "AE", "a#": "AH", "aI": "AY",
+    "aI2": "AY", "aI3": "AY ER", "aI@": "AY AH", "aU": "AW", "aa": "AE", "b": "B", "d": "D",
+    "dZ": "JH", "e@": "EH R", "eI": "EY", "f": "F", "g": "G", "h": "HH", "i": "IY", "i:": "IY",
+    "i@": "IY AH", "i@3": "IH R", "j": "Y", "k": "K", "l": "L", "m": "M", "n": "N", "n-": "AH N",
+    "o@": "AO R", "oU": "OW", "p": "P", "r": "R", "r-": "R", "s": "S", "t": "T", "t#": "T",
+    "t2": "T", "tS": "CH", "u:": "UW", "v": "V", "w": "W", "w#": "W", "x": "K", "z": "Z",
+}  # fmt: skip
+_SOFTENS = ";"
+
+
+def phones_with_times(
+    events: Sequence[tuple[float, str]], end: float, *, has_r: bool
+) -> list[Word] | None:
+    """espeak's phone events (start in seconds, name) as phones from 0 to `end`, silences included.
+
+    An event that is two phones shares its time among them; one that only softens (`;`) belongs to
+    the phone before it. has_r: whether the R of "car" is spoken
+    where no vowel follows; before one it is an event of its own. None if an event is no phone of
+    American English, as in voices of other languages.
+    """
+    events = [(time, name) for time, name in events if name != _SOFTENS]
+    phones: list[Word] = []
+    times = [min(time, end) for time, _ in events] + [end]
+    if times[0] > 0:
+        phones.append(Word(SILENCE, 0.0, times[0]))
+    names = [name for _, name in events] + [""]
+    for name, following, start, stop in zip(names, names[1:], times, times[1:]):
+        labels = [SILENCE] if name[:1] in ("_", "") else _ARPABET.get(name, "").split()
+        if not labels:
+            return None
+        if labels[1:] == ["R"] and (not has_r or following in ("r", "r-")):
+            labels = labels[:1]
+        share = (stop - start) / len(labels)
+        for number, label in enumerate(labels):
+            phones.append(Word(label, start + number * share, share))
+    return joined_silences(phones)
+
+
+def joined_silences(phones: Sequence[Word]) -> list[Word]:
+    """The same phones without those of no length, and with one silence for several in a row."""
+    found: list[Word] = []
+    for one in phones:
+        if one.duration <= 0:
+            continue
+        if found and found[-1].text == one.text == SILENCE:
+            found[-1] = replace(found[-1], duration=one.end - found[-1].start)
+        else:
+            found.append(one)
+    return found
 
 
 class _Spoken:

@@ -81,11 +81,12 @@ class Speech:
     """A spoken text: samples (T,) float32 in [-1, 1] at SAMPLE_RATE.
 
     words: the words of the text with their times in seconds, or None if the engine does not
-    give them.
+    give them; phones: those of `atat.text.phones`, the same way.
     """
 
     samples: np.ndarray
     words: list[Word] | None
+    phones: list[Word] | None = None
 
 
 def spell_letters(text: str) -> str:

@@ -1,19 +1,21 @@
 """Word alignments as TextGrids (Praat's format), long and short form, through praatio.
 
-Reads the word tier of the Montreal Forced Aligner and of the LibriSpeech alignments: a tier
-called `words`, or `<speaker> - words` if the file holds one speaker. Knows nothing of audio;
+Reads the tiers of the Montreal Forced Aligner and of the LibriSpeech alignments: `words` and
+`phones`, or `<speaker> - words` if the file holds one speaker. Knows nothing of audio;
 `atat align --backend textgrid` makes a ctm of many files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.datadir.ctm import Word, normalize_words
+from atat.text.phones import phone
 
 if TYPE_CHECKING:
     from praatio.data_classes.textgrid import Textgrid
@@ -27,14 +29,31 @@ def read_textgrid(path: str | Path, tier: str = "words") -> tuple[list[Word], fl
 
     Raises InputError for a file that is not a TextGrid or does not have exactly one such tier.
     """
-    grid = _open(Path(path))
-    intervals = grid.getTier(_find_tier(Path(path), grid, tier)).entries
-    words = [
-        Word(label, float(start), float(end) - float(start))
-        for start, end, label in intervals
-        if label.lower() not in SILENCES
-    ]
-    return normalize_words(words), float(grid.maxTimestamp)
+    intervals, length = _intervals(Path(path), tier, "choose one with --tier")
+    words = [one for one in intervals if one.text.lower() not in SILENCES]
+    return normalize_words(words), length
+
+
+def read_phones(path: str | Path, tier: str = "phones") -> tuple[list[Word], float]:
+    """The phones of a tier, without stress, in order, and the end of the TextGrid in seconds.
+
+    Where a label is empty there is no phone; silences with a label are phones. Raises InputError
+    for a phone outside the set, and as `read_textgrid` does.
+    """
+    advice = "align with phones, or leave out --phones"
+    intervals, length = _intervals(Path(path), tier, advice)
+    try:
+        return [replace(one, text=phone(one.text)) for one in intervals], length
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _intervals(path: Path, tier: str, advice: str) -> tuple[list[Word], float]:
+    """The intervals of a tier that have a label, and the end of the TextGrid in seconds."""
+    grid = _open(path)
+    entries = grid.getTier(_find_tier(path, grid, tier, advice)).entries
+    found = [Word(label, float(start), float(end) - float(start)) for start, end, label in entries]
+    return found, float(grid.maxTimestamp)
 
 
 def write_textgrid(
@@ -89,14 +108,12 @@ def _open(path: Path) -> Textgrid:
         ) from None
 
 
-def _find_tier(path: Path, grid: Textgrid, tier: str) -> str:
+def _find_tier(path: Path, grid: Textgrid, tier: str, advice: str) -> str:
     names = list(grid.tierNames)
     found = [name for name in names if name.lower() == tier.lower()]
     found = found or [name for name in names if name.lower().endswith(f"- {tier.lower()}")]
     if len(found) != 1:
         what = f"{len(found)} tiers" if found else "no tier"
         have = ", ".join(repr(name) for name in names) or "none"
-        raise InputError(
-            f"{path}: {what} called {tier!r}; the tiers are {have}: choose one with --tier"
-        )
+        raise InputError(f"{path}: {what} called {tier!r}; the tiers are {have}: {advice}")
     return found[0]
