@@ -139,6 +139,7 @@ def test_layers_from_the_top_are_all_but_the_heads() -> None:
     for module, count in ((model.phonemes, 5), (model.words, 2)):
         layers = module.from_the_top()
         assert len(layers) == count
+        assert module.head is not None
         chosen = {id(p) for layer in layers for p in layer.parameters()}
         heads = {id(p) for p in module.head.parameters()}
         assert chosen | heads == {id(p) for p in module.parameters()} and not chosen & heads

@@ -6,6 +6,7 @@ import pytest
 import tiny
 import torch
 
+from atat.engine.contract import Group
 from atat.engine.optim import Optimizer, frozen_steps, learning_rate, multiplier
 from atat.systems.joint.build import groups
 from atat.systems.joint.model import build_model
@@ -66,6 +67,21 @@ def test_frozen_parameters_do_not_move_and_new_rows_do():
     moved = trained(model, loaded, 4, ((2, 0.0), (1, 0.5)))
     assert moved[0] == moved[1] == {"decoder.embedding.extension"}
     assert moved[2] == moved[3] == loaded | {"decoder.embedding.extension"}
+
+
+def test_a_group_trains_from_its_own_step_on():
+    model = torch.nn.ModuleList([torch.nn.Linear(2, 2) for _ in range(3)])
+    parts = [Group(list(layer.parameters()), frozen=2 * n) for n, layer in enumerate(model)]
+    settings = OptimSettings(schedule="constant", warmup=1)
+    optimizer = Optimizer(model, parts, settings, width=2, total=4)
+    assert "1 of 3 groups of parameters are frozen for as many or more" in optimizer.warnings()[0]
+    for step in range(1, 7):
+        before = [layer.weight.clone() for layer in model]
+        optimizer.prepare(step)
+        sum(layer(torch.ones(2)).sum() for layer in model).backward()
+        optimizer.step()
+        moved = [not torch.equal(layer.weight, old) for layer, old in zip(model, before)]
+        assert moved == [True, step > 2, step > 4]
 
 
 def test_an_encoder_that_no_task_uses_does_not_train():

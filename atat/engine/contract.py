@@ -118,6 +118,7 @@ class Group(NamedTuple):
     parameters: list[nn.Parameter]
     pretrained: bool = False  # the phases of `init.unfreeze` are for these
     multiplier: float = 1.0  # of the learning rate
+    frozen: int = 0  # first steps in which they do not train
 
 
 class Parts(NamedTuple):

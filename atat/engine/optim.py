@@ -108,12 +108,14 @@ class Optimizer:
         """
         new_rate = learning_rate(self.settings, step, width=self.width, total=self.total)
         for group, rates in zip(self.groups, self.adam.param_groups):
-            rate = new_rate
+            rate, trains = new_rate, step > group.frozen
             if group.pretrained:
                 factor = multiplier(self.unfreeze, step)
                 rate *= factor
+                trains = trains and factor > 0
+            if group.pretrained or group.frozen:
                 for parameter in group.parameters:
-                    parameter.requires_grad_(factor > 0)
+                    parameter.requires_grad_(trains)
             rates["lr"] = rate * group.multiplier
         return new_rate
 
@@ -130,6 +132,12 @@ class Optimizer:
             found.append(
                 f"steps is {self.total}, and pretrained parameters train at the full rate only "
                 f"after {phases} steps (init.unfreeze): raise steps or shorten the phases"
+            )
+        asleep = sum(group.frozen >= self.total for group in self.groups)
+        if asleep:
+            found.append(
+                f"steps is {self.total}, and {asleep} of {len(self.groups)} groups of parameters "
+                "are frozen for as many or more: they do not train; raise steps"
             )
         if self.total < warmup:
             found.append(

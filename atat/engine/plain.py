@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -69,7 +69,7 @@ class PlainPacked:
 
     model: Any
     tasks: tuple[str, ...] = ()
-    weights: str = "float32"
+    weights: Literal["float32", "int8"] = "float32"
     system: str = ""
 
     def about(self) -> dict[str, Any]:

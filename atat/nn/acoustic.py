@@ -4,10 +4,11 @@
     word module      2 x [BiGRU 128, dropout 0.5, mean of 2]              a state (256) every 160 ms
     intent module    BiGRU 128, dropout 0.5, linear, maximum over time    one vector of logits
 
-Both modules have a linear head, which only their pretraining needs. The published code masks no
-padding, so that what it says of a recording depends on the others in its batch; here sequences are
-packed, and means and the maximum are taken over valid frames. The layer norm that the published
-configuration asks for is never read by the published code, and there is none here.
+The first two have a linear head, which only their pretraining needs (0 outputs: no head). The
+published code masks no padding, so that what it says of a recording depends on the others in its
+batch; here sequences are packed, and means and the maximum are taken over valid frames. The layer
+norm that the published configuration asks for is never read by the published code, and there is
+none here.
 
 Shapes: B recordings, T samples at 16 kHz, N frames of 640 samples, M of 2560, rounded up.
 """
@@ -84,7 +85,7 @@ class PhonemeModule(nn.Module):
         super().__init__()
         self.sincnet = SincNet()
         self.layers = Stack(sincnet.CHANNELS)
-        self.head = nn.Linear(STATE, phones)
+        self.head = nn.Linear(STATE, phones) if phones else None
 
     def forward(self, samples: Tensor, lengths: Tensor) -> Frames:
         frames: Frames = self.layers(Frames(*self.sincnet(samples, lengths)))
@@ -102,7 +103,7 @@ class WordModule(nn.Module):
     def __init__(self, words: int) -> None:
         super().__init__()
         self.layers = Stack(STATE)
-        self.head = nn.Linear(STATE, words)
+        self.head = nn.Linear(STATE, words) if words else None
 
     def forward(self, frames: Frames) -> Frames:
         found: Frames = self.layers(frames)

@@ -1,0 +1,107 @@
+"""Assembles a run: data, model, and which of its layers train when.
+
+Gradual unfreezing (Lugosch et al. 2019, after Howard & Ruder 2018): in the first epoch only the
+intent module trains, from the second the topmost layer of the word module too, and one layer more
+in each: of the word module (`word`), then of the phoneme module (`all`). That all are frozen in the
+first epoch is our reading of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atat.base.errors import InputError
+from atat.engine import model_folder
+from atat.engine.contract import Group, Parts
+from atat.nn.acoustic import STATE
+from atat.systems.lugosch.data import Recordings
+from atat.systems.lugosch.labels import Labels, fields_of, words_of
+from atat.systems.lugosch.model import Lugosch
+from atat.systems.lugosch.packed import LugoschPacked
+from atat.systems.lugosch.settings import ACOUSTIC, LugoschSettings
+
+
+def build(settings: LugoschSettings) -> Parts:
+    """Everything the engine needs for the run. Raises InputError for invalid settings or data."""
+    start = _start(settings)
+    train = [Recordings(one, settings.max_lost, settings.crop) for one in settings.train]
+    valid = [Recordings(one, settings.max_lost) for one in settings.valid.sources]
+    labels = _labels(settings, train, start)
+    for source in (*train, *valid):
+        source.labels = labels
+    packed = LugoschPacked(Lugosch(labels), (settings.task,), labels=labels)
+    if start is not None:
+        _copy(start, packed)
+    return Parts(
+        packed=packed,
+        train=list(train),
+        valid=list(valid),
+        groups=groups(packed.model, settings, steps_of_epoch(settings, train), start is not None),
+        width=STATE,
+        identity=labels.identity(),
+    )
+
+
+def steps_of_epoch(settings: LugoschSettings, train: Sequence[Recordings]) -> int:
+    """Optimizer steps in which as many examples are drawn as there are."""
+    return -(-sum(len(source) for source in train) // settings.batch.examples)
+
+
+def groups(model: Lugosch, settings: LugoschSettings, epoch: int, pretrained: bool) -> list[Group]:
+    """The parameters that train, each layer of the start model from its own epoch on (steps)."""
+    if model.intent is None or not pretrained:
+        return [Group(list(model.parameters()))]
+    layers = []
+    if settings.unfreeze != "none":
+        layers += model.acoustic.words.from_the_top()
+    if settings.unfreeze == "all":
+        layers += model.acoustic.phonemes.from_the_top()
+    found = [Group(list(model.intent.parameters()))]
+    for number, layer in enumerate(layers, start=1):
+        found.append(Group(list(layer.parameters()), frozen=number * epoch))
+    return found
+
+
+def _start(settings: LugoschSettings) -> LugoschPacked | None:
+    """The model to start from; InputError if it is of another kind."""
+    if settings.init.model is None:
+        return None
+    start = model_folder.load(settings.init.model)
+    if not isinstance(start, LugoschPacked):
+        raise InputError(
+            f"{settings.init.model}: a model of the system `{start.system}`; expected one of "
+            "`lugosch`"
+        )
+    if start.weights == "int8":
+        raise InputError(
+            f"{settings.init.model}: its weights have 8 bits (atat quantize), which cannot be "
+            "trained; start from the model it was made from"
+        )
+    if settings.task == ACOUSTIC and start.model.intent is not None:
+        raise InputError(
+            f"{settings.init.model}: a model of intents, without what tells phones and words; "
+            f"continue {ACOUSTIC} from one that was trained on {ACOUSTIC}"
+        )
+    return start
+
+
+def _labels(
+    settings: LugoschSettings, train: Sequence[Recordings], start: LugoschPacked | None
+) -> Labels:
+    if settings.task == ACOUSTIC:
+        if start is not None:
+            return start.labels
+        spoken = (word for source in train for word in source.spoken())
+        return Labels(words=words_of(spoken, settings.words))
+    return Labels(fields=fields_of(tree for source in train for tree in source.trees()))
+
+
+def _copy(start: LugoschPacked, packed: LugoschPacked) -> None:
+    """Give a new model the acoustic model of the start; the heads only where it has some."""
+    own = packed.model.state_dict()
+    chosen = {
+        name: value
+        for name, value in start.model.state_dict().items()
+        if name.startswith("acoustic.") and name in own
+    }
+    packed.model.load_state_dict(own | chosen)

@@ -1,0 +1,103 @@
+"""Settings of a training of Lugosch et al. 2019: the keys of `conf/*.yaml` besides those of every
+run (`atat.engine.settings`).
+
+This module holds only values; what they do is in the modules named in the comments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from atat.base.errors import InputError
+from atat.base.limits import at_least
+from atat.datadir import fingerprint
+from atat.engine import settings as engine
+from atat.text.tasks import Task
+
+ACOUSTIC, INTENT = "acoustic", "intent"
+TASKS = {
+    # Phones and words of every frame; decoded, the words that are heard.
+    ACOUSTIC: Task(ACOUSTIC, source="audio", target="text", masked=False),
+    # One class for the intent and one for each slot, written as a tree.
+    INTENT: Task(INTENT, source="audio", target="semantics", masked=False),
+}
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """The part of a recording that an example of pretraining is (data.py), in seconds: normally
+    distributed, from a random start."""
+
+    mean: float = 2.25
+    deviation: float = 1.0
+    shortest: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.shortest <= 0 or self.deviation < 0:
+            raise InputError(
+                f"crop: shortest is {self.shortest}, deviation {self.deviation}; expected above 0, "
+                "and 0 or more"
+            )
+
+
+@dataclass(frozen=True)
+class OptimSettings(engine.OptimSettings):
+    """The paper's: Adam at 1e-3 throughout. The published code clips no gradient."""
+
+    schedule: Literal["noam", "linear", "cosine", "constant"] = "constant"
+    warmup: int = 0
+    betas: tuple[float, ...] = (0.9, 0.999)
+    eps: float = 1.0e-8
+    clip: float = 1.0e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class LugoschSettings(engine.RunSettings):
+    """A whole training run: the top level of conf/*.yaml.
+
+    All sources have the same task: `acoustic` pretrains, `intent` starts from such a model
+    (`init.model`), or from nothing. `batch.max_frames` counts frames of 10 ms.
+    """
+
+    words: int = 10_000  # outputs of the word module, the empty word among them (labels.py)
+    crop: CropSettings = field(default_factory=CropSettings)
+    # Which layers of the start model train, one more after each epoch, from the top (build.py).
+    unfreeze: Literal["none", "word", "all"] = "none"
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    # Sums over hundreds of recurrent steps, and raw samples, are not for 8 bits of mantissa.
+    precision: Literal["fp32"] = "fp32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(2, words=self.words)
+        sources = (*self.train, *self.valid.sources)
+        tasks = dict.fromkeys(source.task for source in sources)
+        for task in tasks:
+            if task not in TASKS:
+                raise InputError(f"task `{task}` is unknown; known tasks: {', '.join(TASKS)}")
+        if len(tasks) > 1:
+            raise InputError(
+                f"the sources have the tasks {' and '.join(tasks)}; a run has one: pretrain with "
+                f"{ACOUSTIC}, then start from that model with {INTENT}"
+            )
+        if self.unfreeze != "none" and (self.init.model is None or self.task != INTENT):
+            raise InputError(
+                f"unfreeze is {self.unfreeze}, but there is nothing frozen: it is for the task "
+                f"{INTENT} and a start model (--init)"
+            )
+        if self.valid.select == "exact_match" and self.task == ACOUSTIC:
+            raise InputError(f"valid.select: exact_match is for the task {INTENT}; expected loss")
+
+    @property
+    def task(self) -> str:
+        """The task of all sources."""
+        return self.train[0].task
+
+    def digests(self) -> dict[str, str]:
+        """Digests of data, recordings and the start."""
+        folders = dict.fromkeys(source.data for source in (*self.train, *self.valid.sources))
+        found = fingerprint.of_data(folders)
+        for folder in folders:
+            found |= fingerprint.of_sound(folder, "wav")
+        return found | (fingerprint.of_model(self.init.model) if self.init.model else {})

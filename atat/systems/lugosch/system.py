@@ -1,0 +1,67 @@
+"""Lugosch et al. 2019 as the engine sees it (`atat.engine.contract`): `system: lugosch` in a conf.
+
+Imports torch only when it is needed: a command reports usage errors before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atat.systems.lugosch.settings import TASKS, LugoschSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from atat.engine.contract import Batch, Model, Parts, Source, System
+    from atat.systems.lugosch.batch import Batch as LugoschBatch
+    from atat.systems.lugosch.data import Recordings
+    from atat.systems.lugosch.model import Lugosch
+    from atat.systems.lugosch.packed import LugoschPacked
+    from atat.systems.lugosch.recognizer import Recognizer
+
+    # For mypy, which checks these against the contract; Packed and Recognizer: `system` below.
+    _model: type[Model] = Lugosch
+    _batch: type[Batch] = LugoschBatch
+    _source: type[Source] = Recordings
+
+
+class LugoschSystem:
+    """SincNet, phonemes, words, intents (Lugosch et al., Interspeech 2019)."""
+
+    name = "lugosch"
+    settings = LugoschSettings
+    tasks = TASKS
+    files = ("labels.json",)
+    optional_files = ()
+
+    def build(self, settings: LugoschSettings) -> Parts:
+        from atat.systems.lugosch.build import build
+
+        return build(settings)
+
+    def evaluate(
+        self,
+        model: Lugosch,
+        source: Recordings,
+        device: torch.device,
+        decode: int,
+        show: Callable[[str], None],
+    ) -> dict[str, float | None]:
+        from atat.systems.lugosch.evaluate import evaluate
+
+        return evaluate(model, source, device, show)
+
+    def load(self, folder: Path, about: dict[str, Any], device: torch.device) -> LugoschPacked:
+        from atat.systems.lugosch.packed import load
+
+        return load(folder, about)
+
+    def recognizer(self, packed: LugoschPacked, **options: Any) -> Recognizer:
+        from atat.systems.lugosch.recognizer import Recognizer
+
+        return Recognizer(packed, **options)
+
+
+system: System = LugoschSystem()
