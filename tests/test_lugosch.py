@@ -175,6 +175,7 @@ def test_what_the_outputs_cannot_say_is_unknown() -> None:
     [
         ("[IN:ON [SL:A [IN:OFF ] ] ]", "flat trees"),
         ("[IN:ON [SL:A x ] [SL:A y ] ]", "two slots SL:A"),
+        ("[IN:ON [SL:A ] ]", "SL:A is empty"),
         ("[SL:A x ]", "expected an intent"),
     ],
 )

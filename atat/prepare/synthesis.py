@@ -311,7 +311,8 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
     if len(timed[PHONES]) < len(timed["ctm"]):
         print(
             f"{data}/{PHONES}: {len(timed[PHONES])} of {len(results)} utterances have times of "
-            "phones; speech of before there were any has none until its wavs are removed"
+            "phones, which English voices of espeak give; if they spoke before atat could write "
+            "them, remove the wavs"
         )
 
 

@@ -100,7 +100,7 @@ class Labels:
 def command_of(tree: str) -> Command:
     """The intent and the slots of a tree, without the words outside of slots.
 
-    Raises InputError for a slot with an intent in it, and for two slots of one label.
+    Raises InputError for a slot with an intent in it, an empty one, and two of one label.
     """
     root = trees.drop_words_outside_slots(trees.parse(tree))
     if not root.label.startswith("IN:"):
@@ -111,6 +111,8 @@ def command_of(tree: str) -> Command:
         name = slot.label.removeprefix("SL:")
         if any(isinstance(child, Tree) for child in slot.children) or slot.label == name:
             raise InputError(f"{slot.label} is not a plain slot; a classifier knows flat trees")
+        if not slot.children:
+            raise InputError(f"{slot.label} is empty; expected a value")
         if name in command:
             raise InputError(f"two slots {slot.label}; a classifier gives each slot one value")
         command[name] = " ".join(str(word) for word in slot.children)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from atat.systems.lugosch.settings import TASKS, LugoschSettings
 
@@ -57,6 +57,9 @@ class LugoschSystem:
         from atat.systems.lugosch.packed import load
 
         return load(folder, about)
+
+    def hears(self, folder: Path) -> Literal["feats", "wav"]:
+        return "wav"
 
     def recognizer(self, packed: LugoschPacked, **options: Any) -> Recognizer:
         from atat.systems.lugosch.recognizer import Recognizer
