@@ -83,13 +83,13 @@ def speak(voice: Voice, text: str) -> Speech:
 _ARPABET = {
     "0": "AA", "3": "ER", "3:": "ER", "?": "T", "@": "AH", "@-": "AH", "@2": "AH", "@5": "AH",
     "@L": "AH L", "A:": "AA", "A@": "AA R", "D": "DH", "E": "EH", "I": "IH", "I#": "IH", "I2": "IH",
-    "IR": "ER", "N": "NG", "O2": "AO", "O:": "AO", "O@": "AO R", "OI": "OY", "S": "SH", "T": "TH",
-    "U": "UH", "U@": "UH R", "V": "AH", "VR": "ER", "Z": "ZH", "a": "AE", "a#": "AH", "aI": "AY",
-    "aI2": "AY", "aI3": "AY ER", "aI@": "AY AH", "aU": "AW", "aa": "AE", "b": "B", "d": "D",
-    "dZ": "JH", "e@": "EH R", "eI": "EY", "f": "F", "g": "G", "h": "HH", "i": "IY", "i:": "IY",
-    "i@": "IY AH", "i@3": "IH R", "j": "Y", "k": "K", "l": "L", "m": "M", "n": "N", "n-": "AH N",
-    "o@": "AO R", "oU": "OW", "p": "P", "r": "R", "r-": "R", "s": "S", "t": "T", "t#": "T",
-    "t2": "T", "tS": "CH", "u:": "UW", "v": "V", "w": "W", "w#": "W", "x": "K", "z": "Z",
+    "IR": "ER", "N": "NG", "O": "AO", "O2": "AO", "O:": "AO", "O@": "AO R", "OI": "OY", "S": "SH",
+    "T": "TH", "U": "UH", "U@": "UH R", "V": "AH", "VR": "ER", "Z": "ZH", "a": "AE", "a#": "AH",
+    "aI": "AY", "aI2": "AY", "aI3": "AY ER", "aI@": "AY AH", "aU": "AW", "aa": "AE", "b": "B",
+    "d": "D", "dZ": "JH", "e@": "EH R", "eI": "EY", "f": "F", "g": "G", "h": "HH", "i": "IY",
+    "i:": "IY", "i@": "IY AH", "i@3": "IH R", "j": "Y", "k": "K", "l": "L", "m": "M", "n": "N",
+    "n-": "AH N", "o@": "AO R", "oU": "OW", "p": "P", "r": "R", "r-": "R", "s": "S", "t": "T",
+    "t#": "T", "t2": "T", "tS": "CH", "u:": "UW", "v": "V", "w": "W", "w#": "W", "x": "K", "z": "Z",
 }  # fmt: skip
 _SOFTENS = ";"
 
