@@ -28,6 +28,7 @@ from atat.engine.trainer import Trainer
 from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
 from atat.scoring import score_command
 from atat.speech import audio
+from atat.systems.joint import miniature_conf
 from atat.systems.lugosch import build
 from atat.systems.lugosch.data import PHONE_IDS, Recordings, part
 from atat.systems.lugosch.labels import UNKNOWN, Labels, command_of, fields_of, words_of
@@ -398,8 +399,8 @@ def test_settings_that_do_not_fit_are_refused(data: Path) -> None:
     one = settings(data, INTENT)
     with pytest.raises(InputError, match="tasks acoustic and intent; a run has one"):
         replace(one, train=(SourceSettings(str(data), ACOUSTIC),))
-    with pytest.raises(InputError, match="unfreeze is all, but there is nothing frozen"):
-        replace(one, unfreeze="all")
+    with pytest.raises(InputError, match="unfreeze is all, but nothing is frozen"):
+        build.build(replace(one, unfreeze="all"))
     with pytest.raises(InputError, match="task `slu` is unknown; known tasks: acoustic, intent"):
         replace(one, train=(SourceSettings(str(data), "slu"),))
 
@@ -447,5 +448,13 @@ def test_what_validation_has_and_training_has_not_is_wrong(copied: Path, data: P
     assert torch.isfinite(terms["intent"].total) and terms["exact_match"].total <= 6
 
 
-def test_the_registry_knows_it() -> None:
-    assert registry.find("lugosch", "conf.yaml").name == "lugosch"
+def test_a_miniature_of_its_conf_is_short_and_otherwise_the_same(
+    tmp_path: Path, data: Path
+) -> None:
+    before = settings(data, INTENT, unfreeze="all")
+    config.save(tmp_path / "conf.yaml", before)
+    miniature_conf.main([str(tmp_path / "conf.yaml"), "--out", str(tmp_path / "mini")])
+    system, after = registry.load_settings(tmp_path / "mini" / "conf.yaml")
+    assert system.name == "lugosch" and isinstance(after, LugoschSettings)
+    assert after.steps == miniature_conf.STEPS and after.batch.examples == miniature_conf.EXAMPLES
+    assert (after.train, after.unfreeze, after.words) == (before.train, "all", before.words)

@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from atat.base import config
+from atat.engine import registry
 from atat.engine.optim import Optimizer
 from atat.nn.beam_search import SearchOptions
 from atat.nn.settings import TextEncoderSettings
@@ -23,7 +24,10 @@ from atat.systems.joint.model import build_model
 from atat.systems.joint.settings import TrainSettings
 
 EGS = Path(__file__).parent.parent / "egs"
-CONFS = sorted(path for path in EGS.glob("*/conf/**/*.yaml") if "steps" in config.read_yaml(path))
+TRAININGS = sorted(
+    path for path in EGS.glob("*/conf/**/*.yaml") if "steps" in config.read_yaml(path)
+)
+CONFS = [path for path in TRAININGS if config.read_yaml(path).get("system", "joint") == "joint"]
 RECIPES = sorted({path.relative_to(EGS).parts[0] for path in CONFS})
 # Confs whose models stand in one table, and the conf of the model that they are compared with or
 # continue.
@@ -115,6 +119,12 @@ def test_every_configuration_builds_a_model(path):
     model, _ = build_model(sizes, tiny.make_tokenizer(), pretrained=False)
     for source in settings.train:
         assert model.accepts(source.task)
+
+
+@pytest.mark.parametrize("path", [path for path in TRAININGS if path not in CONFS], ids=name_of)
+def test_every_configuration_of_another_system_is_read(path):
+    system, settings = registry.load_settings(path)
+    assert system.name == settings.system != "joint"
 
 
 @pytest.mark.parametrize("start, rows", TABLES, ids=lambda value: str(value).split("/")[0])

@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from atat.base import cli, config
+from atat.engine import registry
+from atat.engine.settings import RunSettings
 from atat.nn.settings import (
     AudioEncoderSettings,
     DecoderSettings,
@@ -28,15 +30,17 @@ SIZES: dict[str, Any] = {"layers": 1, "heads": 2, "feed_forward": 64}
 UNFREEZE = ((1.0, 0.0), (1.0, 0.5))  # both phases of freezing fit into the few steps
 
 
-def shrink(settings: TrainSettings) -> TrainSettings:
-    """The same training in miniature; in fp32, which every CPU has."""
-    return replace(
+def shrink(settings: RunSettings) -> RunSettings:
+    """The same training in miniature; in fp32, which every CPU has.
+
+    Of another system than joint only the number of steps and of examples: it has no sizes.
+    """
+    short = replace(
         settings,
         steps=STEPS,
         precision="fp32",
-        model=shrink_model(settings.model),
         batch=replace(settings.batch, examples=EXAMPLES, block=STEPS, short_first_steps=0),
-        optim=replace(settings.optim, warmup=2),
+        optim=replace(settings.optim, warmup=min(settings.optim.warmup, 2)),
         valid=replace(
             settings.valid, every=STEPS, decode=2, average=min(settings.valid.average, 2)
         ),
@@ -44,6 +48,9 @@ def shrink(settings: TrainSettings) -> TrainSettings:
         checkpoint_every=STEPS // 2,
         workers=0,
     )
+    if not isinstance(short, TrainSettings):
+        return short
+    return replace(short, model=shrink_model(short.model))
 
 
 def shrink_model(model: ModelSettings) -> ModelSettings:
@@ -91,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
             "Write training confs in miniature: the same sources and tasks, a tiny model, a "
             "few steps.",
             "atat miniature_conf conf/*.yaml --out exp_mini/conf --move data data_mini",
-            reads="training confs of system joint (YAML), and the encoder.",
+            reads="training confs (YAML), and the encoder.",
             writes="a conf of the same name in OUT for each of them.",
         ),
         formatter_class=cli.HelpFormatter,
@@ -101,8 +108,9 @@ def main(argv: list[str] | None = None) -> None:
     for path in options.confs:
         out = copy_path(path, options.out)
         content = read(path, options)
-        settings = config.from_dict(content.values, TrainSettings, content.source_of)
+        system = registry.find(str(content.values.get("system", registry.DEFAULT)), str(path))
+        settings = config.from_dict(content.values, system.settings, content.source_of)
         out.parent.mkdir(parents=True, exist_ok=True)
         config.save(out, shrink(settings))
         # What --set names is not shrunk.
-        config.save(out, config.load(out, TrainSettings, options.set))
+        config.save(out, config.load(out, system.settings, options.set))

@@ -18,7 +18,7 @@ from atat.systems.lugosch.data import Recordings
 from atat.systems.lugosch.labels import Labels, fields_of, words_of
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.packed import LugoschPacked
-from atat.systems.lugosch.settings import ACOUSTIC, LugoschSettings
+from atat.systems.lugosch.settings import ACOUSTIC, INTENT, LugoschSettings
 
 
 def build(settings: LugoschSettings) -> Parts:
@@ -64,6 +64,11 @@ def groups(model: Lugosch, settings: LugoschSettings, epoch: int, pretrained: bo
 
 def _start(settings: LugoschSettings) -> LugoschPacked | None:
     """The model to start from; InputError if it is of another kind."""
+    if settings.unfreeze != "none" and (settings.init.model is None or settings.task != INTENT):
+        raise InputError(
+            f"unfreeze is {settings.unfreeze}, but nothing is frozen: it is for the task {INTENT} "
+            "and a start model (--init); leave it out where everything is to train"
+        )
     if settings.init.model is None:
         return None
     start = model_folder.load(settings.init.model)

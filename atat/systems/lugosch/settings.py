@@ -81,11 +81,6 @@ class LugoschSettings(engine.RunSettings):
                 f"the sources have the tasks {' and '.join(tasks)}; a run has one: pretrain with "
                 f"{ACOUSTIC}, then start from that model with {INTENT}"
             )
-        if self.unfreeze != "none" and (self.init.model is None or self.task != INTENT):
-            raise InputError(
-                f"unfreeze is {self.unfreeze}, but there is nothing frozen: it is for the task "
-                f"{INTENT} and a start model (--init)"
-            )
         if self.valid.select == "exact_match" and self.task == ACOUSTIC:
             raise InputError(f"valid.select: exact_match is for the task {INTENT}; expected loss")
 

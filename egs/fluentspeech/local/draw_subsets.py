@@ -3,9 +3,9 @@
     python local/draw_subsets.py --data data/train --percent 10 --number 10 --out data/subsets/10 \\
         --confs exp/conf
 
-writes `data/subsets/10/{1..10}`: the data dir `train` and its mean and variance, `cmvn.ark`. For
-each there are confs, `exp/conf/{e2e,atat}_10/{1..10}.yaml`: those of `exp/conf/e2e_subset.yaml` and
-`atat_subset.yaml` with the subset's folder for {subset}.
+writes `data/subsets/10/{1..10}`: the data dir `train` and, where a conf names it, its mean and
+variance, `cmvn.ark`. For each there are confs, `exp/conf/{e2e,atat}_10/{1..10}.yaml`: those of
+`exp/conf/e2e_subset.yaml` and `atat_subset.yaml` with the subset's folder for {subset}.
 
 Subset k holds the utterances whose hash with the seed k is smallest: it does not change with the
 order of the data dir, the sets of two seeds have nothing to do with each other, and the 1 % of a
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -41,9 +42,11 @@ def chosen(utterances: list[str], percent: float, seed: int) -> list[str]:
     return sorted(utterances, key=order)[:count]
 
 
-def write_confs(confs: Path, subset: Path, percent: float, seed: int) -> None:
+def write_confs(
+    confs: Path, subset: Path, percent: float, seed: int, models: Sequence[str]
+) -> None:
     """Write the confs of one subset."""
-    for model in MODELS:
+    for model in models:
         values = moved(config.read_yaml(confs / f"{model}_subset.yaml"), "{subset}", str(subset))
         with atomic_write(confs / f"{model}_{percent:g}" / f"{seed}.yaml") as stream:
             yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True)
@@ -65,9 +68,16 @@ def main(argv: list[str] | None = None) -> None:
         required=True,
         help="folder of e2e_subset.yaml and atat_subset.yaml, and for the confs",
     )
+    parser.add_argument(
+        "--models", nargs="+", default=list(MODELS), help="whose confs: MODEL_subset.yaml"
+    )
     options = parser.parse_args(argv)
     if not 0 < options.percent <= 100:
         raise InputError(f"--percent {options.percent:g}: expected more than 0, 100 at most")
+    needs_cmvn = any(
+        "cmvn" in config.read_yaml(options.confs / f"{model}_subset.yaml")
+        for model in options.models
+    )
     for seed in range(1, options.number + 1):
 
         def choose(data: DataDir, seed: int = seed) -> list[str]:
@@ -76,8 +86,9 @@ def main(argv: list[str] | None = None) -> None:
         folder = options.out / str(seed)
         size = edit.subset(options.data, folder / "train", choose)
         print(f"{folder / 'train'}: {size} utterances")
-        cmvn.main(["--data", str(folder / "train"), "--out", str(folder / "cmvn.ark")])
-        write_confs(options.confs, folder, options.percent, seed)
+        if needs_cmvn:
+            cmvn.main(["--data", str(folder / "train"), "--out", str(folder / "cmvn.ark")])
+        write_confs(options.confs, folder, options.percent, seed, options.models)
 
 
 if __name__ == "__main__":
