@@ -137,5 +137,7 @@ def test_a_system_that_is_not_known_is_told_with_those_that_are(tmp_path: Path) 
     with pytest.raises(InputError) as error:
         registry.load_settings(conf)
     message = str(error.value)
-    assert message.startswith(f"{conf}: system `jiont` is not known; the systems are: joint.")
+    assert message.startswith(
+        f"{conf}: system `jiont` is not known; the systems are: joint, lugosch."
+    )
     assert "ATAT_SYSTEMS" in message and "Correct the key `system`" in message
