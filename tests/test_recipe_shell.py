@@ -69,6 +69,24 @@ def run(folder: Path) -> Run:
     return start
 
 
+@pytest.mark.parametrize(("cores", "wanted"), [(1, 1), (2, 2), (16, 16)])
+def test_a_program_has_as_many_threads_as_there_are_cores(
+    folder: Path, cores: int, wanted: int
+) -> None:
+    with open(folder / "toy" / "run.sh", "a") as script:
+        script.write('echo "threads: $OMP_NUM_THREADS"\n')
+    program = folder / "bin" / "nproc"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho {cores}\n")
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    environment.pop("OMP_NUM_THREADS", None)
+    found = subprocess.run(
+        ["toy/run.sh", "--ngpu", "0"], cwd=folder, capture_output=True, text=True, env=environment
+    )
+    assert f"threads: {wanted}" in found.stdout.splitlines(), found.stderr
+
+
 def test_help_is_the_comment_block_and_the_options(run: Run) -> None:
     result = run("--help")
     assert result.returncode == 0

@@ -182,7 +182,8 @@ limit_hardware() {
   if ((ngpu == 0)); then export CUDA_VISIBLE_DEVICES=""; fi
   # One thread a core, shared by the processes of several GPUs. Programs that share out their work
   # over --nj processes give each one thread themselves.
-  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(((cores + ngpu - 1) / (ngpu > 0 ? ngpu : 1)))}
+  local processes=$((ngpu > 0 ? ngpu : 1))
+  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(((cores + processes - 1) / processes))}
 }
 
 set_option() {
