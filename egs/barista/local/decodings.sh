@@ -24,10 +24,12 @@ over_noise() {
   for name in "${tests[@]:1}"; do decodings+=("$1 ${name}_trimmed slu ${*:2}"); done
 }
 
-# over_folds COMMAND: calls it with the line of each fold.
+# over_folds COMMAND OPTION ...: calls it with the line of each fold.
 over_folds() {
   local fold
-  for ((fold = 0; fold < folds; fold++)); do "$1" "folds/$fold folds/$fold/test slu"; done
+  for ((fold = 0; fold < folds; fold++)); do
+    "$1" "folds/$fold folds/$fold/test slu${2:+ ${*:2}}"
+  done
 }
 
 # The rows of the table.
@@ -43,6 +45,7 @@ decode_all() {
   if [ -n "$encoder" ]; then
     either_way "zeroshot real_trimmed slu bridge" "tts real_trimmed slu bridge=0.5"
     decodings+=("replay real_trimmed slu bridge well_formed")
+    over_folds add bridge=0.5 well_formed
     over_noise zeroshot bridge well_formed
     over_noise tts bridge=0.5 well_formed
     over_tests zeroshot bridge $known
