@@ -139,7 +139,7 @@ def test_moonshine_of_onnxruntime_says_what_to_take_instead(what, tmp_path, monk
     monkeypatch.setattr(frontend, "folder_of", lambda name: tmp_path)
     with pytest.raises(InputError, match=f"for {what} take .* encoder torch moonshine-tiny --out"):
         if what == "training":
-            frontend.find_trained("moonshine-tiny")
+            frontend.find("moonshine-tiny", trained=True)
         else:
             frontend.find("moonshine-tiny", layers="all")
 

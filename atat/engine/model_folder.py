@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -32,6 +32,8 @@ from atat.engine import registry
 from atat.engine.contract import Packed, System
 from atat.engine.registry import CONFIG
 from atat.nn import int8
+
+P = TypeVar("P", bound=Packed)
 
 VERSION = 1
 WEIGHTS = "model.safetensors"
@@ -104,6 +106,27 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
     packed.model.to(device).eval()
+    return packed
+
+
+def load_as(kind: type[P], folder: str | Path, device: str | torch.device = "cpu") -> P:
+    """`load`, of one system's packed models; InputError if it is one of another system."""
+    packed = load(folder, device)
+    if not isinstance(packed, kind):
+        raise InputError(
+            f"{folder}: a model of the system `{packed.system}`; expected one of `{kind.system}`"
+        )
+    return packed
+
+
+def load_start(kind: type[P], folder: str | Path) -> P:
+    """A model to start a training from: one of the same system, whose weights can be trained."""
+    packed = load_as(kind, folder)
+    if packed.weights == "int8":
+        raise InputError(
+            f"{folder}: its weights have 8 bits (atat quantize), which cannot be trained; start "
+            "from the model it was made from"
+        )
     return packed
 
 

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from atat.nn import sincnet
-from atat.nn.sincnet import SincNet, shorter
+from atat.nn.attention import length_mask
+from atat.nn.audio_encoder import shortened
+from atat.nn.sincnet import SincNet
 
 HIDDEN, DROPOUT, POOL, LAYERS = 128, 0.5, 2, 2
 STATE = 2 * HIDDEN
@@ -69,13 +71,13 @@ def halved(frames: Frames) -> Frames:
     """The mean of every two frames; an odd last one stays as it is."""
     states, lengths = frames
     longest = states.shape[1]
-    valid = torch.arange(longest, device=states.device) < lengths[:, None]
+    valid = length_mask(lengths, longest)
     filled = states.new_zeros(len(states), longest + longest % POOL, states.shape[2])
     filled[:, :longest] = states * valid[:, :, None]
     pairs = filled.unflatten(1, (-1, POOL)).sum(2)
     ends = POOL * torch.arange(pairs.shape[1], device=states.device)
     inside = (lengths[:, None] - ends).clamp(1, POOL)  # 1: no division by 0 in the padding
-    return Frames(pairs / inside[:, :, None], shorter(lengths, POOL))
+    return Frames(pairs / inside[:, :, None], shortened(lengths, POOL))
 
 
 class PhonemeModule(nn.Module):
@@ -125,8 +127,8 @@ class IntentModule(nn.Module):
     def forward(self, frames: Frames) -> Tensor:
         states, lengths = self.layer(frames)
         logits = self.head(states)
-        valid = torch.arange(logits.shape[1], device=logits.device) < lengths[:, None]
-        found: Tensor = logits.masked_fill(~valid[:, :, None], float("-inf")).amax(1)
+        valid = length_mask(lengths, logits.shape[1])[:, :, None]
+        found: Tensor = logits.masked_fill(~valid, float("-inf")).amax(1)
         return found
 
 

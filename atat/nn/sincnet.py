@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from atat.nn.attention import length_mask
+from atat.nn.audio_encoder import shortened
+
 RATE = 16000  # Hz
 FILTERS, LENGTH, STRIDE = 80, 401, 80  # LENGTH and STRIDE in samples
 FIRST_EDGE, LAST_EDGE = 30.0, RATE / 2 - 100  # Hz
@@ -79,20 +82,15 @@ class SincNet(nn.Module):
         x = self.sinc(samples).abs()  # (B, C, ceil(T / 80))
         # Nothing is below 0 here, so that a padded 0 never is the larger of two.
         x = functional.max_pool1d(
-            without_padding(x, shorter(lengths, STRIDE)), POOL, ceil_mode=True
+            without_padding(x, shortened(lengths, STRIDE)), POOL, ceil_mode=True
         )
-        lengths = shorter(lengths, SUBSAMPLING)
+        lengths = shortened(lengths, SUBSAMPLING)
         x = functional.leaky_relu(x, SLOPE)
         for layer in (self.conv2, self.conv3):
             x = without_padding(functional.leaky_relu(layer(x), SLOPE), lengths)
         return x.transpose(1, 2), lengths
 
 
-def shorter(lengths: Tensor, factor: int) -> Tensor:
-    """ceil(lengths / factor)."""
-    return (lengths + factor - 1) // factor
-
-
 def without_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """x (B, C, N) with zeros beyond the lengths (B,)."""
-    return x * (torch.arange(x.shape[2], device=x.device) < lengths[:, None])[:, None]
+    return x * length_mask(lengths, x.shape[2])[:, None]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from atat.nn.attention import length_mask
 from atat.nn.settings import TextEncoderSettings
 from atat.nn.transformer import Encoder
 from atat.text import bert_files
@@ -54,7 +55,7 @@ class BertTextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """tokens (B, S), lengths (B,) -> (B, S, D)."""
-        mask = torch.arange(tokens.shape[1], device=tokens.device)[None] < lengths[:, None]
+        mask = length_mask(lengths, tokens.shape[1])
         hidden = self.bert(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         return self.projection(hidden)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atat.text import trees
-from atat.text.trees import SemanticsError, Tree
+from atat.text.trees import Tree
 from atat.text.word_alignment import align_words
 
 Counts = dict[str, tuple[float, float]]
@@ -113,7 +113,7 @@ def tree_counts(reference: str, hypothesis: str, *, slu_f1: bool = False) -> Cou
     `slu_f1` adds SLU-F1, for corpora that report it.
     """
     truth = trees.parse(reference)
-    guess = _parse_or_none(hypothesis)
+    guess = trees.parse_or_none(hypothesis)
     same = guess is not None and _hypothesis(truth) == _hypothesis(guess)
     wanted = trees.brackets(truth)
     given = trees.brackets(guess) if guess is not None else []
@@ -238,13 +238,6 @@ def slurp_f1(reference: Tree, hypothesis: Tree | None) -> tuple[float, float]:
             denominator += 2 + 2 * nearest
         denominator += len(left)
     return numerator, denominator
-
-
-def _parse_or_none(text: str) -> Tree | None:
-    try:
-        return trees.parse(text)
-    except SemanticsError:
-        return None
 
 
 def _hypothesis(tree: Tree) -> Tree:

@@ -96,16 +96,18 @@ class Lfb:
         return fbank.num_frames(num_samples)
 
 
-def find(name: str, threads: int = 1, layers: Layers = "last") -> Frontend:
-    """The pretrained speech encoder of a name, loaded.
+def find(name: str, threads: int = 1, layers: Layers = "last", trained: bool = False) -> Frontend:
+    """The pretrained speech encoder of a name, loaded; or what a model reads that trains it.
 
     name: a speech encoder of `encoder_files.PUBLISHED`, fetched with `atat encoder get NAME`; a
     folder in which `transformers` saved a speech encoder; or the name of one on its hub, as far
     as that is already in the hub's cache on this machine: nothing is downloaded here. threads: of a
-    CPU. layers: whose states make a frame.
+    CPU. layers: whose states make a frame. trained: the encoder is to be a part of the model.
     Raises InputError for an encoder that is missing, damaged or of an unknown kind, and for layers
     that it does not give.
     """
+    if trained:
+        return _trained(name, layers)
     return load(name, str(folder_of(name)) if _is_published(name) else name, threads, layers)
 
 
@@ -123,8 +125,7 @@ def load(name: str, where: str, threads: int = 1, layers: Layers = "last") -> Fr
     return HubEncoder(where, layers)
 
 
-def find_trained(name: str, layers: Layers = "last") -> Frontend:
-    """The front end of a model that trains this encoder; InputError as of `find`."""
+def _trained(name: str, layers: Layers) -> Frontend:
     if _is_published(name):
         _refuse_published(name, "training")
     from atat.speech.hub_encoder import within
@@ -172,6 +173,11 @@ class Stored:
 
     within = False
 
+    @property
+    def layers(self) -> Layers:
+        """Whose states make a frame."""
+        return "all" if self.num_layers > 1 else "last"
+
     def num_frames(self, num_samples: int) -> int:
         """About T, for budgets: exactly only the encoder itself knows. 0 only if T is."""
         if num_samples < self.shortest:
@@ -183,11 +189,10 @@ class Stored:
 
     def _encoder(self) -> Frontend:
         name = self.origin.argument
-        layers: Layers = "all" if self.num_layers > 1 else "last"
         if self.folder is None:
-            found = find(name, layers=layers)
+            found = find(name, layers=self.layers)
         else:
-            found = load(self.origin.name, str(self.folder), 1, layers)
+            found = load(self.origin.name, str(self.folder), 1, self.layers)
         if found.origin is None or found.origin.sha256 != self.origin.sha256:
             raise InputError(
                 f"the model was trained on the states of {self.kind} ({self.origin.source}), the "
@@ -218,7 +223,7 @@ def read(model: Path) -> Stored | Within:
         return stored
     from atat.speech.hub_encoder import packed_within
 
-    return packed_within(folder, "all" if stored.num_layers > 1 else "last", stored.origin)
+    return packed_within(folder, stored.layers, stored.origin)
 
 
 def is_within(model: Path) -> bool:

@@ -33,46 +33,13 @@ CONFIG, EXTRACTOR = "config.json", "preprocessor_config.json"
 SWITCHED_OFF = {"apply_spec_augment": False, "layerdrop": 0.0, "encoder_layerdrop": 0.0}
 
 
-class HubEncoder:
-    """A `atat.speech.frontend.Frontend` that runs a frozen encoder of `transformers`."""
-
-    within = False
-
-    def __init__(self, name: str, layers: Layers = "last") -> None:
-        """Raises InputError for what is no speech encoder, or is not on this machine."""
-        self._states = load(name, layers).eval()
-        self._shape = self._states.shape
-        self.num_layers, self.dim = self._shape.read(layers), self._shape.dim(layers)
-        self.longest = self._shape.longest
-        self.frame_shift, self.shortest = self._shape.frame_shift, self._shape.shortest
-        self.origin = origin_of(name)
-        self.kind = self.origin.kind_of(layers)
-
-    def num_frames(self, num_samples: int) -> int:
-        """States of a recording."""
-        return self._shape.num_frames(num_samples)
-
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Samples (T',) -> states (T, F); InputError for a recording longer than it takes."""
-        if len(samples) < self.shortest:
-            return np.zeros((0, self.dim), np.float32)
-        self._shape.check(len(samples))
-        heard = torch.from_numpy(np.ascontiguousarray(samples, np.float32))
-        with torch.inference_mode():
-            states, _ = self._states(heard[None], torch.tensor([len(samples)]))
-        found: np.ndarray = states[0].numpy()
-        return found
-
-
-@dataclass(frozen=True)
-class Within:
-    """The front end of a model that trains its encoder, which is a part of it: hands samples on."""
+@dataclass
+class _FrontEnd:
+    """What frozen encoders and those that train have in common, as `atat.speech.frontend` asks."""
 
     shape: Shape
     layers: Layers
-    origin: Origin  # of the weights that it began with
-
-    within = True
+    origin: Origin  # of the weights that it has, or began with
 
     @property
     def kind(self) -> str:
@@ -99,8 +66,36 @@ class Within:
         return self.shape.longest
 
     def num_frames(self, num_samples: int) -> int:
-        """States that the model will make of a recording."""
+        """States of a recording."""
         return self.shape.num_frames(num_samples)
+
+
+class HubEncoder(_FrontEnd):
+    """A `atat.speech.frontend.Frontend` that runs a frozen encoder of `transformers`."""
+
+    within = False
+
+    def __init__(self, name: str, layers: Layers = "last") -> None:
+        """Raises InputError for what is no speech encoder, or is not on this machine."""
+        self._states = load(name, layers).eval()
+        super().__init__(self._states.shape, layers, origin_of(name))
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (T',) -> states (T, F); InputError for a recording longer than it takes."""
+        if len(samples) < self.shortest:
+            return np.zeros((0, self.dim), np.float32)
+        self.shape.check(len(samples))
+        heard = torch.from_numpy(np.ascontiguousarray(samples, np.float32))
+        with torch.inference_mode():
+            states, _ = self._states(heard[None], torch.tensor([len(samples)]))
+        found: np.ndarray = states[0].numpy()
+        return found
+
+
+class Within(_FrontEnd):
+    """The front end of a model that trains its encoder, which is a part of it: hands samples on."""
+
+    within = True
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T',), none if they are too short; InputError if they are too long."""

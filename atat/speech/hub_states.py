@@ -151,11 +151,9 @@ class HubStates(nn.Module):
             states = self._read(self._ready(samples[:, : sizes[0]]))
         elif shape.padding == "masked":
             rows = [self._ready(row[:size]) for row, size in zip(samples, sizes)]
-            beyond = (
-                torch.arange(max(sizes), device=samples.device)
-                >= lengths.new_tensor(sizes)[:, None]
-            )
-            states = self._read(pad_sequence(rows, batch_first=True), (~beyond).long())
+            places = torch.arange(max(sizes), device=samples.device)
+            mask = (places < lengths.new_tensor(sizes)[:, None]).long()
+            states = self._read(pad_sequence(rows, batch_first=True), mask)
         else:
             alone = [self._read(self._ready(row[None, :n]))[0] for row, n in zip(samples, sizes)]
             states = pad_sequence(alone, batch_first=True)

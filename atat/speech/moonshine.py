@@ -67,10 +67,18 @@ def _check_digest(path: Path, origin: Origin) -> None:
 
 
 def open_session(path: Path, threads: int, name: str) -> Any:
+    """A file of an encoder's, to be run by so many threads; InputError if it cannot be read."""
     with extras.needed("encoders", by=f"the encoder {name}"):
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    return session(path, options, name)
+
+
+def session(path: Path, options: Any, name: str) -> Any:
+    """A file of an encoder's in onnxruntime; InputError if it cannot be read."""
+    import onnxruntime
+
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -19,7 +19,7 @@ import numpy as np
 from atat.base import extras
 from atat.base.encoder_files import ORIGIN, folder_of
 from atat.base.errors import InputError
-from atat.speech.moonshine import FILE
+from atat.speech.moonshine import FILE, session
 
 # Numbers of fields in onnx.proto: ModelProto, GraphProto, NodeProto, TensorProto.
 GRAPH, NODE, CONSTANT = 7, 1, 5
@@ -62,18 +62,10 @@ def _as_onnx(path: Path, name: str) -> bytes:
         import onnxruntime
     with tempfile.TemporaryDirectory() as scratch:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.optimized_model_filepath = str(Path(scratch) / "encoder.onnx")
         options.add_session_config_entry("session.save_model_format", "ONNX")
-        try:
-            onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its own classes have no public base but Exception
-            first = str(error).splitlines()[0]
-            raise InputError(
-                f"{path}: onnxruntime cannot read it ({first}); get it again: "
-                f"atat encoder get {name} --again"
-            ) from None
+        session(path, options, name)
         return Path(options.optimized_model_filepath).read_bytes()
 
 

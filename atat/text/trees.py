@@ -88,6 +88,14 @@ def parse(text: str) -> Tree:
     return parse_tokens(text.split())
 
 
+def parse_or_none(text: str) -> Tree | None:
+    """The tree written in `text`; None if the text is not a tree."""
+    try:
+        return parse(text)
+    except SemanticsError:
+        return None
+
+
 def parse_tokens(tokens: Sequence[str]) -> Tree:
     """As `parse`, for a text already split at its blanks."""
     open_nodes: list[tuple[str, int, list[Tree | str]]] = []  # label, position, children

@@ -88,12 +88,7 @@ class Packed:
 
 def read(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     """A packed model of AT-AT; InputError if it is one of another system."""
-    packed = model_folder.load(folder, device)
-    if not isinstance(packed, Packed):
-        raise InputError(
-            f"{folder}: a model of the system `{packed.system}`; expected one of `joint`"
-        )
-    return packed
+    return model_folder.load_as(Packed, folder, device)
 
 
 def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:

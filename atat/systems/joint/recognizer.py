@@ -53,10 +53,7 @@ class Output:
     @property
     def tree(self) -> Tree | None:
         """The tree, or None if the text is not a tree."""
-        try:
-            return trees.parse(self.text)
-        except trees.SemanticsError:
-            return None
+        return trees.parse_or_none(self.text)
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class Recognizer:
             )
         if values and not well_formed:
             raise InputError("values are for well-formed decoding: set well_formed, too")
-        known = SlotValues(packed.tokenizer, values or {})
+        known = SlotValues(packed.tokenizer, values) if values else None
         self.constraint = TreeConstraint(packed.tokenizer, pairs, known) if well_formed else None
         self.words_only = WordConstraint(packed.tokenizer)
         if not 0 <= self.options.bridge <= 1:

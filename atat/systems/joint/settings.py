@@ -154,7 +154,7 @@ class TrainSettings(engine.RunSettings):
             return found | fingerprint.of_model(self.init.model)
         audio = self.model_of_mix().audio_encoder
         if audio is not None and audio.kind == "pretrained":
-            name, layers = str(audio.pretrained), audio.layers_read
-            find = frontend.find_trained if audio.trained else frontend.find
-            found[f"encoder {name}"] = find(name, layers=layers).kind
+            name = str(audio.pretrained)
+            encoder = frontend.find(name, layers=audio.layers_read, trained=audio.trained)
+            found[f"encoder {name}"] = encoder.kind
         return found | (fingerprint.of_file(self.cmvn) if self.cmvn else {})

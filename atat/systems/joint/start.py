@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from atat.base.errors import InputError
+from atat.engine import model_folder
 from atat.speech import frontend
 from atat.speech.frontend import Frontend
 from atat.systems.joint.model import TRAINED_ENCODER, build_model
-from atat.systems.joint.packed import Packed, read
+from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import ModelSettings, TrainSettings
 from atat.text.encoder_ids import PieceIds, build_encoder_ids
 from atat.text.tasks import TASKS
@@ -65,21 +66,14 @@ def _with_encoder(settings: ModelSettings) -> tuple[ModelSettings, Frontend | No
     audio = settings.audio_encoder
     if audio is None or audio.kind != "pretrained":
         return settings, None
-    find = frontend.find_trained if audio.trained else frontend.find
-    found = find(str(audio.pretrained), layers=audio.layers_read)
+    found = frontend.find(str(audio.pretrained), layers=audio.layers_read, trained=audio.trained)
     sizes = replace(audio, mel_bins=found.dim, pretrained_layers=found.num_layers)
     return replace(settings, audio_encoder=sizes), found
 
 
 def _load_start(settings: TrainSettings) -> Packed:
     """The packed model to start from."""
-    packed = read(str(settings.init.model))
-    if packed.weights == "int8":
-        raise InputError(
-            f"{settings.init.model}: its weights have 8 bits (atat quantize), which cannot be "
-            "trained; start from the model it was made from"
-        )
-    return packed
+    return model_folder.load_start(Packed, str(settings.init.model))
 
 
 def _load_audio_encoder(packed: Packed, settings: TrainSettings) -> set[str]:

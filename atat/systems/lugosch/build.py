@@ -71,17 +71,7 @@ def _start(settings: LugoschSettings) -> LugoschPacked | None:
         )
     if settings.init.model is None:
         return None
-    start = model_folder.load(settings.init.model)
-    if not isinstance(start, LugoschPacked):
-        raise InputError(
-            f"{settings.init.model}: a model of the system `{start.system}`; expected one of "
-            "`lugosch`"
-        )
-    if start.weights == "int8":
-        raise InputError(
-            f"{settings.init.model}: its weights have 8 bits (atat quantize), which cannot be "
-            "trained; start from the model it was made from"
-        )
+    start = model_folder.load_start(LugoschPacked, settings.init.model)
     if settings.task == ACOUSTIC and start.model.intent is not None:
         raise InputError(
             f"{settings.init.model}: a model of intents, without what tells phones and words; "

@@ -41,10 +41,7 @@ class Answer:
     @property
     def tree(self) -> Tree | None:
         """The tree, or None if the text is not a tree."""
-        try:
-            return trees.parse(self.text)
-        except trees.SemanticsError:
-            return None
+        return trees.parse_or_none(self.text)
 
 
 class Recognizer(PlainRecognizer):
@@ -62,12 +59,7 @@ class Recognizer(PlainRecognizer):
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu") -> Recognizer:
         """Read a packed model; InputError if it is one of another system."""
-        packed = model_folder.load(folder, device)
-        if not isinstance(packed, LugoschPacked):
-            raise InputError(
-                f"{folder}: a model of the system `{packed.system}`; expected one of `lugosch`"
-            )
-        return cls(packed)
+        return cls(model_folder.load_as(LugoschPacked, folder, device))
 
     def __call__(self, recording: str | Path | np.ndarray) -> Answer:
         """Understand a file (of any rate), or samples (T,) in [-1, 1] at 16 kHz."""

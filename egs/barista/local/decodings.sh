@@ -12,16 +12,16 @@ add() { decodings+=("$@"); }
 # either_way LINE ...: as the model likes, and so that only well-formed trees come out.
 either_way() { decodings+=("$@" "${@/%/ well_formed}"); }
 
-# over_tests MODEL OPTION ...: the recordings, clean and at each level of noise.
-over_tests() {
-  local name
-  for name in "${tests[@]}"; do decodings+=("$1 ${name}_trimmed slu ${*:2}"); done
-}
-
 # over_noise MODEL OPTION ...: the recordings at each level of noise.
 over_noise() {
   local name
-  for name in "${tests[@]:1}"; do decodings+=("$1 ${name}_trimmed slu ${*:2}"); done
+  for name in "${tests[@]:1}"; do add "$1 ${name}_trimmed slu ${*:2}"; done
+}
+
+# over_tests MODEL OPTION ...: clean as well.
+over_tests() {
+  add "$1 real_trimmed slu ${*:2}"
+  over_noise "$@"
 }
 
 # over_folds COMMAND OPTION ...: calls it with the line of each fold.
@@ -39,12 +39,12 @@ decode_all() {
     either_way "$model real_trimmed slu"
     over_noise "$model" well_formed
   done
-  for model in zeroshot tts; do decodings+=("$model real_trimmed slu $known"); done
+  for model in zeroshot tts; do add "$model real_trimmed slu $known"; done
   over_folds either_way
   either_way "zeroshot real_heard nlu"
   if [ -n "$encoder" ]; then
     either_way "zeroshot real_trimmed slu bridge" "tts real_trimmed slu bridge=0.5"
-    decodings+=("replay real_trimmed slu bridge well_formed")
+    add "replay real_trimmed slu bridge well_formed"
     over_folds add bridge=0.5 well_formed
     over_noise zeroshot bridge well_formed
     over_noise tts bridge=0.5 well_formed
@@ -53,23 +53,21 @@ decode_all() {
   fi
   if [ "$encoder" = moonshine-tiny ]; then
     either_way "zeroshot real_heard_by_moonshine nlu"
-    decodings+=("tts real_heard_by_moonshine nlu well_formed")
-    decodings+=("zeroshot real_heard_by_moonshine nlu $known")
+    add "tts real_heard_by_moonshine nlu well_formed" "zeroshot real_heard_by_moonshine nlu $known"
   fi
 }
 
 # With --mini: one of each kind, since each loads a model again.
 decode_some() {
-  decodings=("zeroshot real_trimmed slu" "tts ${tests[-1]}_trimmed slu well_formed")
+  add "zeroshot real_trimmed slu" "tts ${tests[-1]}_trimmed slu well_formed"
   if [ -n "$encoder" ]; then
-    decodings+=("replay ${tests[-1]}_trimmed slu bridge well_formed"
-      "tts real_trimmed slu bridge=0.5 $known")
+    add "replay ${tests[-1]}_trimmed slu bridge well_formed" "tts real_trimmed slu bridge=0.5 $known"
   else
-    decodings+=("tts real_trimmed slu $known")
+    add "tts real_trimmed slu $known"
   fi
   over_folds add
-  decodings+=("zeroshot real_heard nlu")
-  if [ "$encoder" = moonshine-tiny ]; then decodings+=("zeroshot real_heard_by_moonshine nlu"); fi
+  add "zeroshot real_heard nlu"
+  if [ "$encoder" = moonshine-tiny ]; then add "zeroshot real_heard_by_moonshine nlu"; fi
 }
 
 if [ -n "$mini" ]; then decode_some; else decode_all; fi
