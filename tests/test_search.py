@@ -117,6 +117,36 @@ def test_nbest_is_sorted_distinct_and_scores_are_log_probabilities():
             assert h.score == pytest.approx(h.log_prob / (len(h.tokens) + 1))
 
 
+class ChainScorer:
+    """After a good first token comes a long certain way; the other way ends at once, and badly."""
+
+    def __init__(self) -> None:
+        self.prefixes = [(2,), (2,)]
+
+    def step(self, tokens):
+        self.prefixes = [(*p, int(t)) for p, t in zip(self.prefixes, tokens)]
+        return torch.stack([self.probs(prefix[2:]).log() for prefix in self.prefixes])
+
+    def probs(self, prefix):
+        if not prefix:
+            return torch.tensor([0.9, 1e-4, 1e-4, 0.1, 1e-4])
+        if prefix[0] == 0 and len(prefix) < 6:
+            return torch.tensor([1.0, 1e-9, 1e-9, 1e-9, 1e-9])
+        return torch.tensor([1e-6, 0.5, 1e-6, 0.5, 1e-6])
+
+    def reorder(self, hypotheses):
+        self.prefixes = [self.prefixes[int(i)] for i in hypotheses]
+
+    def keep(self, utterances):
+        pass
+
+
+def test_poor_ends_do_not_end_the_search_before_a_better_one_can():
+    options = SearchOptions(beam=2, max_length=20)
+    [[best]] = beam_search(ChainScorer(), torch.tensor([2]), EOS, options)
+    assert best.tokens[:6] == (0,) * 6
+
+
 def test_limits_hold_for_each_utterance():
     scorer = TableScorer(3, 2)
     found = beam_search(

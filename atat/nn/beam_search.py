@@ -98,6 +98,7 @@ class _Beams:
     tokens: Tensor  # (B, K, t): so far, start symbol first
     scores: Tensor  # (B, K): log probability so far
     limits: list[int]  # per utterance: tokens at most
+    done: list[bool]  # per utterance: its search has ended
     states: list[list[Hashable]] = field(default_factory=list)  # (B, K), with a constraint
 
 
@@ -116,7 +117,9 @@ def beam_search(
 
     start (B,): first token of each utterance, here its task's label; limits: most tokens of each
     utterance, the end symbol counted (default: options.max_length for all). A search ends for an
-    utterance once `beam` hypotheses have ended. At its limit every hypothesis is ended.
+    utterance once `beam` hypotheses have ended and none that goes on would be among the `nbest` if
+    it ended where it is: where a constraint leaves poor ways only, several of them may end before
+    the good one does. At its limit every hypothesis is ended.
     """
     batch, beam = len(start), options.beam
     limits = [min(limit, options.max_length) for limit in limits or [options.max_length] * batch]
@@ -125,6 +128,7 @@ def beam_search(
         tokens=start[:, None, None].expand(batch, beam, 1),
         scores=torch.full((batch, beam), NEVER, device=start.device),
         limits=limits,
+        done=[False] * batch,
     )
     # All hypotheses of an utterance start the same: only the first one may grow at first.
     beams.scores[:, 0] = 0.0
@@ -141,7 +145,7 @@ def beam_search(
         scorer.reorder(rows)
         if guide is not None:
             guide.advance(rows, beams.tokens[:, :, -1].reshape(-1))
-        _drop_finished(scorer, guide, beams, finished, beam)
+        _drop_finished(scorer, guide, beams)
     return [_ranked(hypotheses, options.nbest) for hypotheses in finished]
 
 
@@ -196,19 +200,16 @@ def _select(
     constraint: Constraint | None,
 ) -> Tensor | None:
     """Move ends to `finished` and keep the best K others; their rows, or None when done."""
-    beam = options.beam
     is_end = token == eos
     _collect(beams, finished, source, scores, is_end, length, options)
-    if all(
-        _is_done(finished[u], limit, length, beam)
-        for u, limit in zip(beams.utterances, beams.limits)
-    ):
-        return None
     # Stable sort: candidates that go on keep their order, ends move behind them.
-    order = is_end.int().sort(dim=1, stable=True).indices[:, :beam]
+    order = is_end.int().sort(dim=1, stable=True).indices[:, : options.beam]
     chosen_source, chosen = source.gather(1, order), token.gather(1, order)
     ended = is_end.gather(1, order)
     beams.scores = scores.gather(1, order).masked_fill(ended, NEVER)
+    beams.done = _done(beams, finished, length, options)
+    if all(beams.done):
+        return None
     index = chosen_source[:, :, None].expand(-1, -1, beams.tokens.shape[2])
     beams.tokens = torch.cat([beams.tokens.gather(1, index), chosen[:, :, None]], dim=2)
     if constraint is not None:
@@ -217,7 +218,7 @@ def _select(
             [constraint.advance(states[s], t) if lives else states[s] for s, t, lives in zip(*row)]
             for states, *row in zip(beams.states, chosen_source.tolist(), chosen.tolist(), alive)
         ]
-    first = torch.arange(len(beams.utterances), device=source.device)[:, None] * beam
+    first = torch.arange(len(beams.utterances), device=source.device)[:, None] * options.beam
     return (first + chosen_source).view(-1)
 
 
@@ -230,35 +231,37 @@ def _collect(
     length: int,
     options: SearchOptions,
 ) -> None:
-    """Ends among the K best candidates become finished hypotheses."""
+    """Ends among the K best candidates of a search that goes on become finished hypotheses."""
     ends = is_end[:, : options.beam] & (scores[:, : options.beam] > NEVER)
     for row, rank in ends.nonzero().tolist():
+        if beams.done[row]:
+            continue
         log_prob = float(scores[row, rank])
         tokens = tuple(beams.tokens[row, source[row, rank], 1:].tolist())
-        found = finished[beams.utterances[row]]
-        if len(found) < options.beam:
-            score = log_prob / length**options.length_exponent
-            found.append(Hypothesis(tokens, score, log_prob, length >= beams.limits[row]))
+        score = log_prob / length**options.length_exponent
+        finished[beams.utterances[row]].append(
+            Hypothesis(tokens, score, log_prob, length >= beams.limits[row])
+        )
 
 
-def _is_done(hypotheses: list[Hypothesis], limit: int, length: int, beam: int) -> bool:
-    return len(hypotheses) >= beam or length >= limit
+def _done(
+    beams: _Beams, finished: list[list[Hypothesis]], length: int, options: SearchOptions
+) -> list[bool]:
+    """Which searches have ended; an ended one stays so until it leaves the batch."""
+    scale = length**options.length_exponent
+    done = []
+    for row, best in enumerate(beams.scores.amax(1).tolist()):
+        ended = finished[beams.utterances[row]]
+        is_done = beams.done[row] or length >= beams.limits[row]
+        if not is_done and len(ended) >= options.beam:
+            is_done = best / scale <= _ranked(ended, options.nbest)[-1].score
+        done.append(is_done)
+    return done
 
 
-def _drop_finished(
-    scorer: Scorer,
-    guide: Guide | None,
-    beams: _Beams,
-    finished: list[list[Hypothesis]],
-    beam: int,
-) -> None:
+def _drop_finished(scorer: Scorer, guide: Guide | None, beams: _Beams) -> None:
     """Let finished utterances leave the batch, once it is worth copying the rest."""
-    length = beams.tokens.shape[2] - 1
-    left = [
-        row
-        for row, (utterance, limit) in enumerate(zip(beams.utterances, beams.limits))
-        if not _is_done(finished[utterance], limit, length, beam)
-    ]
+    left = [row for row, is_done in enumerate(beams.done) if not is_done]
     if len(beams.utterances) - len(left) < max(1, DROP_SHARE * len(beams.utterances)):
         return
     rows = torch.tensor(left, device=beams.tokens.device)
@@ -268,6 +271,7 @@ def _drop_finished(
     beams.tokens, beams.scores = beams.tokens[rows], beams.scores[rows]
     beams.utterances = [beams.utterances[row] for row in left]
     beams.limits = [beams.limits[row] for row in left]
+    beams.done = [False] * len(left)
     if beams.states:
         beams.states = [beams.states[row] for row in left]
 
