@@ -23,6 +23,7 @@ from atat.datadir import kaldi_dir
 from atat.datadir.ctm import Word, read_phones, write_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine import checkpoint, decode, model_folder, pack, quantize, registry, train
+from atat.engine.acoustic_start import acoustic_of
 from atat.engine.settings import BatchSettings, InitSettings, SourceSettings, ValidSettings
 from atat.engine.trainer import Trainer
 from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
@@ -30,8 +31,7 @@ from atat.scoring import score_command
 from atat.speech import audio
 from atat.systems.joint import miniature_conf
 from atat.systems.lugosch import build
-from atat.systems.lugosch.data import PHONE_IDS, Recordings, part
-from atat.systems.lugosch.labels import UNKNOWN, Labels, command_of, fields_of, words_of
+from atat.systems.lugosch.data import PHONE_IDS, AlignedRecordings, part
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.recognizer import Recognizer
 from atat.systems.lugosch.settings import (
@@ -42,6 +42,7 @@ from atat.systems.lugosch.settings import (
     OptimSettings,
 )
 from atat.systems.lugosch.targets import frame_labels
+from atat.text.labels import UNKNOWN, Labels, command_of, fields_of, words_of
 
 TONES = {"AA": 300, "IY": 900, "S": 2500, "M": 5000}  # Hz
 SPEAKING = {"on": ("AA", "S"), "off": ("IY", "M"), "lamp": ("S", "IY"), "heat": ("M", "AA")}
@@ -222,7 +223,7 @@ def test_the_label_of_a_frame_is_that_at_its_first_sample(seed: int) -> None:
 
 def test_targets_are_those_of_phones_ctm_in_whole_and_cut_recordings(data: Path) -> None:
     crop = CropSettings(mean=0.3, deviation=0.2, shortest=0.1)
-    source = Recordings(SourceSettings(str(data), ACOUSTIC), crop=crop)
+    source = AlignedRecordings(SourceSettings(str(data), ACOUSTIC), crop=crop)
     source.labels = Labels(words=words_of(source.spoken(), 4))
     phones = read_phones(data / "phones.ctm")
     names = {number: name for name, number in PHONE_IDS.items()}
@@ -377,6 +378,17 @@ def test_a_model_is_packed_again_and_made_smaller(data: Path, intent: Path) -> N
     assert small(samples).score == pytest.approx(exact(samples).score, abs=0.1)
     with pytest.raises(InputError, match="8 bits"):
         build.build(settings(data, INTENT, init=InitSettings(model=str(intent / "int8"))))
+
+
+def test_another_system_can_have_the_acoustic_model(acoustic: Path, intent: Path) -> None:
+    state = model_folder.load(acoustic / "model").model.state_dict()
+    found = acoustic_of(acoustic / "model")
+    for name, value in found.state_dict().items():
+        assert torch.equal(value, state[f"acoustic.{name}"]), name
+    assert found.phonemes.head is not None and acoustic_of(intent / "model").phonemes.head is None
+    quantize.main(["--model", str(acoustic / "model"), "--out", str(acoustic / "int8")])
+    with pytest.raises(InputError, match="8 bits"):
+        acoustic_of(acoustic / "int8")
 
 
 def test_a_damaged_folder_is_refused(acoustic: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +25,15 @@ from atat.datadir import contents, fingerprint, kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine import checkpoint, decode, model_folder, pack, plain, quantize, registry, train
 from atat.engine.contract import Budget, Group, Parts, Term
-from atat.engine.settings import OptimSettings, RunSettings, SourceSettings, ValidSettings
+from atat.engine.loader import StepBatches
+from atat.engine.sampler import Sampler
+from atat.engine.settings import (
+    BatchSettings,
+    OptimSettings,
+    RunSettings,
+    SourceSettings,
+    ValidSettings,
+)
 from atat.engine.trainer import Trainer
 from atat.scoring import score_command
 from atat.speech import audio
@@ -214,6 +223,27 @@ def test_resumed_is_uninterrupted(conf: Path, monkeypatch: pytest.MonkeyPatch) -
     assert one is not None and other is not None
     for name, value in one["model"].items():
         assert torch.equal(value, other["model"][name]), name
+
+
+def test_each_step_reads_the_source_as_it_is_at_that_step(conf: Path) -> None:
+    class Fading(ToySource):
+        step = -1
+
+        def at(self, step: int) -> Fading:
+            found = copy(self)
+            found.step = step
+            return found
+
+        def example(self, number: int, rng: np.random.Generator | None = None) -> Any:
+            name, samples, label = super().example(number, None)
+            return name, samples / (1 + self.step), label
+
+    source = Fading(SourceSettings(str(conf.parent / "data"), "classify"))
+    limits = BatchSettings(examples=4, block=2)
+    sampler = Sampler([source.lengths], [1.0], [source.budget], limits, seed=1)
+    batches = StepBatches([source], sampler, seed=1, rank=0)
+    loudest = [max(float(batch.samples.max()) for batch in batches[step]) for step in (2, 0, 5)]
+    assert loudest == pytest.approx([0.3 / 3, 0.3, 0.3 / 6], rel=1e-3) and source.step == -1
 
 
 def test_it_is_packed_loaded_and_made_smaller(conf: Path) -> None:

@@ -96,6 +96,10 @@ class Source(Protocol):
     def collate(self, examples: Sequence[Any]) -> Batch:
         """Examples as one padded batch."""
 
+    def at(self, step: int) -> Source:
+        """The source as optimizer step `step` (counted from 0) reads it, a pure function of the
+        step; itself where the step does not matter. Validation reads the source itself."""
+
 
 class Model(Protocol):
     """A `torch.nn.Module` that knows its losses."""

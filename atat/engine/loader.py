@@ -35,7 +35,7 @@ class StepBatches(Dataset[list[Batch]]):
 
     def _batch(self, step: int, items: Sequence[tuple[int, int]]) -> Batch:
         """One batch, with examples of one source only."""
-        source = self.data[items[0][0]]
+        source = self.data[items[0][0]].at(step)
         return source.collate([self._example(step, source, number) for _, number in items])
 
     def _example(self, step: int, source: Source, number: int) -> Any:

@@ -122,12 +122,17 @@ def load_as(kind: type[P], folder: str | Path, device: str | torch.device = "cpu
 def load_start(kind: type[P], folder: str | Path) -> P:
     """A model to start a training from: one of the same system, whose weights can be trained."""
     packed = load_as(kind, folder)
+    refuse_int8(packed, folder)
+    return packed
+
+
+def refuse_int8(packed: Packed, folder: str | Path) -> None:
+    """Raise InputError for weights of 8 bits, which cannot be trained."""
     if packed.weights == "int8":
         raise InputError(
             f"{folder}: its weights have 8 bits (atat quantize), which cannot be trained; start "
             "from the model it was made from"
         )
-    return packed
 
 
 def _usable(device: str | torch.device) -> torch.device:

@@ -20,6 +20,7 @@ from atat.datadir.kaldi_dir import Utterance
 from atat.engine.settings import SourceSettings
 
 B = TypeVar("B", bound="TensorBatch")
+S = TypeVar("S", bound="PlainSource")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,6 @@ class TensorBatch:
 class PlainSource:
     """The utterances of a data dir; targets take no room in a batch."""
 
-    states = 1.0
-
     def __init__(self, source: SourceSettings) -> None:
         self.data, self.task, self.weight = source.data, source.task, source.weight
         self.utterances = kaldi_dir.load(source.data)
@@ -58,9 +57,18 @@ class PlainSource:
     def __len__(self) -> int:
         return len(self.utterances)
 
+    @property
+    def states(self) -> float:
+        """Every example costs the same."""
+        return 1.0
+
     def key(self, number: int) -> str:
         """Task and utterance."""
         return f"{self.task} {self.utterances[number].id}"
+
+    def at(self: S, step: int) -> S:
+        """The same in every step."""
+        return self
 
 
 @dataclass

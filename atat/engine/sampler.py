@@ -14,7 +14,7 @@ ranks share the same steps that one rank would make alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from fractions import Fraction
 from math import ceil, floor
 
@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 Item = tuple[int, int]  # number of the source, number of the utterance in it
 Plan = list[list[Item]]  # the batches of one step on one rank
 BLOCKS_KEPT = 2  # the loader's workers are never further apart
+
+
+def steps_of_epoch(sources: Sequence[Sized], examples: int) -> int:
+    """Optimizer steps of `examples` in which as many are drawn as the sources have."""
+    return -(-sum(len(source) for source in sources) // examples)
 
 
 class Sampler:

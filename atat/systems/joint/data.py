@@ -113,6 +113,10 @@ class TaskData:
         """Task and utterance: the random numbers of an example depend on them."""
         return f"{self.task} {self.utterances[number].id}"
 
+    def at(self, step: int) -> TaskData:
+        """The same in every step."""
+        return self
+
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Examples as one padded batch."""
         return collate(examples, self.frontend.frame_shift)

@@ -1,6 +1,6 @@
-"""Examples and batches of raw samples.
+"""Examples and batches of raw samples with labels of frames.
 
-Shapes: B recordings, T samples at 16 kHz, N frames of 40 ms, M of 160 ms, F fields of a command.
+Shapes: B recordings, T samples at 16 kHz, N frames of 40 ms, M of 160 ms.
 """
 
 from __future__ import annotations
@@ -15,19 +15,17 @@ from torch.nn.utils.rnn import pad_sequence
 
 from atat.engine.plain import TensorBatch
 from atat.speech.audio import SAMPLE_RATE
-from atat.systems.lugosch.labels import EMPTY_ID, UNKNOWN
+from atat.text.labels import EMPTY_ID, UNKNOWN
 
 
 @dataclass(frozen=True)
 class Example:
-    """A recording, or a part of one, with the labels of its task; the others are empty."""
+    """A recording, or a part of one, with the labels of its frames."""
 
     utterance: str
     samples: np.ndarray  # (T,) float32
     phones: np.ndarray  # (N,) int64, UNKNOWN: ignored
     words: np.ndarray  # (M,)
-    classes: np.ndarray  # (F,)
-    known: bool = True  # whether the outputs can say its command
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,6 @@ class Batch(TensorBatch):
     lengths: Tensor  # (B,)
     phones: Tensor  # (B, N)
     words: Tensor  # (B, M)
-    classes: Tensor  # (B, F)
-    known: Tensor  # (B,)
     weight: float = 1.0  # of its losses
 
     @property
@@ -48,12 +44,11 @@ class Batch(TensorBatch):
         return float(self.lengths.sum()) / SAMPLE_RATE
 
     def counts(self) -> dict[str, float]:
-        """Weighted number of labelled frames, of those with a word, and of commands."""
+        """Weighted number of labelled frames, and of those with a word."""
         found = {
             "phones": int((self.phones != UNKNOWN).sum()),
             "words": int((self.words != UNKNOWN).sum()),
             "spoken": int(self.spoken.sum()),
-            "intent": len(self.classes) if self.classes.shape[1] else 0,
         }
         return {name: self.weight * count for name, count in found.items()}
 
@@ -65,9 +60,9 @@ class Batch(TensorBatch):
 
 def collate(examples: Sequence[Example], weight: float = 1.0) -> Batch:
     """Pad examples into a batch."""
-    samples, phones, words, classes = (
+    samples, phones, words = (
         [torch.from_numpy(getattr(example, name)) for example in examples]
-        for name in ("samples", "phones", "words", "classes")
+        for name in ("samples", "phones", "words")
     )
     return Batch(
         utterances=tuple(example.utterance for example in examples),
@@ -75,7 +70,5 @@ def collate(examples: Sequence[Example], weight: float = 1.0) -> Batch:
         lengths=torch.tensor([len(one) for one in samples]),
         phones=pad_sequence(phones, batch_first=True, padding_value=UNKNOWN),
         words=pad_sequence(words, batch_first=True, padding_value=UNKNOWN),
-        classes=torch.stack(classes),
-        known=torch.tensor([example.known for example in examples]),
         weight=weight,
     )

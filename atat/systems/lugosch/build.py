@@ -13,19 +13,29 @@ from collections.abc import Sequence
 from atat.base.errors import InputError
 from atat.engine import model_folder
 from atat.engine.contract import Group, Parts
+from atat.engine.plain_commands import CommandRecordings
+from atat.engine.sampler import steps_of_epoch
 from atat.nn.acoustic import STATE
-from atat.systems.lugosch.data import Recordings
-from atat.systems.lugosch.labels import Labels, fields_of, words_of
+from atat.systems.lugosch.data import AlignedRecordings
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.packed import LugoschPacked
 from atat.systems.lugosch.settings import ACOUSTIC, INTENT, LugoschSettings
+from atat.text.labels import Labels, fields_of, words_of
+
+TaskRecordings = AlignedRecordings | CommandRecordings
 
 
 def build(settings: LugoschSettings) -> Parts:
     """Everything the engine needs for the run. Raises InputError for invalid settings or data."""
     start = _start(settings)
-    train = [Recordings(one, settings.max_lost, settings.crop) for one in settings.train]
-    valid = [Recordings(one, settings.max_lost) for one in settings.valid.sources]
+    train: list[TaskRecordings]
+    valid: list[TaskRecordings]
+    if settings.task == INTENT:
+        train = [CommandRecordings(one, settings.max_lost) for one in settings.train]
+        valid = [CommandRecordings(one, settings.max_lost) for one in settings.valid.sources]
+    else:
+        train = [AlignedRecordings(one, settings.max_lost, settings.crop) for one in settings.train]
+        valid = [AlignedRecordings(one, settings.max_lost) for one in settings.valid.sources]
     labels = _labels(settings, train, start)
     for source in (*train, *valid):
         source.labels = labels
@@ -36,15 +46,15 @@ def build(settings: LugoschSettings) -> Parts:
         packed=packed,
         train=list(train),
         valid=list(valid),
-        groups=groups(packed.model, settings, steps_of_epoch(settings, train), start is not None),
+        groups=groups(
+            packed.model,
+            settings,
+            steps_of_epoch(train, settings.batch.examples),
+            start is not None,
+        ),
         width=STATE,
         identity=labels.identity(),
     )
-
-
-def steps_of_epoch(settings: LugoschSettings, train: Sequence[Recordings]) -> int:
-    """Optimizer steps in which as many examples are drawn as there are."""
-    return -(-sum(len(source) for source in train) // settings.batch.examples)
 
 
 def groups(model: Lugosch, settings: LugoschSettings, epoch: int, pretrained: bool) -> list[Group]:
@@ -81,14 +91,16 @@ def _start(settings: LugoschSettings) -> LugoschPacked | None:
 
 
 def _labels(
-    settings: LugoschSettings, train: Sequence[Recordings], start: LugoschPacked | None
+    settings: LugoschSettings, train: Sequence[TaskRecordings], start: LugoschPacked | None
 ) -> Labels:
     if settings.task == ACOUSTIC:
         if start is not None:
             return start.labels
-        spoken = (word for source in train for word in source.spoken())
+        aligned = [source for source in train if isinstance(source, AlignedRecordings)]
+        spoken = (word for source in aligned for word in source.spoken())
         return Labels(words=words_of(spoken, settings.words))
-    return Labels(fields=fields_of(tree for source in train for tree in source.trees()))
+    commands = [source for source in train if isinstance(source, CommandRecordings)]
+    return Labels(fields=fields_of(tree for source in commands for tree in source.trees()))
 
 
 def _copy(start: LugoschPacked, packed: LugoschPacked) -> None:

@@ -8,14 +8,14 @@ As in the published code, the dropout of frozen layers works in training.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from atat.engine.contract import Term
+from atat.engine.plain_commands import CommandBatch, command_terms
 from atat.nn.acoustic import AcousticModel, IntentModule
 from atat.systems.lugosch.batch import Batch
-from atat.systems.lugosch.labels import UNKNOWN, Labels
+from atat.text.labels import UNKNOWN, Labels
 from atat.text.phones import LABELS
 
 
@@ -58,20 +58,16 @@ class Lugosch(nn.Module):
         assert phone_head is not None and word_head is not None
         return phone_head(phonemes.states), word_head(words.states), words.lengths
 
-    def losses(self, batch: Batch) -> dict[str, Term]:
+    def losses(self, batch: Batch | CommandBatch) -> dict[str, Term]:
         """The terms of a batch; see the module."""
-        terms = self._of_commands(batch) if self.intent is not None else self._of_frames(batch)
+        if isinstance(batch, CommandBatch):
+            logits = self.commands(batch.samples, batch.lengths)
+            terms = command_terms(logits, batch.classes, batch.known)
+        else:
+            terms = self._of_frames(batch)
         return {
             name: term._replace(total=batch.weight * term.total) for name, term in terms.items()
         }
-
-    def _of_commands(self, batch: Batch) -> dict[str, Term]:
-        logits = self.commands(batch.samples, batch.lengths)
-        wanted = batch.classes.unbind(1)
-        loss = torch.stack([_cross_entropy(one, ids) for one, ids in zip(logits, wanted)]).sum()
-        right = torch.stack([one.argmax(1) == ids for one, ids in zip(logits, wanted)]).all(0)
-        right = (right & batch.known).sum()
-        return {"intent": Term(loss), "exact_match": Term(right, weight=0.0, of="intent")}
 
     def _of_frames(self, batch: Batch) -> dict[str, Term]:
         phones, words, _ = self.heard(batch.samples, batch.lengths)

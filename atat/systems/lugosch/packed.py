@@ -8,9 +8,9 @@ from typing import Any
 
 from atat.base.errors import InputError
 from atat.engine.plain import PlainPacked
-from atat.systems.lugosch.labels import Labels
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.settings import TASKS
+from atat.text.labels import Labels
 
 
 @dataclass

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     import torch
 
     from atat.engine.contract import Batch, Model, Parts, Source, System
+    from atat.engine.plain_commands import CommandBatch, CommandRecordings
     from atat.systems.lugosch.batch import Batch as LugoschBatch
-    from atat.systems.lugosch.data import Recordings
+    from atat.systems.lugosch.data import AlignedRecordings
     from atat.systems.lugosch.model import Lugosch
     from atat.systems.lugosch.packed import LugoschPacked
     from atat.systems.lugosch.recognizer import Recognizer
 
     # For mypy, which checks these against the contract; Packed and Recognizer: `system` below.
     _model: type[Model] = Lugosch
-    _batch: type[Batch] = LugoschBatch
-    _source: type[Source] = Recordings
+    _batches: tuple[type[Batch], ...] = (LugoschBatch, CommandBatch)
+    _sources: tuple[type[Source], ...] = (AlignedRecordings, CommandRecordings)
+
+
+FRAMES = 20000  # of 10 ms, what a validation batch may hold
 
 
 class LugoschSystem:
@@ -44,14 +48,17 @@ class LugoschSystem:
     def evaluate(
         self,
         model: Lugosch,
-        source: Recordings,
+        source: Source,
         device: torch.device,
         decode: int,
         show: Callable[[str], None],
     ) -> dict[str, float | None]:
-        from atat.systems.lugosch.evaluate import evaluate
+        """Of frames: the accuracies of phones and of words, the latter where words are spoken. Of
+        commands: the share of which all is right; one that the outputs cannot say is wrong, and its
+        unknown values have no part in the loss."""
+        from atat.engine.plain_evaluate import evaluate
 
-        return evaluate(model, source, device, show)
+        return evaluate(model, source, device, show, FRAMES)
 
     def load(self, folder: Path, about: dict[str, Any], device: torch.device) -> LugoschPacked:
         from atat.systems.lugosch.packed import load

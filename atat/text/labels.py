@@ -1,4 +1,4 @@
-"""What the outputs mean: words of the word module, and classes of the intent module.
+"""What the outputs of a classifier mean: the words of frames, and the fields of a command.
 
 A command is one class for its intent and one for each slot, `absent` among them; written as a tree
 it is scored as any other:
