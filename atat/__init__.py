@@ -2,7 +2,8 @@
 
     from atat import Recognizer
 
-    Recognizer.load("exp/joint/model")("order.wav").tree
+    found = Recognizer.load("exp/joint/model")("order.wav")
+    found.intent, found.slots
 
 `import atat` loads neither torch nor numpy: the Recognizer is imported when it is first asked for.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from atat.systems.joint.recognizer import Recognizer
+    from atat.apps.recognizer import Recognizer
 
 __version__ = "0.1.0"
 __all__ = ["Recognizer", "__version__"]
@@ -20,7 +21,7 @@ __all__ = ["Recognizer", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Recognizer":
-        from atat.systems.joint.recognizer import Recognizer
+        from atat.apps.recognizer import Recognizer
 
         return Recognizer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ import torch
 from atat.base.errors import InputError
 from atat.datadir.ctm import NotAligned, Word, check
 from atat.datadir.word_boundaries import boundary_errors
-from atat.nn.forced_alignment import align_ctc
+from atat.nn.forced_alignment import align_ctc, best_path
 from atat.prepare.align_gentle import read_gentle
 from atat.prepare.align_librispeech import read_librispeech
 from atat.prepare.align_pocketsphinx import Aligner
@@ -96,9 +96,28 @@ def test_pocketsphinx_refuses_what_cannot_be_spoken(aligner: Aligner, word: str)
 # ctc
 
 
-def log_probs_along(path: list[int], classes: int) -> torch.Tensor:
+def log_probs_along(path: list[int], classes: int) -> np.ndarray:
     """Log probabilities (T, C) whose most likely path is `path`."""
-    return (3.0 * torch.nn.functional.one_hot(torch.tensor(path), classes)).log_softmax(-1)
+    return log_softmax(3.0 * np.eye(classes)[path])
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def test_the_best_path_is_as_likely_as_torchaudios_and_none_is_likelier() -> None:
+    functional = pytest.importorskip("torchaudio.functional")
+    rng = np.random.default_rng(0)
+    for frames, ids in ((3, [1]), (4, [1, 2, 2]), (9, [3, 3, 1, 2]), (40, [1, 2, 3, 3, 3, 2] * 3)):
+        log_probs = log_softmax(3 * rng.standard_normal((frames, 4))).astype(np.float32)
+        states = best_path(log_probs, ids)
+        labels = np.array([0, *[label for one in ids for label in (one, 0)]])[states]
+        said = torch.from_numpy(log_probs)[None]
+        _, scores = functional.forced_align(said, torch.tensor([ids]), blank=0)
+        likely = log_probs[np.arange(frames), labels].sum()
+        assert likely == pytest.approx(float(scores.sum()), abs=1e-4)
+        joined = [label for n, label in enumerate(labels) if n == 0 or labels[n - 1] != label]
+        assert [label for label in joined if label] == ids
 
 
 def test_ctc_finds_the_path() -> None:
@@ -123,21 +142,21 @@ def test_ctc_words_of_pieces() -> None:
 
 def test_ctc_with_exactly_enough_frames_and_one_too_few() -> None:
     pieces = ["<blank>", "▁", "a"]
-    log_probs = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    log_probs = log_softmax(np.random.default_rng(0).standard_normal((4, 3)))
     assert len(align_ctc(log_probs, [1, 2, 2], pieces, 0.04, ["aa"])) == 1
     with pytest.raises(NotAligned, match="needs 4, the audio has 3"):
         align_ctc(log_probs[:3], [1, 2, 2], pieces, 0.04, ["aa"])
     with pytest.raises(NotAligned, match="not finite"):
-        align_ctc(log_probs * torch.nan, [1, 2, 2], pieces, 0.04, ["aa"])
+        align_ctc(log_probs * np.nan, [1, 2, 2], pieces, 0.04, ["aa"])
 
 
 def test_ctc_alignment_is_always_in_order() -> None:
-    generator = torch.Generator().manual_seed(1)
+    rng = np.random.default_rng(1)
     pieces = ["<blank>", "▁", "a", "b", "c"]
     text = ["ab", "cc", "a", "bca"]
     ids = [pieces.index(unit) for word in text for unit in "▁" + word]
     for frames in (13, 14, 20, 50):
-        log_probs = (4 * torch.randn(frames, 5, generator=generator)).log_softmax(-1)
+        log_probs = log_softmax(4 * rng.standard_normal((frames, 5)))
         words = align_ctc(log_probs, ids, pieces, 0.04, text)
         assert check(words, " ".join(text), None) == []
         assert all(word.duration > 0 for word in words)

@@ -15,6 +15,7 @@ import tiny
 import torch
 from encoders import save_wav2vec2, save_whisper
 
+from atat.apps.recognizer import Recognizer
 from atat.base import digests, encoder_files
 from atat.base.encoder_files import Published
 from atat.base.errors import InputError
@@ -32,7 +33,6 @@ from atat.speech.frontend import Lfb
 from atat.speech.moonshine_asr import read_vocabulary
 from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
-from atat.systems.joint.recognizer import Recognizer
 from atat.systems.joint.settings import InitSettings
 
 transformers = pytest.importorskip("transformers")
@@ -400,7 +400,7 @@ def test_words_are_masked_before_the_encoder(spoken, encoder) -> None:
 def test_a_model_over_states_hears_recordings_as_it_hears_arks(spoken, trained, encoder) -> None:
     recognizer = Recognizer.load(trained, precision="fp32")
     for one in kaldi_dir.load(spoken / "test")[:3]:
-        of_ark = recognizer.recognize([ark.read(one.feats)], "slu")[0]
+        of_ark = recognizer.engine.recognize([ark.read(one.feats)], "slu")[0]
         of_wav = recognizer(one.wav)
         assert of_ark.text == of_wav.text
         assert of_ark.score == pytest.approx(of_wav.score, abs=1e-4)

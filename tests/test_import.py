@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import atat
-from atat.systems.joint.recognizer import Recognizer
+from atat.apps.recognizer import Recognizer
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMED = """

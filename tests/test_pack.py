@@ -15,6 +15,7 @@ import tiny
 import torch
 import yaml
 
+from atat.apps.recognizer import Recognizer
 from atat.base import config, lock, machine
 from atat.base.errors import InputError
 from atat.engine import checkpoint, model_folder, pack, run_folder
@@ -22,7 +23,6 @@ from atat.engine import train as train_cli
 from atat.engine.settings import SourceSettings, ValidSettings
 from atat.engine.train import train
 from atat.engine.trainer import Trainer
-from atat.systems.joint.recognizer import Recognizer
 from atat.systems.joint.settings import InitSettings, OptimSettings, TrainSettings
 
 NOAM = OptimSettings(warmup=4)

@@ -12,6 +12,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+from atat.apps.recognizer import Recognizer
 from atat.base.errors import InputError
 from atat.engine import model_folder, quantize
 from atat.engine.settings import SourceSettings
@@ -19,7 +20,6 @@ from atat.engine.train import train
 from atat.nn.int8 import Int8Linear, convert
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
-from atat.systems.joint.recognizer import Recognizer
 from atat.systems.joint.settings import InitSettings, TrainSettings
 from atat.text.encoder_ids import build_encoder_ids
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,21 @@ import soundfile
 import tiny
 import torch
 
+from atat.apps.recognizer import Recognizer
+from atat.base import checksums
+from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
+from atat.engine import model_folder
 from atat.nn.beam_search import SearchOptions
 from atat.speech import audio
 from atat.speech.silence import is_silent
+from atat.systems.joint import recognizer as joint
+from atat.systems.joint.constraint import pairs_of
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
-from atat.systems.joint.recognizer import Recognizer
 from atat.text.encoder_ids import build_encoder_ids
+from atat.text.tasks import TASKS
+from atat.text.trees import parse
 
 RATE = 16000
 
@@ -31,9 +39,15 @@ def recognizer() -> Recognizer:
     settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
     model, units = build_model(settings, tokenizer)
     source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
-    pairs = {(None, "[IN:PLAY"), ("[IN:PLAY", "[SL:THING")}
-    one = Packed(model.eval(), tokenizer, settings, units, source, pairs, ("slu", "nlu"))
-    return Recognizer(one)
+    pairs = pairs_of(parse("[IN:PLAY [SL:THING lamp ] ]"))
+    return of(
+        Packed(model.eval(), tokenizer, settings, units, source, pairs, ("slu", "nlu", "asr"))
+    )
+
+
+def of(packed: Packed, **options: Any) -> Recognizer:
+    """What `Recognizer.load` makes of a folder."""
+    return Recognizer(joint.Recognizer(packed, precision="fp32"), TASKS, **options)
 
 
 def noise(seconds: float, level: float, seed: int = 0) -> np.ndarray:
@@ -54,7 +68,7 @@ def test_the_n_best_are_as_many_as_the_beam_unless_told(recognizer: Recognizer) 
     assert len({one.text for one in found.nbest}) > 1
     scores = [one.score for one in found.nbest]
     assert scores == sorted(scores, reverse=True) and found.nothing is None
-    one = Recognizer(recognizer.packed, options=SearchOptions(nbest=1))(noise(1, -20))
+    one = of(recognizer.packed, nbest=1)(noise(1, -20))
     assert one.nbest == found.nbest[:1]
 
 
@@ -126,29 +140,138 @@ def test_another_rate_is_resampled(recognizer: Recognizer, tmp_path: Path) -> No
 
 
 SOUND = tone(0.5, -20)
+STEREO = np.stack([SOUND, -SOUND], axis=1)
 BROKEN = np.where(np.arange(8000) == 800, np.nan, SOUND)
+
+
+@pytest.mark.parametrize(
+    ("kind", "zero", "full"), [("int16", 0, 2**15), ("int32", 0, 2**31), ("uint8", 128, 2**7)]
+)
+def test_integers_with_their_rate_are_the_same_recording(
+    recognizer: Recognizer, kind: str, zero: int, full: int
+) -> None:
+    numbers = np.round(SOUND.astype(np.float64) * full + zero).astype(kind)
+    floats = ((numbers.astype(np.float64) - zero) / full).astype(np.float32)
+    assert recognizer(numbers, rate=RATE) == recognizer(floats)
+    with pytest.raises(InputError, match=rf"without a rate \(found {kind}.*rate=44100"):
+        recognizer(numbers)
+
+
+def test_the_bytes_of_a_file_are_its_recording(recognizer: Recognizer, tmp_path: Path) -> None:
+    audio.save(tmp_path / "a.wav", SOUND)
+    content = (tmp_path / "a.wav").read_bytes()
+    assert recognizer(content) == recognizer(tmp_path / "a.wav")
+    with pytest.raises(InputError, match="the recording: cannot be read as audio"):
+        recognizer(b"no audio" * 100)
+    with pytest.raises(InputError, match="the recording: is empty"):
+        recognizer(b"")
+
+
+def test_one_of_the_channels_of_an_array(recognizer: Recognizer) -> None:
+    assert recognizer(STEREO, channel=1) == recognizer(-SOUND)
+    assert recognizer(SOUND[:, None]) == recognizer(SOUND)
+    for given, channel, message in (
+        (STEREO, None, "2 channels; choose one, channel=0"),
+        (STEREO, 2, "no channel 2, .*: they are 0 to 1"),
+        (SOUND, 1, "no channel 1, .* has one"),
+        (STEREO.T, 0, "turn it: samples.T"),
+        (STEREO[None], 0, r"expected samples \(T,\) or \(T, channels\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            recognizer(given, channel=channel)
+
+
+def test_what_is_longer_than_the_limit_is_refused_before_it_is_read(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    audio.save(tmp_path / "long.wav", np.zeros(RATE * 61, np.float32))
+    for given in (tmp_path / "long.wav", np.zeros(RATE * 61, np.float32)):
+        with pytest.raises(InputError, match="lasts 61 s, up to 60 s.*cut it at its pauses"):
+            recognizer(given)
+    assert of(recognizer.packed, longest=0)(tmp_path / "long.wav").cause == "silence"
+
+
+def test_a_batch_is_what_its_parts_are(recognizer: Recognizer, tmp_path: Path) -> None:
+    audio.save(tmp_path / "a.wav", SOUND)
+    given = [noise(2, -20), tmp_path / "a.wav", np.zeros(RATE, np.float32), noise(1, -25, 3)]
+    together, alone = recognizer.batch(given), [recognizer(one) for one in given]
+    assert [one.cause for one in together] == [one.cause for one in alone]
+    assert together[2].cause == "silence" and [one.text for one in together] == [
+        one.text for one in alone
+    ]
+    for one, other in zip(together, alone):
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+        assert one.words == other.words and one.duration == other.duration
+    texts = ["play the red lamp", "", "stop"]
+    assert [one.text for one in recognizer.batch(texts=texts)] == [
+        recognizer(text=text).text for text in texts
+    ]
+    assert recognizer.batch([]) == []
+    with pytest.raises(InputError, match="recording 1 of the batch: .*found float32"):
+        recognizer.batch([SOUND, STEREO])
+
+
+def test_recordings_have_a_transcript_with_times_within_them(recognizer: Recognizer) -> None:
+    found = recognizer(noise(1, -20))
+    assert found.transcript == recognizer(noise(1, -20), task="asr").text
+    assert found.transcript == " ".join(one.word for one in found.words)
+    spans = [one.seconds for one in found.words if one.seconds]
+    assert all(0 <= start <= end <= 1.1 for start, end in spans)
+    without = of(recognizer.packed, transcribe=False)(noise(1, -20))
+    assert without.transcript is None and without.nbest == found.nbest
+
+
+def test_confidence_and_threshold_are_those_of_the_calibration(recognizer: Recognizer) -> None:
+    sure = {"slu": Fitted({"token": 0.0}, bias=2.0, threshold=0.9)}
+    calibrated = Recognizer(recognizer.engine, TASKS, calibration=Calibration({}, sure))
+    found = calibrated(noise(1, -20))
+    assert found.confidence == pytest.approx(1 / (1 + np.exp(-2.0))) and found.threshold == 0.9
+    assert not found.understood and found.reason
+    assert calibrated(text="play").confidence is None  # nlu was not calibrated
+    calibrated.threshold = 0.0
+    assert calibrated(noise(1, -20)).cause != "unsure"
+    with pytest.raises(InputError, match="threshold is 2; expected a confidence"):
+        Recognizer(recognizer.engine, TASKS, threshold=2)
+
+
+def test_the_search_is_that_of_the_calibration_and_another_one_has_no_confidence(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    model_folder.save(tmp_path / "model", recognizer.packed)
+    fitted = {"slu": Fitted({"token": 0.0}, bias=2.0, threshold=0.9)}
+    Calibration({"beam": 2, "well_formed": True}, fitted).write(tmp_path / "model")
+    checksums.write(tmp_path / "model")
+    one = Recognizer.load(tmp_path / "model", precision="fp32")
+    found = one(noise(1, -20))
+    assert found.confidence is not None and found.tree is not None and len(found.nbest) <= 2
+    for options in ({"beam": 3}, {"options": SearchOptions(beam=3, nbest=1)}):
+        other = Recognizer.load(tmp_path / "model", **options)(noise(1, -20))
+        assert other.confidence is None and other.threshold is None
+    assert Recognizer.load(tmp_path / "model", beam=2)(noise(1, -20)).confidence is not None
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"audio": "gone.wav"}, r"gone.wav: no such audio file; correct its path \(a relative one"),
-        ({"audio": (SOUND * 32767).astype(np.int16)}, r"found int16 \(8000,\); .*samples / 32768"),
         (
-            {"audio": SOUND[:, None]},
-            r"of one channel, found float32 \(8000, 1\); .*samples\[:, 0\]",
+            {"recording": "gone.wav"},
+            r"gone.wav: no such audio file; correct its path \(a relative one",
         ),
-        ({"audio": BROKEN}, "samples: holds a sample that is not a number.* at 0.050 s"),
-        ({"audio": SOUND * 32768}, r"samples: holds a sample of .* divide 16-bit numbers by 32768"),
-        ({"audio": list(SOUND)}, "path of a recording or a numpy array, found list"),
-        ({"audio": torch.from_numpy(SOUND)}, "found Tensor; make an array of it"),
-        ({"audio": SOUND[:100]}, "shorter than one frame"),
-        ({"audio": SOUND[:0]}, "shorter than one frame"),
-        ({"audio": SOUND, "sample_rate": 0}, "sample_rate is 0, expected Hz"),
-        ({"audio": SOUND, "sample_rate": "16k"}, "sample_rate is '16k', expected Hz"),
-        ({"audio": SOUND, "sample_rate": float("nan")}, "sample_rate is nan, expected Hz"),
-        ({"audio": "gone.wav", "sample_rate": 16000}, "a file says its own"),
-        ({"audio": SOUND, "channel": 0}, "channel is for files"),
+        ({"recording": SOUND.astype(np.int64)}, r"found int64 \(8000,\); convert them"),
+        ({"recording": SOUND > 0}, r"found bool"),
+        ({"recording": BROKEN}, "samples: holds a sample that is not a number.* at 0.050 s"),
+        (
+            {"recording": SOUND * 32768},
+            r"samples: holds a sample of .* divide 16-bit numbers by 32768",
+        ),
+        ({"recording": list(SOUND)}, "a recording, its bytes or a numpy array, found list"),
+        ({"recording": torch.from_numpy(SOUND)}, "found Tensor; make an array of it"),
+        ({"recording": SOUND[:100]}, "shorter than one frame"),
+        ({"recording": SOUND[:0]}, "shorter than one frame"),
+        ({"recording": SOUND, "rate": 0}, "rate is 0, expected Hz"),
+        ({"recording": SOUND, "sample_rate": "16k"}, "rate is '16k', expected Hz"),
+        ({"recording": SOUND, "rate": float("nan")}, "rate is nan, expected Hz"),
+        ({"recording": "gone.wav", "sample_rate": 16000}, "a file says its own"),
         ({}, "either a recording or text"),
     ],
 )
@@ -172,7 +295,7 @@ def test_a_task_it_cannot_do_is_refused_before_anything_is_read() -> None:
     settings = replace(tiny.without_dropout(), text_encoder=None)
     tokenizer = tiny.make_tokenizer()
     model, units = build_model(settings, tokenizer)
-    one = Recognizer(Packed(model, tokenizer, settings, units, None, set(), ("slu",)))
+    one = of(Packed(model, tokenizer, settings, units, None, set(), ("slu",)))
     for text in ("", "play"):
         with pytest.raises(InputError, match="task nlu needs a text encoder"):
             one(text=text)

@@ -15,6 +15,7 @@ import tiny
 import torch
 from encoders import save_wav2vec2
 
+from atat.apps.recognizer import Recognizer
 from atat.base.errors import InputError
 from atat.datadir import ark, feats_type, features, kaldi_dir, tables
 from atat.engine import checkpoint, decode, model_folder, quantize
@@ -26,7 +27,6 @@ from atat.prepare import encoder_command
 from atat.prepare.align_model import ModelAligner
 from atat.speech import audio, frontend
 from atat.speech.settings import AugmentSettings
-from atat.systems.joint.recognizer import Recognizer
 from atat.systems.joint.settings import InitSettings, OptimSettings, TrainSettings
 
 transformers = pytest.importorskip("transformers")
@@ -129,7 +129,10 @@ def test_all_layers_in_arks_are_read_and_weighted(
     assert len(scalars) == 3 and bool((scalars != 0).all())
     recognizer = Recognizer.load(tmp_path / "exp" / "model", precision="fp32")
     one = kaldi_dir.load(tmp_path / "test")[0]
-    of_ark, of_wav = recognizer.recognize([ark.read(one.feats)], "slu")[0], recognizer(one.wav)
+    of_ark, of_wav = (
+        recognizer.engine.recognize([ark.read(one.feats)], "slu")[0],
+        recognizer(one.wav),
+    )
     assert of_ark.text == of_wav.text and of_ark.score == pytest.approx(of_wav.score, abs=1e-4)
     last = settings(tmp_path, encoder, audio={"trained": False}, features="ark")
     with pytest.raises(InputError, match="its features are w2v@.*all, the model reads w2v@"):
@@ -238,8 +241,8 @@ def test_decoding_reads_recordings_whatever_features_there_are(
     both = kaldi_dir.load(data)
     assert hyps[0] == {one.id: recognizer(one.wav).text for one in both}
     assert both[0].feats is not None and both[0].num_frames is not None
-    np.testing.assert_array_equal(recognizer.read(both[0], "slu"), audio.load(both[0].wav))
-    assert abs(recognizer.measure(both[0], "slu")[0] - 50) < 2  # states of 20 ms, not frames
+    np.testing.assert_array_equal(recognizer.engine.read(both[0], "slu"), audio.load(both[0].wav))
+    assert abs(recognizer.engine.measure(both[0], "slu")[0] - 50) < 2  # states of 20 ms, not frames
     inputs = json.loads((tmp_path / "with" / "decode.json").read_text())["inputs"]
     assert f"what {data}/wav.scp names" in inputs
     (data / "wav.scp").unlink()

@@ -1,4 +1,4 @@
-"""Laws of what was understood: the JSON contract, keys of slots and their places in words and time."""
+"""Laws of what was understood: the JSON contract, keys of slots, places in words and time."""
 
 from __future__ import annotations
 

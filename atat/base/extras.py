@@ -23,7 +23,7 @@ EXTRA_OF = {
     "onnxruntime": "encoders",
     "jiwer": "train",
     "tensorboard": "train",
-    "torchaudio": "aligners",
+    "torchaudio": "espnet",
     "pocketsphinx": "aligners",
     "praatio": "aligners",
     "espeakng_loader": "voices",

@@ -177,6 +177,12 @@ class Recognizer(Protocol):
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
         """Raise InputError for a source of a kind that the model cannot read; then all are."""
 
+    def source(self, given: np.ndarray | str) -> np.ndarray:
+        """What `read` would give, of samples (T,) float32 at 16 kHz or of a normalised text.
+
+        Raises InputError for a recording that is too short, and for text if the model reads none.
+        """
+
     def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
         """text, score and length of each hypothesis of each source, best first."""
 

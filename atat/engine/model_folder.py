@@ -2,6 +2,7 @@
 
 model/config.yaml        system, version, sizes and facts about the training
 model/model.safetensors  weights
+model/calibration.json   how sure its answers are (`atat calibrate`), where it was calibrated
 model/SHA256SUMS         checksums of all files, checked whenever the model is read
 ...                      what the system adds (its vocabulary, say): `atat.engine.contract.System`
 
@@ -25,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atat.base import checksums, config
+from atat.base import calibration, checksums, config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.engine import registry
@@ -186,7 +187,8 @@ def _build(system: System, folder: Path, about: dict[str, Any], device: torch.de
 
 def parts_of(system: System) -> tuple[str, ...]:
     """All files that a packed model of a system may hold."""
-    return (*FILES, *system.files, *system.optional_files, checksums.NAME)
+    optional = (*system.optional_files, calibration.NAME, checksums.NAME)
+    return (*FILES, *system.files, *optional)
 
 
 def check_finite(state: Mapping[str, Tensor], where: str = "the model") -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.settings import SourceSettings
@@ -110,6 +111,14 @@ class PlainRecognizer:
 
     def check(self, utterance: Utterance, task: str, source: np.ndarray) -> None:
         """Every source is of the right kind."""
+
+    def source(self, given: np.ndarray | str) -> np.ndarray:
+        """The samples themselves."""
+        if isinstance(given, str):
+            raise InputError("this model reads recordings, not text")
+        if not len(given):
+            raise InputError("the recording has no samples")
+        return given
 
     def read(self, utterance: Utterance, task: str) -> np.ndarray:
         raise NotImplementedError

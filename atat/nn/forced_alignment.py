@@ -1,19 +1,19 @@
 """Forced alignment by the CTC head of our own model.
 
-The best path of a text through the head's log probabilities (Graves et al. 2006, section 4.1,
-with the units fixed) comes from torchaudio. Such a path has spikes: a unit takes one or a few
-frames and blanks fill the rest. A word begins with the first frame of its first unit and ends
+The words lie where the best path of their units through the head's log probabilities has them
+(Graves et al. 2006, section 4.1, with the units fixed). Such a path has spikes: a unit takes one or
+a few frames and blanks fill the rest. A word begins with the first frame of its first unit and ends
 half-way between its last unit and the next word, at most `LONGEST_TAIL` after that unit.
 Resolution is the encoder's frame, 40 ms in our confs.
 
-Knows nothing of models or files; `atat align --backend ctc` feeds it.
+Knows nothing of models or files, and needs numpy alone; `atat align --backend ctc` feeds it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+import numpy as np
 
 from atat.datadir.ctm import NotAligned, Word
 from atat.text.ctc_labels import BLANK, WORD_START, frames_needed
@@ -22,7 +22,7 @@ LONGEST_TAIL = 0.16  # s that may pass after a word's last unit before silence b
 
 
 def align_ctc(
-    log_probs: Tensor,
+    log_probs: np.ndarray,
     token_ids: Sequence[int],
     pieces: Sequence[str],
     frame_seconds: float,
@@ -65,26 +65,46 @@ def _word_of_each(token_ids: Sequence[int], pieces: Sequence[str]) -> list[int]:
     return groups
 
 
-def _unit_spans(log_probs: Tensor, token_ids: Sequence[int]) -> list[tuple[int, int]]:
+def _unit_spans(log_probs: np.ndarray, token_ids: Sequence[int]) -> list[tuple[int, int]]:
     """First frame of each unit on the best path and the one after its last, (first, end)."""
-    import torch
-    from torchaudio.functional import forced_align
-
     needed = frames_needed(token_ids)
     if len(log_probs) < needed:
         raise NotAligned(f"too few frames: the text needs {needed}, the audio has {len(log_probs)}")
-    # On infinities forced_align would read outside its own array.
-    if not torch.isfinite(log_probs).all():
+    if not np.isfinite(log_probs).all():
         raise NotAligned("the model's log probabilities are not finite")
-    targets = torch.tensor([list(token_ids)], device=log_probs.device)
-    path, _ = forced_align(log_probs[None].float(), targets, blank=BLANK)
+    states = best_path(log_probs, token_ids)
     spans: list[tuple[int, int]] = []
-    previous = BLANK
-    for frame, unit in enumerate(path[0].tolist()):
-        if unit != BLANK and unit != previous:
-            spans.append((frame, frame + 1))
-        elif unit != BLANK:
-            spans[-1] = (spans[-1][0], frame + 1)
-        previous = unit
-    assert len(spans) == len(token_ids)
+    for unit in range(len(token_ids)):
+        frames = np.flatnonzero(states == 2 * unit + 1)
+        spans.append((int(frames[0]), int(frames[-1]) + 1))
     return spans
+
+
+def best_path(log_probs: np.ndarray, token_ids: Sequence[int]) -> np.ndarray:
+    """The most likely path (Viterbi) of units through log_probs (T, C): states (T,).
+
+    State 2i+1 is unit i, state 2i the blank before it; the last blank has 2U. Needs U units or
+    more, and as many frames as `frames_needed` says.
+    """
+    labels = np.full(2 * len(token_ids) + 1, BLANK)
+    labels[1::2] = token_ids
+    emitted = log_probs[:, labels].astype(np.float64)  # (T, S)
+    # The blank between two units may be skipped unless they are the same.
+    skips = np.zeros(len(labels), dtype=bool)
+    skips[3::2] = labels[3::2] != labels[1:-2:2]
+    scores = np.full(len(labels), -np.inf)
+    scores[:2] = emitted[0, :2]
+    steps = np.zeros(emitted.shape, dtype=np.int8)  # states back: 0, 1 or 2
+    ways = np.full((3, len(labels)), -np.inf)
+    for frame in range(1, len(emitted)):
+        ways[0] = scores
+        ways[1, 1:] = scores[:-1]
+        ways[2, 2:] = np.where(skips[2:], scores[:-2], -np.inf)
+        steps[frame] = ways.argmax(0)
+        scores = ways.max(0) + emitted[frame]
+    state = len(labels) - 1 if scores[-1] >= scores[-2] else len(labels) - 2
+    path = np.empty(len(emitted), dtype=np.int64)
+    for frame in range(len(emitted) - 1, -1, -1):
+        path[frame] = state
+        state -= int(steps[frame, state])
+    return path

@@ -95,7 +95,7 @@ class ModelAligner:
         """log_probs (T, C) of one utterance."""
         try:
             return align_ctc(
-                log_probs,
+                log_probs.numpy(),
                 self._units.ids(text),
                 self._units.pieces,
                 self._frame_seconds,

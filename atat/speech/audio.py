@@ -50,7 +50,7 @@ class Info:
 
 
 def load(
-    path: str | Path,
+    path: str | Path | io.BytesIO,
     start: float | None = None,
     end: float | None = None,
     *,
@@ -58,8 +58,11 @@ def load(
     resample: bool = False,
     channel: int | None = None,
     allow_pipes: bool = False,
+    name: str = "",
 ) -> np.ndarray:
     """Samples (T,) float32 in [-1, 1] of a recording, or of its part from `start` to `end` (s).
+
+    `name` is what messages call a recording in memory.
 
     `resample=True` converts another rate, `channel` (from 0) picks one of several channels,
     `allow_pipes` runs a path that ends in `|` as a shell command whose output is the recording.
@@ -67,14 +70,15 @@ def load(
     several channels, shorter than the part asked for, or that holds NaN, infinity or a sample
     beyond any recording.
     """
-    runs = allow_pipes and pipes.is_pipe(str(path))
-    source = io.BytesIO(pipes.run(str(path))) if runs else path
-    with _open(source, str(path)) as stream:
+    name = name or str(path)
+    runs = allow_pipes and pipes.is_pipe(name)
+    source = io.BytesIO(pipes.run(name)) if runs else path
+    with _open(source, name) as stream:
         info = _info(stream)
-        _check_form(str(path), info, sample_rate, resample, channel)
-        first, last = _span(str(path), info, start, end)
-        samples = _read(stream, str(path), first, last)[:, channel or 0]
-    check_samples(str(path), samples, info.sample_rate, first)
+        _check_form(name, info, sample_rate, resample, channel)
+        first, last = _span(name, info, start, end)
+        samples = _read(stream, name, first, last)[:, channel or 0]
+    check_samples(name, samples, info.sample_rate, first)
     return np.ascontiguousarray(_at_rate(samples, info.sample_rate, sample_rate))
 
 
@@ -111,12 +115,12 @@ def check(path: str | Path) -> None:
         load(path)
 
 
-def probe(path: str | Path) -> Info:
-    """Length, rate and channels from the header.
+def probe(path: str | Path | io.BytesIO, *, name: str = "") -> Info:
+    """Length, rate and channels from the header; of a recording in memory as well.
 
     Raises InputError for a file that is missing, empty, truncated or not audio.
     """
-    with _open(path, str(path)) as stream:
+    with _open(path, name or str(path)) as stream:
         return _info(stream)
 
 
@@ -157,7 +161,9 @@ def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile:
     """The recording, open for reading; InputError if missing, empty, truncated or not audio."""
     import soundfile
 
-    if not isinstance(source, io.BytesIO):
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    else:
         _check_file(name)
     try:
         stream = soundfile.SoundFile(source)

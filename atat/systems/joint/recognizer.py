@@ -1,11 +1,6 @@
-"""The trained model as a function: a recording or a sentence in, intents and slots out.
+"""A packed model of AT-AT ready to decode: sources of one task in, hypotheses out.
 
-recognizer = Recognizer.load("exp/pretrain/model")
-recognizer("lamp.wav").text                   # [IN:SWITCH_ON switch on the [SL:DEVICE lamp ] ]
-recognizer("lamp.wav", task="asr").text       # switch on the lamp
-recognizer(text="switch on the lamp").tree    # the same tree, from text
-
-A silent recording and a text without words give an empty hypothesis, with the reason.
+What a program uses is `atat.apps.recognizer`, which makes answers of the hypotheses of any system.
 """
 
 from __future__ import annotations
@@ -28,14 +23,12 @@ from atat.nn.cpu_weights import for_inference
 from atat.nn.ctc_prefix import Spelling
 from atat.speech import audio as audio_files
 from atat.speech.frontend import alike, features_option
-from atat.speech.silence import is_silent
 from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
 from atat.systems.joint.packed import Packed, read
 from atat.systems.joint.slot_values import SlotValues
 from atat.text import trees
 from atat.text.ctc_labels import units_of_tokens
-from atat.text.normalize import normalize
 from atat.text.tasks import TASKS
 from atat.text.tasks import task as find_task
 from atat.text.trees import Tree
@@ -61,7 +54,6 @@ class Recognition:
     """The hypotheses, best first; at least one, whose text may be empty."""
 
     nbest: tuple[Output, ...]
-    nothing: str | None = None  # why the model was not run: there is nothing to understand
 
     @property
     def text(self) -> str:
@@ -74,11 +66,6 @@ class Recognition:
     @property
     def score(self) -> float:
         return self.nbest[0].score
-
-
-def _nothing(why: str) -> Recognition:
-    """An empty text, which is not a tree, with log probability 0 (certain)."""
-    return Recognition((Output("", score=0.0, length=0),), nothing=why)
 
 
 class Recognizer:
@@ -134,42 +121,6 @@ class Recognizer:
         """Read a packed model; further options are those of the constructor."""
         return cls(read(folder, device), **options)
 
-    def __call__(
-        self,
-        audio: str | Path | np.ndarray | None = None,
-        *,
-        text: str | None = None,
-        task: str | None = None,
-        sample_rate: int | None = None,
-        channel: int | None = None,
-    ) -> Recognition:
-        """Understand one recording (a file, or samples (T,) in [-1, 1] as floats) or one sentence.
-
-        task: by default slu for audio and nlu for text. sample_rate (Hz): of samples, by default
-        16,000; another rate is resampled, as for files. channel: of a file, from 0. Silence
-        (atat/speech/silence.py) and a text without words give one empty hypothesis, and `nothing`
-        says why.
-        Raises InputError for a task the model cannot do, a file that cannot be read and invalid
-        samples.
-        """
-        if (audio is None) == (text is None):
-            raise InputError("give either a recording or text=..., and not both")
-        task = task or ("slu" if text is None else "nlu")
-        if (find_task(task).source == "text") != (text is not None):
-            raise InputError(f"task {task} reads {TASKS[task].source}")
-        self.check_task(task)
-        if text is not None:
-            words = normalize(text)
-            if not words:
-                return _nothing("the text has no words")
-            return self.recognize([self.text_source(words)], task)[0]
-        assert audio is not None
-        samples = _samples(audio, sample_rate, channel)
-        features = self.features(samples)
-        if len(features) and is_silent(samples, audio_files.SAMPLE_RATE):
-            return _nothing("the recording is silent")
-        return self.recognize([features], task)[0]
-
     def features(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T,) at 16 kHz -> frames (T', F) of filterbanks or of a pretrained encoder; the
         samples themselves where the encoder is a part of the model."""
@@ -179,6 +130,15 @@ class Recognizer:
     def mel_bins(self) -> int:
         """F, the number of values of a frame: mel bins, unless an encoder makes the frames."""
         return self.packed.model.cmvn.mean.numel()
+
+    def source(self, given: np.ndarray | str) -> np.ndarray:
+        """Samples (T,) at 16 kHz -> `features`; a normalised text -> `text_source`."""
+        if isinstance(given, str):
+            return self.text_source(given)
+        features = self.features(given)
+        if not len(features):
+            raise InputError(f"the recording is shorter than one frame ({self._shortest})")
+        return features
 
     def text_source(self, text: str) -> np.ndarray:
         """Normalised text -> source ids (S,)."""
@@ -330,36 +290,3 @@ def _precision(wanted: str, packed: Packed, device: torch.device) -> precisions.
     if wanted == "auto" and packed.weights == "int8":
         return precisions.Resolved("fp32", "almost all of its products are 8-bit")
     return precisions.resolve(wanted, device)
-
-
-def _samples(
-    audio: str | Path | np.ndarray, sample_rate: int | None, channel: int | None
-) -> np.ndarray:
-    """Samples (T,) float32 at 16 kHz of the caller's recording; raises InputError if invalid."""
-    if isinstance(audio, (str, Path)):
-        if sample_rate is not None:
-            raise InputError("sample_rate is for samples; a file says its own")
-        return audio_files.load(audio, resample=True, channel=channel)
-    if not isinstance(audio, np.ndarray):
-        raise InputError(
-            f"expected the path of a recording or a numpy array, found {type(audio).__name__}; "
-            "make an array of it: numpy.asarray(samples, dtype=numpy.float32)"
-        )
-    found = f"found {audio.dtype} {audio.shape}"
-    if audio.ndim != 1:
-        raise InputError(f"expected samples (T,) of one channel, {found}; choose samples[:, 0]")
-    if not np.issubdtype(audio.dtype, np.floating):
-        raise InputError(
-            f"expected samples in [-1, 1] as floats, {found}; 16-bit numbers: samples / 32768"
-        )
-    if channel is not None:
-        raise InputError("channel is for files; choose one of the samples yourself")
-    rate = audio_files.SAMPLE_RATE if sample_rate is None else sample_rate
-    numbers = (int, float, np.integer, np.floating)
-    if not isinstance(rate, numbers) or not 1000 <= rate <= 1e6:
-        raise InputError(f"sample_rate is {sample_rate!r}, expected Hz, such as 8000 or 44100")
-    audio_files.check_samples("samples", audio, int(rate))
-    samples = audio.astype(np.float32, copy=False)
-    if rate == audio_files.SAMPLE_RATE or not len(samples):
-        return samples
-    return audio_files.resample(samples, rate, audio_files.SAMPLE_RATE)

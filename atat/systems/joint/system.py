@@ -73,7 +73,7 @@ class Joint:
         from atat.systems.joint.slot_values import of_data
 
         search = {name: options.pop(name) for name in SEARCH if name in options}
-        if options.get("values") is not None:
+        if isinstance(options.get("values"), (str, Path)):
             options["values"] = of_data(options["values"])
         return Recognizer(packed, options=SearchOptions(**search), **options)
 

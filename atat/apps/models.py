@@ -1,0 +1,155 @@
+"""Finds a packed model by what a user calls it: a folder, an archive of one, a name of the hub.
+
+    exp/joint/model                  a folder
+    joint.zip, joint.tar.gz          an archive with a packed model in it, at any depth
+    owner/name, hf:owner/name        a model of the Hugging Face hub, from its cache or fetched
+
+Archives are unpacked once, into the cache (ATAT_CACHE, else ~/.cache/atat), under their digest. Of
+an archive only plain files are taken, and no code in a model is run. The hub needs the package
+huggingface_hub; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from atat.base import digests
+from atat.base.errors import InputError
+from atat.engine.registry import CONFIG
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+HUB = "hf:"
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
+
+
+def find(model: str | Path) -> Path:
+    """The folder of a packed model; InputError says why there is none."""
+    path = Path(model)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.name.lower().endswith(ARCHIVES):
+            return _unpacked(path)
+        if path.name == CONFIG:
+            return path.parent
+        raise InputError(
+            f"{path}: is a file; expected the folder of a packed model, or an archive of one "
+            f"({', '.join(ARCHIVES)})"
+        )
+    name = str(model).removeprefix(HUB)
+    if not _HUB_NAME.fullmatch(name):
+        raise InputError(
+            f"{model}: no such folder or archive; training writes a packed model to "
+            "exp/<name>/model, and a name of the hub is owner/name"
+        )
+    return _of_hub(name, sure=str(model).startswith(HUB))
+
+
+def cache() -> Path:
+    """Where unpacked models are kept."""
+    chosen = os.environ.get("ATAT_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "atat"
+
+
+def _of_hub(name: str, sure: bool) -> Path:
+    """A model of the hub; sure: the user said that it is one of the hub, not a folder."""
+    what = f"{name}: no such folder here" + ("" if sure else ", and as a name of the hub")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+    except ImportError:
+        raise InputError(
+            f"{name}: no such folder here; to fetch a model of that name from the Hugging Face "
+            "hub, install its client: pip install huggingface_hub"
+        ) from None
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None))
+    except GatedRepoError:
+        raise InputError(
+            f"{what}: its owner lets only some people have it; ask on its page, then log in: "
+            "hf auth login"
+        ) from None
+    except RevisionNotFoundError:
+        raise InputError(f"{what}: it has no version {revision!r}; leave out @{revision}") from None
+    except RepositoryNotFoundError:
+        raise InputError(
+            f"{what}: the hub has no such model, or it is private; correct the name, or log in: "
+            "hf auth login"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise InputError(
+            f"{what}: it is not in the cache, and the hub cannot be reached; correct the path, or "
+            "try again with a connection"
+        ) from None
+    except Exception as error:  # its client raises those of several libraries
+        raise InputError(f"{what}: cannot be fetched ({error})") from None
+
+
+def _unpacked(archive: Path) -> Path:
+    """The packed model in an archive, unpacked into the cache if it is not there yet."""
+    folder = cache() / "models" / digests.of_file(archive)[: digests.SHORT]
+    if not folder.is_dir():
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            _unpack(archive, partial)
+            partial.rename(folder)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            raise InputError(
+                f"{archive}: damaged or not an archive ({error}); fetch it again"
+            ) from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    found = sorted(folder.rglob(CONFIG), key=lambda path: len(path.parts))
+    if not found:
+        raise InputError(
+            f"{archive}: holds no packed model (no {CONFIG}); pack the folder that training "
+            "writes: exp/<name>/model"
+        )
+    return found[0].parent
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Write the plain files of an archive; InputError for one that would be written elsewhere."""
+    total = 0
+    for name, size, stream in _members(archive):
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+            raise InputError(f"{archive}: a file in it has the name {name!r}, outside of it")
+        total += size
+        if total > LARGEST:
+            raise InputError(f"{archive}: more than {LARGEST / 2**30:.0f} GiB unpacked; no model")
+        target = folder / pure
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with stream, open(target, "wb") as out:
+            shutil.copyfileobj(stream, out)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Name, size and content of each plain file."""
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as opened:
+            for entry in opened.infolist():
+                if not entry.is_dir():
+                    yield entry.filename, entry.file_size, opened.open(entry)
+        return
+    with tarfile.open(archive) as tape:
+        for member in tape:
+            stream = tape.extractfile(member) if member.isreg() else None
+            if stream is not None:
+                yield member.name, member.size, stream
