@@ -45,6 +45,10 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "quantize": Command("engine.quantize", "a model with weights of 8 bits, for a CPU"),
         "decode": Command("engine.decode", "understand or transcribe a data dir with a model"),
     },
+    "Use": {
+        "recognize": Command("apps.recognize", "understand recordings, sentences, the microphone"),
+        "calibrate": Command("apps.calibrate", "fit how sure a model's answers are, on dev data"),
+    },
     "Two-stage systems": {
         "transcribe": Command("prepare.transcribe", "transcribe with a recogniser or a model"),
         "heard": Command("scoring.transcribed", "a data dir of the words that a recogniser heard"),

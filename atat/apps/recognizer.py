@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,13 @@ class Prepared:
     answer: Understanding | None = None
     words: tuple[str, ...] = ()  # of a text
     duration: float | None = None  # s
+
+
+class Weighed(NamedTuple):
+    """An answer, and what speaks for it (`atat.text.evidence`); None if the model was not asked."""
+
+    answer: Understanding
+    evidence: dict[str, float] | None = None
 
 
 class Recognizer:
@@ -282,7 +289,11 @@ class Recognizer:
 
     def understand(self, given: Sequence[Prepared], task: Task) -> list[Understanding]:
         """Answers to what was prepared, in batches of similar length."""
-        answers: list[Understanding | None] = [one.answer for one in given]
+        return [one.answer for one in self.weigh(given, task)]
+
+    def weigh(self, given: Sequence[Prepared], task: Task) -> list[Weighed]:
+        """Answers with the evidence that their confidence is made of."""
+        answers = [Weighed(one.answer) if one.answer is not None else None for one in given]
         sizes = {
             number: one.duration if one.duration is not None else float(len(one.source))
             for number, one in enumerate(given)
@@ -297,7 +308,7 @@ class Recognizer:
                 answers[row] = answer
         return [answer for answer in answers if answer is not None]
 
-    def _ask(self, given: Sequence[Prepared], task: Task) -> list[Understanding]:
+    def _ask(self, given: Sequence[Prepared], task: Task) -> list[Weighed]:
         """One batch."""
         sources = [one.source for one in given if one.source is not None]
         found = _hypotheses(self.engine.hypotheses(sources, task.name))
@@ -325,13 +336,15 @@ class Recognizer:
         said: Sequence[SaidWord] | None,
         heard: Sequence[Hypothesis] | None,
         duration: float | None,
-    ) -> Understanding:
+    ) -> Weighed:
         confidence, threshold = None, None
+        found = evidence(nbest, heard, said)
         fitted = self.calibration.tasks.get(task.name) if self.calibration else None
-        if fitted is not None:
-            confidence = fitted.confidence(evidence(nbest, heard, said))
+        # Without a transcript there may be less evidence than was weighed.
+        if fitted is not None and fitted.weights.keys() <= found.keys():
+            confidence = fitted.confidence(found)
             threshold = fitted.threshold if self.threshold is None else self.threshold
-        return understand(
+        answer = understand(
             task.name,
             nbest[: self.nbest],
             is_tree=task.target == "semantics",
@@ -340,6 +353,7 @@ class Recognizer:
             threshold=threshold,
             duration=duration,
         )
+        return Weighed(answer, found)
 
     def _said(
         self, sources: Sequence[np.ndarray], texts: Sequence[str]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atat.text import trees
+from atat.text.tasks import Target
 from atat.text.trees import Tree
 from atat.text.word_alignment import align_words
 
@@ -92,6 +93,18 @@ def canonical(text: str) -> str:
     return " ".join(text.split())
 
 
+def is_right(target: Target, reference: str, hypothesis: str) -> bool:
+    """Whether an answer can be acted on: the words are right, or the intent and all slots.
+
+    Words outside of slots do not count (`em_hyp`). Raises SemanticsError if the reference is not a
+    tree.
+    """
+    if target == "text":
+        return canonical(reference) == canonical(hypothesis)
+    truth, guess = trees.parse(reference), trees.parse_or_none(hypothesis)
+    return guess is not None and _hypothesis(truth) == _hypothesis(guess)
+
+
 def text_counts(reference: str, hypothesis: str) -> Counts:
     """WER, CER and whole-sentence accuracy; with an empty reference all words are insertions."""
     import jiwer  # Imported here, so that --help and results do not have to load it.
@@ -114,7 +127,7 @@ def tree_counts(reference: str, hypothesis: str, *, slu_f1: bool = False) -> Cou
     """
     truth = trees.parse(reference)
     guess = trees.parse_or_none(hypothesis)
-    same = guess is not None and _hypothesis(truth) == _hypothesis(guess)
+    same = is_right("semantics", reference, hypothesis)
     wanted = trees.brackets(truth)
     given = trees.brackets(guess) if guess is not None else []
     hits = matching_brackets(truth, guess) if guess is not None else 0

@@ -1,0 +1,227 @@
+"""Understand recordings and sentences at a command line.
+
+atat recognize MODEL order.wav another.wav        # a tree each
+atat recognize MODEL *.wav | jq .slots            # JSON lines in a pipe
+arecord -f S16_LE -r 16000 -d 4 | atat recognize MODEL -
+atat recognize MODEL --microphone
+atat recognize MODEL --text "play silver river"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atat.apps import show
+from atat.base import cli
+from atat.base.errors import InputError
+from atat.text.understanding import Understanding
+
+if TYPE_CHECKING:
+    from atat.apps.recognizer import Prepared, Recognizer
+    from atat.text.tasks import Task
+
+ALL, SOME_NOT, BAD_INPUT = 0, 1, 2  # exit codes
+TOGETHER = 8  # recordings of a batch: answers come soon, and faster than one by one
+EXIT_CODES = """Exit codes, for scripts:
+  0    everything was understood
+  1    something was not understood (`understood` is false, and `reason` says why)
+  2    something could not be read, or the command is wrong; one line each on stderr says what.
+       What could be read is answered all the same
+  130  interrupted"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; exits with one of the codes."""
+    options = _parser().parse_args(argv)
+    _check(options)
+    try:
+        code = run(options)
+    except InputError:
+        if options.debug:
+            traceback.print_exc()
+            sys.exit(BAD_INPUT)
+        raise
+    if code:
+        sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="atat recognize",
+        description=cli.guide(
+            "Understand recordings or sentences with a packed model: a readable tree on a "
+            "terminal, one JSON object a line in a pipe (its keys: atat/text/understanding.py).",
+            "atat recognize exp/joint/model order.wav",
+            "atat recognize exp/joint/model *.wav | jq .slots",
+            "arecord -f S16_LE -r 16000 -d 4 | atat recognize exp/joint/model -",
+            'atat recognize exp/joint/model --text "play silver river"',
+            "atat recognize exp/joint/model --microphone",
+            reads="MODEL, a packed model (its folder, a .zip or .tar of it, or the name of one on "
+            "the Hugging Face hub); recordings of any format and rate; or the microphone.",
+            writes="answers to stdout, mistakes to stderr.",
+        )
+        + f"\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="packed model: folder, archive or hub name")
+    parser.add_argument(
+        "recordings", nargs="*", metavar="WAV", help="recordings; - is a recording on stdin"
+    )
+    parser.add_argument(
+        "--text", action="append", metavar="SENTENCE", help="a sentence; may be given repeatedly"
+    )
+    parser.add_argument(
+        "--microphone",
+        action="store_true",
+        help="listen until Ctrl-C, and answer whenever someone stops speaking",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, cuda or cuda:1: what computes (default: cpu)"
+    )
+    parser.add_argument(
+        "--task", help="slu, asr, nlu ...; by default what writes trees of recordings or of text"
+    )
+    parser.add_argument(
+        "--nbest", type=int, metavar="N", help="show N hypotheses (JSON has those of the beam)"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="not understood below this confidence, 0 to 1 (default: that of `atat calibrate`)",
+    )
+    parser.add_argument("--channel", type=int, metavar="C", help="of recordings, from 0")
+    parser.add_argument(
+        "--longest", type=float, default=60.0, metavar="S", help="seconds of a recording (60)"
+    )
+    parser.add_argument(
+        "--no_transcript",
+        action="store_true",
+        help="do not transcribe: faster, but slots of recordings have no times, and there is no "
+        "confidence if that needs the transcript",
+    )
+    parser.add_argument("--beam", type=int, help="width of the search (4, or as calibrated)")
+    parser.add_argument(
+        "--well_formed", action="store_true", default=None, help="let only well-formed trees out"
+    )
+    parser.add_argument(
+        "--bridge", type=float, metavar="SHARE", help="as that of `atat decode`, 0 to 1"
+    )
+    parser.add_argument(
+        "--vad", type=Path, metavar="ONNX", help="with --microphone: silero-vad's network"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON lines on a terminal, too")
+    parser.add_argument("--debug", action="store_true", help="show where in the code it failed")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise InputError for options that do not go together, before anything is loaded."""
+    given = [bool(options.recordings), bool(options.text), options.microphone]
+    if sum(given) != 1:
+        raise InputError(
+            "give recordings, --text or --microphone, and only one of them; "
+            "`atat recognize --help` has examples"
+        )
+    if options.recordings.count("-") > 1:
+        raise InputError("- is given twice; stdin can be read once")
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        raise InputError(f"--threshold is {options.threshold:g}; expected a confidence, 0 to 1")
+    cli.check_positive(options, "nbest", "beam")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Answer everything that was given; returns the exit code."""
+    from atat.apps.recognizer import Recognizer
+
+    chosen = {"beam": options.beam, "well_formed": options.well_formed, "bridge": options.bridge}
+    recognizer = Recognizer.load(
+        options.model,
+        device=options.device,
+        threshold=options.threshold,
+        nbest=options.nbest,
+        transcribe=not options.no_transcript,
+        longest=options.longest,
+        **{name: value for name, value in chosen.items() if value is not None},
+    )
+    out = Out(options)
+    task = recognizer.task_for("text" if options.text else "audio", options.task)
+    if options.microphone:
+        from atat.apps.microphone import listen
+
+        listen(recognizer, task.name, options.vad, lambda found: out.write("microphone", found))
+        return out.code
+    for names, prepared in _in_batches(_prepared(recognizer, task, options, out)):
+        for name, found in zip(names, recognizer.understand(prepared, task)):
+            out.write(name, found)
+    return out.code
+
+
+class Out:
+    """Writes answers as whoever reads them can use them, and remembers the exit code."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._json = options.json or not sys.stdout.isatty()
+        self._nbest = options.nbest is not None
+        self._debug = options.debug
+        self._names = "sentence" if options.text else "recording"
+        self.code = ALL
+
+    def write(self, name: str, found: Understanding) -> None:
+        """One answer."""
+        if not found.understood:
+            self.code = max(self.code, SOME_NOT)
+        if self._json:
+            line = json.dumps({self._names: name, **found.to_dict()}, ensure_ascii=False)
+        else:
+            colours = show.wants_colours(sys.stdout)
+            line = show.render(name, found, colours=colours, nbest=self._nbest) + "\n"
+        print(line, flush=True)
+
+    def refuse(self, error: InputError) -> None:
+        """Something that cannot be read: the rest is answered all the same."""
+        self.code = BAD_INPUT
+        if self._debug:
+            traceback.print_exception(error)
+        else:
+            print(f"error: {error}", file=sys.stderr)
+
+
+def _prepared(
+    recognizer: Recognizer, task: Task, options: argparse.Namespace, out: Out
+) -> Iterator[tuple[str, Prepared]]:
+    """Name and content of everything that can be read."""
+    for text in options.text or ():
+        try:
+            yield text, recognizer.prepare_text(text, task)
+        except InputError as error:
+            out.refuse(error)
+    for name in options.recordings:
+        given: Any = name
+        try:
+            if name == "-":
+                given = sys.stdin.buffer.read()
+            yield name, recognizer.prepare(given, task, channel=options.channel, name="stdin")
+        except InputError as error:
+            out.refuse(error)
+
+
+def _in_batches(
+    given: Iterator[tuple[str, Prepared]],
+) -> Iterator[tuple[list[str], list[Prepared]]]:
+    names: list[str] = []
+    prepared: list[Prepared] = []
+    for name, one in given:
+        names.append(name)
+        prepared.append(one)
+        if len(names) == TOGETHER:
+            yield names, prepared
+            names, prepared = [], []
+    if names:
+        yield names, prepared
