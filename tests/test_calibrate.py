@@ -70,7 +70,7 @@ def test_calibration_error_is_the_distance_from_what_is_right() -> None:
     assert confidence.expected_calibration_error(mixed, np.array([1, 1, 0, 0])) == pytest.approx(
         0.1
     )
-    assert [one.count for one in confidence.reliability(mixed, right)] == [2, 2]
+    assert [one.answers for one in confidence.reliability(mixed, right)] == [2, 2]
 
 
 def test_the_curve_goes_from_everything_to_nothing() -> None:
@@ -180,7 +180,7 @@ def test_the_figures_are_those_of_the_answers(root: Path, done: Path) -> None:
     assert curve[0]["accepted"] == "110" and curve[-1]["accepted"] == "0"
     shares = [float(one["share_of_right"]) for one in curve]
     assert shares == sorted(shares, reverse=True) and shares[0] == 1
-    counts = [int(float(one["count"])) for one in table(root / "out" / "reliability.csv")]
+    counts = [int(float(one["answers"])) for one in table(root / "out" / "reliability.csv")]
     assert sum(counts) == 80 + 40
 
 

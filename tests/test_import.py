@@ -9,9 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 import atat
 from atat.apps.recognizer import Recognizer
+from atat.engine import model_folder
+from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
+from atat.text.encoder_ids import build_encoder_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMED = """
@@ -61,3 +66,28 @@ def _python(program: str) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     return done.stdout
+
+
+def test_using_a_model_imports_nothing_that_trains_or_prepares_one(tmp_path: Path) -> None:
+    """Which is what makes it slow to load; `import torch` alone takes a second."""
+    settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
+    model, units = build_model(settings, tokenizer)
+    source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
+    packed = Packed(model, tokenizer, settings, units, source, set(), ("slu", "asr", "nlu"))
+    model_folder.save(tmp_path / "model", packed)
+    program = (
+        "import sys, numpy; from atat import Recognizer\n"
+        f"recognizer = Recognizer.load({str(tmp_path / 'model')!r})\n"
+        "found = recognizer(0.1 * numpy.random.default_rng(0).standard_normal(16000))\n"
+        "assert found.transcript is not None and recognizer(text='play').nbest\n"
+        "print(*sys.modules)"
+    )
+    loaded = set(_python(program).split())
+    training = "train trainer optim sampler loader checkpoint validate distributed assembly decode"
+    heavy = {"torchaudio", "transformers", "tensorboard", "jiwer", "pandas"}
+    heavy |= {f"atat.engine.{name}" for name in training.split()}
+    heavy |= {f"atat.systems.joint.{name}" for name in ("build", "data", "evaluate", "start")}
+    assert loaded & heavy == set() and "atat.systems.joint.recognizer" in loaded
+    scoring = {name for name in loaded if name.startswith("atat.scoring.")}
+    others = {name for name in loaded if name.startswith("atat.systems.lugosch.")}
+    assert scoring | others == set()

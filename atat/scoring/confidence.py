@@ -20,7 +20,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    answers: int
     confidence: float  # mean
     right: float  # share
 
@@ -58,7 +58,7 @@ def expected_calibration_error(
     if not len(confidences):
         return float("nan")
     found = reliability(confidences, right, bins)
-    return sum(one.count * abs(one.confidence - one.right) for one in found) / len(confidences)
+    return sum(one.answers * abs(one.confidence - one.right) for one in found) / len(confidences)
 
 
 def curve(confidences: np.ndarray, right: np.ndarray, outside: np.ndarray) -> list[Point]:
@@ -71,7 +71,7 @@ def curve(confidences: np.ndarray, right: np.ndarray, outside: np.ndarray) -> li
     rights = np.cumsum(right[order] & ~outside[order])
     outsiders = np.cumsum(outside[order])
     # A threshold accepts all of the answers that are equally sure.
-    last = np.flatnonzero(np.append(sorted_[1:] != sorted_[:-1], True)) if len(order) else []
+    last = np.flatnonzero(np.append(sorted_[1:] != sorted_[:-1], True))[: len(order)]
     points = [Point(float(sorted_[i]), int(i) + 1, int(rights[i]), int(outsiders[i])) for i in last]
     return [*reversed(points), Point(1.0 + 1e-9, 0, 0, 0)]
 
