@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+import atat
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
@@ -42,6 +43,7 @@ from atat.systems.lugosch.settings import (
     OptimSettings,
 )
 from atat.systems.lugosch.targets import frame_labels
+from atat.text import trees
 from atat.text.labels import UNKNOWN, Labels, command_of, fields_of, words_of
 
 TONES = {"AA": 300, "IY": 900, "S": 2500, "M": 5000}  # Hz
@@ -366,6 +368,17 @@ def test_a_packed_model_listens(data: Path, intent: Path) -> None:
     assert recognizer(str(utterances[0].wav)).text == together[0].text
     with pytest.raises(InputError, match="task acoustic: this model was trained on intent"):
         recognizer.answers(recordings, ACOUSTIC)
+
+
+def test_programs_use_it_as_any_other_model(data: Path, acoustic: Path, intent: Path) -> None:
+    recognizer = atat.Recognizer.load(intent / "model")
+    utterances = list(kaldi_dir.load(data))
+    for one, found in zip(utterances, recognizer.batch([str(one.wav) for one in utterances])):
+        assert found.text == one.semantics and found.understood and found.transcript is None
+        assert list(found.slots.values()) == trees.words(found.tree)
+    assert atat.Recognizer.load(acoustic / "model")(str(utterances[0].wav)).transcript is not None
+    with pytest.raises(InputError, match="reads no text; its tasks: intent"):
+        recognizer(text="lights")
 
 
 def test_a_model_is_packed_again_and_made_smaller(data: Path, intent: Path) -> None:
