@@ -271,7 +271,7 @@ def _held_out(answers: Sequence[Answered], names: Sequence[str]) -> float:
         if held.size and 0 < sum(one.right for one in rest) < len(rest):
             weights, bias = _fit(rest, names)
             some = _matrix([answers[number] for number in held], names)
-            sure[held] = confidence.confidences_of(some, weights, bias)
+            sure[held] = confidence.confidences_of(some, weights.tolist(), bias)
     inside = np.array([not one.outside for one in answers])
     right = np.array([one.right for one in answers])
     return confidence.expected_calibration_error(sure[inside], right[inside])
