@@ -13,7 +13,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -221,14 +221,20 @@ def _check_file(path: str) -> None:
     if size == 0:
         raise InputError(f"{path}: is empty (0 bytes); fetch the file again or leave it out")
     with open(path, "rb") as stream:
-        declared = _declared_wav_end(stream)
+        check_whole(stream, path)
+
+
+def check_whole(stream: BinaryIO, name: str) -> None:
+    """Raise InputError if a wav, open at its start, is shorter than its header promises."""
+    declared = _declared_wav_end(stream)
+    size = stream.seek(0, os.SEEK_END)
     if declared is not None and declared > size:
         raise InputError(
-            f"{path}: truncated: {size} bytes where its header promises {declared}; fetch it again"
+            f"{name}: truncated: {size} bytes where its header promises {declared}; fetch it again"
         )
 
 
-def _declared_wav_end(stream: io.BufferedReader) -> int | None:
+def _declared_wav_end(stream: BinaryIO) -> int | None:
     """Byte at which a wav's data chunk should end; None for other formats and streamed files."""
     header = stream.read(12)
     if header[:4] != b"RIFF" or header[8:] != b"WAVE":

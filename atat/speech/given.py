@@ -41,8 +41,10 @@ def samples_of(
             raise InputError("the rate is for samples; a file says its own")
         source = io.BytesIO(given) if isinstance(given, bytes) else given
         title = name if isinstance(given, bytes) else str(given)
-        if isinstance(given, bytes) and not given:
-            raise InputError(f"{name}: is empty (0 bytes); send a wav, flac, ogg or opus")
+        if isinstance(source, io.BytesIO):
+            if not given:
+                raise InputError(f"{name}: is empty (0 bytes); send a wav, flac, ogg or opus")
+            audio.check_whole(source, name)
         info = audio.probe(source, name=title)
         _check_length(title, info.duration, longest)
         return audio.load(source, resample=True, channel=channel, name=title)
