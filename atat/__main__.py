@@ -48,6 +48,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Use": {
         "recognize": Command("apps.recognize", "understand recordings, sentences, the microphone"),
         "calibrate": Command("apps.calibrate", "fit how sure a model's answers are, on dev data"),
+        "serve": Command(
+            "apps.server.command", "a page to speak to a model, and JSON for programs"
+        ),
     },
     "Two-stage systems": {
         "transcribe": Command("prepare.transcribe", "transcribe with a recogniser or a model"),

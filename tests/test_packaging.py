@@ -218,7 +218,9 @@ def beyond_the_core() -> set[str]:
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "atat").rglob("*.py")}
-    assert {name for name in names if ".dist-info/" not in name} == code | {"atat/py.typed"}
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "atat/apps/server/page").iterdir()}
+    inside = {name for name in names if ".dist-info/" not in name}
+    assert inside == code | page | {"atat/py.typed"} and len(page) == 7
     with zipfile.ZipFile(wheel) as archive:
         (about,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         text = archive.read(about).decode()

@@ -13,7 +13,8 @@ import sys
 
 MODULES = """
     torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr scipy
-    kaldiio omniio.kaldi praatio pocketsphinx espeakng_loader pycrfsuite jiwer onnxruntime
+    starlette uvicorn python_multipart kaldiio omniio.kaldi praatio pocketsphinx espeakng_loader
+    pycrfsuite jiwer onnxruntime
     tensorboard configargparse editdistance humanfriendly packaging torch_complex typeguard
     espnet2.asr.encoder.transformer_encoder mypy pytest xdist atat
 """.split()

@@ -1,0 +1,292 @@
+// The page: what is asked, by voice, file or keyboard, and the answer to it.
+
+import * as draw from "/page/drawing.js";
+import { Player, Recorder, decode, wav } from "/page/sound.js";
+
+const $ = (id) => document.getElementById(id);
+const player = new Player();
+let limits = { seconds: 60, bytes: 12e6, characters: 1000 };
+let recorder = null; // while recording
+let starting = false; // while the browser asks for the microphone
+let asked = 0; // number of the newest question: an answer to an older one is dropped
+
+// --- What is said to the user
+
+function say(...parts) {
+  $("status").replaceChildren(...parts);
+}
+
+function complain(text) {
+  const problem = $("problem");
+  problem.hidden = !text;
+  problem.textContent = text || "";
+  if (text) say("");
+}
+
+// Whatever goes wrong in an action ends as one sentence.
+function guarded(action) {
+  return async (...given) => {
+    try {
+      await action(...given);
+    } catch (error) {
+      document.body.classList.remove("busy");
+      complain(error.message);
+    }
+  };
+}
+
+// --- The server
+
+async function ask(path, body, type) {
+  let response;
+  try {
+    response = await fetch(path, { method: "POST", body, headers: { "Content-Type": type } });
+  } catch {
+    throw new Error("The server does not answer. Is atat serve still running?");
+  }
+  const answer = await response.json().catch(() => ({ error: `The server answered ${response.status}.` }));
+  if (!response.ok) throw new Error(sentence(answer.error));
+  return answer;
+}
+
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
+
+async function question(path, body, type, samples) {
+  const number = ++asked;
+  complain("");
+  say("Understanding …");
+  document.body.classList.add("busy");
+  const began = performance.now();
+  try {
+    const answer = await ask(path, body, type);
+    if (number === asked) show(answer, samples, (performance.now() - began) / 1000);
+  } finally {
+    if (number === asked) document.body.classList.remove("busy");
+  }
+}
+
+async function understandSamples(samples) {
+  const length = samples.length / 16000;
+  if (length > limits.seconds) {
+    throw new Error(`The recording lasts ${length.toFixed(0)} s; up to ${limits.seconds} s are understood. Cut it at its pauses.`);
+  }
+  if (!samples.length) throw new Error("The recording is empty.");
+  await question("/recognize", wav(samples), "audio/wav", samples);
+}
+
+// --- Recording
+
+const live = { heights: [], shown: 0 };
+
+async function startRecording() {
+  if (starting) return;
+  starting = true;
+  player.stop();
+  complain("");
+  say("Waiting for the microphone …");
+  let length = 0;
+  live.heights = [];
+  try {
+    recorder = await Recorder.start((block, rate) => {
+      length += block.length;
+      live.heights.push(Math.min(1, 2.5 * Math.max(...block.map(Math.abs))));
+      showLive(length / rate);
+      if (recorder && length / rate >= limits.seconds) stop();
+    });
+  } finally {
+    starting = false;
+  }
+  document.body.classList.add("recording");
+  $("record-label").textContent = "Stop";
+  $("answer").hidden = true;
+  say("Recording. Press Stop when you have spoken, or Escape to drop it.");
+  showLive(0);
+}
+
+function showLive(seconds) {
+  if (!recorder) return;
+  const heights = live.heights.slice(-160);
+  let picture = $("live");
+  if (!picture) {
+    picture = draw.element("div", { id: "live", "aria-hidden": "true" });
+    $("speak").after(picture);
+  }
+  const padded = [...heights, ...Array(160 - heights.length).fill(0)];
+  picture.replaceChildren(draw.outline(padded), draw.element("span", {}, `${seconds.toFixed(1)} s`));
+}
+
+function endRecording() {
+  const ended = recorder;
+  recorder = null;
+  document.body.classList.remove("recording");
+  $("record-label").textContent = "Record";
+  $("live")?.remove();
+  return ended;
+}
+
+const stop = guarded(async () => {
+  const ended = endRecording();
+  if (ended) await understandSamples(await ended.stop());
+});
+
+$("record").addEventListener("click", guarded(() => (recorder ? stop() : startRecording())));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !recorder) return;
+  endRecording().release();
+  say("The recording was dropped.");
+});
+
+// --- Files
+
+const take = guarded(async (file) => {
+  if (!file) return;
+  if (recorder) endRecording().release();
+  player.stop();
+  complain("");
+  say(`Reading ${file.name} …`);
+  if (file.size > 20 * limits.bytes) throw new Error(`${file.name} is too large: up to ${limits.seconds} s are understood.`);
+  await understandSamples(await decode(file));
+});
+
+$("file").addEventListener("change", (event) => {
+  take(event.target.files[0]);
+  event.target.value = ""; // the same file may be chosen again
+});
+for (const name of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(name, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dropping", name === "dragover");
+    if (name === "drop") take(event.dataTransfer.files[0]);
+  });
+}
+
+// --- Sentences
+
+$("sentence").addEventListener("submit", (event) => {
+  event.preventDefault();
+  guarded(async () => {
+    const text = $("text").value.trim();
+    if (!text) throw new Error("Type a sentence first.");
+    player.stop();
+    await question("/understand", JSON.stringify({ text }), "application/json", null);
+  })();
+});
+
+// --- The answer
+
+function show(answer, samples, took) {
+  const root = answer.tree && draw.parse(answer.tree);
+  const intent = answer.intent && draw.spoken(answer.intent);
+  const title = intent || (answer.tree === null && answer.text) || "nothing";
+  $("answer").classList.toggle("refused", !answer.understood);
+  $("verdict").replaceChildren(
+    draw.element("span", { class: "mark", "aria-hidden": "true" }, answer.understood ? "✓" : "?"),
+    draw.element("span", {}, answer.understood ? title : "Not understood"),
+  );
+  const best = answer.understood || !intent ? "" : ` The best guess is: ${title}.`;
+  $("reason").hidden = answer.understood;
+  $("reason").textContent = answer.understood ? "" : `${sentence(answer.reason)}${best}`;
+  showConfidence(answer);
+  showSound(answer, samples);
+  for (const part of ["transcript", "transcript-title"]) $(part).hidden = !answer.transcript;
+  $("transcript").textContent = answer.transcript || "";
+  $("tree").hidden = $("tree").previousElementSibling.hidden = !root;
+  $("tree").replaceChildren(...(root ? [draw.tree(root)] : []));
+  const hasTimes = answer.spans.some((slot) => slot.seconds);
+  $("slots").replaceChildren(...(answer.spans.length ? [draw.table(answer.spans, hasTimes)] : []));
+  showHypotheses(answer);
+  $("json").lastElementChild.textContent = JSON.stringify(answer, null, 2);
+  $("answer").hidden = false;
+  arrange();
+  const slots = answer.spans.map((slot) => `${draw.spoken(slot.name)} ${slot.value}`).join(", ");
+  const spoken = answer.understood
+    ? `Understood: ${title}${slots ? `; ${slots}` : ""}.`
+    : `Not understood: ${answer.reason}.`;
+  // All of it is in the page for those who see.
+  say(draw.element("span", { class: "hidden" }, spoken), ` Answered in ${took.toFixed(1)} s.`);
+}
+
+function showConfidence({ confidence, threshold }) {
+  const place = $("confidence");
+  if (confidence === null) {
+    place.replaceChildren();
+    return;
+  }
+  const text = `${Math.round(100 * confidence)} %`;
+  const bar = draw.element("span", { class: "meter", "aria-hidden": "true" }, draw.element("span", { class: "value" }));
+  bar.firstElementChild.style.width = `${100 * confidence}%`;
+  if (threshold) {
+    const limit = draw.element("span", { class: "threshold", title: `threshold ${Math.round(100 * threshold)} %` });
+    limit.style.left = `${100 * threshold}%`;
+    bar.append(limit);
+  }
+  place.replaceChildren(draw.element("span", {}, "confidence ", draw.element("strong", {}, text)), bar);
+}
+
+function showSound(answer, samples) {
+  $("sound").hidden = !samples;
+  if (!samples) return;
+  const listen = (span) => {
+    $("play").textContent = "Stop";
+    player.play(samples, span, (second) => {
+      picture.moveTo(second);
+      if (second === null) $("play").textContent = "Play";
+    });
+  };
+  const picture = draw.waveform(samples, answer, listen);
+  $("waveform").replaceChildren(picture);
+  $("play").onclick = () => (player.playing ? player.stop() : listen([0, answer.duration]));
+}
+
+function showHypotheses(answer) {
+  const many = answer.nbest.filter((one) => one.text);
+  $("nbest").hidden = many.length < 2;
+  $("nbest").firstElementChild.textContent = `${many.length} hypotheses`;
+  $("nbest").lastElementChild.replaceChildren(
+    ...many.map((one) => {
+      const root = draw.parse(one.text);
+      const score = draw.element("span", { class: "score", title: "log probability of a token on average" }, one.score.toFixed(2));
+      return draw.element("li", {}, draw.element("span", { class: "line" }, root ? draw.line(root) : one.text), score);
+    }),
+  );
+}
+
+// What depends on the width of the page.
+function arrange() {
+  if ($("answer").hidden) return;
+  const tree = $("tree");
+  tree.classList.remove("narrow");
+  tree.classList.toggle("narrow", tree.scrollWidth > tree.clientWidth + 1);
+  for (const lane of document.querySelectorAll(".lane.words, .lane.slots")) draw.spread(lane);
+}
+
+let width = 0;
+new ResizeObserver(([entry]) => {
+  if (entry.contentRect.width === width) return;
+  width = entry.contentRect.width;
+  arrange();
+}).observe(document.querySelector("main"));
+
+// A slot that is pointed at is marked wherever it is drawn.
+for (const name of ["mouseover", "focusin"]) {
+  document.addEventListener(name, (event) => {
+    const number = event.target.closest?.("#answer [data-slot]")?.dataset.slot;
+    for (const one of document.querySelectorAll("#answer [data-slot]")) {
+      one.classList.toggle("lit", one.dataset.slot === number);
+    }
+  });
+}
+
+// --- The start
+
+$("address").textContent = location.origin;
+guarded(async () => {
+  const health = await (await fetch("/health")).json();
+  limits = health.limits;
+  $("model").textContent = health.model;
+  document.title = `${health.model} – atat`;
+  const reads = Object.values(health.tasks);
+  $("text").maxLength = limits.characters;
+  $("sentence").hidden = !reads.includes("text");
+  $("speak").hidden = !reads.includes("audio");
+})();
