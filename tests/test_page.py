@@ -312,8 +312,8 @@ def test_tree_words_slots_times_and_hypotheses_are_shown(page: Page, tmp_path: P
 def test_what_is_not_understood_says_why(page: Page) -> None:
     type_in(page, "unsure")
     assert text(page, "#verdict") == "? Not understood"
-    why = "The confidence, 0.31, is below the threshold, 0.60."
-    assert text(page, "#reason") == f"{why} The best guess is: stop."
+    assert text(page, "#reason") == "The confidence, 0.31, is below the threshold, 0.60."
+    assert text(page, "#tree-title") == "Best guess" and "stop" in text(page, "#tree")
     type_in(page, "malformed")
     assert text(page, "#reason") == "The model's answer is not a tree."
     assert page.run("document.querySelector('#tree').checkVisibility()") is False
@@ -423,6 +423,7 @@ def test_a_file_that_cannot_be_used_is_named(page: Page, tmp_path: Path) -> None
     page.choose("#file", tmp_path / "long.flac")
     page.wait_for("/600 s/.test(document.querySelector('#problem').textContent)")
     assert "up to 10 s are understood" in problem(page)
+    assert page.run("document.querySelector('#answer').hidden") is True
     press(page, "#sentence button")
     page.wait_for("/Type/.test(document.querySelector('#problem').textContent)")
     type_in(page, "words")  # a good answer takes the complaint away

@@ -119,7 +119,7 @@ def test_a_body_without_end_is_refused_at_its_limit(echo: Echo) -> None:
     begin = f"POST /understand HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n".encode()
     chunk = b"2000\r\n" + b"a" * 0x2000 + b"\r\n"
     with serving.serve(service(echo)) as server:
-        assert "up to 1000 characters" in refused(said_to(server.port, begin, *[chunk] * 50), 413)
+        assert "up to 500 characters" in refused(said_to(server.port, begin, *[chunk] * 50), 413)
         assert server.service.turns.places == 0
 
 

@@ -52,6 +52,8 @@ PAGE = {
 # Values (samples * channels) that a recording within the limits may hold: a minute of two channels
 # at 192 kHz. A few bytes of flac can promise far more.
 VALUES = 24_000_000
+# Of the formats that are taken; libsndfile would try a dozen more on what strangers send.
+BEGINNINGS = (b"RIFF", b"RF64", b"fLaC", b"OggS")
 LEFT = 499  # as servers call it: the client has left, nobody sees the answer
 Handler = Callable[[Request, Exception], Response | Awaitable[Response]]
 _SENTENCES = {
@@ -201,6 +203,10 @@ class Service:
         """Raise Refusal for one that is too long, before it is decoded."""
         if not recording:
             raise Refusal(422, "the recording is empty (0 bytes); send a wav, flac, ogg or opus")
+        if not recording.startswith(BEGINNINGS):
+            raise Refusal(
+                422, "the recording cannot be read as audio; send a wav, flac, ogg or opus"
+            )
         info = audio.probe(io.BytesIO(recording), name="the recording")
         too_long = info.duration > self.limits.seconds
         if too_long or info.num_samples * info.channels > VALUES:

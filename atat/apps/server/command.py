@@ -26,6 +26,8 @@ DESCRIPTION = cli.guide(
     writes="nothing; a line for each request on the terminal, which does not say what was said",
 )
 
+SEARCH = ("beam", "well_formed", "bridge")  # options of the search, None if not given
+
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `atat serve`."""
@@ -51,7 +53,9 @@ def main(argv: list[str] | None = None) -> None:
             options.model,
             device=options.device,
             threshold=options.threshold,
+            transcribe=not options.no_transcript,
             longest=options.longest,
+            **{name: value for name in SEARCH if (value := getattr(options, name)) is not None},
         )
         service = Service(
             recognizer,
@@ -118,6 +122,19 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="confidence below which an answer is not understood (default: the model's own)",
     )
+    add(
+        "--no_transcript",
+        action="store_true",
+        help="do not transcribe: faster, but slots of recordings have no times",
+    )
+    add("--beam", type=int, help="width of the search (default: 4, or as calibrated)")
+    add(
+        "--well_formed",
+        action="store_true",
+        default=None,
+        help="let only well-formed trees out",
+    )
+    add("--bridge", type=float, metavar="SHARE", help="as that of `atat decode`, 0 to 1")
     add("--longest", type=float, default=Limits.seconds, help="seconds of a recording")
     add("--largest", type=float, default=Limits.megabytes, help="megabytes of a recording")
     add("--characters", type=int, default=Limits.characters, help="of a sentence")

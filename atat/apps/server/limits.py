@@ -11,7 +11,7 @@ class Limits:
 
     seconds: float = 60.0  # of a recording
     megabytes: float = 12.0  # 10**6 bytes of a recording: 60 s of a CD are 10.6
-    characters: int = 1000  # of a sentence
+    characters: int = 500  # of a sentence: 80 words
     parallel: int = 1  # answers made at once
     waiting: int = 32  # requests that wait for their turn; the next one is answered 503
 

@@ -179,7 +179,7 @@ export function waveform(samples, answer, onSlot) {
     slots.append(place(coloured(bar, slot.name, i + 1), slot.seconds));
   });
   const axis = element("div", { class: "lane axis", "aria-hidden": "true" });
-  const step = [0.25, 0.5, 1, 2, 5, 10, 30].find((one) => (to - from) / one <= 8) || 60;
+  const step = [0.25, 0.5, 1, 2, 5, 10, 30].find((one) => (to - from) / one <= (innerWidth < 600 ? 4 : 8)) || 60;
   for (let at = Math.ceil(from / step) * step; at < to - step / 4; at += step) {
     const tick = element("span", {}, `${Number(at.toFixed(2))} s`);
     tick.style.left = percent(at);

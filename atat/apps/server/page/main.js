@@ -20,7 +20,9 @@ function complain(text) {
   const problem = $("problem");
   problem.hidden = !text;
   problem.textContent = text || "";
-  if (text) say("");
+  if (!text) return;
+  say("");
+  $("answer").hidden = true; // it belongs to another question
 }
 
 // Whatever goes wrong in an action ends as one sentence.
@@ -183,14 +185,14 @@ function show(answer, samples, took) {
     draw.element("span", { class: "mark", "aria-hidden": "true" }, answer.understood ? "✓" : "?"),
     draw.element("span", {}, answer.understood ? title : "Not understood"),
   );
-  const best = answer.understood || !intent ? "" : ` The best guess is: ${title}.`;
   $("reason").hidden = answer.understood;
-  $("reason").textContent = answer.understood ? "" : `${sentence(answer.reason)}${best}`;
+  $("reason").textContent = answer.understood ? "" : sentence(answer.reason);
   showConfidence(answer);
   showSound(answer, samples);
   for (const part of ["transcript", "transcript-title"]) $(part).hidden = !answer.transcript;
   $("transcript").textContent = answer.transcript || "";
-  $("tree").hidden = $("tree").previousElementSibling.hidden = !root;
+  $("tree").hidden = $("tree-title").hidden = !root;
+  $("tree-title").textContent = answer.understood ? "Meaning" : "Best guess";
   $("tree").replaceChildren(...(root ? [draw.tree(root)] : []));
   const hasTimes = answer.spans.some((slot) => slot.seconds);
   $("slots").replaceChildren(...(answer.spans.length ? [draw.table(answer.spans, hasTimes)] : []));
