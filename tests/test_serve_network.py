@@ -290,7 +290,7 @@ def test_ctrl_c_ends_the_command_at_once(model: Path) -> None:
             started = time.monotonic()
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
         assert "Traceback" not in process.stderr.read()
     finally:
         process.kill()
@@ -298,8 +298,9 @@ def test_ctrl_c_ends_the_command_at_once(model: Path) -> None:
         process.stderr.close()
 
 
+@pytest.mark.parametrize("parallel", [1, 2])
 def test_under_many_clients_each_answer_is_right_or_an_honest_503(
-    model: Path, tmp_path: Path
+    model: Path, tmp_path: Path, parallel: int
 ) -> None:
     """utils/load.py for a few seconds; it fails if one answer is wrong, mixed up or lost."""
     rng = np.random.default_rng(3)
@@ -307,7 +308,18 @@ def test_under_many_clients_each_answer_is_right_or_an_honest_503(
         samples = rng.normal(0, 0.1, 6000 + 1500 * number).astype(np.float32)
         soundfile.write(tmp_path / f"{number}.wav", samples, 16000)
     command = [sys.executable, "utils/load.py", str(model), *map(str, tmp_path.glob("*.wav"))]
-    command += ["--clients", "50", "--seconds", "4", "--text", "play", "--text", "stop the lamp"]
+    command += [
+        "--parallel",
+        str(parallel),
+        "--clients",
+        "50",
+        "--seconds",
+        "4",
+        "--text",
+        "play",
+        "--text",
+        "stop the lamp",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
