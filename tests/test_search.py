@@ -10,11 +10,11 @@ import torch
 
 from atat.base.errors import InputError
 from atat.nn.beam_search import SearchOptions, beam_search
-from atat.systems.joint.constraint import ROOT, TreeConstraint, WordConstraint, pairs_of
 from atat.systems.joint.generate import generate
 from atat.systems.joint.model import build_model
-from atat.systems.joint.slot_values import SlotValues, of_trees
 from atat.text import trees
+from atat.text.constraint import ROOT, TreeConstraint, WordConstraint, pairs_of
+from atat.text.slot_values import SlotValues, of_trees
 
 EOS = 1
 
@@ -185,7 +185,7 @@ def random_tokens(constraint, tokenizer, limit: int, seed: int) -> list[int]:
         allowed = constraint.allowed(state, limit - length)
         assert bool(allowed.any())
         # Brackets are rare among all tokens: prefer them, so that trees grow deep.
-        weights = allowed.float()
+        weights = torch.from_numpy(allowed).float()
         weights[tokenizer.close_id :] *= 40
         token = int(torch.multinomial(weights, 1, generator=generator))
         if token == tokenizer.eos_id:
@@ -318,4 +318,4 @@ def test_a_transcript_has_no_tags_whatever_the_decoder_likes(seed):
     assert not tokens(WordConstraint(tokenizer)) & tags
     allowed = WordConstraint(tokenizer).allowed(None, 5)
     pieces = range(tokenizer.first_piece_id + 1, tokenizer.first_piece_id + tokenizer.num_pieces)
-    assert set(allowed.nonzero()[:, 0].tolist()) == {*pieces, tokenizer.eos_id}
+    assert set(allowed.nonzero()[0].tolist()) == {*pieces, tokenizer.eos_id}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from atat.datadir import check, kaldi_dir
-from atat.systems.joint.constraint import pairs_of
 from atat.text import trees as semantics
+from atat.text.constraint import pairs_of
 from atat.text.trees import SemanticsError, Tree, parse, to_string
 
 SONG = "[IN:PLAY_SONG play the song [SL:SONG watermelon sugar ] ]"

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from atat.text.search_options import Constraint, Hypothesis, SearchOptions
 
 NEVER = float("-inf")
 # Dropping finished utterances copies the caches: it pays once this share of the batch is done.
@@ -34,19 +37,6 @@ class Scorer(Protocol):
         """Drop all utterances but these; (B',)."""
 
 
-class Constraint(Protocol):
-    """Says which tokens may follow a prefix; a state of its own type stands for the prefix."""
-
-    def start(self) -> Hashable:
-        """The state before the first token."""
-
-    def allowed(self, state: Any, remaining: int) -> Tensor:
-        """(V,) bool; `remaining` tokens may still come, the end symbol counted."""
-
-    def advance(self, state: Any, token: int) -> Hashable:
-        """The state after one more token."""
-
-
 class Guide(Protocol):
     """Judges hypotheses besides the scorer, in log probabilities with a weight of their own."""
 
@@ -61,33 +51,6 @@ class Guide(Protocol):
 
     def keep(self, utterances: Tensor) -> None:
         """Drop all utterances but these; (B',)."""
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """Options of the search."""
-
-    beam: int = 4
-    max_length: int = 200  # tokens at most, the end symbol counted
-    # An output may have this many more tokens than its source suggests, for the tags of a long
-    # tree over a short sentence.
-    extra_length: int = 30
-    length_exponent: float = 1.0  # a hypothesis' score is log probability / length ** this
-    nbest: int = 1
-    ctc_weight: float = 0.0  # of the CTC head's opinion; the decoder has the rest
-    # How much the decoder listens to recordings through the text encoder: 1 only so, 0 not at all;
-    # between, it reads both memories, and their log probabilities have these weights.
-    bridge: float = 0.0
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A finished output."""
-
-    tokens: tuple[int, ...]  # without start and end symbol
-    score: float  # normalised by length; hypotheses are ranked by it
-    log_prob: float  # of all its tokens and the end symbol; with a guide, the weighted sum
-    at_limit: bool = False  # it ended no earlier than at the length limit
 
 
 @dataclass
@@ -160,7 +123,8 @@ def _masked(
             for states, limit in zip(beams.states, beams.limits)
             for state in states
         ]
-        log_probs = log_probs.masked_fill(~torch.stack(allowed).to(log_probs.device), NEVER)
+        forbidden = ~torch.from_numpy(np.stack(allowed))
+        log_probs = log_probs.masked_fill(forbidden.to(log_probs.device), NEVER)
     at_limit = [limit <= length for limit in beams.limits]
     if any(at_limit):
         rows = torch.tensor(at_limit, device=log_probs.device).repeat_interleave(beam)

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from atat.base import extras
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
@@ -24,6 +22,7 @@ from atat.base.json_file import read_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from torch import nn
 
 # Text in, `last_hidden_state` out. Other classes of transformers load further models that their
 # configuration names.

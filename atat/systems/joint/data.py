@@ -24,9 +24,9 @@ from atat.engine.settings import BatchSettings, SourceSettings
 from atat.speech import audio
 from atat.speech.augmenter import Augmenter
 from atat.systems.joint.batch import Batch, Example, collate
-from atat.systems.joint.constraint import Pair, pairs_of
 from atat.systems.joint.examples import Encoding, ExampleReader
 from atat.text import trees as semantics
+from atat.text.constraint import Pair, pairs_of
 from atat.text.ctc_labels import frames_needed
 from atat.text.tasks import TASKS
 

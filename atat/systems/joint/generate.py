@@ -6,15 +6,17 @@ Used by validation, `atat decode` and `atat.systems.joint.recognizer`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from atat.engine.batching import batch_slices
-from atat.nn.beam_search import Constraint, Hypothesis, SearchOptions, beam_search
+from atat.nn.beam_search import beam_search
 from atat.nn.ctc_prefix import CtcGuide, Spelling
 from atat.nn.decoder_cache import DecoderState
 from atat.systems.joint.model import Atat
+from atat.text.search_options import Constraint, Hypothesis, SearchOptions, length_limit
 from atat.text.tokenizer import Tokenizer
 
 ENCODED_AT_ONCE = 1500  # padded frames or tokens, on a CPU; 1,000 to 2,000 are fastest
@@ -104,7 +106,8 @@ def generate(
     memory, memory_lengths = encode_by_length(
         lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths
     )
-    limits = [(1 if audio else 4) * int(n) + options.extra_length for n in memory_lengths]
+    kind: Literal["audio", "text"] = "audio" if audio else "text"
+    limits = [length_limit(kind, int(n), options) for n in memory_lengths]
     guide, memories = None, [(memory, memory_lengths, 1.0)]
     if audio and (options.ctc_weight > 0 or options.bridge > 0):
         assert model.ctc is not None

@@ -19,17 +19,15 @@ import torch
 from torch import Tensor
 
 from atat.base import config
-from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.base.json_file import read_json
 from atat.engine import model_folder
 from atat.nn.audio_encoder import save_encoder_files
 from atat.nn.text_encoder import save_bert_files
 from atat.speech import frontend
 from atat.speech.frontend import Frontend, Lfb
-from atat.systems.joint.constraint import Pair
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.settings import ModelSettings
+from atat.text.constraint import Pair, read_pairs
 from atat.text.ctc_labels import Units
 from atat.text.encoder_ids import EncoderIds, build_encoder_ids
 from atat.text.tokenizer import Tokenizer
@@ -107,7 +105,7 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
     text = settings.text_encoder
     if text is not None:
         source = build_encoder_ids(text.bert_or_none, tokenizer, False, text.units)
-    pairs = _read_pairs(folder / "trees.json")
+    pairs = read_pairs(folder / "trees.json")
     audio = settings.audio_encoder
     pretrained: Frontend | None = None
     if audio is not None and audio.kind == "pretrained":
@@ -123,11 +121,3 @@ def load(folder: Path, about: dict[str, Any], device: torch.device) -> Packed:
         values.weights,
         pretrained=pretrained,
     )
-
-
-def _read_pairs(path: Path) -> set[Pair]:
-    fix = "copy the packed model again, or pack it again from its training"
-    try:
-        return {(parent, child) for parent, child in read_json(path, fix)}
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: expected a list of [parent, child]; {fix}") from None

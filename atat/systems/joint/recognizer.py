@@ -23,12 +23,12 @@ from atat.nn.cpu_weights import for_inference
 from atat.nn.ctc_prefix import Spelling
 from atat.speech import audio as audio_files
 from atat.speech.frontend import alike, features_option
-from atat.systems.joint.constraint import TreeConstraint, WordConstraint
 from atat.systems.joint.generate import generate
 from atat.systems.joint.packed import Packed, read
-from atat.systems.joint.slot_values import SlotValues
 from atat.text import trees
+from atat.text.constraint import TreeConstraint, WordConstraint
 from atat.text.ctc_labels import units_of_tokens
+from atat.text.slot_values import SlotValues
 from atat.text.tasks import TASKS
 from atat.text.tasks import task as find_task
 from atat.text.trees import Tree
@@ -85,7 +85,7 @@ class Recognizer:
 
         well_formed: outputs are always trees; any_pair: also parent-child pairs not seen in
         training; values: what a slot may hold, by label, such as {"SL:SONG": ["silver river"]},
-        words as `atat.text.normalize` writes them (atat/systems/joint/slot_values.py).
+        words as `atat.text.normalize` writes them (atat/text/slot_values.py).
 
         precision: fp32, bf16, or auto: bf16 if the hardware has it and the weights are not 8-bit
         (atat/base/precision.py). `packed` is not changed.

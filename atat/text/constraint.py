@@ -4,18 +4,20 @@ Well-formed decoding (`TreeConstraint`): one intent at the root, intents and slo
 is not empty, words begin with a piece that begins a word, every bracket is closed before the length
 limit, if pairs are given, only parent-child pairs seen in training, and, if values are given, slots
 only with those. Transcripts (`WordConstraint`) have no tags, even if the decoder was finetuned on
-trees. Both plug into `atat.nn.beam_search` as its constraint.
+trees. Both plug into `atat.nn.beam_search` and into `atat.runtime.search` as their constraint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from atat.systems.joint.slot_values import SlotValues
+from atat.base.errors import InputError
+from atat.base.json_file import read_json
+from atat.text.slot_values import SlotValues
 from atat.text.tokenizer import Tokenizer
 from atat.text.trees import Tree
 
@@ -55,14 +57,14 @@ class TreeConstraint:
         starts = [id_ for id_ in range(size) if tokenizer.is_word_start(id_)]
         # Words too rare for a piece of their own begin with a lone blank, which is no word yet.
         self._blanks = {id_ for id_ in starts if not tokenizer.decode([id_]).strip()}
-        self._word_starts = torch.zeros(size, dtype=torch.bool)
+        self._word_starts = np.zeros(size, dtype=bool)
         self._word_starts[starts] = True
-        self._cache: dict[tuple[object, ...], Tensor] = {}
+        self._cache: dict[tuple[object, ...], np.ndarray] = {}
 
     def start(self) -> State:
         return State()
 
-    def allowed(self, state: State, remaining: int) -> Tensor:
+    def allowed(self, state: State, remaining: int) -> np.ndarray:
         """(V,) bool: tokens allowed next when `remaining` tokens are left, the end counted."""
         spare = min(remaining - len(state.open) - 1, self._enough)
         parent = state.open[-1] if state.open else ROOT
@@ -85,9 +87,9 @@ class TreeConstraint:
             return State(state.open, started=True, fresh=False, empty=state.empty, bare=True)
         return State(state.open, started=True, fresh=False, empty=False)
 
-    def _allowed(self, state: State, parent: str, spare: int) -> Tensor:
+    def _allowed(self, state: State, parent: str, spare: int) -> np.ndarray:
         """`spare`: tokens left after those reserved for every open bracket and the end."""
-        mask = torch.zeros(self.tokenizer.vocab_size, dtype=torch.bool)
+        mask = np.zeros(self.tokenizer.vocab_size, dtype=bool)
         if state.started and not state.open:
             mask[self.tokenizer.eos_id] = True
             return mask
@@ -108,9 +110,9 @@ class TreeConstraint:
                 mask[self.tokenizer.close_id] = True
         return mask
 
-    def _of_values(self, node: int, spare: int) -> Tensor:
+    def _of_values(self, node: int, spare: int) -> np.ndarray:
         """What goes on with a value, or ends it."""
-        mask = torch.zeros(self.tokenizer.vocab_size, dtype=torch.bool)
+        mask = np.zeros(self.tokenizer.vocab_size, dtype=bool)
         for token, following in self.values.next[node].items():
             mask[token] = spare >= 1 + self.values.needed[following]
         mask[self.tokenizer.close_id] = node in self.values.ends
@@ -140,7 +142,7 @@ class WordConstraint:
     def start(self) -> None:
         return None
 
-    def allowed(self, state: None, remaining: int) -> Tensor:
+    def allowed(self, state: None, remaining: int) -> np.ndarray:
         """(V,) bool, the same for every prefix."""
         return self._allowed
 
@@ -148,10 +150,10 @@ class WordConstraint:
         return None
 
 
-def _pieces(tokenizer: Tokenizer) -> Tensor:
+def _pieces(tokenizer: Tokenizer) -> np.ndarray:
     """(V,) bool: the tokens that words consist of."""
     first = tokenizer.first_piece_id
-    pieces = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
+    pieces = np.zeros(tokenizer.vocab_size, dtype=bool)
     pieces[first : first + tokenizer.num_pieces] = True
     pieces[first] = False  # <unk>, which stands for nothing
     return pieces
@@ -166,6 +168,15 @@ def pairs_of(tree: Tree) -> set[Pair]:
         pairs.add((parent, node.label))
         waiting.extend((node.label, child) for child in node.children if isinstance(child, Tree))
     return pairs
+
+
+def read_pairs(path: Path) -> set[Pair]:
+    """The pairs in trees.json of a model's folder; InputError if it is torn."""
+    fix = "copy the packed model again, or pack it again from its training"
+    try:
+        return {(parent, child) for parent, child in read_json(path, fix)}
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: expected a list of [parent, child]; {fix}") from None
 
 
 def _is_intent(label: str) -> bool:
