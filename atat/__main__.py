@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train": Command("engine.train", "train a model as a YAML file says"),
         "pack": Command("engine.pack", "make a model from a training's checkpoints at any time"),
         "quantize": Command("engine.quantize", "a model with weights of 8 bits, for a CPU"),
+        "export": Command("engine.export", "a model for devices, which runs without torch"),
         "decode": Command("engine.decode", "understand or transcribe a data dir with a model"),
     },
     "Use": {

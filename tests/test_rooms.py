@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "atat"
 # Each may import those before it.
-ORDER = "base text speech datadir nn scoring engine prepare systems apps".split()
+ORDER = "base text speech runtime datadir nn scoring engine prepare systems apps".split()
 
 
 def test_every_module_lies_in_a_room() -> None:

@@ -24,6 +24,8 @@ EXTRA_OF = {
     "starlette": "serve",
     "uvicorn": "serve",
     "python_multipart": "serve",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
     "jiwer": "train",
     "tensorboard": "train",
     "torchaudio": "espnet",

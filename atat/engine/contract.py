@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # a command answers mistakes before torch is loaded
     import numpy as np
@@ -226,3 +226,14 @@ class System(Protocol):
 
     def recognizer(self, packed: Any, **options: Any) -> Recognizer:
         """Options are those of `atat decode`: beam, nbest, well_formed, precision ..."""
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """A system whose models run without torch, too (`atat export`, `atat.runtime`)."""
+
+    def export(self, packed: Any, folder: Path, weights: Literal["float32", "int8"]) -> None:
+        """Write what `atat.runtime` reads into an empty folder.
+
+        Raises InputError for a model that cannot be exported, before anything is written.
+        """

@@ -22,9 +22,11 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
 def attention_mask(lengths: Tensor, size: int) -> Tensor | None:
     """(B,) -> (B, 1, 1, size) for attention; None when nothing is padded (a faster kernel).
 
-    On a GPU the mask is always made: checking whether it is needed would wait for the device.
+    On a GPU the mask is always made: checking whether it is needed would wait for the device. So it
+    is in an export, whose graph takes no turns.
     """
-    if lengths.device.type == "cpu" and int(lengths.min()) == size:
+    exporting = torch.compiler.is_exporting()
+    if not exporting and lengths.device.type == "cpu" and int(lengths.min()) == size:
         return None
     return length_mask(lengths, size)[:, None, None, :]
 
@@ -39,6 +41,8 @@ def attend(
     block, up to six times as slow with oneDNN, and its backward pass in bf16 is three times as
     slow (measured at T of 20 to 350).
     """
+    if torch.compiler.is_exporting():
+        return _attend_in_a_graph(query, key, value, mask)
     batch, heads, length, width = query.shape
     size = key.shape[2]
     if query.device.type != "cpu" or batch * heads * length * size > LARGEST_SCORES:
@@ -57,12 +61,24 @@ def attend(
     return (weights @ value.reshape(-1, size, width)).view(query.shape)
 
 
+def _attend_in_a_graph(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """`attend` in the operators that onnxruntime joins best; the same for every size."""
+    scores = query @ key.transpose(2, 3) * query.shape[3] ** -0.5
+    if mask is not None:
+        scores = scores + _bias_of(mask, query)
+    return scores.softmax(-1) @ value
+
+
 def _bias(mask: Tensor, query: Tensor) -> Tensor:
     """A mask of four dimensions -> the term added to scores (B x H, T, S); broadcasts to them."""
-    bias = mask
-    if mask.dtype == torch.bool:
-        bias = query.new_zeros(1).expand(mask.shape).masked_fill(~mask, float("-inf"))
-    bias = bias.to(query.dtype)
+    bias = _bias_of(mask, query)
     if len(bias) == bias.shape[1] == 1:
         return bias[0]
     return bias.expand(*query.shape[:2], -1, -1).flatten(0, 1)
+
+
+def _bias_of(mask: Tensor, query: Tensor) -> Tensor:
+    """The numbers that a mask adds to scores."""
+    if mask.dtype == torch.bool:
+        mask = query.new_zeros(1).expand(mask.shape).masked_fill(~mask, float("-inf"))
+    return mask.to(query.dtype)

@@ -29,7 +29,7 @@ class Positions(nn.Module):
         super().__init__()
         self.width = width
         self.dropout = Dropout(dropout)
-        self.register_buffer("table", sinusoids(512, width), persistent=False)
+        self.register_buffer("table", sinusoids(torch.arange(512), width), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
@@ -40,19 +40,18 @@ class Positions(nn.Module):
         return self.dropout(x * math.sqrt(self.width) + self._rows(position, position + 1))
 
     def _rows(self, start: int, end: int) -> Tensor:
+        if torch.compiler.is_exporting():  # a graph cannot enlarge the table
+            return sinusoids(torch.arange(start, end), self.width)
         if end > len(self.table):
-            self.table = sinusoids(2 * end, self.width).to(self.table)
+            self.table = sinusoids(torch.arange(2 * end), self.width).to(self.table)
         return self.table[start:end]
 
 
-def sinusoids(length: int, width: int) -> Tensor:
-    """(length, width) table of sines and cosines of falling frequency."""
-    position = torch.arange(length, dtype=torch.float32)[:, None]
+def sinusoids(positions: Tensor, width: int) -> Tensor:
+    """positions (T,) -> (T, width): sines and cosines of falling frequency."""
+    position = positions.float()[:, None]
     rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
-    table = torch.zeros(length, width)
-    table[:, 0::2] = torch.sin(position * rate)
-    table[:, 1::2] = torch.cos(position * rate)
-    return table
+    return torch.stack([torch.sin(position * rate), torch.cos(position * rate)], dim=2).flatten(1)
 
 
 class Heads(nn.Module):
@@ -179,15 +178,16 @@ class DecoderLayer(nn.Module):
         """x (B, U, D), memory (B, S, D), memory_mask (B, 1, 1, S) -> (B, U, D)."""
         x = x + self.dropout(self.self_attention(self.self_norm(x), causal=True))
         keys_values = self.cross_attention.keys_values(memory)
-        return self._rest(x, keys_values, memory_mask)
+        return self.rest(x, keys_values, memory_mask)
 
     def step(self, x: Tensor, state: DecoderState, layer: int) -> Tensor:
         """The new position of every hypothesis: x (B, K, D) -> (B, K, D)."""
         x = x + self.self_attention.step(self.self_norm(x), state, layer)
-        return self._rest(x, state.cross[layer], state.memory_mask)
+        return self.rest(x, state.cross[layer], state.memory_mask)
 
-    def _rest(
+    def rest(
         self, x: Tensor, keys_values: tuple[Tensor, Tensor], memory_mask: Tensor | None
     ) -> Tensor:
+        """What follows the self-attention: x (B, U, D) -> (B, U, D)."""
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), keys_values, memory_mask))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

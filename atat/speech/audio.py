@@ -20,6 +20,7 @@ import numpy as np
 from atat.base import pipes
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+from atat.speech.wav import Wav
 
 if TYPE_CHECKING:
     import soundfile
@@ -152,34 +153,45 @@ def save(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) 
 
 def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
     """Band-limited resampling of samples (T,) to about T * to_rate / from_rate samples (soxr)."""
-    import soxr
-
+    try:
+        import soxr
+    except ImportError:  # on a device
+        raise InputError(
+            f"samples at {from_rate:g} Hz, {to_rate:g} was expected; without the package soxr they "
+            "cannot be converted: record at that rate, or pip install soxr"
+        ) from None
     return soxr.resample(samples.astype(np.float32, copy=False), from_rate, to_rate, quality="HQ")
 
 
-def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile:
+def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile | Wav:
     """The recording, open for reading; InputError if missing, empty, truncated or not audio."""
-    import soundfile
-
     if isinstance(source, io.BytesIO):
         source.seek(0)
     else:
         _check_file(name)
-    try:
-        stream = soundfile.SoundFile(source)
-    except soundfile.SoundFileError as error:
-        reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".")
-        raise InputError(
-            f"{name}: cannot be read as audio ({reason}); expected wav, flac, ogg or opus: "
-            "fetch or convert the file again"
-        ) from None
+    stream = _opened(source, name)
     if stream.frames == 0:
         stream.close()
         raise InputError(f"{name}: holds no samples; fetch the file again or leave it out")
     return stream
 
 
-def _info(stream: soundfile.SoundFile) -> Info:
+def _opened(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile | Wav:
+    try:
+        import soundfile
+    except ImportError:  # on a device
+        return Wav(source, name)
+    try:
+        return soundfile.SoundFile(source)
+    except soundfile.SoundFileError as error:
+        reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".")
+        raise InputError(
+            f"{name}: cannot be read as audio ({reason}); expected wav, flac, ogg or opus: "
+            "fetch or convert the file again"
+        ) from None
+
+
+def _info(stream: soundfile.SoundFile | Wav) -> Info:
     holds_floats = stream.subtype in ("FLOAT", "DOUBLE")
     return Info(stream.frames, stream.samplerate, stream.channels, holds_floats)
 
@@ -273,21 +285,28 @@ def _span(path: str, info: Info, start: float | None, end: float | None) -> tupl
     return first, last
 
 
-def _read(stream: soundfile.SoundFile, name: str, first: int, last: int) -> np.ndarray:
+def _read(stream: soundfile.SoundFile | Wav, name: str, first: int, last: int) -> np.ndarray:
     """Samples (T, channels) from `first` to `last`."""
-    import soundfile
-
-    try:
-        stream.seek(first)
-        samples = stream.read(last - first, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise InputError(f"{name}: damaged or truncated ({error}); fetch it again") from None
+    if isinstance(stream, Wav):
+        samples = stream.read(first, last)
+    else:
+        samples = _read_by_library(stream, name, first, last)
     if len(samples) < last - first:
         raise InputError(
             f"{name}: truncated: its header promises {last} samples, reading ended at "
             f"{first + len(samples)}; fetch it again"
         )
     return samples
+
+
+def _read_by_library(stream: soundfile.SoundFile, name: str, first: int, last: int) -> np.ndarray:
+    import soundfile
+
+    try:
+        stream.seek(first)
+        return stream.read(last - first, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise InputError(f"{name}: damaged or truncated ({error}); fetch it again") from None
 
 
 def _at_rate(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

@@ -133,8 +133,10 @@ def _lfb_block(
     frames: np.ndarray, options: Options, padded: np.ndarray, features: np.ndarray
 ) -> None:
     """Features (t, F) of some frames (t, length), written in place; padded: room for them."""
-    from scipy.fft import rfft  # three times as fast as numpy's for float32; slow to import
-
+    try:
+        from scipy.fft import rfft  # twice as fast as numpy's for float32; slow to import
+    except ImportError:  # on a device
+        from numpy.fft import rfft
     kind = frames.dtype.type
     window, mels = _constants(options, kind)  # type: ignore[arg-type]  # a class is hashable
     if options.remove_dc:

@@ -108,13 +108,13 @@ def find(name: str, threads: int = 1, layers: Layers = "last", trained: bool = F
     """
     if trained:
         return _trained(name, layers)
-    return load(name, str(folder_of(name)) if _is_published(name) else name, threads, layers)
+    return load(name, str(folder_of(name)) if is_published(name) else name, threads, layers)
 
 
 @lru_cache(maxsize=2)
 def load(name: str, where: str, threads: int = 1, layers: Layers = "last") -> Frontend:
     """The encoder of a name, from a folder (of `transformers`, its hub's names too)."""
-    if _is_published(name):
+    if is_published(name):
         from atat.speech.moonshine import Moonshine
 
         if layers != "last":
@@ -126,7 +126,7 @@ def load(name: str, where: str, threads: int = 1, layers: Layers = "last") -> Fr
 
 
 def _trained(name: str, layers: Layers) -> Frontend:
-    if _is_published(name):
+    if is_published(name):
         _refuse_published(name, "training")
     from atat.speech.hub_encoder import within
 
@@ -141,7 +141,8 @@ def _refuse_published(name: str, what: str) -> NoReturn:
     )
 
 
-def _is_published(name: str) -> bool:
+def is_published(name: str) -> bool:
+    """Whether a name is that of a speech encoder that onnxruntime runs."""
     return name in PUBLISHED and PUBLISHED[name].use == "speech encoder"
 
 
@@ -269,7 +270,7 @@ def contain(model: Path) -> list[str]:
 
 def files_of(origin: Origin) -> list[Path]:
     """The files that an encoder needs, on this machine."""
-    if _is_published(origin.name):
+    if is_published(origin.name):
         from atat.speech.moonshine import FILE
 
         return [folder_of(origin.name) / name for name in (FILE, ORIGIN)]

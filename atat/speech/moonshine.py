@@ -75,8 +75,11 @@ def open_session(path: Path, threads: int, name: str) -> Any:
     return session(path, options, name)
 
 
-def session(path: Path, options: Any, name: str) -> Any:
-    """A file of an encoder's in onnxruntime; InputError if it cannot be read."""
+def session(path: Path, options: Any, name: str, fix: str = "") -> Any:
+    """A file in onnxruntime, by default one of an encoder; InputError if it cannot be read.
+
+    fix: what to do then; by default the encoder is to be got again.
+    """
     import onnxruntime
 
     options.log_severity_level = 4
@@ -85,6 +88,6 @@ def session(path: Path, options: Any, name: str) -> Any:
     except Exception as error:  # its own classes have no public base but Exception
         first = str(error).splitlines()[0]
         raise InputError(
-            f"{path}: onnxruntime cannot read it ({first}); get it again: "
-            f"atat encoder get {name} --again"
+            f"{path}: onnxruntime cannot read it ({first}); "
+            f"{fix or f'get it again: atat encoder get {name} --again'}"
         ) from None

@@ -151,7 +151,7 @@ def _vocabulary(special: dict[int, str]) -> list[str]:
 
 def _encoder(spec: Any, encoder: SmallTextEncoder) -> None:
     spec.embeddings[0].weight = _array(encoder.embedding.weight)
-    spec.position_encodings.encodings = sinusoids(POSITIONS, inputs.WIDTH).numpy()
+    spec.position_encodings.encodings = sinusoids(torch.arange(POSITIONS), inputs.WIDTH).numpy()
     _norm(spec.layer_norm, encoder.encoder.norm)
     _encoder_layers(spec, encoder)
 
@@ -165,7 +165,7 @@ def _encoder_layers(spec: Any, encoder: SmallTextEncoder) -> None:
 
 def _decoder(spec: Any, decoder: Decoder) -> None:
     spec.embeddings.weight = spec.projection.weight = _array(decoder.embedding.weight())
-    spec.position_encodings.encodings = sinusoids(POSITIONS, inputs.WIDTH).numpy()
+    spec.position_encodings.encodings = sinusoids(torch.arange(POSITIONS), inputs.WIDTH).numpy()
     _norm(spec.layer_norm, decoder.norm)
     layers: Any = decoder.layers
     for to, layer in zip(spec.layer, layers):

@@ -67,6 +67,11 @@ class Joint:
 
         return "wav" if frontend.is_within(folder) else "feats"
 
+    def export(self, packed: Packed, folder: Path, weights: Literal["float32", "int8"]) -> None:
+        from atat.systems.joint.export import export
+
+        export(packed, folder, weights)
+
     def recognizer(self, packed: Packed, **options: Any) -> Recognizer:
         from atat.nn.beam_search import SearchOptions
         from atat.systems.joint.recognizer import Recognizer

@@ -1,0 +1,85 @@
+"""Export a packed model for devices: graphs that `atat.runtime` runs without torch.
+
+    atat export exp/atat/model --onnx --out exp/atat/device
+
+Knows no system: one that can be exported says so (`atat.engine.contract.Exports`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from atat.base import checksums, cli
+from atat.base.errors import InputError
+from atat.runtime import description
+
+_REFUSAL = (
+    "models of the system `{system}` cannot be exported; those of `joint` can (atat train with "
+    "`system: joint`)"
+)
+
+
+def export(model: Path, out: Path, weights: Literal["float32", "int8"] = "float32") -> None:
+    """Write the model's graphs and files at `out`, whole or not at all.
+
+    An earlier export there is replaced. Raises InputError for a model that cannot be exported and
+    for a folder that holds anything else.
+    """
+    from atat.engine import model_folder, registry
+    from atat.engine.contract import Exports
+
+    packed = model_folder.load(model)
+    system = registry.find(packed.system, str(model))
+    if not isinstance(system, Exports):
+        raise InputError(f"{model}: {_REFUSAL.format(system=packed.system)}")
+    model_folder.check_finite(packed.model.state_dict(), str(model))
+    check_replaceable(out)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        system.export(packed, partial, weights)
+    except InputError:
+        shutil.rmtree(partial)
+        raise
+    if (model / description.CALIBRATION).is_file():
+        shutil.copyfile(model / description.CALIBRATION, partial / description.CALIBRATION)
+    checksums.write(partial)
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+
+
+def check_replaceable(out: Path) -> None:
+    """Raise InputError unless `out` is free, or an earlier export."""
+    if out.exists() and not (out / description.NAME).is_file() and any(out.iterdir()):
+        raise InputError(f"{out}: exists and is no earlier export; name another folder")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="atat export",
+        description=cli.guide(
+            "Write a packed model as ONNX graphs, for `atat.runtime`: it recognises without torch, "
+            "with numpy, onnxruntime and sentencepiece alone. The speech encoder is put in.",
+            "atat export exp/joint/model --onnx --out exp/joint/device",
+            "atat export exp/joint/model --onnx --int8 --out exp/joint/device_int8",
+            "python -m atat.runtime exp/joint/device order.wav",
+            reads="MODEL, a packed model of the system `joint`.",
+            writes="OUT, a folder to copy to the device.",
+        ),
+        formatter_class=cli.HelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="packed model (exp/NAME/model)")
+    parser.add_argument("--onnx", action="store_true", help="as ONNX graphs, the only kind")
+    parser.add_argument("--int8", action="store_true", help="with weights of 8 bits")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    options = parser.parse_args(argv)
+    if not options.onnx:
+        raise InputError("give the kind of export: --onnx")
+    check_replaceable(options.out)  # before the work, not after it
+    export(options.model, options.out, "int8" if options.int8 else "float32")
+    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
+    print(f"{options.out}: {size / 2**20:.1f} MiB; python -m atat.runtime {options.out} RECORDING")
