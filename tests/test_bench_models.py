@@ -120,3 +120,26 @@ def test_front_ends_that_are_not_here_are_named(local: Any, monkeypatch) -> None
 def test_models_have_names(local: Any, argument: str) -> None:
     with pytest.raises(InputError, match="expected NAME=MODEL"):
         local("run")._named(argument)
+
+
+def test_a_program_on_a_device_is_looked_at_from_outside(
+    local: Any, monkeypatch, model: Path, data: Path
+) -> None:
+    rows = local("rows_runtime")
+    system = rows.System("torch", str(model), {"max_length": 5})
+    monkeypatch.setattr(rows, "_systems", lambda *_: {"in torch": system})
+    table = rows.runtime({"tiny": model}, data, 1)
+    (row,) = table.rows
+    assert row[0] == "in torch" and len(row) == len(table.header)
+    installed, size, right, first, waited, memory, speed = row[1:]
+    assert float(size) == pytest.approx(rows._files(model), abs=0.06)
+    assert float(installed) > rows._installed(["torch"]) > rows._installed(["numpy"]) > 1
+    assert right == "0.00" and float(memory) > 50
+    assert all(text.endswith("s") for text in (first, waited, speed))
+    assert "2 recordings" in table.note
+
+
+def test_what_fails_on_a_device_says_why(local: Any, tmp_path: Path) -> None:
+    rows = local("rows_runtime")
+    with pytest.raises(RuntimeError, match="not an exported model"):
+        rows._run(rows.System("runtime", str(tmp_path), {}), [tmp_path / "a.wav"])

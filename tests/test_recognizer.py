@@ -22,9 +22,9 @@ from atat.nn.beam_search import SearchOptions
 from atat.speech import audio
 from atat.speech.silence import is_silent
 from atat.systems.joint import recognizer as joint
-from atat.text.constraint import pairs_of
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
+from atat.text.constraint import pairs_of
 from atat.text.encoder_ids import build_encoder_ids
 from atat.text.tasks import TASKS
 from atat.text.trees import parse

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import tiny
 import torch
 from torch import Tensor
 
+from atat import Recognizer as WithTorch
 from atat.base import checksums, encoder_files
+from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
 from atat.engine import export, model_folder
 from atat.engine.model_folder import load
@@ -31,13 +34,13 @@ from atat.runtime.search import Mixed, beam_search
 from atat.speech import audio, frontend
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
-from atat.systems.joint.recognizer import Recognizer as WithTorch
 from atat.systems.joint.settings import ModelSettings
 from atat.text.constraint import ROOT, TreeConstraint
 from atat.text.encoder_ids import build_encoder_ids
 from atat.text.search_options import SearchOptions
 
-for needed in ("onnx", "onnxscript", "onnxruntime"):
+onnx = pytest.importorskip("onnx")
+for needed in ("onnxscript", "onnxruntime"):
     pytest.importorskip(needed)
 
 PAIRS = {(ROOT, "IN:PLAY"), (ROOT, "IN:STOP"), ("IN:PLAY", "SL:THING"), ("IN:STOP", "SL:THING")}
@@ -264,7 +267,9 @@ def test_recordings_are_understood_as_with_torch(
     model: Path, device: Path, task: str, well_formed: bool, bridge: float
 ) -> None:
     options = SearchOptions(beam=3, nbest=3, max_length=20, bridge=bridge)
-    with_torch = WithTorch.load(model, options=options, well_formed=well_formed, precision="fp32")
+    with_torch = WithTorch.load(
+        model, options=options, well_formed=well_formed, precision="fp32", transcribe=False
+    )
     without = Recognizer.load(device, options=options, well_formed=well_formed)
     for seed in range(4):
         samples = noise(seed, 0.3 + 0.4 * seed)
@@ -284,7 +289,7 @@ def test_texts_are_understood_as_with_torch_and_slots_have_their_values(
     values = {"SL:THING": ["red song", "lamp"]}
     options = SearchOptions(nbest=4, max_length=24)
     with_torch = WithTorch.load(
-        model, options=options, well_formed=True, values=values, precision="fp32"
+        model, options=options, well_formed=True, values=values, precision="fp32", transcribe=False
     )
     without = Recognizer.load(device, options=options, well_formed=True, values=values)
     for text in ("Play the red song!", "stop", "play tango blue lamp radio"):
@@ -295,10 +300,28 @@ def test_texts_are_understood_as_with_torch_and_slots_have_their_values(
 
 
 def test_a_transcript_comes_beside_the_tree_where_it_is_asked_for(device: Path) -> None:
-    recognizer = Recognizer.load(device, options=SearchOptions(max_length=12))
+    recognizer = Recognizer.load(device, max_length=12)
     assert recognizer(noise(1)).transcript is None
     heard = recognizer(noise(1), task="asr").text
-    assert recognizer(noise(1), transcript=True).transcript == heard
+    assert Recognizer.load(device, max_length=12, transcribe=True)(noise(1)).transcript == heard
+
+
+def test_a_calibrated_model_is_as_sure_as_with_torch(
+    model: Path, device: Path, tmp_path: Path
+) -> None:
+    fitted = Fitted({"token": 1.0, "ahead": 0.5, "heard": 0.25}, bias=2.0, threshold=0.9)
+    found = []
+    for folder, kind in ((model, WithTorch), (device, Recognizer)):
+        copy = tmp_path / folder.name
+        shutil.copytree(folder, copy)
+        Calibration({"beam": 3, "well_formed": True}, {"slu": fitted}).write(copy)
+        checksums.write(copy)
+        options = {"transcribe": True, "precision": "fp32"}
+        found.append(kind.load(copy, **options)(noise(1)))
+        assert kind.load(copy, precision="fp32", transcribe=False)(noise(1)).confidence is None
+        assert kind.load(copy, beam=2, **options)(noise(1)).confidence is None
+    assert found[0].confidence == pytest.approx(found[1].confidence, abs=1e-4)
+    assert found[0].understood == found[1].understood
 
 
 def test_silence_and_texts_without_words_are_not_understood(device: Path) -> None:
@@ -337,8 +360,7 @@ def test_a_process_without_torch_answers_in_json(device: Path, tmp_path: Path) -
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    options = SearchOptions(nbest=1, bridge=0.5)
-    recognizer = Recognizer.load(device, options=options, well_formed=True)
+    recognizer = Recognizer.load(device, nbest=1, bridge=0.5, well_formed=True)
     here = [recognizer(wav), recognizer(text="play the song")]
     for line, found in zip(done.stdout.splitlines(), here, strict=True):
         said, wanted = json.loads(line), found.to_dict()
@@ -349,32 +371,29 @@ def test_a_process_without_torch_answers_in_json(device: Path, tmp_path: Path) -
         assert said == wanted
 
 
-def test_eight_bits_are_smaller_and_close(model: Path, device: Path, graphs: Graphs) -> None:
-    out = model.parent / "small"
-    export.main([str(model), "--onnx", "--int8", "--out", str(out)])
-    for name in (description.AUDIO, description.TEXT, description.MEMORY, description.STEP):
-        assert (out / name).stat().st_size < (device / name).stat().st_size
-    small = Graphs(out, description.Description.read(out))
-    assert small.about == replace(graphs.about, weights="int8")
-    frames = np.random.default_rng(0).normal(size=(90, 16)).astype(np.float32)
-    wanted, found = graphs.audio(frames)[0], small.audio(frames)[0]
-    assert 0 < np.abs(wanted - found).mean() < 0.05 * np.abs(wanted).mean()
-    assert Recognizer.load(out)(noise(0)).nbest
-
-
-def test_a_model_of_audio_alone_says_that_it_reads_no_text(tmp_path: Path) -> None:
+def test_eight_bits_are_close_and_a_model_of_audio_alone_reads_no_text(tmp_path: Path) -> None:
     settings = replace(tiny.without_dropout(), text_encoder=None, ctc=CtcSettings())
-    pack(tmp_path / "model", settings)
-    export.export(tmp_path / "model", tmp_path / "device")
-    recognizer = Recognizer.load(tmp_path / "device", options=SearchOptions(max_length=9))
-    wanted = WithTorch.load(
-        tmp_path / "model", options=SearchOptions(max_length=9), precision="fp32"
-    )(noise(0))
-    assert answers(recognizer(noise(0))) == answers(wanted)
+    model, out = pack(tmp_path / "model", settings), tmp_path / "small"
+    export.main([str(model), "--onnx", "--int8", "--out", str(out)])
+    assert {path.name for path in out.glob("*.onnx")} == {"audio.onnx", "memory.onnx", "step.onnx"}
+    packed, about = load(model), description.Description.read(out)
+    assert (about.weights, about.units, about.bridge) == ("int8", None, False)
+    types = Counter(
+        one.data_type for one in onnx.load(out / description.AUDIO).graph.initializer if one.dims
+    )
+    assert types[onnx.TensorProto.UINT8] >= 2 * 4  # of two layers, with their zeros
+    frames = np.random.default_rng(0).normal(size=(90, 16)).astype(np.float32)
+    with torch.inference_mode():
+        wanted, _ = packed.model.encode(True, torch.from_numpy(frames)[None], torch.tensor([90]))
+    found, heard = Graphs(out, about).audio(frames)
+    error = np.abs(found - wanted[0].numpy()).mean()
+    assert heard is None and 0 < error < 0.05 * float(wanted.abs().mean())
+    recognizer = Recognizer.load(out, max_length=9)
+    assert recognizer(noise(0)).nbest
     with pytest.raises(InputError, match="task nlu needs a model that reads text"):
         recognizer(text="play")
     with pytest.raises(InputError, match="bridge needs a model that was trained with one"):
-        Recognizer.load(tmp_path / "device", options=SearchOptions(bridge=1.0))
+        Recognizer.load(out, bridge=1.0)
 
 
 def test_the_speech_encoder_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +409,9 @@ def test_the_speech_encoder_comes_along(tmp_path: Path, monkeypatch: pytest.Monk
     settings = replace(tiny.without_dropout(), audio_encoder=audio_encoder, text_encoder=None)
     pack(tmp_path / "model", settings, pretrained=found)
     options = SearchOptions(nbest=4, max_length=9)
-    wanted = WithTorch.load(tmp_path / "model", options=options, precision="fp32")(noise(2))
+    wanted = WithTorch.load(
+        tmp_path / "model", options=options, precision="fp32", transcribe=False
+    )(noise(2))
     export.export(tmp_path / "model", tmp_path / "device")
     monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path / "nothing"))
     assert answers(Recognizer.load(tmp_path / "device", options=options)(noise(2))) == answers(
@@ -464,7 +485,9 @@ def test_a_folder_that_is_no_export_or_damaged_is_refused(device: Path, tmp_path
     [
         ({"options": SearchOptions(ctc_weight=0.1)}, "ctc_weight is not for exported models"),
         ({"options": SearchOptions(bridge=2.0)}, "bridge is 2; expected 0 to 1"),
+        ({"beams": 3}, "beams is no option of an exported model"),
         ({"values": {"SL:THING": ["lamp"]}}, "set well_formed"),
+        ({"values": "data/all", "well_formed": True}, "give them by the slot's label"),
     ],
 )
 def test_options_that_it_cannot_do_are_refused(

@@ -12,6 +12,7 @@ It hears, searches and answers as the model does with torch, an utterance at a t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from atat.base import checksums
+from atat.base.calibration import Calibration
 from atat.base.errors import InputError
 from atat.runtime import description
 from atat.runtime.description import Description
@@ -28,9 +30,11 @@ from atat.runtime.search import Mixed, beam_search
 from atat.speech import audio as audio_files
 from atat.speech import frontend
 from atat.speech.frontend import Frontend, Lfb
+from atat.speech.given import Given, samples_of
 from atat.speech.silence import is_silent
 from atat.text.constraint import TreeConstraint, WordConstraint, read_pairs
 from atat.text.encoder_ids import OwnIds, own_ids
+from atat.text.evidence import evidence
 from atat.text.normalize import normalize
 from atat.text.search_options import SearchOptions, length_limit
 from atat.text.slot_values import SlotValues
@@ -60,6 +64,9 @@ _PARTS = (
     description.CALIBRATION,
 )
 
+LONGEST = 60.0  # s of a recording that is understood at once
+_SEARCH = {field.name for field in fields(SearchOptions)}
+
 
 class Memory(NamedTuple):
     """States (S, D) that the decoder reads."""
@@ -70,28 +77,37 @@ class Memory(NamedTuple):
 
 
 class Recognizer:
-    """An exported model and how to search with it; not for several threads at once."""
+    """An exported model and how to use it; not for several threads at once."""
 
     def __init__(
         self,
         folder: Path,
         *,
-        options: SearchOptions | None = None,
+        options: SearchOptions = SearchOptions(nbest=SearchOptions.beam),
         well_formed: bool = False,
         any_pair: bool = False,
         values: Mapping[str, Iterable[str]] | None = None,
+        calibration: Calibration | None = None,
+        threshold: float | None = None,
+        nbest: int | None = None,
+        transcribe: bool = False,
+        longest: float = LONGEST,
         threads: int = 1,
     ) -> None:
-        """options: how to search; by default the beam of decoding, with every hypothesis kept.
+        """options, well_formed, any_pair, values: of the search, as in `atat decode`.
 
-        well_formed: outputs are always trees; any_pair: also parent-child pairs not seen in
-        training; values: what a slot may hold, by label, such as {"SL:SONG": ["silver river"]}.
-        threads: of a CPU. Raises InputError for a folder that is damaged or no exported model, and
-        for options that it cannot do.
+        calibration: made with this search. threshold: confidence below which an answer is not
+        understood; by default that of the calibration. nbest: hypotheses kept of each answer (all).
+        transcribe: whether recordings are also transcribed, which takes a second search. longest:
+        seconds of a recording (0: any number). threads: of a CPU. Raises InputError for a folder
+        that is damaged or no exported model, and for options that it cannot do.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
         self.about = Description.read(folder)
         checksums.check(folder, _PARTS)
-        self.options = options or SearchOptions(nbest=SearchOptions.beam)
+        self.options, self.calibration, self.threshold = options, calibration, threshold
+        self.nbest, self.transcribe, self.longest = nbest, transcribe, longest
         self.tokenizer = Tokenizer.load(folder / description.TOKENIZER)
         self._folder = folder
         self._graphs = Graphs(folder, self.about, threads)
@@ -100,28 +116,72 @@ class Recognizer:
         self._check_options()
 
     @classmethod
-    def load(cls, folder: str | Path, **options: Any) -> Recognizer:
-        """Read what `atat export` wrote; further options are those of the constructor."""
-        return cls(Path(folder), **options)
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        nbest: int | None = None,
+        threshold: float | None = None,
+        transcribe: bool = False,
+        longest: float = LONGEST,
+        threads: int = 1,
+        options: SearchOptions | None = None,
+        **search: Any,
+    ) -> Recognizer:
+        """Read what `atat export` wrote.
+
+        search: options of `atat decode` by their names (beam, bridge, well_formed, any_pair,
+        values ...); `options` gives those of a search at once; by default they are those that the
+        model was calibrated with. With others there is no confidence.
+        """
+        folder = Path(folder)
+        if options is not None:
+            search = asdict(options) | search
+            nbest = nbest or search.pop("nbest")
+        calibration = Calibration.read(folder)
+        if calibration is not None:
+            search = {**calibration.search, **search}
+            if any(search[name] != value for name, value in calibration.search.items()):
+                calibration = None
+        given = {name: search.pop(name) for name in _SEARCH & search.keys()}
+        unknown = search.keys() - {"well_formed", "any_pair", "values", "precision"}
+        if unknown:
+            raise InputError(
+                f"{min(unknown)} is no option of an exported model; those of the search are "
+                f"{', '.join(sorted(_SEARCH))}, well_formed, any_pair, values"
+            )
+        search.pop("precision", None)  # an export has its own
+        beam = int(given.pop("beam", SearchOptions.beam))
+        return cls(
+            folder,
+            # The search keeps them all: how many are shown must not change what is found.
+            options=SearchOptions(**{**given, "beam": beam, "nbest": beam}),
+            calibration=calibration,
+            threshold=threshold,
+            nbest=nbest,
+            transcribe=transcribe,
+            longest=longest,
+            threads=threads,
+            **search,
+        )
 
     def __call__(
         self,
-        audio: str | Path | np.ndarray | None = None,
+        recording: Given | None = None,
         *,
         text: str | None = None,
         task: str | None = None,
         rate: float | None = None,
         channel: int | None = None,
-        transcript: bool = False,
     ) -> Understanding:
-        """Understand one recording (a file, or samples (T,) in [-1, 1] as floats) or one sentence.
+        """Understand one recording or one sentence.
 
-        task: by default slu for audio and nlu for text. rate (Hz): of samples, by default 16,000.
-        channel: of a file, from 0. transcript: of a recording too, which costs a second search.
-        Raises InputError for a task that the model cannot do, a file that cannot be read and
-        invalid samples.
+        recording: a path, the bytes of a file, or samples (T,) or (T, channels), as floats in
+        [-1, 1] or as integers; rate: of samples, in Hz. channel: which of several, from 0. task: by
+        default slu for recordings and nlu for text. Raises InputError for a task that the model
+        cannot do and for what cannot be read.
         """
-        if (audio is None) == (text is None):
+        if (recording is None) == (text is None):
             raise InputError("give either a recording or text=..., and not both")
         task = task or ("slu" if text is None else "nlu")
         self.check_task(task)
@@ -131,23 +191,47 @@ class Recognizer:
             words = normalize(text)
             if not words:
                 return nothing(task, NO_WORDS, "the text has no words")
-            said = [SaidWord(word) for word in words.split()]
-            return understand(task, self._read(words), is_tree=True, said=said)
-        assert audio is not None
-        samples = _samples(audio, rate, channel)
-        seconds = len(samples) / audio_files.SAMPLE_RATE
+            return self._understood(task, self._read(words), _said(words))
+        assert recording is not None
+        samples = samples_of(recording, rate=rate, channel=channel, longest=self.longest)
+        duration = len(samples) / audio_files.SAMPLE_RATE
         frames = self.frames(samples)
         if not len(frames):
             shortest = 1000 * self._frontend.shortest / audio_files.SAMPLE_RATE
             raise InputError(f"the recording is shorter than one frame ({shortest:.0f} ms)")
         if is_silent(samples, audio_files.SAMPLE_RATE):
-            return nothing(task, SILENCE, duration=seconds)
+            return nothing(task, SILENCE, duration=duration)
         memories = self._hear(frames)
-        nbest = self._answer(memories, task)
-        is_tree, said = TASKS[task].target == "semantics", None
-        if transcript and is_tree:
-            said = [SaidWord(word) for word in self._answer(memories, "asr")[0].text.split()]
-        return understand(task, nbest, is_tree=is_tree, said=said, duration=seconds)
+        nbest, heard, said = self._answer(memories, task), None, None
+        if self.transcribe and TASKS[task].target == "semantics":
+            heard = self._answer(memories, "asr")
+            said = _said(heard[0].text)
+        return self._understood(task, nbest, said, heard, duration)
+
+    def _understood(
+        self,
+        task: str,
+        nbest: Sequence[Hypothesis],
+        said: Sequence[SaidWord] | None,
+        heard: Sequence[Hypothesis] | None = None,
+        duration: float | None = None,
+    ) -> Understanding:
+        confidence, threshold = None, None
+        found = evidence(nbest, heard, said)
+        fitted = self.calibration.tasks.get(task) if self.calibration else None
+        # Without a transcript there may be less evidence than was weighed.
+        if fitted is not None and fitted.weights.keys() <= found.keys():
+            confidence = fitted.confidence(found)
+            threshold = fitted.threshold if self.threshold is None else self.threshold
+        return understand(
+            task,
+            nbest[: self.nbest],
+            is_tree=TASKS[task].target == "semantics",
+            said=said,
+            confidence=confidence,
+            threshold=threshold,
+            duration=duration,
+        )
 
     def frames(self, samples: np.ndarray) -> np.ndarray:
         """Samples (T',) at 16 kHz -> frames (T, F) of filterbanks or of the speech encoder."""
@@ -217,6 +301,8 @@ class Recognizer:
     ) -> TreeConstraint | None:
         if values and not well_formed:
             raise InputError("values are for well-formed decoding: set well_formed, too")
+        if values is not None and not isinstance(values, Mapping):
+            raise InputError("values: give them by the slot's label: {'SL:SONG': ['silver river']}")
         if not well_formed:
             return None
         pairs = None if any_pair else read_pairs(self._folder / description.PAIRS)
@@ -243,17 +329,6 @@ class Recognizer:
             )
 
 
-def _samples(given: str | Path | np.ndarray, rate: float | None, channel: int | None) -> np.ndarray:
-    """Samples (T,) float32 at 16 kHz; raises InputError for what cannot be taken so."""
-    if isinstance(given, (str, Path)):
-        return audio_files.load(given, resample=True, channel=channel)
-    if given.ndim != 1 or not np.issubdtype(given.dtype, np.floating):
-        raise InputError(
-            f"expected samples (T,) in [-1, 1] as floats, found {given.dtype} {given.shape}"
-        )
-    from_rate = audio_files.SAMPLE_RATE if rate is None else rate
-    audio_files.check_samples("samples", given, int(from_rate))
-    samples = given.astype(np.float32, copy=False)
-    if from_rate == audio_files.SAMPLE_RATE or not len(samples):
-        return samples
-    return audio_files.resample(samples, from_rate, audio_files.SAMPLE_RATE)
+def _said(text: str) -> list[SaidWord]:
+    """Words whose times nobody knows."""
+    return [SaidWord(word) for word in text.split()]

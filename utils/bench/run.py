@@ -18,6 +18,7 @@ import rows_encoders
 import rows_features
 import rows_models
 import rows_pipeline
+import rows_runtime
 import rows_text
 import torch
 from clock import Rounds
@@ -80,7 +81,7 @@ def main() -> None:
         nargs="+",
         default=[],
         metavar="NAME=MODEL",
-        help="packed models for the table of one core, such as lfb=exp/finetune/seed1/model",
+        help="packed models for the tables of one core and devices, such as lfb=exp/x/seed1/model",
     )
     parser.add_argument("--data", type=Path, help="test set for them, with recordings")
     parser.add_argument("--lm_text", type=Path, help="sentences for pocketsphinx' language model")
@@ -126,7 +127,15 @@ def main() -> None:
             ["--well_formed"] if options.well_formed else [],
         )
         table.save(options.tables / "devices.cpu.json")
-    names = (*ROWS, "devices")
+        table = rows_runtime.runtime(
+            models,
+            options.data,
+            options.rounds,
+            options.lm_text,
+            {"well_formed": True} if options.well_formed else {},
+        )
+        table.save(options.tables / "runtime.cpu.json")
+    names = (*ROWS, "devices", "runtime")
     paths = [options.tables / f"{name}.{kind}.json" for name in names for kind in ("cpu", "cuda")]
     write_page(options.out, [Table.load(path) for path in paths if path.is_file()])
     print(f"the page: {options.out}")

@@ -23,7 +23,7 @@ PEERS = (
 )
 INTRO = """# Benchmarks
 
-Made by `utils/bench.sh`, the last table by `utils/bench.sh --model NAME=MODEL --data TEST_SET`;
+Made by `utils/bench.sh`, the last two tables by `utils/bench.sh --model NAME=MODEL --data TEST`;
 nobody types a number. The models run in processes of their own, the peers' as they come, and take
 turns within a round. bf16, measured where there is hardware for it, is autocast; to decode,
 Hugging Face has its weights converted instead, and atat, as with `--precision bf16`, its weights

@@ -56,8 +56,9 @@ def export(packed: Packed, folder: Path, weights: Literal["float32", "int8"]) ->
     with atomic_write(folder / description.PAIRS) as stream:
         json.dump(sorted(packed.pairs), stream, indent=0)
     if packed.pretrained is not None:
-        frontend.write(packed.pretrained, folder)
-        frontend.contain(folder)
+        frontend.write(packed.pretrained, folder)  # with the encoder, if the model contains it
+        if not (folder / frontend.CONTAINED).is_dir():
+            frontend.contain(folder)
     about.write(folder)
 
 
