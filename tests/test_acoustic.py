@@ -7,6 +7,7 @@ from math import ceil
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from atat.nn import sincnet
 from atat.nn.acoustic import (
@@ -17,6 +18,7 @@ from atat.nn.acoustic import (
     IntentModule,
     halved,
 )
+from atat.nn.bigru import bigru, reversal
 from atat.nn.sincnet import RATE, SincFilters, SincNet
 
 LENGTHS = [1, 79, 80, 81, 160, 161, 320, 639, 640, 641, 2560, 2561, 8000]
@@ -106,6 +108,43 @@ def test_padding_changes_nothing() -> None:
                 whole.states[row, :size], one.states[0], atol=1e-5, rtol=1e-4
             )
         torch.testing.assert_close(together[row], intent(one_words)[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("learns", ["all", "inputs", "weights"])
+@pytest.mark.parametrize("lengths", [[7], [4, 9, 1, 9, 3], [5, 5, 5]])
+def test_the_faster_gru_is_torchs(lengths: list[int], learns: str) -> None:
+    torch.manual_seed(0)
+    gru = nn.GRU(6, 4, batch_first=True, bidirectional=True).double()
+    for weight in gru.parameters():
+        weight.requires_grad_(learns != "inputs")
+    samples = torch.randn(len(lengths), max(lengths), 6).double()
+    samples.requires_grad_(learns != "weights")
+    packed = [
+        pack_padded_sequence(samples, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
+        for _ in range(2)  # each with a graph of its own
+    ]
+    wanted, found = gru(packed[0])[0], bigru(gru, packed[1])
+    assert "Steps" in str(found.data.grad_fn.next_functions[0][0].next_functions)
+    torch.testing.assert_close(found.data, wanted.data)
+    for one, other in zip(found[1:], wanted[1:]):
+        assert torch.equal(one, other)
+    leaves = [one for one in (samples, *gru.parameters()) if one.requires_grad]
+    weights = torch.randn_like(wanted.data)
+    for one, other in zip(
+        *(torch.autograd.grad((x.data * weights).sum(), leaves) for x in (found, wanted))
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_frames_of_a_packed_batch_are_turned_round_within_their_recording() -> None:
+    lengths = torch.tensor([5, 3, 3, 1])
+    rows = torch.arange(12).reshape(4, 3).repeat(1, 2)[:, :5]
+    packed = pack_padded_sequence(rows, lengths, batch_first=True)
+    turned, _ = pad_packed_sequence(
+        packed._replace(data=packed.data[reversal(packed.batch_sizes)]), batch_first=True
+    )
+    for row, found, length in zip(rows, turned, lengths.tolist()):
+        assert found[:length].tolist() == row[:length].tolist()[::-1]
 
 
 def test_halving_takes_the_mean_of_valid_frames() -> None:

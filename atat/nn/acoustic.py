@@ -24,6 +24,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from atat.nn import sincnet
 from atat.nn.attention import length_mask
 from atat.nn.audio_encoder import shortened
+from atat.nn.bigru import bigru
 from atat.nn.sincnet import SincNet
 
 HIDDEN, DROPOUT, POOL, LAYERS = 128, 0.5, 2, 2
@@ -51,7 +52,7 @@ class Recurrent(nn.Module):
         packed = pack_padded_sequence(
             frames.states, frames.lengths.cpu(), batch_first=True, enforce_sorted=False
         )
-        states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
+        states, _ = pad_packed_sequence(bigru(self.gru, packed), batch_first=True)
         return Frames(self.dropout(states), frames.lengths)
 
 
