@@ -18,6 +18,10 @@ from atat.speech import audio
 from atat.speech.frontend import Lfb
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
+from atat.systems.lugosch.labels import Labels, fields_of
+from atat.systems.lugosch.model import Lugosch
+from atat.systems.lugosch.packed import LugoschPacked
+from atat.systems.lugosch.settings import INTENT
 from atat.text.encoder_ids import build_encoder_ids
 
 LOCAL = Path(__file__).parent.parent / "utils" / "bench"
@@ -56,11 +60,11 @@ def test_models_are_measured_from_audio_and_after_a_recogniser(
     local: Any, monkeypatch, model: Path, data: Path
 ) -> None:
     rows = local("rows_devices")
-    both = {"alone": rows.System(model), "two": rows.System(model, recogniser="ours")}
+    both = {"alone": rows.System(model), "two": rows.System(model, "nlu", recogniser="ours")}
     monkeypatch.setattr(rows, "_systems", lambda *_: both)
     table = rows.devices({"tiny": model}, data, 1, None, ["--max_length=5"])
     assert [row[0] for row in table.rows] == ["alone", "two"]
-    for _, size, figure, seconds, memory in table.rows:
+    for _, _, size, figure, seconds, memory in table.rows:
         assert float(size) == pytest.approx(
             (model / "model.safetensors").stat().st_size / 2**20, abs=0.06
         )
@@ -84,6 +88,37 @@ def test_rows_are_precisions_and_recognisers(local: Any, monkeypatch, model, tmp
     # Eight bits are smaller than 32, and a recogniser is not for nothing.
     size = {row: rows._size(system) for row, system in found.items()}
     assert size["tiny, int8"] < size["tiny, fp32"] < size["pocketsphinx, then nlu of tiny"]
+
+
+def test_a_model_of_another_system_has_the_rows_of_its_tasks(
+    local: Any, monkeypatch, tmp_path: Path, data: Path
+) -> None:
+    """A classifier hears and does nothing else; it is decoded with its own task."""
+    rows = local("rows_devices")
+    fields = fields_of(["[IN:PLAY [SL:SONG red ] ]", "[IN:STOP ]"])
+    labels = Labels(fields=fields)
+    packed = LugoschPacked(Lugosch(labels), (INTENT,), labels=labels)
+    model_folder.save(tmp_path / "model", packed)
+    found = rows._systems({"classifier": tmp_path / "model"}, tmp_path, False)
+    assert list(found) == ["classifier, fp32", "classifier, int8"]
+    sizes = {sum(one.numel() for one in packed.model.parameters())}
+    assert {(one.task, one.parameters) for one in found.values()} == {(INTENT, *sizes)}
+    table = rows.devices({"classifier": tmp_path / "model"}, data, 1)
+    assert [row[0] for row in table.rows] == list(found)
+    assert all(row[3].startswith(("0.00 [", "100.00 [")) for row in table.rows)
+
+
+def test_the_table_of_models_can_be_measured_alone(
+    local: Any, monkeypatch, model: Path, data: Path, tmp_path: Path
+) -> None:
+    run, table = local("run"), local("table")
+    alone = table.Table("On one core", "note", ["", "x"], [["tiny", "1"]])
+    monkeypatch.setattr(run.rows_devices, "devices", lambda *_: alone)
+    monkeypatch.setattr(run, "ROWS", {})
+    arguments = ["--model", f"tiny={model}", "--data", str(data), "--cost", str(tmp_path / "c.md")]
+    monkeypatch.setattr("sys.argv", ["run.py", *arguments])
+    run.main()
+    assert (tmp_path / "c.md").read_text() == alone.text()
 
 
 def test_what_fails_says_why(local: Any, model: Path, data: Path, tmp_path: Path) -> None:

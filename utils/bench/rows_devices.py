@@ -1,5 +1,6 @@
-"""Trained models on one core, from audio: size, exact match, seconds and memory in fp32, bf16 and
-int8; and what two stages need, a recogniser (ours, Moonshine's, pocketsphinx) and then our nlu.
+"""Trained models of any system on one core, from audio: size, exact match, seconds and memory in
+fp32, bf16 and int8; and what two stages need, a recogniser (ours, Moonshine's, pocketsphinx) and
+then our nlu. The tasks of a model say which of these it can be.
 
     utils/bench.sh --model lfb=exp/x/model moonshine=exp_moonshine-tiny/x/model --data data/test
 """
@@ -22,7 +23,8 @@ from atat.base import precision
 from atat.base.encoder_files import folder_of, is_here
 from atat.base.provenance import outside_shortened
 from atat.datadir import kaldi_dir
-from atat.engine import quantize
+from atat.engine import model_folder, quantize, registry
+from atat.engine.contract import Packed
 from atat.scoring.bootstrap import Interval
 from atat.scoring.figures import format_interval
 from atat.scoring.transcribed import write_heard
@@ -37,8 +39,10 @@ class System:
     """A row: a packed model that hears by itself, or reads what a recogniser heard."""
 
     model: Path
+    task: str = "slu"
     precision: str = "fp32"
     recogniser: str = ""  # "ours", or an engine of `atat transcribe`
+    parameters: int = 0  # of the model, whatever its weights are stored in
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def devices(
     rows = [
         [
             row,
+            f"{systems[row].parameters / 1e6:.2f} M",
             f"{sizes[row]:.1f}",
             figures[row],
             seconds_text(statistics.median(cost.seconds for cost in costs[row]) / audio),
@@ -94,13 +99,14 @@ def devices(
     )
     note = (
         f"{named}. On `{data.name}`, {len(utterances)} recordings, {audio / 3600:.2f} h, from "
-        f"audio, beam 4{''.join(f', {option}' for option in options)}; one core. MiB on disk: "
-        "weights, with "
-        "those of the speech encoder or recogniser. Seconds: of decoding, features included, "
+        f"audio, beam 4{''.join(f', {option}' for option in options)}; one core. "
+        "Parameters: of the packed model, those of a speech encoder or recogniser before it not "
+        "counted. MiB on disk: weights, with those of the speech encoder or recogniser. Seconds: "
+        "of decoding, features included, "
         "loading not, for a second of audio. Memory: the most that a process of it held. "
         f"Medians of {rounds} rounds.{'' if found else f' No bf16: {reason}.'}"
     )
-    header = ["", "MiB on disk", "EM hyp", "for a second of audio", "MiB of memory"]
+    header = ["", "parameters", "MiB on disk", "EM hyp", "for a second of audio", "MiB of memory"]
     return Table("On one core", note, header, rows)
 
 
@@ -109,17 +115,37 @@ def _systems(models: Mapping[str, Path], folder: Path, bf16: bool) -> dict[str, 
     engines = {"pocketsphinx": "pocketsphinx"}
     if is_here(RECOGNISER):
         engines = {"Moonshine's recogniser": "moonshine", **engines}
-    systems = {}
+    systems: dict[str, System] = {}
     for name, model in models.items():
-        quantize.quantize(model, folder / f"{name}-int8")
-        systems[f"{name}, fp32"] = System(model)
-        if bf16:
-            systems[f"{name}, bf16"] = System(model, "bf16")
-        systems[f"{name}, int8"] = System(folder / f"{name}-int8")
-        systems[f"{name}, its asr, then its nlu"] = System(model, recogniser="ours")
-        for engine, argument in engines.items():
-            systems[f"{engine}, then nlu of {name}"] = System(model, recogniser=argument)
+        packed = model_folder.load(model)
+        tasks = tasks_of(model, packed)
+        alone = System(model, parameters=sum(one.numel() for one in packed.model.parameters()))
+        if hears := tasks.get(("audio", "semantics")):
+            eight = folder / f"{name}-int8"
+            quantize.quantize(model, eight)
+            alone = replace(alone, task=hears)
+            systems[f"{name}, fp32"] = alone
+            if bf16:
+                systems[f"{name}, bf16"] = replace(alone, precision="bf16")
+            systems[f"{name}, int8"] = replace(alone, model=eight)
+        if reads := tasks.get(("text", "semantics")):
+            second = replace(alone, task=reads)
+            if writes := tasks.get(("audio", "text")):
+                row = f"{name}, its {writes}, then its {reads}"
+                systems[row] = replace(second, recogniser="ours")
+            for engine, argument in engines.items():
+                systems[f"{engine}, then {reads} of {name}"] = replace(second, recogniser=argument)
     return systems
+
+
+def tasks_of(model: Path, packed: Packed) -> dict[tuple[str, str], str]:
+    """The tasks of a packed model, by what they read and write, the first of each kind."""
+    known = registry.of_model(model).tasks
+    found: dict[tuple[str, str], str] = {}
+    for name in packed.tasks:
+        if not known[name].masked:
+            found.setdefault((known[name].source, known[name].target), name)
+    return found
 
 
 def _size(system: System) -> float:
@@ -142,17 +168,18 @@ def _decode(
     system: System, data: Path, out: Path, lm_text: Path | None, options: Sequence[str]
 ) -> Cost:
     if not system.recogniser:
-        return _by_model(system, data, out, "slu", options)
+        return _by_model(system, data, out, system.task, options)
     heard, words = out.with_name(f"{out.name}.heard"), out.with_name(f"{out.name}.words")
     if system.recogniser == "ours":
-        first = _by_model(system, data, heard, "asr")
+        task = tasks_of(system.model, model_folder.load(system.model))["audio", "text"]
+        first = _by_model(system, data, heard, task)
     else:
         engine = ["--engine", system.recogniser]
         if system.recogniser == "pocketsphinx" and lm_text is not None:
             engine += ["--lm_text", str(lm_text)]
         first = _run(["transcribe", *engine, "--data", str(data)], heard)
     write_heard(data, heard, words)
-    second = _by_model(system, words, out, "nlu", options)
+    second = _by_model(system, words, out, system.task, options)
     return Cost(first.seconds + second.seconds, max(first.mib, second.mib))
 
 
@@ -179,7 +206,7 @@ def _run(arguments: Sequence[str], out: Path) -> Cost:
 
 
 def _score(data: Path, out: Path) -> str:
-    program = [sys.executable, "-m", "atat", "score", "--task", "slu"]
+    program = [sys.executable, "-m", "atat", "score"]
     program += ["--data", str(data), "--decoded", str(out)]
     subprocess.run(program, check=True, capture_output=True)
     found = json.loads((out / "score.json").read_text())["metrics"]["em_hyp"]

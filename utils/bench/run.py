@@ -26,6 +26,7 @@ from table import Table, write_page
 
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.base.files import atomic_write
 
 ROWS = {
     "training": rows_models.training,
@@ -84,6 +85,9 @@ def main() -> None:
         help="packed models for the tables of one core and devices, such as lfb=exp/x/seed1/model",
     )
     parser.add_argument("--data", type=Path, help="test set for them, with recordings")
+    parser.add_argument(
+        "--cost", type=Path, help="measure them alone, and write their table into this file"
+    )
     parser.add_argument("--lm_text", type=Path, help="sentences for pocketsphinx' language model")
     parser.add_argument("--well_formed", action="store_true", help="in that table, for all")
     parser.add_argument(
@@ -103,7 +107,14 @@ def main() -> None:
         raise InputError(f"--hours {options.hours}: expected more than 0")
     if bool(options.model) != bool(options.data):
         raise InputError("--model and --data go together: what decodes, and what is decoded")
+    if options.cost and not options.model:
+        raise InputError("--cost is of trained models; name them with --model and --data")
     models = dict(_named(argument) for argument in options.model)
+    if options.cost:
+        with atomic_write(options.cost) as stream:
+            stream.write(_of_models(models, options).text())
+        print(f"the table: {options.cost}")
+        return
     device = torch.device(options.device)
     for name in ROWS if options.device == "cpu" else ON_A_GPU:
         path = options.tables / f"{name}.{options.device}.json"
@@ -118,15 +129,7 @@ def main() -> None:
         torch.set_num_threads(threads)
         print(f"... in {time.monotonic() - start:.0f} s", flush=True)
     if models:
-        print("measuring trained models on one core ...", flush=True)
-        table = rows_devices.devices(
-            models,
-            options.data,
-            options.rounds,
-            options.lm_text,
-            ["--well_formed"] if options.well_formed else [],
-        )
-        table.save(options.tables / "devices.cpu.json")
+        _of_models(models, options).save(options.tables / "devices.cpu.json")
         table = rows_runtime.runtime(
             models,
             options.data,
@@ -139,6 +142,17 @@ def main() -> None:
     paths = [options.tables / f"{name}.{kind}.json" for name in names for kind in ("cpu", "cuda")]
     write_page(options.out, [Table.load(path) for path in paths if path.is_file()])
     print(f"the page: {options.out}")
+
+
+def _of_models(models: dict[str, Path], options: argparse.Namespace) -> Table:
+    print("measuring trained models on one core ...", flush=True)
+    return rows_devices.devices(
+        models,
+        options.data,
+        options.rounds,
+        options.lm_text,
+        ["--well_formed"] if options.well_formed else [],
+    )
 
 
 def _named(argument: str) -> tuple[str, Path]:
