@@ -12,6 +12,7 @@ from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
 from atat.datadir.overlap import overlap
+from atat.scoring import transcribed
 from atat.scoring.metrics import tree_counts
 from atat.text import trees
 
@@ -236,3 +237,153 @@ def test_subsets_depend_on_their_seed_alone(local: Any, corpus: Path) -> None:
     parts = [tables.read_table(data / "subsets" / seed / "train" / "semantics") for seed in "12"]
     assert [len(part) for part in parts] == [7, 7] and parts[0] != parts[1]
     assert all(part.items() <= whole.items() for part in parts)
+
+
+# ------------------------------------------------------------------------------ spoken sentences
+
+
+@pytest.fixture
+def sentences(local: Any, tmp_path: Path) -> Path:
+    """The csv files of the miniature alone."""
+    make_mini = local("make_mini")
+    make_mini.write_splits(tmp_path / "csv", make_mini.recordings(1))
+    return tmp_path / "csv"
+
+
+def prepare_spoken(local: Any, corpus: Path, *options: str) -> Path:
+    out = corpus.parent / "spoken"
+    local("prepare_spoken").main(["--corpus", str(corpus), "--out", str(out), *options])
+    return out
+
+
+def test_to_be_spoken_are_the_rows_of_the_corpus(local: Any, sentences: Path, corpus: Path) -> None:
+    """Ids, speakers, words and trees are those of the recordings; audio is not asked for."""
+    spoken = prepare_spoken(local, sentences)
+    heard = prepare(local, corpus)
+    for name in ("train", "dev", "test"):
+        for table in ("text", "text.raw", "semantics", "utt2spk"):
+            found, real = (tables.read_table(data / name / table) for data in (spoken, heard))
+            assert real.items() <= found.items(), (name, table)
+            assert len(found) - len(real) == (2 if name == "train" else 0)  # the planted faults
+        assert not (spoken / name / "wav.scp").exists()
+
+
+def test_no_voice_is_shared_and_the_test_has_an_engine_of_its_own(
+    local: Any, sentences: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atat.prepare import synthesis
+
+    monkeypatch.setattr(synthesis, "available", lambda engine: None)
+    spoken = prepare_spoken(local, sentences)
+    engines, names = {}, {}
+    for name in ("train", "dev", "test"):
+        said = tables.read_table(spoken / name / "spk2voice")
+        assert set(said) == set(tables.read_table(spoken / name / "utt2spk").values())
+        engines[name] = {voice.split(":")[0] for voice in said.values()}
+        names[name] = {voice.split(":")[1].rpartition("+")[2] for voice in said.values()}
+    assert engines["train"] == {"espeak", "piper"} and engines["dev"] == {"espeak"}
+    assert engines["test"] == {"flite"}
+    assert not names["train"] & names["dev"] | (names["train"] | names["dev"]) & names["test"]
+
+
+def test_a_speaker_has_one_voice_in_all_sets(local: Any, sentences: Path) -> None:
+    spoken = prepare_spoken(local, sentences, "--split", "unseen", "--limit", "30", "4", "20")
+    voices: dict[str, set[str]] = {}
+    for name in ("train", "dev", "test_speaker", "test_utterance"):
+        for speaker, voice in tables.read_table(spoken / name / "spk2voice").items():
+            voices.setdefault(speaker, set()).add(voice)
+    assert all(len(found) == 1 for found in voices.values())
+    assert len(tables.read_table(spoken / "test_utterance" / "text")) <= 20
+
+
+def test_a_limit_keeps_the_share_of_each_sentence(local: Any) -> None:
+    """Counts are those of the whole, to a row; another seed chooses other rows."""
+    program = local("prepare_spoken")
+    said = ["lamp on"] * 500 + ["lamp off"] * 300 + ["louder"] * 190 + ["stop"] * 10
+    rows = [
+        (None, kaldi_dir.Utterance(id=f"a-{number:04d}", speaker="a", text=text))
+        for number, text in enumerate(said)
+    ]
+    chosen = {seed: program.thinned(rows, 100, seed) for seed in (1, 2)}
+    for found in chosen.values():
+        assert len({one.id for _, one in found}) == 100
+        for text in dict.fromkeys(said):
+            assert abs(sum(one.text == text for _, one in found) - said.count(text) / 10) <= 1
+    ids = [{one.id for _, one in found} for found in chosen.values()]
+    assert len(ids[0] & ids[1]) < 40
+    assert {one.id for _, one in program.thinned(rows[::-1], 100, 1)} == ids[0]
+    assert program.thinned(rows, 0, 1) == program.thinned(rows, 2000, 1) == rows
+
+
+def test_what_was_spoken_stays_while_nothing_changes(local: Any, sentences: Path) -> None:
+    folder = prepare_spoken(local, sentences) / "train"
+    (folder / "wav.scp").write_text("kept\n")
+    prepare_spoken(local, sentences)
+    assert (folder / "wav.scp").exists()
+    prepare_spoken(local, sentences, "--limit", "20")
+    assert not (folder / "wav.scp").exists()
+
+
+def test_csv_files_without_sentences_are_named(local: Any, sentences: Path) -> None:
+    path = sentences / "data" / "test_data.csv"
+    whole = path.read_text()
+    edit(path, "transcription", "words")
+    with pytest.raises(InputError, match="test_data.csv:1: no column transcription"):
+        prepare_spoken(local, sentences)
+    lines = whole.splitlines()
+    rows = [",".join([*line.split(",")[:3], "", *line.split(",")[-3:]]) for line in lines[1:]]
+    path.write_text("\n".join([lines[0], *rows]) + "\n")
+    with pytest.raises(InputError, match="test_data.csv: the column transcription is empty.*mase"):
+        prepare_spoken(local, sentences)
+    path.unlink()
+    with pytest.raises(InputError, match="expected train_data.csv, valid_data.csv, test_data.csv"):
+        prepare_spoken(local, sentences)
+
+
+@pytest.mark.parametrize("limit", [["1", "2"], ["-1"]])
+def test_a_limit_is_one_number_or_three(local: Any, sentences: Path, limit: list[str]) -> None:
+    with pytest.raises(InputError, match="expected one number or three"):
+        prepare_spoken(local, sentences, "--limit", *limit)
+
+
+# ------------------------------------------------------------------------- Google's transcripts
+
+
+def google(sentences: Path, columns: str, skipped: int = 0) -> None:
+    """The published file, in which every command is heard as "um" or as nothing."""
+    lines = [columns]
+    for part in ("train", "valid", "test"):
+        rows = (sentences / "data" / f"{part}_data.csv").read_text().splitlines()[1:]
+        paths = [row.split(",")[1] for row in rows]
+        lines += [f"{path},{'Um... LAMP' if n % 2 else ' '}" for n, path in enumerate(paths)]
+    (sentences / "gcloud_transcription.csv").write_text(
+        "\n".join(lines[: len(lines) - skipped]) + "\n"
+    )
+
+
+def test_googles_transcripts_become_what_an_nlu_reads(local: Any, sentences: Path) -> None:
+    data = prepare_spoken(local, sentences) / "test"
+    google(sentences, "audio path,predicted_words")
+    arguments = ["--corpus", str(sentences), "--data", str(data), "--out", str(data / "google")]
+    local("google_transcripts").main(arguments)
+    transcribed.main(
+        ["--data", str(data), "--decoded", str(data / "google"), "--out", str(data / "heard")]
+    )
+    heard = tables.read_table(data / "heard" / "text")
+    assert heard.keys() == tables.read_table(data / "text").keys()
+    assert set(heard.values()) == {"um lamp", transcribed.NOTHING}
+    semantics = tables.read_table(data / "semantics")
+    assert tables.read_table(data / "heard" / "semantics") == semantics
+
+
+def test_transcripts_that_are_not_there_are_named(local: Any, sentences: Path) -> None:
+    data = prepare_spoken(local, sentences) / "test"
+    arguments = ["--corpus", str(sentences), "--data", str(data), "--out", str(data / "google")]
+    with pytest.raises(InputError, match="gcloud_transcription.csv: no such file; get it from"):
+        local("google_transcripts").main(arguments)
+    google(sentences, "path,words")
+    with pytest.raises(InputError, match="expected the columns audio path and predicted_words"):
+        local("google_transcripts").main(arguments)
+    google(sentences, "audio path,predicted_words", skipped=3)
+    with pytest.raises(InputError, match="no transcript of 3 of 24 utterances"):
+        local("google_transcripts").main(arguments)

@@ -46,8 +46,11 @@ RECIPES = [
     ("librispeech", ["--corpus", "/c"], "exp/train/results.yaml"),
     ("pretrain", PRETRAINED, "exp/results.yaml"),
 ]
-# What a second run has besides, where one run makes some of the rows only.
-SECOND_RUN = {"fluentspeech": ["--system", "lugosch"]}
+# What further runs have besides, where one run makes some of the rows only.
+RECOGNISERS = ["--recognisers", "pocketsphinx moonshine google"]
+FURTHER_RUNS = {
+    "fluentspeech": [["--system", "lugosch"], ["--system", "cascade", "--init", "", *RECOGNISERS]]
+}
 
 
 @pytest.fixture
@@ -121,8 +124,8 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
     clone: Path, recipe: str, options: list[str], table: str
 ) -> None:
     calls = called(clone, recipe, options)
-    if recipe in SECOND_RUN:
-        calls = called(clone, recipe, [*options, *SECOND_RUN[recipe]])  # with those of the first
+    for further in FURTHER_RUNS.get(recipe, []):
+        calls = called(clone, recipe, [*options, *further])  # with those of the runs before
     trained = {call["--out"] for call in calls if call["program"] == "atat train"}
     decoded = {call["--out"]: call for call in calls if "/decode_" in call.get("--out", "")}
     scored = {call["--decoded"]: call for call in calls if call["program"] == "atat score"}
@@ -156,6 +159,27 @@ def test_one_pretraining_may_serve_every_seed(clone: Path) -> None:
         for name in ("zeroshot", "replay", "tts"):
             assert starts[f"exp/{name}/seed{seed}"] == "exp/pretrain/seed7/model"
         assert starts[f"exp/folds/4/seed{seed}"] == f"exp/tts/seed{seed}/model"
+
+
+def test_spoken_sentences_have_folders_and_a_table_of_their_own(clone: Path) -> None:
+    """Of a run over an encoder, too; its speech is the same."""
+    options = ["--corpus", "/c", "--speak", "--speak_limit", "9 5 7", "--subsets_1", "1"]
+    for more in ([], ["--encoder", ENCODER], ["--system", "lugosch"]):
+        calls = called(clone, "fluentspeech", [*options, *more])
+        (clone / "calls").unlink()
+        end = f"_spoken_{ENCODER}" if ENCODER in more else "_spoken"
+        prepared = next(call for call in calls if call["program"] == "local/prepare_spoken.py")
+        assert (prepared["--limit"], prepared["--out"]) == ("9", f"data{end}")
+        spoken = next(call for call in calls if call["program"] == "atat synthesis")
+        assert spoken["--data"] == f"data{end}/train" and spoken["--wavs"] == "data_spoken/wavs"
+        table = next(call for call in calls if call["program"] == "atat results")
+        name = f".{ENCODER}" if ENCODER in more else ""
+        assert table["--out"] == f"RESULTS.spoken{name}.md"
+        assert "Synthetic voices" in table["--title_note"]
+        for call in calls:
+            if call["program"] == "atat train":
+                assert call["--out"].startswith(f"exp{end}/")
+            assert call["program"] not in ("local/prepare_fluentspeech.py", "atat align")
 
 
 @pytest.mark.parametrize("encoder", ["", "moonshine-tiny"])

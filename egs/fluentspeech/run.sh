@@ -9,6 +9,8 @@
 #   ... --split unseen                          another public split (see README.md)
 #   ... --encoder moonshine-tiny                over a pretrained speech encoder
 #   ... --system lugosch                        the rows of Lugosch et al. 2019 instead
+#   ... --system cascade                        a recogniser, then our nlu
+#   ... --speak                                 the csv files alone: synthetic voices say the sentences
 #
 # Without --init only the models from scratch are trained. For --system lugosch, --init is a model of
 # phones and words (task acoustic); without it one is pretrained on the corpus itself.
@@ -21,7 +23,11 @@ model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option split original "original unseen challenge" "which csv files are train and test"
 number_option subsets_10 0 "random subsets of 10 % to train on as well; published: 10"
 number_option subsets_1 0 "random subsets of 1 %; published: 20"
-choice_option system joint "joint lugosch" "whose rows are made: AT-AT's or Lugosch et al.'s"
+choice_option system joint "joint lugosch cascade" "whose rows are made (README.md)"
+option recognisers pocketsphinx "of --system cascade: some of pocketsphinx moonshine google"
+flag speak "synthetic voices say the sentences of the csv files; no recordings are needed"
+numbers_option speak_limit 0 "--speak: rows of train, dev and each test at most; 0: all"
+path_option data "data" "folder of data dirs"
 encoder_option
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
 # Of so few recordings the two planted faults are more than 1 %; what learns nothing writes on.
@@ -30,12 +36,13 @@ parse_options "$@"
 
 need corpus "the folder fluent_speech_commands_dataset, from
   https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/"
+use_voices
 use_encoder
-tests=(test) results=conf/results.yaml file=$(table_file RESULTS.md)
+tests=(test) results=conf/results.yaml file=$(table_file "RESULTS${speak:+.spoken}.md")
 if [ "$split" != original ]; then
   ! is_given subsets_10 && ! is_given subsets_1 || refuse "subsets are of --split original"
   tests=(test_speaker test_utterance) results=conf/results_resplit.yaml
-  data=$data/$split exp=$exp/$split subsets_10=0 file=$exp/$split/RESULTS.md
+  data=$data/$split lfb_data=$lfb_data/$split exp=$exp/$split subsets_10=0 file=$exp/$split/RESULTS.md
 fi
 confs=$exp/conf
 choose_system
@@ -45,8 +52,13 @@ keep_marks "$exp"
 
 if stage 0 "Data dirs, a tree for each command"; then
   [ -z "$mini" ] || python local/make_mini.py --out "$corpus"
-  python local/prepare_fluentspeech.py --corpus "$corpus" --split "$split" --out "$data" \
-    --max_lost "$max_lost"
+  prepare="prepare_fluentspeech.py"
+  [ -z "$speak" ] || prepare="prepare_spoken.py --limit $speak_limit"
+  python local/$prepare --corpus "$corpus" --split "$split" --out "$data" --max_lost "$max_lost"
+fi
+
+if [ -n "$speak" ] && stage 1 "Synthetic speech"; then
+  atat synthesis --data "$data"/{train,dev} "${tests[@]/#/$data/}" --wavs "$lfb_data/wavs" --nj "$nj"
 fi
 
 if stage 2 "Validate the data dirs; sentences and speakers of a test that training has"; then
@@ -57,7 +69,10 @@ if stage 2 "Validate the data dirs; sentences and speakers of a test that traini
 fi
 
 if [ -n "$acoustic" ] && stage 3 "When the words and phones of the training set are spoken"; then
-  atat align --backend pocketsphinx --data "$data/train" --phones --nj "$nj" --max_lost "$max_lost"
+  # The synthesisers have told them, where they know.
+  [ -n "$speak" ] ||
+    atat align --backend pocketsphinx --data "$data/train" --phones --nj "$nj" --max_lost "$max_lost"
+  atat datadir subset --aligned "$data"/train{,_timed}
 fi
 
 if stage 4 "Features and their mean and variance; subsets, confs"; then
@@ -71,7 +86,7 @@ if stage 4 "Features and their mean and variance; subsets, confs"; then
   draw_subsets 1 "$subsets_1"
 fi
 
-if [ "$system" = joint ] && stage 5 "Tokenizers: of this corpus; that of --init with its tags"; then
+if [ -n "$tokenized" ] && stage 5 "Tokenizers: of this corpus; that of --init with its tags"; then
   atat tokenizer train --data "$data/train" --vocab_size 5000 --out "$data/tokenizer"
   [ -z "$standin" ] || prepare_standin "$data/train" 40
   [ -z "$start" ] || atat tokenizer extend --tokenizer "$base" --data "$data/train" \
@@ -81,7 +96,7 @@ fi
 if stage 6 "Train from scratch"; then
   [ -z "$standin" ] || train "$standin"
   [ -z "$acoustic" ] || seeds=${seeds%% *} train "$acoustic"
-  [ "$system" != joint ] || each_training train e2e
+  for model in "${scratch[@]}"; do each_training train "$model"; done
   run_queue
 fi
 
@@ -91,14 +106,15 @@ if [ -n "$start" ] && stage 7 "Finetune the pretrained model"; then
 fi
 
 if stage 8 "Decode"; then
+  [ "$system" != cascade ] || each_transcript transcribe
   for model in "${models[@]}"; do
-    for name in "${tests[@]}"; do each_training decode "$model" "$name" "$task"; done
+    for name in "${decoded_sets[@]}"; do each_training decode "$model" "$name" "$task"; done
   done
 fi
 
 if stage 9 "Score and write the table"; then
   for model in "${models[@]}"; do
-    for name in "${tests[@]}"; do each_training score "$model" "$name" "$task"; done
+    for name in "${decoded_sets[@]}"; do each_training score "$model" "$name" "$task"; done
   done
   table "$results" "$file" split "$split"
 fi

@@ -77,11 +77,11 @@ class Row:
         return {"action": self.action, "object": self.object, "location": self.location}
 
 
-def root(folder: str | Path) -> Path:
-    """The root of the corpus; raises InputError if the folder is wrong."""
+def root(folder: str | Path, *, recordings: bool = True) -> Path:
+    """The root of the corpus, or of its csv files alone; InputError if the folder is wrong."""
     return corpus.root(
         folder,
-        ["data/train_data.csv", "wavs/speakers"],
+        ["data/train_data.csv", *(["wavs/speakers"] if recordings else [])],
         name="the folder fluent_speech_commands_dataset",
         source=SOURCE,
     )
@@ -143,7 +143,17 @@ def read_csv(path: Path) -> list[Row]:
         raise InputError(f"{path}: is no csv file ({error}); get it again") from None
     if not rows:
         raise InputError(f"{path}: no rows below the header; get the file again")
+    if not any(row.text for row in rows):
+        raise InputError(
+            f"{path}: the column transcription is empty in all rows; expected what was said, as in "
+            f"the files of the corpus ({SOURCE}) or of {SPLITS_SOURCE}"
+        )
     return rows
+
+
+def utterance_id(path: str) -> str:
+    """The id of a recording, from its path: its speaker and its name."""
+    return f"{Path(path).parent.name}-{Path(path).stem}"
 
 
 def tree(row: Row) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import fluent
@@ -26,12 +27,17 @@ from atat.text.normalize import normalize
 
 
 def usable(
-    folder: Path, rows: Sequence[Row], oddities: Oddities
+    rows: Sequence[Row], oddities: Oddities, *, folder: Path | None
 ) -> list[tuple[Row, kaldi_dir.Utterance]]:
-    """The rows of a set whose recordings can be read, as utterances; others go to `oddities`."""
+    """The rows of a set that can be used, as utterances; others go to `oddities`.
+
+    folder: where the recordings must be; None if they are to be spoken.
+    """
     good: dict[str, tuple[Row, kaldi_dir.Utterance]] = {}
     for row in rows:
-        utterance = _utterance(folder, row, oddities)
+        utterance = _sentence(row, oddities)
+        if utterance is not None and folder is not None:
+            utterance = _recorded(utterance, row, folder / row.path, oddities)
         if utterance is None:
             continue
         if utterance.id in good:
@@ -44,8 +50,8 @@ def usable(
     return list(good.values())
 
 
-def _utterance(folder: Path, row: Row, oddities: Oddities) -> kaldi_dir.Utterance | None:
-    """A row as an utterance; None if it must be left out."""
+def _sentence(row: Row, oddities: Oddities) -> kaldi_dir.Utterance | None:
+    """A row as an utterance without its recording; None if it must be left out."""
     for name, value in row.labels.items():
         if not fluent.atom(value):
             oddities.add("row without a label (left out)", f"{row.where}: no {name}", lost=True)
@@ -59,7 +65,18 @@ def _utterance(folder: Path, row: Row, oddities: Oddities) -> kaldi_dir.Utteranc
     if not row.speaker or row.speaker.split() != [row.speaker]:
         oddities.add("row without a speaker (left out)", f"{row.where}: {row.speaker!r}", lost=True)
         return None
-    path = folder / row.path
+    return kaldi_dir.Utterance(
+        id=f"{row.speaker}-{Path(row.path).stem}",
+        speaker=row.speaker,
+        text=text,
+        semantics=fluent.tree(row),
+    )
+
+
+def _recorded(
+    utterance: kaldi_dir.Utterance, row: Row, path: Path, oddities: Oddities
+) -> kaldi_dir.Utterance | None:
+    """The utterance with its recording; None if that cannot be read."""
     if not path.is_file():
         oddities.add("recording that is not there (left out)", f"{row.where}: {path}", lost=True)
         return None
@@ -68,14 +85,7 @@ def _utterance(folder: Path, row: Row, oddities: Oddities) -> kaldi_dir.Utteranc
     except InputError as error:
         oddities.add("recording that cannot be read (left out)", f"{row.where}: {error}", lost=True)
         return None
-    return kaldi_dir.Utterance(
-        id=f"{row.speaker}-{path.stem}",
-        speaker=row.speaker,
-        wav=str(path),
-        duration=seconds,
-        text=text,
-        semantics=fluent.tree(row),
-    )
+    return replace(utterance, wav=str(path), duration=seconds)
 
 
 def note_shared(
@@ -91,6 +101,33 @@ def note_shared(
                     f"{row.where}: {row.path}, also in {first[utterance.id]}",
                 )
             first.setdefault(utterance.id, row.where)
+
+
+def read(
+    folder: Path, split: str, out: Path, max_lost: float, *, recorded: bool = True
+) -> dict[str, list[tuple[Row, kaldi_dir.Utterance]]]:
+    """The sets of a split; oddities are listed in `out`/findings.txt.
+
+    recorded: whether there must be recordings. Raises InputError if more than `max_lost` (a share)
+    of the rows cannot be used, or none of a set.
+    """
+    oddities = Oddities()
+    parts = {
+        name: usable(fluent.read_csv(path), oddities, folder=folder if recorded else None)
+        for name, path in fluent.csv_files(folder, split).items()
+    }
+    note_shared(parts, oddities)
+    oddities.close(
+        out / "findings.txt",
+        kept=sum(map(len, parts.values())),
+        max_lost=max_lost,
+        corpus=folder,
+        noun="recordings" if recorded else "rows",
+    )
+    for name, part in parts.items():
+        if not part:
+            raise InputError(f"{out / name}: nothing is left for it; see {out / 'findings.txt'}")
+    return parts
 
 
 def write(folder: Path, part: Sequence[tuple[Row, kaldi_dir.Utterance]]) -> None:
@@ -128,23 +165,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     options = parser.parse_args(argv)
     folder = fluent.root(options.corpus)
-    oddities = Oddities()
-    parts = {
-        name: usable(folder, fluent.read_csv(path), oddities)
-        for name, path in fluent.csv_files(folder, options.split).items()
-    }
-    note_shared(parts, oddities)
-    oddities.close(
-        options.out / "findings.txt",
-        kept=sum(map(len, parts.values())),
-        max_lost=options.max_lost,
-        corpus=folder,
-    )
+    parts = read(folder, options.split, options.out, options.max_lost)
     for name, part in parts.items():
-        if not part:
-            raise InputError(
-                f"{options.out / name}: nothing is left for it; see {options.out / 'findings.txt'}"
-            )
         write(options.out / name, part)
 
 

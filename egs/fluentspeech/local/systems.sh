@@ -1,20 +1,57 @@
 # What the systems whose rows this recipe makes have of their own; run.sh sources it.
 
-# choose_system: the models to train, decode and score, their task and confs, and the model to start
-# from. Lugosch et al.'s start from --init or, without it, from $acoustic.
+# choose_system: the models to train, decode and score, their task and confs, the sets that they decode,
+# and the model to start from. Lugosch et al.'s start from --init or, without it, from $acoustic.
 choose_system() {
-  acoustic=""
+  acoustic="" standin="" scratch=() tokenized="" decoded_sets=("${tests[@]}")
   if [ "$system" = joint ]; then
     start_from_init
-    models=(e2e ${start:+atat}) task=slu conf_files=(conf/{e2e,atat}{,_subset}.yaml conf/standin.yaml)
+    models=(e2e ${start:+atat}) scratch=(e2e) task=slu tokenized=yes
+    conf_files=(conf/{e2e,atat}{,_subset}.yaml conf/standin.yaml)
     return
   fi
-  [ -z "$encoder" ] || refuse "--encoder is for --system joint: $system reads recordings"
-  start=$init standin="" models=(lugosch) task=intent conf_files=(conf/lugosch{,_subset}.yaml)
+  [ -z "$encoder" ] || refuse "--encoder is for --system joint: $system reads no states"
+  if [ "$system" = cascade ]; then
+    [ -z "$init" ] || refuse "--init is not for --system cascade: its nlu is trained from scratch"
+    start="" models=(nlu) scratch=(nlu) task=nlu tokenized=yes conf_files=(conf/nlu{,_subset}.yaml)
+    each_transcript add_heard
+    return
+  fi
+  start=$init models=(lugosch) task=intent conf_files=(conf/lugosch{,_subset}.yaml)
   if [ -z "$start" ]; then
     acoustic=acoustic start=$exp/acoustic/seed${seeds%% *}/model
     conf_files+=(conf/acoustic.yaml)
   fi
+}
+
+# use_voices: with --speak data dirs, models and table have names of their own.
+use_voices() {
+  [ -n "$speak" ] || return 0
+  is_given data || data+=_spoken
+  is_given exp || exp+=_spoken
+  note+="${note:+. }Synthetic voices say the sentences of the corpus (--speak), the test those of an \
+engine of its own; published figures are of people"
+}
+
+# each_transcript COMMAND: calls it with a recogniser and a test set, for all of them.
+each_transcript() {
+  local recogniser name
+  for recogniser in $recognisers; do
+    for name in "${tests[@]}"; do "$1" "$recogniser" "$name"; done
+  done
+}
+
+add_heard() { decoded_sets+=("$2_heard_by_$1"); }
+
+# transcribe RECOGNISER SET: its transcripts, and the data dir SET_heard_by_RECOGNISER for our nlu.
+transcribe() {
+  local out=$exp/$1/decode_$2
+  case $1 in
+    google) python local/google_transcripts.py --corpus "$corpus" --data "$data/$2" --out "$out" ;;
+    pocketsphinx) atat transcribe --data "$data/$2" --lm_text "$data/train" --out "$out" --nj "$nj" ;;
+    *) atat transcribe --engine "$1" --data "$data/$2" --out "$out" --nj "$nj" ;;
+  esac
+  atat heard --data "$data/$2" --decoded "$out" --out "$data/$2_heard_by_$1"
 }
 
 # each_training COMMAND MODEL ...: calls it with a model, once for that of everything and once for
