@@ -38,6 +38,7 @@ RECIPES = [
         "exp/unseen/results_resplit.yaml",
     ),
     ("snips", ["--corpus", "/c", "--init", "model"], "exp/folds5/results.yaml"),
+    ("snips_nlu", ["--corpus", "/c", "--init", "model"], "exp/results.yaml"),
     (
         "top",
         ["--corpus", "/c", "--stop", "/s", "--conf", "cpu", "--pretrain_data", "made"],
@@ -49,7 +50,8 @@ RECIPES = [
 # What further runs have besides, where one run makes some of the rows only.
 RECOGNISERS = ["--recognisers", "pocketsphinx moonshine google"]
 FURTHER_RUNS = {
-    "fluentspeech": [["--system", "lugosch"], ["--system", "cascade", "--init", "", *RECOGNISERS]]
+    "fluentspeech": [["--system", "lugosch"], ["--system", "cascade", "--init", "", *RECOGNISERS]],
+    "snips_nlu": [["--system", "lugosch"]],
 }
 
 
@@ -76,7 +78,7 @@ def clone(tmp_path: Path) -> Path:
     sets = [f"data/{part}_{kind}\n" for part in ("dev", "test") for kind in ("clean", "other")]
     made = {
         "model/config.yaml": "",
-        "model/tokenizer/pieces": "",
+        "model/SHA256SUMS": "",
         "made/train_music/feats.scp": "",
     }
     for data in ("data", f"data_{ENCODER}"):

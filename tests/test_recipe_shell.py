@@ -383,7 +383,7 @@ if [ -n "$start" ] && stage 7 "Seven of $field"; then :; fi
 @pytest.fixture
 def kinds(folder: Path) -> Run:
     (folder / "toy" / "run.sh").write_text(KINDS.format(root=ROOT))
-    for name in ("config.yaml", "tokenizer/pieces"):
+    for name in ("config.yaml", "SHA256SUMS"):
         (folder / "model" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "model" / name).touch()
 
@@ -423,7 +423,7 @@ def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Pat
         (["--field", ""], "--field is one of: close far both; found ''"),
         (["--seeds", "1 two"], "--seeds wants whole numbers such as \"1 2 3\", found '1 two'"),
         (["--seeds", ""], "--seeds wants whole numbers"),
-        (["--init", "toy"], "toy: is no packed model; expected a folder with config.yaml and tok"),
+        (["--init", "toy"], "toy: is no packed model; expected a folder with config.yaml and SHA"),
     ],
 )
 def test_what_an_option_may_not_be_is_said(kinds: Run, arguments: list[str], message: str) -> None:

@@ -34,6 +34,7 @@ RECIPES = sorted({path.relative_to(EGS).parts[0] for path in CONFS})
 TABLES = [
     ("pretrain/conf/two_tasks.yaml", "fluentspeech/conf/{e2e,atat,e2e_subset,atat_subset}.yaml"),
     ("pretrain/conf/two_tasks.yaml", "snips/conf/{e2e,e2e_encoder,atat}.yaml"),
+    ("pretrain/conf/two_tasks.yaml", "snips_nlu/conf/{e2e,atat}.yaml"),
     ("pretrain/conf/four_tasks.yaml", "top/conf/{e2e,tts}.yaml"),
     ("top/conf/cpu/pretrain.yaml", "top/conf/cpu/{e2e,tts,replay}.yaml"),
     (
@@ -184,7 +185,9 @@ def test_every_table_is_read(path, tmp_path):
     assert config.load(filled, Report).tables
 
 
-@pytest.mark.parametrize("recipe", ["fluentspeech", "snips", "librispeech", "pretrain"])
+@pytest.mark.parametrize(
+    "recipe", ["fluentspeech", "snips", "snips_nlu", "librispeech", "pretrain"]
+)
 def test_a_table_of_which_nothing_was_run_is_what_its_conf_says(recipe, tmp_path, monkeypatch):
     """The figures of others in it are those of the conf, and none of ours is in it."""
     committed = (EGS / recipe / "RESULTS.md").read_text()

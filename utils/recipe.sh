@@ -213,8 +213,8 @@ set_option() {
 }
 
 check_model() {
-  [ -f "$2/config.yaml" ] && [ -d "$2/tokenizer" ] || refuse "--$1 $2: is no packed model; \
-expected a folder with config.yaml and tokenizer, the folder 'model' of a finished training, such as
+  [ -f "$2/config.yaml" ] && [ -f "$2/SHA256SUMS" ] || refuse "--$1 $2: is no packed model; \
+expected a folder with config.yaml and SHA256SUMS, the folder 'model' of a finished training, such as
 egs/pretrain/exp/two_tasks/seed1/model"
 }
 

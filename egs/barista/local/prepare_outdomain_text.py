@@ -13,10 +13,9 @@ of the tree. Rows of TOP that cannot be used are listed in `nlu_outdomain/<part>
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from spoken import VOICES, Sentence, write_spoken
@@ -25,39 +24,11 @@ from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.datadir.corpus import Oddities
+from atat.datadir.corpus_snips_nlu import TRAIN, VALIDATE, read_snips_nlu
 from atat.datadir.corpus_top import read_top, top_folder
-from atat.text.normalize import normalize
-from atat.text.trees import Tree, tag_name, to_string, words
+from atat.text.trees import Tree, to_string, words
 
-PARTS = {"train": "train_{}_full.json", "dev": "validate_{}.json"}  # of SNIPS NLU
-
-
-def snips(folder: Path, part: str) -> Iterator[Tree]:
-    """The trees of SNIPS NLU: a folder for each intent, with JSON for train and dev.
-
-    Raises InputError when the folder has another layout.
-    """
-    pattern = PARTS[part]
-    paths = [path / pattern.format(path.name) for path in sorted(folder.iterdir()) if path.is_dir()]
-    paths = [path for path in paths if path.is_file()]
-    if not paths:
-        raise InputError(
-            f"{folder}: no <Intent>/{pattern.format('<Intent>')}; expected SNIPS' "
-            "folder 2017-06-custom-intent-engines"
-        )
-    for path in paths:
-        intent = path.parent.name
-        for number, entry in enumerate(_read_json(path)[intent], 1):
-            children: list[Tree | str] = []
-            for span in entry["data"]:
-                spoken = normalize(span["text"]).split()
-                if "entity" in span and spoken:
-                    children.append(Tree(f"SL:{tag_name(span['entity'])}", tuple(spoken)))
-                else:
-                    children.extend(spoken)
-            if not children:
-                raise InputError(f"{path}: utterance {number} has no words")
-            yield Tree(f"IN:{tag_name(intent)}", tuple(children))
+PARTS = {"train": TRAIN, "dev": VALIDATE}  # of SNIPS NLU
 
 
 def to_speak(texts: Iterable[str], shortest: int, longest: int) -> list[str]:
@@ -83,20 +54,6 @@ def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
     ]
     kaldi_dir.write(folder, utterances)
     print(f"{folder}: {len(utterances)} sentences")
-
-
-def _read_json(path: Path) -> dict[str, list[dict[str, list[dict[str, str]]]]]:
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        text = path.read_bytes().decode("latin-1")  # two of the published files are
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: is no JSON ({error.msg})") from None
-    if path.parent.name not in content:
-        raise InputError(f"{path}: expected the key {path.parent.name!r}")
-    return content
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -129,14 +86,15 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
     """Write the data dirs of one part; `spoken` collects sentences, none of which comes twice."""
     trees: dict[str, list[Tree]] = {}
     if options.snips_nlu:
-        trees["snips"] = list(snips(options.snips_nlu, part))
+        rows = read_snips_nlu(options.snips_nlu, PARTS[part], option="--snips_nlu")
+        trees["snips"] = [row.tree for row in rows]
     if options.top:
         oddities = Oddities()
-        rows, _ = read_top(top_folder(options.top, option="--top"), part, oddities)
-        trees["top"] = [row.tree for row in rows]
+        requests, _ = read_top(top_folder(options.top, option="--top"), part, oddities)
+        trees["top"] = [row.tree for row in requests]
         oddities.close(
             options.out / "nlu_outdomain" / part / "findings.txt",
-            kept=len(rows),
+            kept=len(requests),
             max_lost=options.max_lost,
             corpus=options.top,
             noun="rows",

@@ -1,0 +1,18 @@
+# What the systems whose rows this recipe makes have of their own; run.sh sources it.
+
+# choose_system: the models to train, decode and score, their task and confs, the suffix of the sets that
+# they read, and the model to start from. A classifier starts from --init or, without it, from $acoustic.
+choose_system() {
+  acoustic="" standin="" kind="" scratch=()
+  if [ "$system" = joint ]; then
+    start_from_init
+    models=(e2e ${start:+atat}) scratch=(e2e) task=slu conf_files=(conf/{e2e,atat,standin}.yaml)
+    return
+  fi
+  [ -z "$encoder" ] || refuse "--encoder is for --system joint: $system reads no states"
+  start=$init models=(lugosch) task=intent kind=_intent conf_files=(conf/lugosch.yaml)
+  if [ -z "$start" ]; then
+    acoustic=acoustic start=$exp/acoustic/seed${seeds%% *}/model
+    conf_files+=(conf/acoustic.yaml)
+  fi
+}
