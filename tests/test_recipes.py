@@ -33,6 +33,10 @@ RECIPES = sorted({path.relative_to(EGS).parts[0] for path in CONFS})
 # continue.
 TABLES = [
     ("pretrain/conf/two_tasks.yaml", "fluentspeech/conf/{e2e,atat,e2e_subset,atat_subset}.yaml"),
+    (
+        "fluentspeech/conf/cpu/e2e.yaml",
+        "fluentspeech/conf/cpu/{atat,e2e_subset,atat_subset}.yaml",
+    ),
     ("pretrain/conf/two_tasks.yaml", "snips/conf/{e2e,e2e_encoder,atat}.yaml"),
     ("pretrain/conf/two_tasks.yaml", "snips_nlu/conf/{e2e,atat}.yaml"),
     ("pretrain/conf/four_tasks.yaml", "top/conf/{e2e,tts}.yaml"),

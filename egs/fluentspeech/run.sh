@@ -11,6 +11,7 @@
 #   ... --system lugosch                        the rows of Lugosch et al. 2019 instead
 #   ... --system cascade                        a recogniser, then our nlu
 #   ... --speak                                 the csv files alone: synthetic voices say the sentences
+#   ... --conf cpu                              small models, short trainings
 #
 # Without --init only the models from scratch are trained. For --system lugosch, --init is a model of
 # phones and words (task acoustic); without it one is pretrained on the corpus itself.
@@ -25,6 +26,7 @@ number_option subsets_10 0 "random subsets of 10 % to train on as well; publishe
 number_option subsets_1 0 "random subsets of 1 %; published: 20"
 choice_option system joint "joint lugosch cascade" "whose rows are made (README.md)"
 option recognisers pocketsphinx "of --system cascade: some of pocketsphinx moonshine google"
+choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
 flag speak "synthetic voices say the sentences of the csv files; no recordings are needed"
 numbers_option speak_limit 0 "--speak: rows of train, dev and each test at most; 0: all"
 path_option data "data" "folder of data dirs"
@@ -37,8 +39,9 @@ parse_options "$@"
 need corpus "the folder fluent_speech_commands_dataset, from
   https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/"
 use_voices
+use_conf
 use_encoder
-tests=(test) results=conf/results.yaml file=$(table_file "RESULTS${speak:+.spoken}.md")
+tests=(test) results=conf/results.yaml file=$(table_file "$(table_name)")
 if [ "$split" != original ]; then
   ! is_given subsets_10 && ! is_given subsets_1 || refuse "subsets are of --split original"
   tests=(test_speaker test_utterance) results=conf/results_resplit.yaml

@@ -3,11 +3,13 @@
 # choose_system: the models to train, decode and score, their task and confs, the sets that they decode,
 # and the model to start from. Lugosch et al.'s start from --init or, without it, from $acoustic.
 choose_system() {
+  local folder=conf
+  [ "$conf" = paper ] || folder=conf/$conf
   acoustic="" standin="" scratch=() tokenized="" decoded_sets=("${tests[@]}")
   if [ "$system" = joint ]; then
     start_from_init
     models=(e2e ${start:+atat}) scratch=(e2e) task=slu tokenized=yes
-    conf_files=(conf/{e2e,atat}{,_subset}.yaml conf/standin.yaml)
+    conf_files=("$folder"/{e2e,atat}{,_subset}.yaml conf/standin.yaml)
     return
   fi
   [ -z "$encoder" ] || refuse "--encoder is for --system joint: $system reads no states"
@@ -17,11 +19,18 @@ choose_system() {
     each_transcript add_heard
     return
   fi
-  start=$init models=(lugosch) task=intent conf_files=(conf/lugosch{,_subset}.yaml)
+  start=$init models=(lugosch) task=intent conf_files=("$folder"/lugosch{,_subset}.yaml)
   if [ -z "$start" ]; then
     acoustic=acoustic start=$exp/acoustic/seed${seeds%% *}/model
-    conf_files+=(conf/acoustic.yaml)
+    conf_files+=("$folder/acoustic.yaml")
   fi
+}
+
+# use_conf: with --conf cpu models and table have names of their own; their data are the same.
+use_conf() {
+  [ "$conf" = cpu ] || return 0
+  is_given exp || exp+=_cpu
+  note+="${note:+. }Small models and short trainings (--conf cpu)"
 }
 
 # use_voices: with --speak data dirs, models and table have names of their own.
@@ -31,6 +40,14 @@ use_voices() {
   is_given exp || exp+=_spoken
   note+="${note:+. }Synthetic voices say the sentences of the corpus (--speak), the test those of an \
 engine of its own; published figures are of people"
+}
+
+# table_name: of this kind of run.
+table_name() {
+  local name=RESULTS
+  [ -z "$speak" ] || name+=.spoken
+  [ "$conf" = paper ] || name+=.$conf
+  echo "$name.md"
 }
 
 # each_transcript COMMAND: calls it with a recogniser and a test set, for all of them.
