@@ -39,6 +39,7 @@ TABLES = [
     ),
     ("pretrain/conf/two_tasks.yaml", "snips/conf/{e2e,e2e_encoder,atat}.yaml"),
     ("pretrain/conf/two_tasks.yaml", "snips_nlu/conf/{e2e,atat}.yaml"),
+    ("snips_nlu/conf/cpu/e2e.yaml", "snips_nlu/conf/cpu/{atat}.yaml"),
     ("pretrain/conf/four_tasks.yaml", "top/conf/{e2e,tts}.yaml"),
     ("top/conf/cpu/pretrain.yaml", "top/conf/cpu/{e2e,tts,replay}.yaml"),
     (

@@ -8,6 +8,7 @@
 #     --init egs/pretrain/exp/two_tasks/seed1/model   AT-AT, and E2E from scratch
 #   ... --system lugosch                        a classifier of the intent: Lugosch et al. 2019
 #   ... --limit "2000 200 700"                  fewer sentences of train, dev and test
+#   ... --conf cpu                              small models, short trainings
 #   ... --encoder moonshine-tiny                over a pretrained speech encoder
 #
 # Without --init only the models from scratch are trained. For --system lugosch, --init is a model of
@@ -20,6 +21,7 @@ path_option corpus "" "folder 2017-06-custom-intent-engines, which holds a folde
 path_option data "data" "folder of data dirs"
 model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option system joint "joint lugosch" "whose rows are made (README.md)"
+choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
 numbers_option limit 0 "sentences of train, dev and test at most; 0: all"
 encoder_option
 option max_lost 0.01 "share of sentences that may be unusable before it is an error"
@@ -28,6 +30,7 @@ parse_options "$@"
 
 need corpus "the folder 2017-06-custom-intent-engines. Get it with:
   git clone https://github.com/sonos/nlu-benchmark"
+use_conf
 use_encoder
 confs=$exp/conf
 choose_system
@@ -91,5 +94,6 @@ fi
 
 if stage 9 "Score and write the table"; then
   for model in "${models[@]}"; do score "$model" "test$kind" "$task"; done
-  table conf/results.yaml "$(table_file RESULTS.md)"
+  name=RESULTS.$conf.md
+  table conf/results.yaml "$(table_file "${name/.paper/}")"
 fi
