@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from atat.systems.lugosch.labels import Labels, fields_of
 
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
@@ -18,7 +19,6 @@ from atat.speech import audio
 from atat.speech.frontend import Lfb
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
-from atat.systems.lugosch.labels import Labels, fields_of
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.packed import LugoschPacked
 from atat.systems.lugosch.settings import INTENT

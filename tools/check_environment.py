@@ -14,8 +14,9 @@ import sys
 MODULES = """
     torch torchaudio numpy yaml safetensors tqdm sentencepiece transformers soundfile soxr scipy
     starlette uvicorn python_multipart kaldiio omniio.kaldi praatio pocketsphinx espeakng_loader
-    pycrfsuite jiwer onnxruntime onnx onnxscript tensorboard configargparse editdistance humanfriendly
-    packaging torch_complex typeguard espnet2.asr.encoder.transformer_encoder mypy pytest xdist atat
+    pycrfsuite jiwer onnxruntime onnx onnxscript tensorboard configargparse editdistance
+    humanfriendly packaging torch_complex typeguard espnet2.asr.encoder.transformer_encoder
+    mypy pytest xdist atat
 """.split()
 
 

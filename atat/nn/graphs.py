@@ -11,7 +11,8 @@ former entries of all of them (`atat.nn.decoder_cache`), H heads.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,8 @@ class MemoryGraph(nn.Module):
 
     def forward(self, memory: Tensor) -> list[Tensor]:
         """memory (1, S, D) -> keys and values of each layer in turn, each (1, H, S, D/H)."""
-        return [part for layer in self.layers for part in layer.cross_attention.keys_values(memory)]
+        layers = cast("Iterable[DecoderLayer]", self.layers)  # a ModuleList is untyped
+        return [part for layer in layers for part in layer.cross_attention.keys_values(memory)]
 
 
 class StepGraph(nn.Module):
