@@ -22,6 +22,7 @@ from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.datadir.ctm import Word, read_phones, write_ctm
+from atat.datadir.frame_labels import frame_labels
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine import checkpoint, decode, model_folder, pack, quantize, registry, train
 from atat.engine.acoustic_start import acoustic_of
@@ -32,7 +33,7 @@ from atat.scoring import score_command
 from atat.speech import audio
 from atat.systems.joint import miniature_conf
 from atat.systems.lugosch import build
-from atat.systems.lugosch.data import PHONE_IDS, AlignedRecordings, part
+from atat.systems.lugosch.data import AlignedRecordings, part
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.recognizer import Recognizer
 from atat.systems.lugosch.settings import (
@@ -42,9 +43,9 @@ from atat.systems.lugosch.settings import (
     LugoschSettings,
     OptimSettings,
 )
-from atat.systems.lugosch.targets import frame_labels
 from atat.text import trees
 from atat.text.labels import UNKNOWN, Labels, command_of, fields_of, words_of
+from atat.text.phones import IDS
 
 TONES = {"AA": 300, "IY": 900, "S": 2500, "M": 5000}  # Hz
 SPEAKING = {"on": ("AA", "S"), "off": ("IY", "M"), "lamp": ("S", "IY"), "heat": ("M", "AA")}
@@ -228,7 +229,7 @@ def test_targets_are_those_of_phones_ctm_in_whole_and_cut_recordings(data: Path)
     source = AlignedRecordings(SourceSettings(str(data), ACOUSTIC), crop=crop)
     source.labels = Labels(words=words_of(source.spoken(), 4))
     phones = read_phones(data / "phones.ctm")
-    names = {number: name for name, number in PHONE_IDS.items()}
+    names = {number: name for name, number in IDS.items()}
     whole = {source.key(n): source.example(n) for n in range(len(source))}
     unknown = empty = 0
     for number in range(len(source)):

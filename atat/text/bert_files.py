@@ -32,6 +32,8 @@ ENCODERS = (
     "squeezebert", "xlm-roberta", "xlm-roberta-xl",
 )  # fmt: skip
 KIND = "text_encoder.kind bert"
+KEY = "text_encoder.bert"  # of a conf, for messages
+SMALL = {KEY: "`kind: small`", "bert": "`bert: null`"}  # what to write for one from scratch
 COPY_AGAIN = "copy the whole model again from where it came"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 CODE = "auto_map"  # transformers' key for Python files to run
@@ -46,33 +48,66 @@ def pretrained(name: str) -> nn.Module:
     Raises InputError if it cannot be loaded or is not one of transformers' own kinds of BERT.
     """
     with extras.needed("bert", by=KIND):
-        from transformers import AutoConfig, AutoModel
+        from transformers import AutoModel
+
+    return _from_pretrained(AutoModel, name, config=_checked(name, KEY), weights_only=True)
+
+
+def pretrained_masked(name: str, key: str) -> tuple[nn.Module, bool]:
+    """A BERT (`BertForMaskedLM`) with its head for masked word pieces, from a folder or the hub.
+
+    And whether the head came with it: some are published without, and theirs has random weights
+    beside the word embeddings, which it shares. key: of the conf, for messages. Raises InputError
+    as `pretrained` does, and for another kind than BERT itself, whose parts have other names.
+    """
+    with extras.needed("bert", by=key):
+        from transformers import BertForMaskedLM
+        from transformers.utils import logging
+
+    config = _checked(name, key)
+    if config.model_type != "bert":
+        raise InputError(
+            f"{key}: `{name}` is of the kind {config.model_type!r}; expected one of the kind "
+            "'bert', such as bert-base-uncased"
+        )
+    loud = logging.get_verbosity()
+    logging.set_verbosity_error()  # of a head that is missing it says that the file is damaged
+    try:
+        model, found = _from_pretrained(
+            BertForMaskedLM, name, key, config=config, weights_only=True, output_loading_info=True
+        )
+    finally:
+        logging.set_verbosity(loud)
+    return model, not any(name.startswith("cls.predictions.tr") for name in found["missing_keys"])
+
+
+def _checked(name: str, key: str) -> Any:
+    """The configuration of a BERT from a folder or the hub, which asks for no code."""
+    from transformers import AutoConfig
 
     if (Path(name) / CONFIG).is_file():  # before transformers reads it
-        check_config(
-            read_object(Path(name) / CONFIG, COPY_AGAIN), f"text_encoder.bert: {name}/{CONFIG}"
-        )
-    config = _from_pretrained(AutoConfig, name)
-    check_config(config.to_dict(), f"text_encoder.bert: the configuration of `{name}`")
+        check_config(read_object(Path(name) / CONFIG, COPY_AGAIN), f"{key}: {name}/{CONFIG}")
+    config = _from_pretrained(AutoConfig, name, key)
+    check_config(config.to_dict(), f"{key}: the configuration of `{name}`")
     kernel = str(getattr(config, "_attn_implementation", None))
     if "/" in kernel:  # compiled code of a hub
         raise InputError(
-            f"text_encoder.bert: `{name}` asks for attention computed by code of {kernel}; atat "
+            f"{key}: `{name}` asks for attention computed by code of {kernel}; atat "
             "runs no such code. Remove attn_implementation from its configuration"
         )
-    return _from_pretrained(AutoModel, name, config=config, weights_only=True)
+    return config
 
 
-def pretrained_tokenizer(name: str) -> Tokenizer:
+def pretrained_tokenizer(name: str, key: str = KEY) -> Tokenizer:
     """The tokenizer of a BERT from a folder or the hub. Raises InputError if there is none."""
     with extras.needed("bert", by=KIND):
         from tokenizers import Tokenizer
         from transformers import AutoTokenizer
 
-    found = getattr(_from_pretrained(AutoTokenizer, name), "backend_tokenizer", None)
+    found = getattr(_from_pretrained(AutoTokenizer, name, key), "backend_tokenizer", None)
     if not isinstance(found, Tokenizer):
         raise InputError(
-            f"text_encoder.bert: the tokenizer of `{name}` runs Python of its own; expected one "
+            f"{key}: the tokenizer of `{name}` runs Python of its own; expected one "
             f"that is a {TOKENIZER}, as BERT's, RoBERTa's and their kind are"
         )
     return found
@@ -101,6 +136,22 @@ def packed(folder: Path) -> nn.Module:
         ) from None
 
 
+def scratch(width: int, layers: int, heads: int, pieces: int) -> nn.Module:
+    """A `BertForMaskedLM` with random weights; the inner width is four times the width."""
+    with extras.needed("bert", by="a BERT from scratch"):
+        from transformers import BertConfig, BertForMaskedLM
+
+    return BertForMaskedLM(
+        BertConfig(
+            vocab_size=pieces,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=4 * width,
+        )
+    )
+
+
 def packed_tokenizer(folder: Path) -> Tokenizer:
     """The word pieces of a packed model. Raises InputError for a missing or invalid file."""
     with extras.needed("bert", by=KIND):
@@ -118,15 +169,16 @@ def packed_tokenizer(folder: Path) -> Tokenizer:
         ) from None
 
 
-def save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the files that `packed` and `packed_tokenizer` read."""
+def save(model: nn.Module, tokenizer: Tokenizer | None, folder: Path) -> None:
+    """Write the files that `packed` and, where there is one, `packed_tokenizer` read."""
     config: Any = model.config  # transformers', of which nn.Module knows nothing
     values = json.loads(config.to_json_string())
     values.pop(CODE, None)
     with atomic_write(folder / CONFIG) as stream:
         json.dump(values, stream, indent=2, sort_keys=True)
-    with atomic_write(folder / TOKENIZER) as stream:
-        stream.write(tokenizer.to_str(pretty=True))
+    if tokenizer is not None:
+        with atomic_write(folder / TOKENIZER) as stream:
+            stream.write(tokenizer.to_str(pretty=True))
 
 
 def check_config(values: Mapping[str, Any], where: str) -> None:
@@ -143,19 +195,19 @@ def check_config(values: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _from_pretrained(cls: Any, name: str, **options: Any) -> Any:
+def _from_pretrained(cls: Any, name: str, key: str = KEY, **options: Any) -> Any:
     try:
         return cls.from_pretrained(name, trust_remote_code=False, **options)
     except pickle.UnpicklingError:  # its message advises loading it anyway
         raise InputError(
-            f"text_encoder.bert: cannot load `{name}`: its weights are a pickle of more than "
+            f"{key}: cannot load `{name}`: its weights are a pickle of more than "
             "tensors, which could run a program; expected model.safetensors"
         ) from None
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
-            f"text_encoder.bert: cannot load `{name}`: {_first_line(error)} "
+            f"{key}: cannot load `{name}`: {_first_line(error)} "
             "Expected a folder with a BERT saved by `transformers`, or a name on its hub and a "
-            "connection to it; `kind: small` needs no pretrained weights."
+            f"connection to it; {SMALL.get(key, 'a small one')} needs no pretrained weights."
         ) from None
 
 

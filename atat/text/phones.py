@@ -1,6 +1,7 @@
 """The phones of alignments: the 39 of the CMU dictionary without stress, and three silences.
 
-LABELS are the outputs of a phone classifier, in their order (`atat.nn.acoustic`).
+LABELS are the outputs of a phone classifier, in their order (`atat.nn.acoustic`); IDS are their
+numbers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from atat.text.pronunciation import PHONES
 
 SILENCE, SHORT_PAUSE, NOISE = SILENCES = ("sil", "sp", "spn")
 LABELS = (*PHONES, *SILENCES)
+IDS = {label: number for number, label in enumerate(LABELS)}
 _KNOWN = frozenset(LABELS)
 
 

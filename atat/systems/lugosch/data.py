@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from atat.datadir.ctm import PHONES, Word, read_ctm, read_phones
+from atat.datadir.frame_labels import frame_labels
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.plain_recordings import Recordings
 from atat.engine.settings import SourceSettings
@@ -20,11 +21,8 @@ from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
 from atat.speech.audio import SAMPLE_RATE
 from atat.systems.lugosch.batch import Batch, Example, collate
 from atat.systems.lugosch.settings import CropSettings
-from atat.systems.lugosch.targets import frame_labels
 from atat.text.labels import EMPTY, UNKNOWN, Labels
-from atat.text.phones import LABELS
-
-PHONE_IDS = {label: number for number, label in enumerate(LABELS)}
+from atat.text.phones import IDS
 
 
 class AlignedRecordings(Recordings):
@@ -79,7 +77,7 @@ class AlignedRecordings(Recordings):
         """The phones (N,) and the words (M,) of frames that begin at sample `first`."""
         phones = frame_labels(
             self.phones.get(name, ()),
-            PHONE_IDS,
+            IDS,
             first=first,
             samples=samples,
             shift=PHONE_SAMPLES,
