@@ -101,6 +101,9 @@ def test_evidence_is_more_for_the_surer_answer() -> None:
     assert all(sure[name] > unsure[name] for name in sure if name != "heard")
     assert sure["agreed"] == 1.0 and sure["used"] == pytest.approx(11 / 15)
     assert unsure["ahead"] == pytest.approx(np.log(0.5)) and unsure["agreed"] == 0.0
+    text = [SaidWord(word) for word in "play silver river".split()]
+    written = evidence([Hypothesis(tree, -0.1, 10)], said=text)
+    assert written["agreed"] == 1.0 and "heard" not in written
     alone = evidence([Hypothesis("no tree", -9e9, 3)])
     assert set(alone) == {"token", "whole", "ahead"} and np.isfinite(list(alone.values())).all()
 

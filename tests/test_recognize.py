@@ -134,7 +134,7 @@ def test_a_terminal_gets_a_tree_that_can_be_read(model, high, capsys, monkeypatc
     monkeypatch.setenv("TERM", "xterm")
     assert run(model, high) == recognize.ALL
     coloured = capsys.readouterr().out
-    assert "\033[36mTONE\033[0m" in coloured
+    assert "\033[36mTONE\033[0m" in coloured and "m\033[0m" not in coloured
     assert run(model, high, "--json") == recognize.ALL
     assert json.loads(capsys.readouterr().out)["intent"] == "HIGH"
 

@@ -29,7 +29,7 @@ def render(name: str, found: Understanding, *, colours: bool = False, nbest: boo
     """The lines of one answer; nbest: with the other hypotheses."""
 
     def paint(text: str, *codes: str) -> str:
-        if not colours:
+        if not colours or not text:
             return text
         return f"\033[{';'.join(_CODES[code] for code in codes)}m{text}\033[0m"
 

@@ -23,14 +23,15 @@ def evidence(
 ) -> dict[str, float]:
     """Evidence for the best hypothesis; the more of each, the likelier it is right.
 
-    heard: hypotheses of the transcript, where there is one; said: its words. Names:
+    heard: hypotheses of the transcript of a recording, where there is one; said: its words, or
+    those of a text. Names:
 
         token       mean log probability of a token
         whole       log probability of the whole answer
         ahead       log of its share of the probability of all hypotheses in the list
-        heard       mean log probability of a token of the transcript      (with a transcript)
-        agreed      share of the words in slots that are in the transcript (with a transcript)
-        used        share of the transcript's letters that are in slots    (with a transcript)
+        agreed      share of the words in slots that were said          (with words)
+        used        share of the letters said that are in slots         (with words)
+        heard       mean log probability of a token of the transcript   (with a transcript)
     """
     best = nbest[0]
     found = {
@@ -38,9 +39,10 @@ def evidence(
         "whole": max(best.log_prob, FLOOR),
         "ahead": _ahead(nbest),
     }
-    if heard is not None and said is not None:
-        found["heard"] = max(heard[0].score, FLOOR)
+    if said is not None:
         found["agreed"], found["used"] = _agreed(best, [one.word for one in said])
+    if heard is not None:
+        found["heard"] = max(heard[0].score, FLOOR)
     return found
 
 
