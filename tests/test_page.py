@@ -462,7 +462,7 @@ def test_a_server_that_has_ended_or_is_full_is_said(browser: Browser, model: Scr
         page.run("document.querySelector('#text').focus()")
         page.type("play")
         page.press("Enter")
-        assert "1 requests are being answered or wait; try again in" in problem(page)
+        assert "Too many requests wait already (1); try again in" in problem(page)
         service.turns.places = 0
     page.press("Enter")
     page.wait_for("/Is atat serve still/.test(document.querySelector('#problem').textContent)")

@@ -177,7 +177,7 @@ def test_more_than_the_places_are_told_when_to_try_again_and_all_others_get_thei
         for _ in range(3):
             status, answer, headers = ask(server, "one too many")
             assert status == 503 and int(headers["Retry-After"]) >= 1
-            assert "3 requests are being answered or wait" in answer["error"]
+            assert "too many requests wait already (3)" in answer["error"]
         assert server.ask("GET", "/health")[1]["busy"] == 3
         echo.may.set()
         found = [one.result(30) for one in held]
@@ -185,6 +185,23 @@ def test_more_than_the_places_are_told_when_to_try_again_and_all_others_get_thei
         assert {status for status, *_ in found} == {200}
         assert echo.asked == ["text 0", "text 1", "text 2"]  # first come, first served
         assert ask(server, "again")[0] == 200
+
+
+def test_who_would_wait_too_long_is_told_so_but_an_idle_server_takes_everything() -> None:
+    async def everything() -> None:
+        turns = Turns(2, 100, patience=10.0)
+        turns.mean = 4.0
+        with turns.place(), turns.place(), turns.place(), turns.place(), turns.place():
+            turns.mean = 4.1  # five of them, two at once: 10.25 s
+            with pytest.raises(Full) as full, turns.place():
+                pass
+            assert full.value.seconds == 11
+        turns.mean = 1000.0
+        with turns.place(), turns.place():
+            with pytest.raises(Full), turns.place():
+                pass
+
+    asyncio.run(everything())
 
 
 def test_what_nobody_waits_for_any_more_is_not_computed(echo: Echo) -> None:

@@ -80,7 +80,7 @@ class Service:
         was said; by default nothing of it is written anywhere."""
         self.recognizer, self.name, self.limits = recognizer, name, limits
         self.body_seconds, self.show_answers, self.log = body_seconds, show_answers, log
-        self.turns = Turns(limits.parallel, limits.waiting)
+        self.turns = Turns(limits.parallel, limits.waiting, limits.patience)
         folder = resources.files(__package__) / "page"
         self._page = {file: (folder / file).read_bytes() for file in PAGE}
 
@@ -127,6 +127,7 @@ class Service:
                     "characters": limits.characters,
                     "parallel": limits.parallel,
                     "waiting": limits.waiting,
+                    "patience": limits.patience,
                 },
             }
         )
@@ -182,8 +183,8 @@ class Service:
         except Full as full:
             raise Refusal(
                 503,
-                f"{self.limits.parallel + self.limits.waiting} requests are being answered or "
-                f"wait; try again in {full.seconds} s",
+                f"too many requests wait already ({self.turns.places}); "
+                f"try again in {full.seconds} s",
                 {"Retry-After": str(full.seconds)},
             ) from None
         except Closed:

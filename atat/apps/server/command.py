@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         characters=options.characters,
         parallel=options.parallel,
         waiting=options.waiting,
+        patience=options.patience,
     )
     started = time.monotonic()
     with running.listen(options.host, options.port) as listening:
@@ -91,7 +92,7 @@ def _title(model: str) -> str:
 def _check(options: argparse.Namespace) -> None:
     if options.waiting < 0:
         raise InputError(f"--waiting is {options.waiting}; expected 0 or more")
-    for name in ("longest", "largest"):
+    for name in ("longest", "largest", "patience"):
         if not 0 < getattr(options, name) < float("inf"):
             raise InputError(f"--{name} is {getattr(options, name):g}; expected more than 0")
     if not 0 <= options.port < 65536:
@@ -144,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=Limits.waiting,
         help="requests that may wait; the next is told to try again (503)",
+    )
+    add(
+        "--patience",
+        type=float,
+        default=Limits.patience,
+        help="seconds that a request may have to wait, by the time of those before it; else 503",
     )
     add(
         "--show_answers",

@@ -194,6 +194,7 @@ def _health() -> dict[str, Any]:
         "characters": integer,
         "parallel": integer,
         "waiting": integer,
+        "patience": {"type": "number"},
     }
     source = {"enum": ["audio", "text"]}
     return _object(

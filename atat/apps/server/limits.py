@@ -14,6 +14,7 @@ class Limits:
     characters: int = 500  # of a sentence: 80 words
     parallel: int = 1  # answers made at once
     waiting: int = 32  # requests that wait for their turn; the next one is answered 503
+    patience: float = 30.0  # seconds that a request may have to wait; else it is answered 503
 
     @property
     def bytes(self) -> int:

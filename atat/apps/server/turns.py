@@ -1,7 +1,8 @@
 """Whose turn it is to use the model: a few at once, a bounded number waiting, no more.
 
-Whoever gets no place is told at once when to try again. A place is taken before the body of a
-request is read, so that the places also bound the memory. Knows nothing of HTTP and of models.
+Whoever gets no place, or would wait too long, is told at once when to try again. A place is taken
+before the body of a request is read, so that the places also bound the memory. Knows nothing of
+HTTP and of models.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ class Gone(Exception):
 class Turns:
     """To be used from one event loop; the work itself runs in threads."""
 
-    def __init__(self, parallel: int, waiting: int) -> None:
-        """parallel: how many pieces of work run at once; waiting: how many more have a place."""
-        self.parallel, self.waiting = parallel, waiting
+    def __init__(self, parallel: int, waiting: int, patience: float = math.inf) -> None:
+        """parallel: how many pieces of work run at once; waiting: how many more have a place;
+        patience: seconds after which, as far as can be told, the last of them has its turn."""
+        self.parallel, self.waiting, self.patience = parallel, waiting, patience
         self.places = 0  # taken: work that runs, waits, or whose recording is still arriving
         self.running = 0
         self.closed = False
@@ -55,8 +57,10 @@ class Turns:
         """Hold a place. Raises Full, and Closed, also if the server ends before the work begins."""
         if self.closed:
             raise Closed
-        if self.places >= self.parallel + self.waiting:
-            raise Full(max(1, math.ceil(self.mean * self.waiting / self.parallel)))
+        wait = self.mean * self.places / self.parallel
+        free = self.places < self.parallel + self.waiting
+        if not free or (self.places >= self.parallel and wait > self.patience):
+            raise Full(max(1, math.ceil(wait)))
         task = asyncio.current_task()
         assert task is not None
         self.places += 1
