@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from atat.systems.lugosch.labels import Labels, fields_of
 
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
@@ -23,6 +22,7 @@ from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.packed import LugoschPacked
 from atat.systems.lugosch.settings import INTENT
 from atat.text.encoder_ids import build_encoder_ids
+from atat.text.labels import Labels, fields_of
 
 LOCAL = Path(__file__).parent.parent / "utils" / "bench"
 

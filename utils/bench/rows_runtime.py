@@ -24,6 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from table import Table, seconds_text
 
+from atat.base.errors import InputError
 from atat.base.provenance import outside_shortened
 from atat.datadir import contents, kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
@@ -130,19 +131,21 @@ def _write(utterance: Utterance, wav: Path) -> Path:
 def _systems(
     models: Mapping[str, Path], folder: Path, lm_text: Path | None, options: Mapping[str, Any]
 ) -> dict[str, System]:
-    """The rows; models are exported and quantized into the folder."""
+    """The rows; models are exported and quantized into the folder, as far as they can be."""
     systems = {}
     for name, model in models.items():
-        export.export(model, folder / f"{name}-device")
-        export.export(model, folder / f"{name}-device8", "int8")
+        exported, small = folder / f"{name}-device", folder / f"{name}-device8"
+        try:
+            export.export(model, exported)
+            export.export(model, small, "int8")
+        except InputError as error:
+            print(f"{name}: {error}", flush=True)
+        else:
+            systems[f"{name}, atat.runtime, fp32"] = System("runtime", str(exported), options)
+            systems[f"{name}, atat.runtime, int8"] = System("runtime", str(small), options)
         quantize.quantize(model, folder / f"{name}-int8")
-        for kind, title, where in (
-            ("runtime", "atat.runtime, fp32", folder / f"{name}-device"),
-            ("runtime", "atat.runtime, int8", folder / f"{name}-device8"),
-            ("torch", "torch, fp32", model),
-            ("torch", "torch, int8", folder / f"{name}-int8"),
-        ):
-            systems[f"{name}, {title}"] = System(kind, str(where), options)
+        systems[f"{name}, torch, fp32"] = System("torch", str(model), options)
+        systems[f"{name}, torch, int8"] = System("torch", str(folder / f"{name}-int8"), options)
     search = transcribe.search_of(lm_text, folder)
     systems["pocketsphinx"] = System("pocketsphinx", "", search)
     return systems

@@ -54,6 +54,8 @@ SHARES = {
     "loading": 0.1,
     "datadirs": 0.1,
 }
+# Of trained models, which --model names.
+OF_MODELS = ("devices", "runtime")
 ON_A_GPU = ("training", "search", "whole", "loading")
 
 
@@ -67,7 +69,8 @@ def main() -> None:
         nargs="+",
         default=[],
         metavar="ROW",
-        help=f"measure these, also when done before: {', '.join(ROWS)}",
+        help="measure these, also when done before: "
+        f"{', '.join(ROWS)}; with --model {', '.join(OF_MODELS)}",
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count, at most")
     parser.add_argument(
@@ -98,9 +101,10 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("BENCHMARKS.md"), help="page to write")
     options = parser.parse_args()
-    unknown = sorted(set(options.rows) - set(ROWS))
+    known = (*ROWS, *(OF_MODELS if options.model else ()))
+    unknown = sorted(set(options.rows) - set(known))
     if unknown:
-        raise InputError(f"--rows {unknown[0]}: unknown; there are {', '.join(ROWS)}")
+        raise InputError(f"--rows {unknown[0]}: unknown; there are {', '.join(known)}")
     if options.rounds < 1:
         raise InputError(f"--rounds {options.rounds}: expected 1 or more")
     if not options.hours > 0:
@@ -128,17 +132,11 @@ def main() -> None:
         ROWS[name](rounds, device).save(path)
         torch.set_num_threads(threads)
         print(f"... in {time.monotonic() - start:.0f} s", flush=True)
-    if models:
-        _of_models(models, options).save(options.tables / "devices.cpu.json")
-        table = rows_runtime.runtime(
-            models,
-            options.data,
-            options.rounds,
-            options.lm_text,
-            {"well_formed": True} if options.well_formed else {},
-        )
-        table.save(options.tables / "runtime.cpu.json")
-    names = (*ROWS, "devices", "runtime")
+    for name in OF_MODELS if models else ():
+        if not options.rows or name in options.rows:
+            of_one = _of_models if name == "devices" else _without_torch
+            of_one(models, options).save(options.tables / f"{name}.cpu.json")
+    names = (*ROWS, *OF_MODELS)
     paths = [options.tables / f"{name}.{kind}.json" for name in names for kind in ("cpu", "cuda")]
     write_page(options.out, [Table.load(path) for path in paths if path.is_file()])
     print(f"the page: {options.out}")
@@ -152,6 +150,17 @@ def _of_models(models: dict[str, Path], options: argparse.Namespace) -> Table:
         options.rounds,
         options.lm_text,
         ["--well_formed"] if options.well_formed else [],
+    )
+
+
+def _without_torch(models: dict[str, Path], options: argparse.Namespace) -> Table:
+    print("measuring trained models as on a device ...", flush=True)
+    return rows_runtime.runtime(
+        models,
+        options.data,
+        options.rounds,
+        options.lm_text,
+        {"well_formed": True} if options.well_formed else {},
     )
 
 
