@@ -64,6 +64,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "score": Command(
             "scoring.score_command", "score what was decoded, or compare two decodings"
         ),
+        "frames": Command(
+            "systems.lugosch.frame_accuracy", "phones and words per frame of an acoustic model"
+        ),
         "results": Command("scoring.results", "RESULTS.md from scored folders"),
     },
     "Recipes": {

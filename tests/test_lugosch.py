@@ -32,7 +32,8 @@ from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
 from atat.scoring import score_command
 from atat.speech import audio
 from atat.systems.joint import miniature_conf
-from atat.systems.lugosch import build
+from atat.systems.lugosch import build, frame_accuracy
+from atat.systems.lugosch.batch import Example
 from atat.systems.lugosch.data import AlignedRecordings, part
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.recognizer import Recognizer
@@ -290,6 +291,67 @@ def test_both_tasks_are_decoded_and_scored(data: Path, acoustic: Path, intent: P
         score_command.main(["--data", str(data), "--decoded", str(out)])
         found = json.loads((out / "score.json").read_text())["metrics"][metric]["value"]
         assert found == pytest.approx(best, abs=1)
+
+
+def measured(model: Path, data: Path, out: Path) -> dict[str, Any]:
+    frame_accuracy.main(["--model", str(model), "--data", str(data), "--out", str(out)])
+    found: dict[str, Any] = json.loads((out / "score.json").read_text())["metrics"]
+    return found
+
+
+def test_frames_are_counted_as_validation_does(data: Path, acoustic: Path) -> None:
+    found = measured(acoustic / "model", data, acoustic / "frames")
+    validated = figures(acoustic)
+    for name, metric in (("phone", "phone_acc"), ("word", "word_acc")):
+        assert found[metric]["value"] == pytest.approx(100 * validated[f"{name}_accuracy"])
+    # One sil or tone every 40 ms, two words or one every 160 ms; nothing is unknown here.
+    lengths = {u.id: round(16000 * (u.duration or 0)) for u in kaldi_dir.load(data)}
+    frames = sum(-(-length // PHONE_SAMPLES) for length in lengths.values())
+    assert found["phone_acc"]["denominator"] == frames
+    assert found["word_acc_all"]["denominator"] == found["word_acc"]["denominator"]
+    assert 0 < found["phone_acc_speech"]["denominator"] < frames
+    score_command.main(["--data", str(data), "--decoded", str(acoustic / "frames")])
+    assert "wer" in json.loads((acoustic / "frames" / "score.json").read_text())["metrics"]
+
+
+def test_frames_of_unknown_words_are_wrong_in_one_measure_and_left_out_of_the_other(
+    copied: Path, acoustic: Path, tmp_path: Path
+) -> None:
+    before = measured(acoustic / "model", copied, tmp_path / "before")
+    for name in ("ctm", "text"):
+        (copied / name).write_text((copied / name).read_text().replace("lamp", "tea"))
+    after = measured(acoustic / "model", copied, tmp_path / "after")
+    assert after["phone_acc"] == before["phone_acc"]
+    missing = before["word_acc"]["denominator"] - after["word_acc"]["denominator"]
+    assert missing > 0
+    assert after["word_acc_all"]["denominator"] == before["word_acc_all"]["denominator"]
+    assert after["word_acc_all"]["numerator"] == after["word_acc"]["numerator"]
+
+
+def test_counts_of_frames() -> None:
+    sil, aa = IDS["sil"], IDS["AA"]
+    one = Example(
+        "a",
+        np.zeros(8 * PHONE_SAMPLES, np.float32),
+        np.array([sil, sil, aa, aa, aa, UNKNOWN, sil, aa]),
+        np.array([UNKNOWN, 2]),
+        np.zeros(0, np.int64),
+    )
+    heard = np.array([sil, aa, aa, aa, sil, aa, sil, aa]), np.array([1, 2])
+    assert frame_accuracy.counts(one, *heard, timed=True) == {
+        "phone_acc": (5, 7),
+        "phone_acc_speech": (3, 4),
+        "word_acc": (1, 1),
+        "word_acc_all": (1, 2),
+    }
+    assert frame_accuracy.counts(one, *heard, timed=False)["word_acc_all"] == (0, 0)
+
+
+def test_frames_are_not_asked_of_a_model_of_intents(
+    data: Path, intent: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="tells no phones and words; give one"):
+        measured(intent / "model", data, tmp_path / "frames")
 
 
 def test_resumed_is_uninterrupted(

@@ -60,6 +60,18 @@ METRICS: dict[str, Metric] = {
     ),
     "wer": Metric("WER", True, "word edits / words of the reference"),
     "cer": Metric("CER", True, "character edits / characters of the reference, blanks counted"),
+    "phone_acc": Metric(
+        "Phones", False, "of the frames (40 ms) with a phone or silence, those with the right one"
+    ),
+    "phone_acc_speech": Metric("Phones of speech", False, "the same without frames of silence"),
+    "word_acc": Metric(
+        "Words",
+        False,
+        "of the frames (160 ms) with a word that the model knows, those with the right one",
+    ),
+    "word_acc_all": Metric(
+        "Words, all", False, "the same of all frames with a word; unknown words are wrong"
+    ),
     "slu_f1": Metric("SLU-F1", False, "F1 of slots weighted by word and character distance"),
 }
 

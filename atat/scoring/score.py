@@ -59,6 +59,14 @@ def score(
     else:
         target = task_called(task).target
     scored = score_utterances(data, decoded, target, slu_f1=slu_f1)
+    return write(decoded, scored, task, data)
+
+
+def write(decoded: Path, scored: Sequence[Scored], task: str, data: Path) -> dict[str, Any]:
+    """Write score.json and per_utt.jsonl of a decoded dir and return the former.
+
+    scored: each utterance of the data dir, sorted by id.
+    """
     result = {
         "task": task,
         "data": str(data),

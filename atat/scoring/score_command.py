@@ -20,7 +20,8 @@ from atat.scoring.figures import format_interval, p_value_text
 from atat.scoring.score import compare, score
 
 
-def _print_summary(title: str, summary: dict[str, Any]) -> None:
+def print_summary(title: str, summary: dict[str, Any]) -> None:
+    """Print each figure of a score.json, or of a group in it, with its interval and counts."""
     unit = f", {summary['speakers']} speakers" if summary["resampled"] == "speakers" else ""
     print(f"{title} (n = {summary['n']}{unit})")
     for name, figure in summary["metrics"].items():
@@ -90,9 +91,9 @@ def main(argv: list[str] | None = None) -> None:
     if not options.data or not options.decoded:
         parser.error("--data and --decoded are required (or: compare A B)")
     result = score(options.data, options.decoded, task=options.task, slu_f1=options.slu_f1)
-    _print_summary(f"{options.decoded} on {options.data}", result)
+    print_summary(f"{options.decoded} on {options.data}", result)
     about = read_object_or_none(Path(options.decoded) / "decode.json") or {}
     if about.get("at_limit"):
         print(f"  note: {about['at_limit']} of the outputs ended at decoding's length limit")
     for group, summary in result["groups"].items():
-        _print_summary(f"group {group}", summary)
+        print_summary(f"group {group}", summary)

@@ -41,9 +41,10 @@ class Recognizer(Listener):
             if model.intent is not None:
                 return command_answers(model.commands(samples, lengths), self.packed.labels)
             _, words, sizes = model.heard(samples, lengths)
-            return [self._words(one[:size]) for one, size in zip(words, sizes.tolist())]
+            return [self.words_of(one[:size]) for one, size in zip(words, sizes.tolist())]
 
-    def _words(self, logits: Tensor) -> Answer:
+    def words_of(self, logits: Tensor) -> Answer:
+        """Logits (M, words) of a recording -> the words that are heard."""
         best = logits.float().log_softmax(1).max(1)
         joined = torch.unique_consecutive(best.indices).tolist()
         words = [word for number in joined if (word := self.packed.labels.words[number])]
