@@ -13,7 +13,7 @@ from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
 from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_librispeech import folders, read_everything, read_folder, read_speakers
-from atat.datadir.ctm import read_ctm
+from atat.datadir.ctm import read_ctm, read_phones
 from atat.datadir.overlap import overlap
 from atat.prepare import synthesis
 from atat.prepare.textgrid import write_textgrid
@@ -249,6 +249,38 @@ def test_every_form_of_alignment_is_found(local: Any, made: Path, tmp_path: Path
         settings("dev-clean", corpus, data)
 
 
+def test_phones_come_from_textgrids_and_from_no_other_files(
+    local: Any, made: Path, tmp_path: Path
+) -> None:
+    prepare(local, made / "LibriSpeech", tmp_path)
+    data = tmp_path / "train_clean_100"
+    options = ("--phones", "--max_lost", "0.1")
+    with pytest.raises(InputError, match="these hold no phones, which the acoustic model needs"):
+        align(
+            local,
+            made / "LibriSpeech",
+            data,
+            "--alignments",
+            str(made / "LibriSpeech-Alignments"),
+            *options,
+        )
+    grids = made / "LibriSpeech-TextGrids"
+    align(local, made / "LibriSpeech", data, "--alignments", str(grids), *options)
+    words, phones = read_ctm(data / "ctm"), read_phones(data / "phones.ctm")
+    assert words.keys() == phones.keys() and len(words) == 19
+    for key, spoken in words.items():
+        for word in spoken:  # it begins with a phone, as exactly as espeak-ng reports it
+            assert min(abs(word.start - one.start) for one in phones[key]) < 0.1
+    tests = [tmp_path / "dev_clean"]
+    local("make_sets").make([data], tests, tmp_path / "set", 0.02)
+    assert read_phones(tmp_path / "set" / "mlm" / "phones.ctm") == phones
+    settings = local("align_folders").settings_for
+    corpus = tmp_path / "corpus"
+    shutil.copytree(made / "LibriSpeech-Alignments" / "LibriSpeech", corpus)
+    assert settings("dev-clean", corpus, None).backend == "librispeech"
+    assert settings("dev-clean", corpus, None, phones=True).backend == "pocketsphinx"
+
+
 def test_what_is_aligned_is_not_aligned_again_for_another_encoder(
     local: Any, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -297,12 +329,12 @@ def test_without_a_dev_folder_speakers_are_held_out(local: Any, made: Path, tmp_
 
 
 def test_held_out_speakers_depend_on_names_alone(local: Any) -> None:
-    held_out = local("make_sets").held_out
+    dev_speakers = local("make_sets").dev_speakers
     names = [str(number) for number in range(200)]
-    chosen = held_out(names, 0.05)
-    assert len(chosen) == 10 and chosen == held_out(names[::-1], 0.05)
+    chosen = dev_speakers(names, 0.05)
+    assert len(chosen) == 10 and chosen == dev_speakers(names[::-1], 0.05)
     with pytest.raises(InputError, match="only the speaker 7"):
-        held_out(["7", "7"], 0.05)
+        dev_speakers(["7", "7"], 0.05)
 
 
 def test_a_part_of_the_real_corpus(local: Any, data_root: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ keys moves no other. Knows nothing of data dirs.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 
 def fold_of(key: str, folds: int) -> int:
@@ -17,6 +18,12 @@ def fold_of(key: str, folds: int) -> int:
 def is_dev(key: str, share: float) -> bool:
     """Whether a key is in dev in all folds where it is not in test."""
     return _hash(f"dev {key}") < share * 2**64
+
+
+def held_out(keys: Collection[str], share: float) -> set[str]:
+    """A share of the keys, at least one, for dev: those with the lowest hashes, as in `is_dev`."""
+    ranked = sorted(set(keys), key=lambda key: _hash(f"dev {key}"))
+    return set(ranked[: max(1, round(share * len(ranked)))])
 
 
 def part_of(key: str, fold: int, folds: int, dev_share: float) -> str:

@@ -230,7 +230,8 @@ def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) 
 
     for utt, found in aligned.items():
         end = found.words[-1].end if found.words else 0.0
-        write_textgrid(paths[utt], found.words, max(found.duration or end, end))
+        length = max(found.duration or end, end)
+        write_textgrid(paths[utt], found.words, length, phones=found.phones or None)
 
 
 def _parser() -> argparse.ArgumentParser:

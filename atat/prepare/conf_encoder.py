@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from atat.engine import registry
 from atat.nn.settings import CtcSettings
 from atat.speech import frontend
 from atat.speech.fbank import Options
@@ -19,9 +20,12 @@ from atat.speech.settings import AugmentSettings
 def changes(values: Mapping[str, Any], encoder: str) -> list[str]:
     """What to set in a conf, KEY=VALUE, so that its model reads the states of an encoder.
 
-    The audio encoder's kind, the units of CTC where they are characters, and the width of time
-    masks. Raises InputError if the encoder is not on this machine.
+    Nothing in that of another system than AT-AT; else the audio encoder's kind, the units of CTC
+    where they are characters, and the width of time masks. Raises InputError if the encoder is not
+    on this machine.
     """
+    if values.get("system", registry.DEFAULT) != registry.DEFAULT:
+        return []
     found = [
         "model.audio_encoder.kind=pretrained",
         f"model.audio_encoder.pretrained={json.dumps(encoder)}",

@@ -61,12 +61,17 @@ def speak(lines: Sequence[Line]) -> list[list[Word]]:
 
     The words are those of the normalised text. Folders are made; equal lines give equal audio.
     """
+    return [words for words, _ in speak_timed(lines)]
+
+
+def speak_timed(lines: Sequence[Line]) -> list[tuple[list[Word], list[Word]]]:
+    """As `speak`, with the times of words and of phones."""
     times = []
     for line in lines:
         spoken = synthesis.speak(voice(line.speaker), normalize(line.text))
         speech = synthesis.frame_speech(spoken, line.path.stem)
         line.path.parent.mkdir(parents=True, exist_ok=True)
         audio.save(line.path, speech.samples, synthesis.SAMPLE_RATE)
-        assert speech.words is not None  # espeak-ng gives them
-        times.append(speech.words)
+        assert speech.words is not None and speech.phones is not None  # espeak-ng gives them
+        times.append((speech.words, speech.phones))
     return times

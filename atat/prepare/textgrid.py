@@ -62,9 +62,10 @@ def write_textgrid(
     duration: float,
     *,
     tier: str = "words",
+    phones: Sequence[Word] | None = None,
     form: Literal["long", "short"] = "long",
 ) -> None:
-    """Write words as the one tier of a TextGrid of `duration` seconds, times to 0.1 ms.
+    """Write words, and phones if given, as tiers of a TextGrid of `duration` s, times to 0.1 ms.
 
     Silence becomes empty intervals, as Praat expects. Raises InputError for words that an
     interval tier cannot hold: without length, overlapping, or outside 0..duration.
@@ -74,9 +75,13 @@ def write_textgrid(
     from praatio.utilities.errors import PraatioException
 
     grid = Textgrid(0, round(duration, 4))
-    intervals = [(round(word.start, 4), round(word.end, 4), word.text) for word in words]
+    tiers = {tier: words} if phones is None else {tier: words, "phones": phones}
     try:
-        grid.addTier(IntervalTier(tier, intervals, 0, round(duration, 4)), reportingMode="error")
+        for name, listed in tiers.items():
+            intervals = [(round(one.start, 4), round(one.end, 4), one.text) for one in listed]
+            grid.addTier(
+                IntervalTier(name, intervals, 0, round(duration, 4)), reportingMode="error"
+            )
     except PraatioException as error:
         message = " ".join(str(error).split())
         raise InputError(f"{path}: a TextGrid cannot hold these words: {message}") from None

@@ -35,7 +35,7 @@ from atat.prepare import synthesis
 from atat.prepare.synthesis_voice import parse_voice
 
 # Files that synthesis and later steps add; they are removed if sentences or voices change.
-DERIVED = ("wav.scp", "utt2dur", "ctm", "feats.scp", "utt2num_frames")
+DERIVED = ("wav.scp", "utt2dur", "ctm", "phones.ctm", "feats.scp", "utt2num_frames")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # LibriSpeech: speech recognition (asr), and transcripts of speech with masked words (mlm), at the
-# sizes of the paper; WER on dev and test.
+# sizes of the paper; WER on dev and test. The acoustic model of Lugosch et al. 2019 (acoustic): phones
+# and words of every frame.
 #
 #   egs/librispeech/run.sh --corpus ~/LibriSpeech           every train-* folder (960 h)
 #   egs/librispeech/run.sh --corpus ~/LibriSpeech --train train-clean-100
 #   egs/librispeech/run.sh --corpus ~/LibriSpeech --all     every folder, as the paper: no fair WER
+#   egs/librispeech/run.sh --corpus ~/LibriSpeech --models acoustic --alignments ~/TextGrids
 #   egs/librispeech/run.sh --mini                           a made-up corpus, two minutes
 #   ... --encoder moonshine-tiny                            over a pretrained speech encoder
 #
@@ -19,12 +21,12 @@ flag all "train on every folder, dev and test included (the paper's \"all splits
 path_option alignments "" "word times made by others: TextGrids, *.alignment.txt or Gentle's JSON"
 flag partial "parts of folders are meant: do not compare them with SPEAKERS.TXT"
 encoder_option
-option models "asr asr_mlm" "which confs to train"
+option models "asr asr_mlm" "which confs to train: asr, asr_mlm, acoustic"
 number_option vocab_size 5000 "word pieces at most"
 option max_lost 0.01 "share of a folder's utterances that may be unusable or unaligned"
 # Two of few dozen utterances have no alignment on purpose; processes cost more than they give.
-mini_flag corpus data_mini/corpus/LibriSpeech max_lost 0.2 nj 1 \
-  alignments data_mini/corpus/LibriSpeech-Alignments
+mini_flag corpus data_mini/corpus/LibriSpeech max_lost 0.2 nj 1 models "asr asr_mlm acoustic" \
+  alignments data_mini/corpus/LibriSpeech-TextGrids
 parse_options "$@"
 
 [ -z "$all" ] || [ -z "$train" ] || refuse "--all and --train exclude each other"
@@ -39,6 +41,10 @@ name=${all:+all}
 name=${name:-${train:-train}} name=${name// /+} results=$(table_file RESULTS.md)
 if [ "$name" != train ]; then results=$(table_file "RESULTS.$name.md"); fi
 set=$data/$name exp=$exp/$name
+# Those that read features, and the one that reads recordings.
+joint=" $models " acoustic=""
+if [[ $joint == *" acoustic "* ]]; then acoustic=acoustic joint=${joint/ acoustic / }; fi
+joint=${joint## }
 confs=$exp/conf
 activate
 check_encoder
@@ -54,6 +60,8 @@ fi
 mapfile -t trained <"$set/train_dirs"
 mapfile -t tested <"$set/eval_dirs"
 mapfile -t folders < <(sort -u "$set"/{train,eval}_dirs)
+aligned=("${trained[@]}")
+if [ -n "$acoustic" ]; then aligned=("${folders[@]}"); fi
 
 if stage 2 "Validate the data dirs; what does not decode is dropped and listed"; then
   for folder in "${folders[@]}"; do
@@ -61,42 +69,50 @@ if stage 2 "Validate the data dirs; what does not decode is dropped and listed";
   done
 fi
 
-if stage 3 "Alignments: when each word of training is spoken"; then
-  python local/align_folders.py --corpus "$corpus" --data "${trained[@]}" --nj "$nj" \
-    ${alignments:+--alignments "$alignments"} ${encoder:+--known "$lfb_data"} --max_lost "$max_lost"
+if stage 3 "Alignments: when each word of training is spoken; for acoustic also phones, and tests"; then
+  python local/align_folders.py --corpus "$corpus" --data "${aligned[@]}" ${acoustic:+--phones} \
+    ${alignments:+--alignments "$alignments"} ${encoder:+--known "$lfb_data"} --nj "$nj" \
+    --max_lost "$max_lost"
 fi
 
 if stage 4 "Features, the training set, mean and variance"; then
-  atat features --data "${folders[@]}" --arks "$data/$arks" --nj "$nj" --compress \
-    --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
+  [ -z "$joint" ] || atat features --data "${folders[@]}" --arks "$data/$arks" --nj "$nj" \
+    --compress --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   python local/make_sets.py --train "${trained[@]}" --eval ${tested[@]+"${tested[@]}"} \
     --out "$set"
   [ -z "${tested[*]-}" ] ||
     atat datadir overlap --train "$set/asr" --test "${tested[@]}"
-  atat cmvn --data "$set/asr" --out "$set/cmvn.ark" --max_utterances 20000
+  [ -z "$joint" ] || atat cmvn --data "$set/asr" --out "$set/cmvn.ark" --max_utterances 20000
 fi
 
-if stage 5 "Tokenizer"; then
+if [ -n "$joint" ] && stage 5 "Tokenizer"; then
   atat tokenizer train --data "$set/asr" --vocab_size "$vocab_size" \
     --out "$set/tokenizer"
 fi
 
-if stage 6 "Train asr, and asr with mlm"; then
-  for model in $models; do
+if [ -n "$joint" ] && stage 6 "Train asr, and asr with mlm"; then
+  for model in $joint; do
     copy_confs data/train "$set" "conf/$model.yaml"
     train "$model"
   done
   run_queue
 fi
 
-if stage 8 "Decode dev and test"; then
-  for model in $models; do
-    for folder in ${tested[@]+"${tested[@]}"}; do decode "$model" "${folder##*/}" asr; done
+if [ -n "$acoustic" ] && stage 7 "Train the acoustic model on phones and words"; then
+  copy_confs data/train "$set" conf/acoustic.yaml
+  train acoustic
+  run_queue
+fi
+
+if stage 8 "Decode dev and test; count the frames that are right"; then
+  for folder in ${tested[@]+"${tested[@]}"}; do
+    for model in $joint; do decode "$model" "${folder##*/}" asr; done
+    [ -z "$acoustic" ] || frames acoustic "${folder##*/}"
   done
 fi
 
-if stage 9 "Score and write the table"; then
-  for model in $models; do
+if stage 9 "Score and write the tables"; then
+  for model in $joint; do
     for folder in ${tested[@]+"${tested[@]}"}; do score "$model" "${folder##*/}" asr; done
   done
   table conf/results.yaml "$results"

@@ -1,4 +1,4 @@
-"""Word times of the data dirs to train on: read where somebody has made them, else pocketsphinx.
+"""Word times of data dirs, with --phones those of phones: read where there are, else pocketsphinx.
 
     python local/align_folders.py --corpus ~/LibriSpeech --data data/train_clean_100 \\
         --alignments ~/LibriSpeech-Alignments
@@ -7,6 +7,7 @@ Reads the condensed `<speaker>-<chapter>.alignment.txt`, TextGrids and Gentle's 
 utterance), from the folder given or, without one, beside the recordings. Writes DATA/ctm;
 utterances without times are listed in DATA/ctm.lost: they stay in asr and are left out of mlm. The
 forms themselves are `atat align`'s. What --known has of the same recordings is not made again.
+Only TextGrids hold phones: with --phones the other forms are refused.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.datadir.ctm import PHONES
 from atat.prepare import align
-from atat.prepare.align_backends import Settings
+from atat.prepare.align_backends import WITH_PHONES, Settings
 
 # By preference, where a folder holds several: backend of atat align, and the names of its files.
 FORMS = {
@@ -38,14 +40,18 @@ def find_form(folder: Path) -> str | None:
     return next((form for form in FORMS if form in found), None)
 
 
-def settings_for(name: str, corpus: Path, alignments: Path | None) -> Settings:
+def settings_for(
+    name: str, corpus: Path, alignments: Path | None, *, phones: bool = False
+) -> Settings:
     """How the folder `name` (train-clean-100) is aligned.
 
-    Raises InputError when alignments were promised and there are none.
+    Raises InputError when alignments were promised and there are none, or they hold no phones.
     """
     if alignments is None:
         form = find_form(corpus / name)
-        return Settings(form, str(corpus / name)) if form else Settings("pocketsphinx")
+        if form and (not phones or form in WITH_PHONES):
+            return Settings(form, str(corpus / name), phones=phones)
+        return Settings("pocketsphinx", phones=phones)
     inner = (alignments / name, alignments / "LibriSpeech" / name)
     folder = next((path for path in inner if path.is_dir()), alignments)
     form = find_form(folder)
@@ -55,7 +61,12 @@ def settings_for(name: str, corpus: Path, alignments: Path | None) -> Settings:
             "alignment.txt, or <utterance>.TextGrid or .json (Gentle), at any depth; without "
             "--alignments pocketsphinx makes them"
         )
-    return Settings(form, str(folder))
+    if phones and form not in WITH_PHONES:
+        raise InputError(
+            f"--alignments {folder}: these hold no phones, which the acoustic model needs; give "
+            "TextGrids with a tier `phones`, or leave out --alignments: pocketsphinx makes them"
+        )
+    return Settings(form, str(folder), phones=phones)
 
 
 def take_over(known: Path, data: Path) -> None:
@@ -66,7 +77,7 @@ def take_over(known: Path, data: Path) -> None:
     source = known / data.name
     if (data / "ctm").exists() or not (source / "ctm.json").is_file():
         return
-    for name in ("ctm", "ctm.json", "ctm.lost"):
+    for name in ("ctm", "ctm.json", "ctm.lost", PHONES):
         if (source / name).is_file():
             shutil.copyfile(source / name, data / name)
 
@@ -81,6 +92,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data dirs to align")
     parser.add_argument("--alignments", type=Path, help="folder of alignments made by others")
     parser.add_argument("--known", type=Path, help="folder of data dirs that are aligned already")
+    parser.add_argument("--phones", action="store_true", help="phones.ctm too")
     parser.add_argument("--nj", type=int, default=1, help="processes")
     parser.add_argument(
         "--max_lost", type=float, default=0.01, help="share of utterances that may go unaligned"
@@ -91,7 +103,12 @@ def main(argv: list[str] | None = None) -> None:
     for data in options.data:
         if options.known is not None:
             take_over(options.known, data)
-        settings = settings_for(data.name.replace("_", "-"), options.corpus, options.alignments)
+        settings = settings_for(
+            data.name.replace("_", "-"),
+            options.corpus,
+            options.alignments,
+            phones=options.phones,
+        )
         print(f"{data}: {settings.backend}{f' from {settings.source}' if settings.source else ''}")
         align.make(data, data / "ctm", settings, nj=options.nj, max_lost=options.max_lost)
 

@@ -2,9 +2,10 @@
 
     python local/make_mini.py --out data_mini/corpus
 
-writes `OUT/LibriSpeech` (flac, upper-case `*.trans.txt`, SPEAKERS.TXT) and
-`OUT/LibriSpeech-Alignments` (condensed). Sentences come from a few patterns, voices from
-`atat.prepare.miniature_speech`. As in a partial download there is no dev-other and no test-other.
+writes `OUT/LibriSpeech` (flac, upper-case `*.trans.txt`, SPEAKERS.TXT), and alignments in
+`OUT/LibriSpeech-Alignments` (condensed) and `OUT/LibriSpeech-TextGrids` (words and phones).
+Sentences come from a few patterns, voices from `atat.prepare.miniature_speech`. As in a partial
+download there is no dev-other and no test-other.
 Two oddities of the published corpus are planted: some utterances have no alignment, and a reader's
 name holds bars. One sentence of training is read in a test, too.
 """
@@ -20,7 +21,8 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.files import atomic_write
 from atat.datadir.ctm import Word
-from atat.prepare.miniature_speech import Line, speak
+from atat.prepare.miniature_speech import Line, speak_timed
+from atat.prepare.textgrid import write_textgrid
 from atat.speech import audio
 
 # Folder, then reader, sex and the chapters read; numbers as the corpus has them: of many lengths.
@@ -111,11 +113,19 @@ def chapters_of(all_readings: Sequence[Reading]) -> Iterator[list[Reading]]:
 def write(out: Path, seed: int) -> int:
     """Write corpus and alignments; the number of utterances."""
     corpus, alignments = out / "LibriSpeech", out / "LibriSpeech-Alignments" / "LibriSpeech"
+    grids = out / "LibriSpeech-TextGrids"
     said = readings(seed)
     numbers = {reader: number for number, (_, reader, _, _) in enumerate(READERS)}
     lines = [Line(r.path(corpus, f"{r.id}.flac"), r.text, numbers[r.reader]) for r in said]
-    times = dict(zip((r.id for r in said), speak(lines)))
+    timed = dict(zip((r.id for r in said), speak_timed(lines)))
+    times = {key: words for key, (words, _) in timed.items()}
     seconds = {r.id: audio.duration(line.path) for r, line in zip(said, lines)}
+    for reading in said:
+        if reading.id not in UNALIGNED:
+            words, phones = timed[reading.id]
+            path = reading.path(grids, f"{reading.id}.TextGrid")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_textgrid(path, words, seconds[reading.id], phones=phones)
     for chapter in chapters_of(said):
         name = f"{chapter[0].reader}-{chapter[0].chapter}"
         with atomic_write(chapter[0].path(corpus, f"{name}.trans.txt")) as stream:

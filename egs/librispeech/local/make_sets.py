@@ -11,7 +11,6 @@ share of the training speakers, which are then in neither `asr` nor `mlm`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -21,21 +20,18 @@ from atat.datadir import kaldi_dir, tables
 from atat.datadir.ctm import read_ctm
 from atat.datadir.edit import combine, subset
 from atat.datadir.files import DataDir
+from atat.datadir.folds import held_out
 
 
-def held_out(speakers: Collection[str], share: float) -> set[str]:
-    """Speakers kept for dev: at least one, chosen by their names alone.
-
-    Raises InputError where none would be left to train on.
-    """
+def dev_speakers(speakers: Collection[str], share: float) -> set[str]:
+    """Speakers kept for dev; raises InputError where none would be left to train on."""
     names = set(speakers)
     if len(names) < 2:
         raise InputError(
             f"the training folders have only the speaker {', '.join(names)}, and "
             "there is no dev-* folder to choose models by; get one"
         )
-    ranked = sorted(names, key=lambda name: hashlib.sha256(f"dev {name}".encode()).digest())
-    return set(ranked[: max(1, round(share * len(names)))])
+    return held_out(names, share)
 
 
 def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: float) -> None:
@@ -47,7 +43,7 @@ def make(train: Sequence[Path], evaluate: Sequence[Path], out: Path, share: floa
     else:
         # Both are cut from a dir of their own: a rerun finds the dev speakers in it again.
         combine(out / "everyone", list(train))
-        chosen = held_out({u.speaker for u in kaldi_dir.load(out / "everyone")}, share)
+        chosen = dev_speakers({u.speaker for u in kaldi_dir.load(out / "everyone")}, share)
         subset(out / "everyone", out / "dev", _of(chosen, True))
         subset(out / "everyone", out / "asr", _of(chosen, False))
         print(
