@@ -65,7 +65,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "scoring.score_command", "score what was decoded, or compare two decodings"
         ),
         "frames": Command(
-            "systems.lugosch.frame_accuracy", "phones and words per frame of an acoustic model"
+            "systems.lugosch.frames_command", "phones and words per frame of an acoustic model"
         ),
         "results": Command("scoring.results", "RESULTS.md from scored folders"),
     },

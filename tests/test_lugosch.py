@@ -32,7 +32,7 @@ from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
 from atat.scoring import score_command
 from atat.speech import audio
 from atat.systems.joint import miniature_conf
-from atat.systems.lugosch import build, frame_accuracy
+from atat.systems.lugosch import build, frame_accuracy, frames_command
 from atat.systems.lugosch.batch import Example
 from atat.systems.lugosch.data import AlignedRecordings, part
 from atat.systems.lugosch.model import Lugosch
@@ -294,7 +294,7 @@ def test_both_tasks_are_decoded_and_scored(data: Path, acoustic: Path, intent: P
 
 
 def measured(model: Path, data: Path, out: Path) -> dict[str, Any]:
-    frame_accuracy.main(["--model", str(model), "--data", str(data), "--out", str(out)])
+    frames_command.main(["--model", str(model), "--data", str(data), "--out", str(out)])
     found: dict[str, Any] = json.loads((out / "score.json").read_text())["metrics"]
     return found
 

@@ -19,6 +19,7 @@ from atat.scoring.results_settings import Report
 
 ROOT = Path(__file__).resolve().parent.parent
 ENCODER = "moonshine-tiny"
+SPOKEN = ("train_espeak", "dev_espeak", "test_flite")
 PRETRAINED = ["--slu", "/s", "--dev_slu", "/ds", "--asr", "/a", "--dev_asr", "/da"]
 # The recipe, options with which all of its rows are run, and its filled table.
 RECIPES = [
@@ -47,11 +48,20 @@ RECIPES = [
     ("librispeech", ["--corpus", "/c"], "exp/train/results.yaml"),
     ("pretrain", PRETRAINED, "exp/results.yaml"),
 ]
+# Those of which frames are counted and nothing is decoded, so that no features are made.
+OF_FRAMES = [
+    (
+        "acoustic",
+        ["--speechocean", "/s", "--speak_text", "/t", "--librispeech", "/l", "--textgrids", "/g"],
+        "exp/results.yaml",
+    ),
+]
 # What further runs have besides, where one run makes some of the rows only.
 RECOGNISERS = ["--recognisers", "pocketsphinx moonshine google"]
 FURTHER_RUNS = {
     "fluentspeech": [["--system", "lugosch"], ["--system", "cascade", "--init", "", *RECOGNISERS]],
     "snips_nlu": [["--system", "lugosch"]],
+    "librispeech": [["--models", "acoustic"]],
 }
 
 
@@ -84,6 +94,7 @@ def clone(tmp_path: Path) -> Path:
     for data in ("data", f"data_{ENCODER}"):
         made |= {
             f"egs/top/{data}/tts_test/engine": "flite\n",
+            **{f"egs/acoustic/{data}/spoken/{name}/text": "" for name in SPOKEN},
             f"egs/librispeech/{data}/train/train_dirs": f"{data}/train_clean_100\n",
             f"egs/librispeech/{data}/train/eval_dirs": "".join(sets).replace("data/", f"{data}/"),
         }
@@ -121,7 +132,9 @@ def called(clone: Path, recipe: str, options: list[str]) -> list[dict[str, str]]
     return calls
 
 
-@pytest.mark.parametrize(("recipe", "options", "table"), RECIPES, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    ("recipe", "options", "table"), RECIPES + OF_FRAMES, ids=lambda value: str(value)[:20]
+)
 def test_every_row_is_decoded_of_a_model_that_is_trained(
     clone: Path, recipe: str, options: list[str], table: str
 ) -> None:
@@ -129,6 +142,7 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
     for further in FURTHER_RUNS.get(recipe, []):
         calls = called(clone, recipe, [*options, *further])  # with those of the runs before
     trained = {call["--out"] for call in calls if call["program"] == "atat train"}
+    frames = {call["--out"]: call for call in calls if call["program"] == "atat frames"}
     decoded = {call["--out"]: call for call in calls if "/decode_" in call.get("--out", "")}
     scored = {call["--decoded"]: call for call in calls if call["program"] == "atat score"}
     assert scored.keys() <= decoded.keys()
@@ -136,17 +150,19 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
         if call["program"] == "atat decode":
             assert scored[call["--out"]]["--data"] == call["--data"]
             assert call["--model"].removesuffix("/model") in trained
+    assert {call["--model"].removesuffix("/model") for call in frames.values()} <= trained
     report = config.load(clone / "egs" / recipe / table, Report)
     found: set[str] = set()
     for part in report.tables:
         for row in part.rows:
             for condition in part.conditions.values() or [""]:
                 pattern = row.decoded.replace("{condition}", condition).replace("{seed}", "*")
-                matches = {folder for folder in decoded if fnmatch(folder, pattern)}
+                matches = {folder for folder in {**decoded, **frames} if fnmatch(folder, pattern)}
                 assert matches or not row.decoded, pattern
                 found |= matches
     # Nothing is decoded in vain.
     assert {out for out, call in decoded.items() if call["program"] == "atat decode"} <= found
+    assert frames.keys() <= found
     for call in calls:
         if call["program"] == "atat train" and "/seed3/" in call.get("--init", ""):
             assert call["--out"].endswith("seed3")

@@ -10,6 +10,7 @@
 #   run_queue
 #   decode finetune test slu well_formed   # $exp/finetune/seed1/decode_test_slu_well_formed, ...
 #   score finetune test slu well_formed
+#   frames acoustic test                   # $exp/acoustic/seed1/frames_test, ...
 #   table conf/results.yaml "$(table_file RESULTS.md)"
 #
 # Knows no recipe; from a recipe it needs the variables below, exp, nj and, if they exist, init and
@@ -99,6 +100,15 @@ score() {
   local seed
   for seed in $seeds; do
     atat score --data "$data/$2" --decoded "$exp/$1/seed$seed/$(decoded_name "${@:2}")"
+  done
+}
+
+# frames NAME SET: which frames of $data/SET the acoustic models of a training get right, scored.
+frames() {
+  local seed
+  for seed in $seeds; do
+    atat frames --model "$exp/$1/seed$seed/model" --data "$data/$2" --max_lost "${max_lost:-0.01}" \
+      --out "$exp/$1/seed$seed/frames_${2##*/}"
   done
 }
 
