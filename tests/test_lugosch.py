@@ -31,6 +31,7 @@ from atat.engine.trainer import Trainer
 from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
 from atat.scoring import score_command
 from atat.speech import audio
+from atat.speech.settings import AugmentSettings
 from atat.systems.joint import miniature_conf
 from atat.systems.lugosch import build, frame_accuracy, frames_command
 from atat.systems.lugosch.batch import Example
@@ -264,6 +265,25 @@ def test_parts_are_as_long_as_asked_and_lie_inside() -> None:
     assert part(4000, crop, rng) == (0, 4000)
 
 
+def test_noise_changes_what_is_heard_in_training_and_nothing_else(data: Path) -> None:
+    source, labels = SourceSettings(str(data), ACOUSTIC), Labels(words=words_of(["on", "off"], 3))
+    noise = AugmentSettings(white_noise=True, noise_probability=1.0, reverb_probability=1.0)
+    clean, noisy = (
+        Recordings(source, crop=CropSettings(mean=0.3, deviation=0.1, shortest=0.1), augment=one)
+        for one in (None, noise)
+    )
+    clean.labels = noisy.labels = labels
+    for number in range(len(clean)):
+        one, other = (data.example(number, np.random.default_rng(7)) for data in (clean, noisy))
+        assert len(one.samples) == len(other.samples) and other.samples.dtype == np.float32
+        assert not np.allclose(one.samples, other.samples, atol=1e-3)
+        assert (one.phones == other.phones).all() and (one.words == other.words).all()
+        again = noisy.example(number, np.random.default_rng(7))
+        assert (again.samples == other.samples).all()
+        # Validation hears recordings as they are.
+        assert (clean.example(number).samples == noisy.example(number).samples).all()
+
+
 # --------------------------------------------------------------------------- through the engine
 
 
@@ -491,6 +511,8 @@ def test_settings_that_do_not_fit_are_refused(data: Path) -> None:
         build.build(replace(one, unfreeze="all"))
     with pytest.raises(InputError, match="task `slu` is unknown; known tasks: acoustic, intent"):
         replace(one, train=(SourceSettings(str(data), "slu"),))
+    with pytest.raises(InputError, match="augment: speeds and masks of features are not for this"):
+        replace(one, augment=AugmentSettings(speeds=(0.9, 1.1)))
 
 
 @pytest.mark.parametrize("name", ["ctm", "phones.ctm"])

@@ -8,7 +8,7 @@
 #   ... --aligned egs/librispeech/data/train/mlm                        further speech to learn from
 #   egs/acoustic/run.sh --mini          made-up data, a few steps, two minutes
 #
-# The packed model: exp/acoustic/seed1/model. With all of LibriSpeech: egs/librispeech/run.sh.
+# The packed model: exp/rooms/seed1/model. With all of LibriSpeech: egs/librispeech/run.sh.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
@@ -66,7 +66,7 @@ fi
 if stage 5 "The training set; confs"; then
   atat datadir combine "$data/train" "$data"/people/train "$data"/spoken/train_* \
     ${aligned[@]+"${aligned[@]}"}
-  copy_confs data "$data" conf/acoustic.yaml
+  copy_confs data "$data" conf/{acoustic,rooms}.yaml
 fi
 
 if stage 6 "Train"; then
@@ -74,9 +74,16 @@ if stage 6 "Train"; then
   run_queue
 fi
 
+if stage 7 "Train further in noise and rooms"; then
+  train rooms acoustic
+  run_queue
+fi
+
 if stage 8 "Count the frames that are right"; then
-  for name in "${tests[@]}"; do frames acoustic "$name"; done
-  for folder in "$data"/spoken/{dev,test}_*; do frames acoustic "spoken/${folder##*/}"; done
+  for model in acoustic rooms; do
+    for name in "${tests[@]}"; do frames "$model" "$name"; done
+    for folder in "$data"/spoken/{dev,test}_*; do frames "$model" "spoken/${folder##*/}"; done
+  done
 fi
 
 if stage 9 "Write the table"; then

@@ -34,7 +34,10 @@ def build(settings: LugoschSettings) -> Parts:
         train = [CommandRecordings(one, settings.max_lost) for one in settings.train]
         valid = [CommandRecordings(one, settings.max_lost) for one in settings.valid.sources]
     else:
-        train = [AlignedRecordings(one, settings.max_lost, settings.crop) for one in settings.train]
+        train = [
+            AlignedRecordings(one, settings.max_lost, settings.crop, settings.augment)
+            for one in settings.train
+        ]
         valid = [AlignedRecordings(one, settings.max_lost) for one in settings.valid.sources]
     labels = _labels(settings, train, start)
     for source in (*train, *valid):

@@ -19,6 +19,8 @@ from atat.engine.plain_recordings import Recordings
 from atat.engine.settings import SourceSettings
 from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
 from atat.speech.audio import SAMPLE_RATE
+from atat.speech.augmenter import Augmenter
+from atat.speech.settings import AugmentSettings
 from atat.systems.lugosch.batch import Batch, Example, collate
 from atat.systems.lugosch.settings import CropSettings
 from atat.text.labels import EMPTY, UNKNOWN, Labels
@@ -35,21 +37,29 @@ class AlignedRecordings(Recordings):
     labels = Labels()
 
     def __init__(
-        self, source: SourceSettings, max_lost: float = 0.01, crop: CropSettings | None = None
+        self,
+        source: SourceSettings,
+        max_lost: float = 0.01,
+        crop: CropSettings | None = None,
+        augment: AugmentSettings | None = None,
     ) -> None:
-        """crop: examples with a generator are parts of recordings."""
+        """crop, augment: examples with a generator are parts of recordings, noisy or in rooms."""
         self.crop = crop
+        self.augmenter = Augmenter(augment) if augment is not None else None
         super().__init__(source, max_lost)
         if crop is not None:  # hardly any part is longer
             longest = 100 * max(crop.mean + 2 * crop.deviation, crop.shortest)
             self.lengths = np.minimum(self.lengths, longest).astype(np.int64)
 
     def example(self, number: int, rng: np.random.Generator | None = None) -> Example:
-        """Recording `number` with its labels; a random part of it where `rng` is given (crop)."""
+        """Recording `number` with its labels; where `rng` is given, a random part of it (crop), as
+        another microphone heard it (augment)."""
         name, samples, first = self.utterances[number].id, self.samples(number), 0
         if self.crop is not None and rng is not None:
             first, size = part(len(samples), self.crop, rng)
             samples = samples[first : first + size]
+        if self.augmenter is not None and rng is not None:
+            samples = self.augmenter.waveform(samples, rng).astype(np.float32, copy=False)
         phones, words = self._frames(name, first, len(samples))
         return Example(name, samples, phones, words)
 

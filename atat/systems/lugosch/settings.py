@@ -13,6 +13,7 @@ from atat.base.errors import InputError
 from atat.base.limits import at_least
 from atat.datadir import fingerprint
 from atat.engine import settings as engine
+from atat.speech.settings import AugmentSettings
 from atat.text.tasks import Task
 
 ACOUSTIC, INTENT = "acoustic", "intent"
@@ -62,6 +63,8 @@ class LugoschSettings(engine.RunSettings):
 
     words: int = 10_000  # outputs of the word module, the empty word among them (labels.py)
     crop: CropSettings = field(default_factory=CropSettings)
+    # Noise, rooms and microphones in training (atat/speech/augmenter.py); the paper has none.
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     # Which layers of the start model train, one more after each epoch, from the top (build.py).
     unfreeze: Literal["none", "word", "all"] = "none"
     optim: OptimSettings = field(default_factory=OptimSettings)
@@ -71,6 +74,11 @@ class LugoschSettings(engine.RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(2, words=self.words)
+        if self.augment.speeds or self.augment.time_masks or self.augment.freq_masks:
+            raise InputError(
+                "augment: speeds and masks of features are not for this system, which reads "
+                "recordings as they were aligned; leave them out"
+            )
         sources = (*self.train, *self.valid.sources)
         tasks = dict.fromkeys(source.task for source in sources)
         for task in tasks:
