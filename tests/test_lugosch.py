@@ -269,7 +269,9 @@ def test_noise_changes_what_is_heard_in_training_and_nothing_else(data: Path) ->
     source, labels = SourceSettings(str(data), ACOUSTIC), Labels(words=words_of(["on", "off"], 3))
     noise = AugmentSettings(white_noise=True, noise_probability=1.0, reverb_probability=1.0)
     clean, noisy = (
-        Recordings(source, crop=CropSettings(mean=0.3, deviation=0.1, shortest=0.1), augment=one)
+        AlignedRecordings(
+            source, crop=CropSettings(mean=0.3, deviation=0.1, shortest=0.1), augment=one
+        )
         for one in (None, noise)
     )
     clean.labels = noisy.labels = labels
@@ -355,7 +357,6 @@ def test_counts_of_frames() -> None:
         np.zeros(8 * PHONE_SAMPLES, np.float32),
         np.array([sil, sil, aa, aa, aa, UNKNOWN, sil, aa]),
         np.array([UNKNOWN, 2]),
-        np.zeros(0, np.int64),
     )
     heard = np.array([sil, aa, aa, aa, sil, aa, sil, aa]), np.array([1, 2])
     assert frame_accuracy.counts(one, *heard, timed=True) == {

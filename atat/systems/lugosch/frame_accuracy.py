@@ -13,13 +13,14 @@ import torch
 
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.loader import in_order
+from atat.engine.plain_evaluate import UNLIMITED
 from atat.scoring.metrics import Counts
 from atat.systems.lugosch.batch import Example
-from atat.systems.lugosch.data import PHONE_IDS, Recordings
-from atat.systems.lugosch.evaluate import FRAMES, UNLIMITED
-from atat.systems.lugosch.labels import EMPTY_ID, UNKNOWN
+from atat.systems.lugosch.data import PHONE_IDS, AlignedRecordings
 from atat.systems.lugosch.packed import LugoschPacked
 from atat.systems.lugosch.recognizer import Recognizer
+from atat.systems.lugosch.system import FRAMES
+from atat.text.labels import EMPTY_ID, UNKNOWN
 from atat.text.phones import SILENCES
 
 SILENT = [PHONE_IDS[label] for label in SILENCES]
@@ -46,7 +47,9 @@ def _share(right: np.ndarray, counted: np.ndarray) -> tuple[float, float]:
     return int((right & counted).sum()), int(counted.sum())
 
 
-def measure(packed: LugoschPacked, data: Recordings) -> Iterator[tuple[Utterance, Counts, str]]:
+def measure(
+    packed: LugoschPacked, data: AlignedRecordings
+) -> Iterator[tuple[Utterance, Counts, str]]:
     """Each utterance with its counts and the words heard in it."""
     from tqdm import tqdm
 

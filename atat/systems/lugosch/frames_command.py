@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> None:
 
     from atat.engine import model_folder
     from atat.systems.lugosch import frame_accuracy
-    from atat.systems.lugosch.data import Recordings
+    from atat.systems.lugosch.data import AlignedRecordings
     from atat.systems.lugosch.packed import LugoschPacked
 
     machine.tune()
@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace) -> None:
             f"{options.model}: a model of {', '.join(packed.tasks)}, which tells no phones and "
             f"words; give one that was trained on task {ACOUSTIC}"
         )
-    data = Recordings(SourceSettings(str(options.data), ACOUSTIC), options.max_lost)
+    data = AlignedRecordings(SourceSettings(str(options.data), ACOUSTIC), options.max_lost)
     begun = time.monotonic()
     scored, heard = [], {}
     for utterance, found, words in frame_accuracy.measure(packed, data):

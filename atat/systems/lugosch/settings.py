@@ -79,6 +79,8 @@ class LugoschSettings(engine.RunSettings):
                 "augment: speeds and masks of features are not for this system, which reads "
                 "recordings as they were aligned; leave them out"
             )
+        if self.augment.needs_waveform and self.task == INTENT:
+            raise InputError(f"augment is for the task {ACOUSTIC}; leave it out for {INTENT}")
         sources = (*self.train, *self.valid.sources)
         tasks = dict.fromkeys(source.task for source in sources)
         for task in tasks:
