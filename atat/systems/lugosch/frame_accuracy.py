@@ -16,14 +16,14 @@ from atat.engine.loader import in_order
 from atat.engine.plain_evaluate import UNLIMITED
 from atat.scoring.metrics import Counts
 from atat.systems.lugosch.batch import Example
-from atat.systems.lugosch.data import PHONE_IDS, AlignedRecordings
+from atat.systems.lugosch.data import AlignedRecordings
 from atat.systems.lugosch.packed import LugoschPacked
 from atat.systems.lugosch.recognizer import Recognizer
 from atat.systems.lugosch.system import FRAMES
 from atat.text.labels import EMPTY_ID, UNKNOWN
-from atat.text.phones import SILENCES
+from atat.text.phones import IDS, SILENCES
 
-SILENT = [PHONE_IDS[label] for label in SILENCES]
+SILENT = [IDS[label] for label in SILENCES]
 
 
 def counts(example: Example, phones: np.ndarray, words: np.ndarray, *, timed: bool) -> Counts:
