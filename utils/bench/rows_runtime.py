@@ -6,6 +6,7 @@ installed, the time from a cold start to the first answer, memory, and speed on 
 
 from __future__ import annotations
 
+import compileall
 import configparser
 import json
 import os
@@ -73,6 +74,7 @@ def runtime(
     knows. options: of the search.
     """
     utterances = kaldi_dir.load(data)
+    compileall.compile_dir(ROOT / "atat", quiet=2)  # as pip does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wavs = [_write(one, folder / "wavs" / f"{one.id}.wav") for one in utterances]
