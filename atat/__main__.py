@@ -68,6 +68,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "systems.lugosch.frames_command", "phones and words per frame of an acoustic model"
         ),
         "results": Command("scoring.results", "RESULTS.md from scored folders"),
+        "report": Command("apps.report.command", "a page of pictures about experiments"),
     },
     "Recipes": {
         "conf_copy": Command(

@@ -1,7 +1,7 @@
 # What recipes do with models: train each with several seeds, decode, score, write the table. A
 # run.sh sources this after recipe.sh and before it parses its options:
 #
-#   . "$atat_root/utils/models.sh"         # declares --seeds
+#   . "$atat_root/utils/models.sh"         # declares --seeds and --no_report
 #
 #   confs=$exp/conf                        # folder of the confs of this run
 #   copy_confs data "$data" conf/*.yaml    # makes them, in miniature with --mini
@@ -12,11 +12,13 @@
 #   score finetune test slu well_formed
 #   frames acoustic test                   # $exp/acoustic/seed1/frames_test, ...
 #   table conf/results.yaml "$(table_file RESULTS.md)"
+#   report                                 # $exp/report.html, a page of pictures
 #
 # Knows no recipe; from a recipe it needs the variables below, exp, nj and, if they exist, init and
 # mini.
 
 numbers_option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
+flag no_report "no page of pictures after the table (it takes seconds to a minute)"
 
 data=data            # folder of data dirs
 confs=conf           # folder of training confs
@@ -144,6 +146,14 @@ table() {
   fill "$1" "$filled" exp "$exp" data "$data" "${@:3}"
   atat results --config "$filled" --out "$2" --title_note "$notes"
   echo "The table: $(realpath "$2")"
+}
+
+# report: a page of pictures about all of $exp, if anything was trained or decoded there.
+report() {
+  [ -z "$no_report" ] || return 0
+  [ -n "$(find "$exp" \( -name train.log -o -name hyp \) -print -quit)" ] || return 0
+  atat report "$exp"
+  echo "Pictures of all this: $(realpath "$exp/report.html")"
 }
 
 # start_from_init: finetuning starts from the model of --init, $start; its tokenizer is $base.

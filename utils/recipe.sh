@@ -352,7 +352,7 @@ keep_marks() {
     for name in "${option_names[@]}"; do
       local -n values=$name
       case $name in
-        stage | stop_stage | nj | ngpu | gpu_jobs) ;;
+        stage | stop_stage | nj | ngpu | gpu_jobs | no_report) ;;
         *) printf '%s %s\n' "$name" "${values[*]-}" ;;
       esac
     done

@@ -33,6 +33,8 @@ EXTRA_OF = {
     "praatio": "aligners",
     "espeakng_loader": "voices",
     "pycrfsuite": "taggers",
+    "matplotlib": "report",
+    "jinja2": "report",
 }
 # pip refuses espnet's dependencies: setup.cfg can list only those that its encoders import.
 FURTHER = {"espnet": ", and espnet itself: pip install --no-deps espnet"}

@@ -111,6 +111,16 @@ class CrossAttention(Heads):
         query = self.split(self.query(x))
         return self.join(attend(query, *keys_values, mask))
 
+    def weights(self, x: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """How much each position attends to each state: x (B, U, D), keys (B, H, S, D/H), mask
+        (B, 1, 1, S) -> (B, H, U, S), in which each row sums to 1. To look at, not to compute with.
+        """
+        query = self.split(self.query(x))
+        scores = query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return scores.softmax(-1)
+
 
 class FeedForward(nn.Module):
     """Two products with a ReLU between."""

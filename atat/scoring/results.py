@@ -61,7 +61,7 @@ def write_report(report: Report, out: str | Path, *, title_note: str = "") -> No
 
 def table_section(table: Table) -> str:
     """A table with its comparisons and, below, how each row was made."""
-    found = {row.name: _find(table, row) for row in table.rows}
+    found = {row.name: find_runs(table, row) for row in table.rows}
     body: list[list[str]] = []
     for row in table.rows:
         body += _row_lines(table, row, found[row.name])
@@ -93,7 +93,7 @@ def _entry(row: Row, found: Mapping[str, Runs]) -> Entry:
     return Entry(row.name, "ceiling" if row.ceiling else "system", found, row.paper, by_paper)
 
 
-def _find(table: Table, row: Row) -> dict[str, Runs]:
+def find_runs(table: Table, row: Row) -> dict[str, Runs]:
     """The runs of a row by condition ("" if the table has none)."""
     if not row.decoded:
         return {condition: Runs() for condition in table.conditions or {"": ""}}

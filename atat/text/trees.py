@@ -220,14 +220,21 @@ def brackets(tree: Tree) -> list[tuple[str, int, int]]:
 
 def spans(tree: Tree) -> list[tuple[str, int, int, int]]:
     """(label, depth, first word, word after the last) of each node as opened; the root has 1."""
+    return spans_of_tokens(to_tokens(tree))
+
+
+def spans_of_tokens(tokens: Sequence[str]) -> list[tuple[str, int, int, int]]:
+    """As `spans`, of the tokens of a tree; of others raises SemanticsError, or means nothing."""
     found: list[tuple[str, int, int, int]] = []
     open_spans: list[int] = []
     position = 0
-    for token in to_tokens(tree):
+    for token in tokens:
         if is_open(token):
             open_spans.append(len(found))
             found.append((token[1:], len(open_spans), position, position))
         elif is_close(token):
+            if not open_spans:
+                raise SemanticsError(f"{CLOSE!r} closes nothing")
             index = open_spans.pop()
             found[index] = (*found[index][:3], position)
         else:

@@ -156,4 +156,5 @@ if stage 9 "Score and write the table"; then
       --decoded "$exp/pocketsphinx_grammar/decode_$name"
   done
   table conf/results.yaml "$(table_file RESULTS.md)" folds "$folds"
+  report
 fi

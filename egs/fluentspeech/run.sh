@@ -120,4 +120,5 @@ if stage 9 "Score and write the table"; then
     for name in "${decoded_sets[@]}"; do each_training score "$model" "$name" "$task"; done
   done
   table "$results" "$file" split "$split"
+  report
 fi

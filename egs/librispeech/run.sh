@@ -116,4 +116,5 @@ if stage 9 "Score and write the tables"; then
     for folder in ${tested[@]+"${tested[@]}"}; do score "$model" "${folder##*/}" asr; done
   done
   table conf/results.yaml "$results"
+  report
 fi

@@ -102,4 +102,5 @@ if stage 9 "Score and write the tables"; then
   each_of score "${decodings[@]}"
   python local/validations.py "$exp"/{two,three,four}_tasks --out "$exp/validations.md"
   table conf/results.yaml "$(table_file RESULTS.md)"
+  report
 fi

@@ -105,4 +105,5 @@ fi
 if stage 9 "Score and write the table"; then
   each_of score "${decodings[@]}"
   table conf/results.yaml "$results" folds "$folds"
+  report
 fi

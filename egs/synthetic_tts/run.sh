@@ -134,6 +134,7 @@ if stage 9 "Score and write a table for each experiment"; then
     name=${name/#_main/}
     table "conf/results$name.yaml" "${results%.md}${name/#_/.}.md"
   done
+  report
 fi
 
 if is_among main $experiments && stage 10 "Demo: what the last model makes of some recordings"; then

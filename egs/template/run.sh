@@ -60,4 +60,5 @@ fi
 if stage 9 "Score and write the table"; then
   while read -r -u 3 name task; do score joint "$name" "$task"; done 3<"$data/decodings"
   table conf/results.yaml "$exp/RESULTS.md"
+  report
 fi

@@ -119,4 +119,5 @@ fi
 if stage 9 "Score and write the table"; then
   if [ -n "$start" ]; then each_of score "${decodings[@]}"; fi
   table conf/results.yaml "$results" engine "$(<"$data/tts_test/engine")"
+  report
 fi
