@@ -9,22 +9,26 @@
 #   ... --split unseen                          another public split (see README.md)
 #   ... --encoder moonshine-tiny                over a pretrained speech encoder
 #   ... --system lugosch                        the rows of Lugosch et al. 2019 instead
+#   ... --system stbert --pairs DIR             those of ST-BERT, pretrained on the data dir DIR
 #   ... --system cascade                        a recogniser, then our nlu
 #   ... --speak                                 the csv files alone: synthetic voices say the sentences
 #   ... --conf cpu                              small models, short trainings
 #
 # Without --init only the models from scratch are trained. For --system lugosch, --init is a model of
-# phones and words (task acoustic); without it one is pretrained on the corpus itself.
+# phones and words (task acoustic); without it one is pretrained on the corpus itself. For --system
+# stbert it is a pretrained ST-BERT.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
+. "$atat_root/utils/stbert.sh"
 . local/systems.sh
 path_option corpus "" "folder fluent_speech_commands_dataset, as it is unpacked"
 model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option split original "original unseen challenge" "which csv files are train and test"
 number_option subsets_10 0 "random subsets of 10 % to train on as well; published: 10"
 number_option subsets_1 0 "random subsets of 1 %; published: 20"
-choice_option system joint "joint lugosch cascade" "whose rows are made (README.md)"
+choice_option system joint "joint lugosch stbert cascade" "whose rows are made (README.md)"
+stbert_options
 option recognisers pocketsphinx "of --system cascade: some of pocketsphinx moonshine google"
 choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
 flag speak "synthetic voices say the sentences of the csv files; no recordings are needed"
@@ -33,7 +37,8 @@ path_option data "data" "folder of data dirs"
 encoder_option
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
 # Of so few recordings the two planted faults are more than 1 %; what learns nothing writes on.
-mini_flag corpus data_mini/corpus subsets_10 2 max_lost 0.05 decode_options "--max_length=40"
+mini_flag corpus data_mini/corpus subsets_10 2 max_lost 0.05 pairs data_mini/dev \
+  decode_options "--max_length=40"
 parse_options "$@"
 
 need corpus "the folder fluent_speech_commands_dataset, from
@@ -85,6 +90,7 @@ if stage 4 "Features and their mean and variance; subsets, confs"; then
     atat cmvn --data "$data/train" --out "$data/cmvn.ark"
   fi
   copy_confs data "$data" "${conf_files[@]}"
+  [ "$system" != stbert ] || prepare_stbert
   draw_subsets 10 "$subsets_10"
   draw_subsets 1 "$subsets_1"
 fi
@@ -100,11 +106,12 @@ if stage 6 "Train from scratch"; then
   [ -z "$standin" ] || train "$standin"
   [ -z "$acoustic" ] || seeds=${seeds%% *} train "$acoustic"
   for model in "${scratch[@]}"; do each_training train "$model"; done
+  [ "$system" != stbert ] || pretrain_stbert
   run_queue
 fi
 
 if [ -n "$start" ] && stage 7 "Finetune the pretrained model"; then
-  each_training train "${models[-1]}" "$start"
+  finetune
   run_queue
 fi
 

@@ -8,19 +8,26 @@
 #     --init egs/pretrain/exp/two_tasks/seed1/model   the table: 3 models x 5 folds x 2 fields
 #   ... --field far --folds 10                  the far field only, in 10 folds
 #   ... --encoder moonshine-tiny                over a pretrained speech encoder
+#   ... --system stbert --folds 10 --pairs PAIRS --acoustic_model MODEL   the rows of ST-BERT instead
+#   ... --system lugosch                        those of Lugosch et al. 2019
 #
-# Without --init only the model from scratch is trained.
+# Without --init only the model from scratch is trained. Other systems have another --init (README.md).
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
+. "$atat_root/utils/stbert.sh"
+. local/systems.sh
 path_option corpus "" "folder that holds smart-lights-en-close-field and smart-lights-en-far-field"
 model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option field both "close far both" "where the microphone is"
 number_option folds 5 "parts of the cross-validation"
+choice_option system joint "joint lugosch stbert" "whose rows are made (README.md)"
+stbert_options
 encoder_option
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
 # Of so few recordings the one planted as missing is more than 1 %; what learns nothing writes on.
-mini_flag corpus data_mini/corpus folds 2 max_lost 0.05 decode_options "--max_length=40"
+mini_flag corpus data_mini/corpus folds 2 max_lost 0.05 pairs data_mini/heard \
+  decode_options "--max_length=40"
 parse_options "$@"
 
 need corpus "the folder that holds smart-lights-en-close-field and
@@ -34,7 +41,7 @@ use_encoder
 exp=$exp/folds$folds
 confs=$exp/conf results=$(table_file RESULTS.md)
 if ((folds != 5)); then results=$exp/RESULTS.md; fi
-start_from_init
+choose_system
 activate
 check_encoder "$init"
 keep_marks "$exp"
@@ -44,8 +51,8 @@ parts=() decodings=()
 for name in "${fields[@]}"; do
   for ((fold = 0; fold < folds; fold++)); do
     parts+=("$name/$fold")
-    for model in e2e ${start:+e2e_encoder atat}; do
-      decodings+=("$name/$fold/$model folds$folds/$name/$fold/test slu")
+    for model in "${models[@]}"; do
+      decodings+=("$name/$fold/$model folds$folds/$name/$fold/test $task")
     done
   done
 done
@@ -54,15 +61,21 @@ if stage 0 "Data dirs, a tree for each sentence"; then
   [ -z "$mini" ] || python local/make_mini.py --out "$corpus"
   python local/prepare_snips.py --corpus "$corpus" --out "$data" --fields "${fields[@]}" \
     --max_lost "$max_lost"
+  [ -z "$mini" ] || ln -sfn "$(realpath "$data/${fields[0]}")" "$data/heard"
 fi
 
 if stage 2 "Validate the data dirs"; then
   for name in "${fields[@]}"; do atat datadir validate "$data/$name" --nj "$nj"; done
 fi
 
+if [ -n "$acoustic" ] && stage 3 "When the words and phones of a miniature are spoken"; then
+  atat align --backend pocketsphinx --data "$data/heard" --phones --nj "$nj" --max_lost "$max_lost"
+fi
+
 if stage 4 "Features; folds"; then
-  atat features --data "${fields[@]/#/$data/}" --arks "$data/$arks" --nj "$nj" \
-    --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
+  [ "$system" != joint ] ||
+    atat features --data "${fields[@]/#/$data/}" --arks "$data/$arks" --nj "$nj" \
+      --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   for name in "${fields[@]}"; do
     python local/make_folds.py --data "$data/$name" --folds "$folds" \
       --out "$data/folds$folds/$name"
@@ -70,31 +83,25 @@ if stage 4 "Features; folds"; then
 fi
 
 if stage 5 "Of each fold: mean and variance, tokenizers, confs"; then
-  if [ -n "$standin" ]; then
-    copy_confs data "$data" conf/standin.yaml
-    prepare_standin "$data/folds$folds/${fields[0]}/0/train"
-    atat cmvn --data "$data/standin" --out "$data/standin/cmvn.ark"
-  fi
+  prepare_systems
   for part in "${parts[@]}"; do
     fold=$data/folds$folds/$part
+    confs=$exp/conf/$part copy_confs "{fold}" "$fold" "${fold_confs[@]}"
+    [ "$system" = joint ] || continue
     atat cmvn --data "$fold/train" --out "$fold/cmvn.ark"
     atat tokenizer train --data "$fold/train" --vocab_size 5000 --out "$fold/tokenizer"
     [ -z "$start" ] || atat tokenizer extend --tokenizer "$base" --data "$fold/train" \
       --out "$fold/tokenizer_atat"
-    confs=$exp/conf/$part copy_confs "{fold}" "$fold" conf/{e2e,e2e_encoder,atat}.yaml
   done
 fi
 
-if stage 6 "Train from scratch"; then
-  [ -z "$standin" ] || train "$standin"
-  for part in "${parts[@]}"; do train "$part/e2e"; done
+if stage 6 "Train from scratch, pretrain"; then
+  pretrain
   run_queue
 fi
 
-if [ -n "$start" ] && stage 7 "Finetune: the audio encoder with a new decoder; all of it"; then
-  for part in "${parts[@]}"; do
-    for model in e2e_encoder atat; do train "$part/$model" "$start"; done
-  done
+if [ -n "$start" ] && stage 7 "Finetune on each fold: all of it; the audio encoder with a new decoder"; then
+  finetune
   run_queue
 fi
 

@@ -5,7 +5,8 @@
 
 writes `data/subsets/10/{1..10}`: the data dir `train` and, where a conf names it, its mean and
 variance, `cmvn.ark`. For each there are confs, `exp/conf/{e2e,atat}_10/{1..10}.yaml`: those of
-`exp/conf/e2e_subset.yaml` and `atat_subset.yaml` with the subset's folder for {subset}.
+`exp/conf/e2e_subset.yaml` and `atat_subset.yaml` with the subset's folder for {subset}, or of
+`e2e_10.yaml` where the size has a conf of its own.
 
 Subset k holds the utterances whose hash with the seed k is smallest: it does not change with the
 order of the data dir, the sets of two seeds have nothing to do with each other, and the 1 % of a
@@ -42,12 +43,19 @@ def chosen(utterances: list[str], percent: float, seed: int) -> list[str]:
     return sorted(utterances, key=order)[:count]
 
 
+def conf_of(confs: Path, model: str, percent: float) -> Path:
+    """The conf of a model on subsets, of this size where there is one."""
+    own = confs / f"{model}_{percent:g}.yaml"
+    return own if own.is_file() else confs / f"{model}_subset.yaml"
+
+
 def write_confs(
     confs: Path, subset: Path, percent: float, seed: int, models: Sequence[str]
 ) -> None:
     """Write the confs of one subset."""
     for model in models:
-        values = moved(config.read_yaml(confs / f"{model}_subset.yaml"), "{subset}", str(subset))
+        conf = config.read_yaml(conf_of(confs, model, percent))
+        values = moved(conf, "{subset}", str(subset))
         with atomic_write(confs / f"{model}_{percent:g}" / f"{seed}.yaml") as stream:
             yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True)
 
@@ -75,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     if not 0 < options.percent <= 100:
         raise InputError(f"--percent {options.percent:g}: expected more than 0, 100 at most")
     needs_cmvn = any(
-        "cmvn" in config.read_yaml(options.confs / f"{model}_subset.yaml")
+        "cmvn" in config.read_yaml(conf_of(options.confs, model, options.percent))
         for model in options.models
     )
     for seed in range(1, options.number + 1):

@@ -19,6 +19,13 @@ choose_system() {
     each_transcript add_heard
     return
   fi
+  if [ "$system" = stbert ]; then
+    choose_stbert
+    models=("${stbert[@]}") task=intent start=$(stbert_start stbert)
+    conf_files=("$folder"/stbert{,_10,_1}.yaml "$folder"/stbert_pretrain_dapt{,_10,_1}.yaml)
+    if [ -z "$init$acoustic_model" ]; then acoustic=acoustic conf_files+=("$folder/acoustic.yaml"); fi
+    return
+  fi
   start=$init models=(lugosch) task=intent conf_files=("$folder"/lugosch{,_subset}.yaml)
   if [ -z "$start" ]; then
     acoustic=acoustic start=$exp/acoustic/seed${seeds%% *}/model
@@ -30,6 +37,9 @@ choose_system() {
 use_conf() {
   [ "$conf" = cpu ] || return 0
   is_given exp || exp+=_cpu
+  is_given bert || bert=minilm-l6
+  is_given pretrain_steps || pretrain_steps=1500
+  is_given pretrain_batch || pretrain_batch=32
   note+="${note:+. }Small models and short trainings (--conf cpu)"
 }
 
@@ -79,10 +89,40 @@ each_training() {
   seeds=$(seq "$subsets_1") "$1" "$2_1" "${@:3}"
 }
 
+# prepare_stbert: confs of its pretrainings, and the pairs that they read.
+prepare_stbert() {
+  link_pairs "$data/train"
+  copy_stbert_confs conf/stbert_pretrain{,_no_clm,_no_text}.yaml
+}
+
+# finetune: queues what starts from $start, or from a pretraining of ST-BERT.
+finetune() {
+  local model
+  if [ "$system" != stbert ]; then
+    each_training train "${models[-1]}" "$start"
+    return
+  fi
+  for model in "${models[@]}"; do
+    [ "$model" != stbert_dapt ] || each_training train stbert_pretrain_dapt "$start"
+  done
+  run_queue
+  for model in "${models[@]}"; do each_training finetune_stbert "$model"; done
+}
+
+# finetune_stbert NAME: queues a finetuning; NAME is a model and, on subsets, their size.
+finetune_stbert() {
+  local model=${1%_10} start
+  model=${model%_1}
+  start=$(stbert_start "$model")
+  [ "$model" != stbert_dapt ] || start=stbert_pretrain${1#stbert} # of the same subset
+  train "$1" "$start" "stbert${1#"$model"}"
+}
+
 # draw_subsets PERCENT NUMBER: random subsets of the training set, and confs of each.
 draw_subsets() {
   local names=(e2e atat)
   [ "$system" = joint ] || names=("${models[@]}")
+  [ "$system" != stbert ] || names=(stbert stbert_pretrain_dapt)
   python local/draw_subsets.py --data "$data/train" --percent "$1" --number "$2" \
     --out "$data/subsets/$1" --confs "$confs" --models "${names[@]}"
 }

@@ -1,0 +1,75 @@
+# What recipes with ST-BERT (Kim et al. 2021) share: its options, its pretrainings, and where a
+# finetuning starts. A run.sh sources this after models.sh:
+#
+#   stbert_options                         # declares --bert, --pairs and more
+#   parse_options "$@"
+#   choose_stbert                          # once $exp is known: $stbert, the models of the table
+#   link_pairs "$data/train"               # $data/pairs: what is pretrained on
+#   copy_stbert_confs conf/stbert_pretrain{,_no_clm,_no_text}.yaml
+#   pretrain_stbert                        # trains what is not given
+#   train stbert "$(stbert_start stbert)"  # a finetuning
+#
+# stbert_no_clm starts from stbert_pretrain_no_clm, and so on; these are trained once, with the first
+# seed. stbert_dapt starts from stbert_pretrain_dapt, which goes on from stbert_pretrain on the training
+# set at hand; that is up to the recipe.
+
+# stbert_options: declares the options; a recipe has --init besides, a pretrained ST-BERT.
+stbert_options() {
+  option bert bert-base-uncased "BERT that ST-BERT begins with: folder or hub name; none: from scratch"
+  path_option pairs "" "data dir with speech and text to pretrain ST-BERT on; without: the training set"
+  model_option acoustic_model "packed model that tells phones (system lugosch), for ST-BERT"
+  number_option pretrain_steps 160000 "steps of ST-BERT's pretraining"
+  number_option pretrain_batch 512 "pairs in each of them"
+}
+
+# choose_stbert: sets $stbert, and $listener, the acoustic model.
+choose_stbert() {
+  stbert=(stbert stbert_no_clm stbert_no_text stbert_dapt) first_seed=${seeds%% *}
+  if [ -n "$init" ]; then
+    stbert=(stbert stbert_dapt)
+  elif [ -z "$pairs" ]; then
+    # Pretrained on the training set itself, there is nothing to adapt to.
+    stbert=(stbert stbert_no_clm stbert_no_text)
+  fi
+  listener=${acoustic_model:-$exp/acoustic/seed$first_seed/model}
+  if [ "$bert" = none ] || { [ -n "$mini" ] && ! is_given bert; }; then bert=""; fi
+  # A folder is meant from where the user is.
+  [ ! -f "$recipe_caller/$bert/config.json" ] || bert=$recipe_caller/$bert
+}
+
+# stbert_start MODEL: the packed model that all finetunings of a model start from.
+stbert_start() {
+  if [ "$1" = stbert ] && [ -n "$init" ]; then
+    echo "$init"
+  else
+    echo "$exp/stbert_pretrain${1#stbert}/seed$first_seed/model"
+  fi
+}
+
+# link_pairs TRAIN: $data/pairs is the data dir of --pairs or, without, the training set.
+link_pairs() {
+  mkdir -p "$data"
+  ln -sfn "$(realpath "${pairs:-$1}")" "$data/pairs"
+}
+
+# copy_stbert_confs CONF ...: copies of confs of pretrainings from BERT, with what the options say.
+copy_stbert_confs() {
+  local conf_options=(--set "acoustic=\"$listener\"" --set "bert=${bert:+\"$bert\"}")
+  if [ -z "$mini" ]; then
+    conf_options+=(--set "steps=$pretrain_steps" --set "optim.warmup=$((pretrain_steps / 10))"
+      --set "batch.examples=$pretrain_batch")
+  fi
+  copy_confs data "$data" "$@"
+}
+
+# pretrain_stbert: trains what is not given; what is queued before, such as the acoustic model, first.
+pretrain_stbert() {
+  local model seeds=$first_seed
+  run_queue
+  for model in "${stbert[@]}"; do
+    if [ "$model" != stbert_dapt ] && [ "$(stbert_start "$model")" != "$init" ]; then
+      train "stbert_pretrain${model#stbert}"
+    fi
+  done
+  run_queue
+}
