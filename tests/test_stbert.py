@@ -20,6 +20,7 @@ import torch
 from test_lugosch import make_data
 from torch import Tensor
 
+from atat.apps.recognizer import Recognizer as AnyRecognizer
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import ark, kaldi_dir
@@ -613,6 +614,15 @@ def test_a_packed_model_listens_alone_as_in_a_batch(data: Path, finetuned: Path)
         alone = recognizer(samples)
         assert alone.text == answer.text == utterance.semantics
         assert alone.score == pytest.approx(answer.score, abs=1e-4) and alone.tree is not None
+
+
+def test_the_recognizer_of_every_system_listens_to_it(data: Path, finetuned: Path) -> None:
+    recognizer = AnyRecognizer.load(finetuned / "model")
+    utterance = kaldi_dir.load(data)[1]
+    found = recognizer(str(utterance.wav))
+    assert found.text == utterance.semantics and found.tree is not None
+    with pytest.raises(InputError, match="20.4 s at most"):
+        recognizer(0.1 * np.random.default_rng(0).standard_normal(330000).astype(np.float32))
 
 
 def test_a_finetuned_model_holds_no_text(finetuned: Path, pretrained: Path) -> None:
