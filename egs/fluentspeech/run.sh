@@ -14,9 +14,8 @@
 #   ... --speak                                 the csv files alone: synthetic voices say the sentences
 #   ... --conf cpu                              small models, short trainings
 #
-# Without --init only the models from scratch are trained. For --system lugosch, --init is a model of
-# phones and words (task acoustic); without it one is pretrained on the corpus itself. For --system
-# stbert it is a pretrained ST-BERT.
+# Without --init only the models from scratch are trained. Other systems have another --init, without
+# which one is trained on the corpus itself (README.md).
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
