@@ -115,7 +115,7 @@ def runtime(
         "First answer: from the start of the process, by the processor's time and by the clock, "
         "which also counts what else the machine does (the least of the rounds). Memory: the "
         "most that the process held. For a second of audio: the processor's time for all "
-        f"recordings but the first. Medians of {rounds} rounds."
+        f"recordings but the first. {f'Medians of {rounds} rounds.' if rounds > 1 else 'One round.'}"
     )
     header = [
         *("", "MiB installed", "MiB of model", "EM hyp", "first answer, processor"),
@@ -169,16 +169,14 @@ def _run(system: System, wavs: Sequence[Path]) -> Cost:
     waited = time.perf_counter() - start
     last = process.stdout.readline()
     said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    if status:
+    if process.wait():
         raise RuntimeError(f"{system}:\n{said}")
     found = json.loads(last)
     return Cost(
         json.loads(first)["seconds"],
         waited,
         found["seconds"],
-        usage.ru_maxrss / 1024,
+        found["mib"],
         tuple(found["answers"]),
     )
 
