@@ -115,7 +115,8 @@ def runtime(
         "First answer: from the start of the process, by the processor's time and by the clock, "
         "which also counts what else the machine does (the least of the rounds). Memory: the "
         "most that the process held. For a second of audio: the processor's time for all "
-        f"recordings but the first. {f'Medians of {rounds} rounds.' if rounds > 1 else 'One round.'}"
+        "recordings but the first. "
+        + ("One round." if rounds == 1 else f"Medians of {rounds} rounds.")
     )
     header = [
         *("", "MiB installed", "MiB of model", "EM hyp", "first answer, processor"),
