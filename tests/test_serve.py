@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,25 @@ def test_a_sentence_is_answered_as_in_python(client: TestClient, recognizer: Rec
     silence = coded(np.zeros((16000, 1), np.float32))
     nothing = client.post("/recognize", content=silence)
     assert nothing.status_code == 200 and nothing.json()["cause"] == "silence"
+
+
+@pytest.mark.parametrize("source", ["audio", "text"])
+def test_how_long_an_answer_takes_is_known_before_the_first_request(
+    recognizer: Recognizer, source: str
+) -> None:
+    service = Service(recognizer, "tiny")
+    asked: list[bool] = []
+
+    def slow(recording: np.ndarray | None = None, *, text: str | None = None) -> None:
+        asked.append((recording if source == "audio" else text) is not None)
+        time.sleep(0.05 * len(asked))
+
+    slow.tasks = {  # type: ignore[attr-defined]
+        name: task for name, task in recognizer.tasks.items() if task.source == source
+    }
+    service.recognizer = slow  # type: ignore[assignment]
+    service.warm()
+    assert asked == [True, True] and 0.1 <= service.turns.mean < 5
 
 
 def test_health_tells_what_there_is_to_know(client: TestClient) -> None:

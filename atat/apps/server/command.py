@@ -65,6 +65,7 @@ def main(argv: list[str] | None = None) -> None:
             show_answers=options.show_answers,
             log=lambda line: print(line, file=sys.stderr, flush=True),
         )
+        service.warm()
         port = listening.getsockname()[1]
         here = options.host in guard.LOOPBACK
         names = [*guard.LOOPBACK, options.host.lower(), *(one.lower() for one in options.name)]

@@ -47,7 +47,7 @@ class Turns:
         self.places = 0  # taken: work that runs, waits, or whose recording is still arriving
         self.running = 0
         self.closed = False
-        self.mean = 1.0  # seconds of work; a guess until there is some
+        self.mean = 1.0  # seconds of work; a guess until somebody knows
         self._queue: deque[asyncio.Future[None]] = deque()
         self._idle: set[asyncio.Task[object]] = set()  # have a place, and no work that runs yet
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="model")
