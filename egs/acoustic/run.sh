@@ -88,4 +88,5 @@ fi
 
 if stage 9 "Write the table"; then
   table conf/results.yaml "$(table_file RESULTS.md)"
+  report
 fi

@@ -96,4 +96,5 @@ if stage 9 "Score and write the table"; then
   for model in "${models[@]}"; do score "$model" "test$kind" "$task"; done
   name=RESULTS.$conf.md
   table conf/results.yaml "$(table_file "${name/.paper/}")"
+  report
 fi
