@@ -75,6 +75,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "prepare.conf_copy", "training confs for other data, or with other values"
         ),
         "miniature_conf": Command("systems.joint.miniature_conf", "the same with a tiny model"),
+        "miniature_bert": Command("prepare.miniature_bert", "a tiny BERT from scratch"),
         "miniature_standin": Command(
             "prepare.miniature_standin", "a domain to start a miniature from"
         ),

@@ -116,6 +116,20 @@ def model(bert: Path) -> Packed:
     )
 
 
+def test_a_published_text_encoder_is_found_by_its_name(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path))
+    with pytest.raises(InputError, match="atat encoder get minilm-l6"):
+        bert_files.pretrained("minilm-l6")
+    shutil.copytree(bert, tmp_path / "minilm-l6")
+    (tmp_path / "minilm-l6" / "origin.json").write_text("{}")
+    found = bert_files.pretrained("minilm-l6").state_dict()
+    for name, value in bert_files.pretrained(str(bert)).state_dict().items():
+        assert torch.equal(value, found[name]), name
+    assert bert_files.pretrained_tokenizer("minilm-l6").encode("play").ids
+
+
 def states(found: Packed, text: str) -> torch.Tensor:
     assert found.source_text is not None
     ids = torch.tensor([found.source_text(text)])

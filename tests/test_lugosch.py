@@ -1,7 +1,6 @@
 """Lugosch et al. 2019: labels, frames, both tasks through the engine, and what stays frozen.
 
-The corpus is eight recordings of tones. A tone is a phone, two tones are a word, and what the words
-say is a command.
+The corpus is that of `tone_commands`.
 """
 
 from __future__ import annotations
@@ -15,19 +14,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tone_commands
 import torch
+from tone_commands import interrupted, trained
 
 import atat
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
-from atat.datadir.ctm import Word, read_phones, write_ctm
+from atat.datadir.ctm import Word, read_phones
 from atat.datadir.frame_labels import frame_labels
-from atat.datadir.kaldi_dir import Utterance
-from atat.engine import checkpoint, decode, model_folder, pack, quantize, registry, train
+from atat.engine import checkpoint, decode, model_folder, pack, quantize, registry
 from atat.engine.acoustic_start import acoustic_of
-from atat.engine.settings import BatchSettings, InitSettings, SourceSettings, ValidSettings
-from atat.engine.trainer import Trainer
+from atat.engine.settings import (
+    InitSettings,
+    SourceSettings,
+    ValidSettings,
+)
 from atat.nn.acoustic import PHONE_SAMPLES, WORD_SAMPLES
 from atat.scoring import score_command
 from atat.speech import audio
@@ -43,87 +46,20 @@ from atat.systems.lugosch.settings import (
     INTENT,
     CropSettings,
     LugoschSettings,
-    OptimSettings,
 )
 from atat.text import trees
 from atat.text.labels import UNKNOWN, Labels, command_of, fields_of, words_of
 from atat.text.phones import IDS
 
-TONES = {"AA": 300, "IY": 900, "S": 2500, "M": 5000}  # Hz
-SPEAKING = {"on": ("AA", "S"), "off": ("IY", "M"), "lamp": ("S", "IY"), "heat": ("M", "AA")}
-LENGTH = 0.08  # s of a tone
-
-
-def tree(words: list[str]) -> str:
-    slot = f"[SL:OBJECT {words[1]} ] " if len(words) > 1 else ""
-    return f"[IN:{words[0].upper()} {slot}]"
-
-
-def make_data(folder: Path) -> Path:
-    """on, off, on lamp, on heat, off lamp ... as tones between silences, with all tables."""
-    rng = np.random.default_rng(0)
-    said = [[one, *two] for one in ("on", "off") for two in ([], ["lamp"], ["heat"], ["lamp"])]
-    utterances, ctm, phones = [], {}, {}
-    for number, words in enumerate(said):
-        name, time = f"anna-{number}", 0.05 + 0.01 * number
-        ctm[name], phones[name] = [], [Word("sil", 0, time)]
-        sound = [np.zeros(round(time * 16000))]
-        for word in words:
-            ctm[name].append(Word(word, time, 2 * LENGTH))
-            for phone in SPEAKING[word]:
-                at = np.arange(round(LENGTH * 16000)) / 16000
-                sound.append(0.3 * np.sin(2 * np.pi * TONES[phone] * at))
-                phones[name].append(Word(phone, time, LENGTH))
-                time += LENGTH
-        sound.append(np.zeros(800))
-        phones[name].append(Word("sil", time, 0.05))
-        samples = np.concatenate(sound)
-        samples += 1e-3 * rng.standard_normal(len(samples))
-        path = folder.parent / "wavs" / f"{name}.wav"
-        audio.save(path, samples.astype(np.float32))
-        utterances.append(
-            Utterance(
-                name,
-                "anna",
-                wav=str(path),
-                duration=len(samples) / 16000,
-                text=" ".join(words),
-                semantics=tree(words),
-            )
-        )
-    kaldi_dir.write(folder, utterances)
-    write_ctm(folder / "ctm", ctm)
-    write_ctm(folder / "phones.ctm", phones)
-    return folder
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_data(tmp_path_factory.mktemp("lugosch") / "data")
+    return tone_commands.make_data(tmp_path_factory.mktemp("lugosch") / "data")
 
 
 def settings(data: Path, task: str, **changes: Any) -> LugoschSettings:
-    source = SourceSettings(str(data), task)
-    values: dict[str, Any] = {
-        "system": "lugosch",
-        "train": (source,),
-        "steps": 60,
-        "valid": ValidSettings(sources=(source,), every=1000),
-        "optim": OptimSettings(peak=2e-3),
-        "crop": CropSettings(mean=10.0),
-        "batch": BatchSettings(examples=8, block=1),
-        "checkpoint_every": 20,
-        "log_every": 20,
-        "workers": 0,
-    }
-    return LugoschSettings(**{**values, **changes})
-
-
-def trained(conf: LugoschSettings, folder: Path) -> Path:
-    path = folder.with_suffix(".yaml")
-    config.save(path, conf)
-    train.main(["--config", str(path), "--out", str(folder)])
-    return folder
+    values: dict[str, Any] = {"system": "lugosch", "crop": CropSettings(mean=10.0)}
+    return LugoschSettings(**{**tone_commands.run(data, task), **values, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -375,24 +311,11 @@ def test_frames_are_not_asked_of_a_model_of_intents(
         measured(intent / "model", data, tmp_path / "frames")
 
 
-def test_resumed_is_uninterrupted(
-    data: Path, acoustic: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step = Trainer._step
-
-    def interrupted(self: Trainer, number: int, batches: list[Any]) -> dict[str, float]:
-        if number == 7:
-            raise KeyboardInterrupt
-        return step(self, number, batches)
-
+def test_resumed_is_uninterrupted(data: Path, acoustic: Path) -> None:
     init = InitSettings(model=str(acoustic / "model"))
     conf = settings(data, INTENT, steps=11, checkpoint_every=4, init=init, unfreeze="all")
     straight = trained(conf, data.parent / "straight")
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_step", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            trained(conf, data.parent / "resumed")
-    resumed = trained(conf, data.parent / "resumed")
+    resumed = interrupted(conf, data.parent / "resumed", 7)
     one, other = (checkpoint.newest(run)[0] for run in (straight, resumed))
     assert one is not None and other is not None
     for name, value in one["model"].items():

@@ -6,18 +6,20 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from encoders import save_wav2vec2
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
+from atat.datadir import kaldi_dir, tables
 from atat.nn.settings import AudioEncoderSettings, CtcSettings
-from atat.prepare import conf_copy, miniature_standin, synthesis
+from atat.prepare import conf_copy, miniature_bert, miniature_standin, synthesis
 from atat.prepare.miniature_speech import VARIANTS, Line, speak, voice
 from atat.prepare.miniature_text import draw
 from atat.speech import audio
 from atat.systems.joint import miniature_conf
 from atat.systems.joint.settings import TrainSettings
+from atat.text import bert_files
 
 EGS = Path(__file__).parent.parent / "egs"
 PAPER = EGS / "synthetic_tts" / "conf" / "paper.yaml"
@@ -138,6 +140,23 @@ def test_the_stand_in_shares_words_with_the_corpus_and_no_tag(tmp_path: Path) ->
     assert {one.semantics for one in found} == {
         "[IN:STANDIN_PLAY play [SL:STANDIN_SONG [IN:STANDIN_GET \\[IN:X river ] ] ]"
     }
+
+
+def test_a_miniature_bert_reads_frequent_words_whole_and_others_by_letters(tmp_path: Path) -> None:
+    tables.write_table(tmp_path / "text", {"a-1": "play silver river", "a-2": "stop"})
+    for name in ("one", "two"):
+        miniature_bert.main(["--data", str(tmp_path), "--out", str(tmp_path / name)])
+    tokenizer = bert_files.pretrained_tokenizer(str(tmp_path / "one"))
+    assert tokenizer.encode("play Stop pot").tokens == "[CLS] play stop p ##o ##t [SEP]".split()
+    models = [bert_files.pretrained(str(tmp_path / name)).state_dict() for name in ("one", "two")]
+    for name, value in models[0].items():  # a pooler is none of its parts
+        assert name.startswith("pooler.") or torch.equal(value, models[1][name]), name
+    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").iterdir()]
+    one, two = ([(tmp_path / name / f).read_bytes() for f in files] for name in ("one", "two"))
+    assert one == two
+    (tmp_path / "text").write_text("")
+    with pytest.raises(InputError, match="text: empty"):
+        miniature_bert.main(["--data", str(tmp_path), "--out", str(tmp_path / "three")])
 
 
 @pytest.mark.skipif(

@@ -1,6 +1,6 @@
 """ST-BERT: embeddings, masks, curriculum, cutting, both tasks through the engine, what is frozen.
 
-The corpus is that of test_lugosch: eight recordings of tones, a tone for a phone. The acoustic
+The corpus is that of tone_commands: eight recordings of tones, a tone for a phone. The acoustic
 model has random weights and a head that speaks clearly.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_lugosch import make_data
+from tone_commands import make_data
 from torch import Tensor
 
 from atat.apps.recognizer import Recognizer as AnyRecognizer

@@ -273,7 +273,8 @@ def test_a_model_folder_does_not_choose_which_code_is_run(conf: Path) -> None:
     text = (model / "config.yaml").read_text()
     (model / "config.yaml").write_text(text.replace("system: toy", "system: os.path"))
     with pytest.raises(
-        InputError, match="system `os.path` is not known; the systems are: joint, lugosch, toy"
+        InputError,
+        match="system `os.path` is not known; the systems are: distill, joint, lugosch",
     ):
         model_folder.load(model)
 

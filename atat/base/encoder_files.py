@@ -69,7 +69,7 @@ PUBLISHED = {
         ),
         licence="Apache-2.0",  # of the model; the packager's is MIT
         about="all-MiniLM-L6-v2, a BERT of 6 layers x 384 (Wang et al., 2020, arXiv:2002.10957; "
-        "sentence-transformers): a text encoder where bert-base is not at hand; give its folder",
+        "sentence-transformers): a text encoder where bert-base is not at hand",
         use="text encoder",
     ),
     "joe": Published(

@@ -6,7 +6,8 @@ Nothing in the engine asks for them: a class with the attributes and methods tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
+from atat.datadir import kaldi_dir, lost
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.settings import SourceSettings
 
+logger = logging.getLogger(__name__)
 B = TypeVar("B", bound="TensorBatch")
 S = TypeVar("S", bound="PlainSource")
 
@@ -53,6 +55,7 @@ class PlainSource:
     def __init__(self, source: SourceSettings) -> None:
         self.data, self.task, self.weight = source.data, source.task, source.weight
         self.utterances = kaldi_dir.load(source.data)
+        self.lost: dict[str, str] = {}  # utterance that cannot be used -> reason
         self.target_lengths = np.zeros(len(self.utterances), dtype=np.int64)
 
     def __len__(self) -> int:
@@ -66,6 +69,28 @@ class PlainSource:
     def key(self, number: int) -> str:
         """Task and utterance."""
         return f"{self.task} {self.utterances[number].id}"
+
+    def need(self, name: str, there: bool, fix: str = "") -> None:
+        """Raise InputError unless a table of the data dir is there, or has what the task needs."""
+        if not there:
+            raise InputError(
+                f"{Path(self.data) / name}: missing or empty, but task {self.task} needs it{fix}"
+            )
+
+    def leave_out(self, unusable: Mapping[str, str], max_lost: float) -> None:
+        """Use all utterances but these, id -> reason, which are then in `lost`.
+
+        Raises InputError if they are more than `max_lost`, a share of all.
+        """
+        self.lost = dict(unusable)
+        if not self.lost:
+            return
+        total, what = len(self.utterances), f"cannot be used for task {self.task}"
+        message = lost.describe(self.lost, total, what, data=self.data)
+        lost.refuse_too_many(self.lost, total, max_lost, message, "fix them", option="max_lost")
+        logger.warning(message)
+        self.utterances = [one for one in self.utterances if one.id not in self.lost]
+        self.target_lengths = np.zeros(len(self.utterances), dtype=np.int64)
 
     def at(self: S, step: int) -> S:
         """The same in every step."""

@@ -96,7 +96,7 @@ class CommandRecordings(Recordings):
 
     def read_labels(self) -> None:
         """InputError if no utterance has a tree."""
-        self.need({"semantics": any(utterance.semantics for utterance in self.utterances)})
+        self.need("semantics", any(utterance.semantics for utterance in self.utterances))
 
     def lacking(self, utterance: Utterance) -> str:
         """Why an utterance has no command; empty: it has one."""

@@ -5,7 +5,6 @@ Knows nothing of labels; `atat.engine.plain_commands` adds those of commands.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from atat.base.errors import InputError
-from atat.datadir import contents, kaldi_dir, lost
+from atat.datadir import contents, kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.contract import AUDIO
 from atat.engine.plain import PlainRecognizer, PlainSource
@@ -28,16 +27,14 @@ from atat.speech.audio import SAMPLE_RATE
 from atat.text import trees
 from atat.text.trees import Tree
 
-logger = logging.getLogger(__name__)
 FRAME = SAMPLE_RATE // 100  # samples in a unit of the budget
 
 
 class Recordings(PlainSource):
     """The recordings of a data dir that can be used; a subclass says what else an example needs.
 
-    Attributes: `utterances`, `lengths` (in 10 ms), `lost` (utterance -> reason). Raises InputError
-    if a file that the task needs is missing, or more than `max_lost` (a share) of the utterances
-    cannot be used.
+    Attributes: `utterances`, `lengths` (in 10 ms), `lost`. Raises InputError if a file that the
+    task needs is missing, or more than `max_lost` (a share) of the utterances cannot be used.
     """
 
     budget = AUDIO
@@ -45,24 +42,22 @@ class Recordings(PlainSource):
     def __init__(self, source: SourceSettings, max_lost: float = 0.01) -> None:
         super().__init__(source)
         self.loss_weight = source.loss_weight
+        self.need("wav.scp", any(utterance.wav for utterance in self.utterances))
         self.read_labels()
         kaldi_dir.refuse_pipes(self.data, self.utterances, "training on recordings")
         faults = contents.faults(self.data, self.utterances, "wav")
-        self.lost: dict[str, str] = {}
-        kept, lengths = [], []
+        lengths: dict[str, int] = {}
+        unusable: dict[str, str] = {}
         for utterance in self.utterances:
             reason = "" if utterance.wav else "no recording"
             reason = faults.get(utterance.id) or reason or self.lacking(utterance)
             length = 0 if reason else num_samples(utterance)
-            if reason or not length:
-                self.lost[utterance.id] = reason or "no samples"
-                continue
-            kept.append(utterance)
-            lengths.append(-(-length // FRAME))
-        self._check_lost(max_lost)
-        self.utterances = kept
-        self.lengths = np.array(lengths, dtype=np.int64)
-        self.target_lengths = np.zeros(len(kept), dtype=np.int64)
+            if length:
+                lengths[utterance.id] = -(-length // FRAME)
+            else:
+                unusable[utterance.id] = reason or "no samples"
+        self.leave_out(unusable, max_lost)
+        self.lengths = np.array(list(lengths.values()), dtype=np.int64)
 
     @property
     def states(self) -> float:
@@ -75,31 +70,12 @@ class Recordings(PlainSource):
         return found.astype(np.float32, copy=False)
 
     def read_labels(self) -> None:
-        """Called before the recordings are looked at; raises InputError through `need`."""
-        self.need({})
-
-    def need(self, files: dict[str, bool], fix: str = "") -> None:
-        """Raise InputError for a file, name -> whether it is there, or for a missing wav.scp."""
-        files = {"wav.scp": any(utterance.wav for utterance in self.utterances), **files}
-        for name, there in files.items():
-            if not there:
-                raise InputError(
-                    f"{Path(self.data) / name}: missing or empty, but task {self.task} needs it"
-                    f"{fix if name != 'wav.scp' else ''}"
-                )
+        """Read what else is needed, before recordings are looked at; InputError if it is not there
+        (`need`)."""
 
     def lacking(self, utterance: Utterance) -> str:
         """What an utterance with a recording lacks to be an example; empty: nothing."""
         return ""
-
-    def _check_lost(self, max_lost: float) -> None:
-        if not self.lost:
-            return
-        what = f"cannot be used for task {self.task}"
-        total = len(self.utterances)
-        message = lost.describe(self.lost, total, what, data=self.data)
-        lost.refuse_too_many(self.lost, total, max_lost, message, "fix them", option="max_lost")
-        logger.warning(message)
 
 
 def num_samples(utterance: Utterance) -> int:

@@ -74,6 +74,17 @@ class OptimSettings:
 
 
 @dataclass(frozen=True)
+class AdamSettings(OptimSettings):
+    """What papers mean that say Adam, 1e-3, and no more: torch's values, nothing clipped."""
+
+    schedule: Literal["noam", "linear", "cosine", "constant"] = "constant"
+    warmup: int = 0
+    betas: tuple[float, ...] = (0.9, 0.999)
+    eps: float = 1.0e-8
+    clip: float = 1.0e6
+
+
+@dataclass(frozen=True)
 class InitSettings:
     """Starting from a packed model, with the paper's gradual unfreezing (atat/engine/optim.py)."""
 

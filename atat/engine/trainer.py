@@ -269,7 +269,9 @@ class Trainer:
         logger.info("step %d %s audio s/s %.0f", step, line, speed)
         heard = f" {speed:.0f} s audio/s" if speed else ""
         shares = "".join(
-            f" {name} {100 * shown[name]:.0f}%" for name in shown if self._weights.get(name) == 0
+            f" {name} {100 * shown[name]:.0f}%"
+            for name in shown
+            if self._weights.get(name) == 0 and self._of[name] != name
         )
         self._show(f"loss {shown['loss']:.3f}{shares}{heard}")
 

@@ -92,7 +92,7 @@ class TextEncoderSettings:
     """atat/nn/text_encoder.py: BERT from `transformers`, or a small transformer from scratch."""
 
     kind: Literal["bert", "small"] = "small"
-    bert: Optional[str] = None  # kind bert: a folder, or a name on the hub, as bert-base-uncased
+    bert: Optional[str] = None  # kind bert: a folder, minilm-l6, or a name on the hub
     layers: int = 4  # the rest: kind small only
     heads: int = 4
     feed_forward: int = 1024

@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
         description=cli.guide(
             "Get the weights of a pretrained encoder. Of speech: `atat features --encoder` "
             "computes its states, `audio_encoder: {kind: pretrained}` reads them; no other command "
-            "downloads one. Of text: name its folder, `text_encoder: {kind: bert, bert: FOLDER}`. "
+            "downloads one. Of text: `text_encoder: {kind: bert, bert: NAME}` reads it. "
             "Voices are for `atat synthesis`: piper:joe.",
             "atat encoder list",
             "atat encoder get moonshine-tiny",

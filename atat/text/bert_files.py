@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import extras
+from atat.base import encoder_files, extras
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object
@@ -33,7 +33,8 @@ ENCODERS = (
 )  # fmt: skip
 KIND = "text_encoder.kind bert"
 KEY = "text_encoder.bert"  # of a conf, for messages
-SMALL = {KEY: "`kind: small`", "bert": "`bert: null`"}  # what to write for one from scratch
+# What to write for one from scratch, by key.
+SMALL = {KEY: "`kind: small`", "bert": "`bert: null`"}
 COPY_AGAIN = "copy the whole model again from where it came"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 CODE = "auto_map"  # transformers' key for Python files to run
@@ -42,15 +43,28 @@ IGNORED = ("attn_implementation", "experts_implementation", "quantization_config
 LONGEST = 512  # word pieces, [CLS] and [SEP] included
 
 
-def pretrained(name: str) -> nn.Module:
-    """A BERT with its weights, from a folder or the hub.
+def located(name: str) -> str:
+    """The folder of a text encoder that `atat encoder get` knows by this name; else the name.
 
-    Raises InputError if it cannot be loaded or is not one of transformers' own kinds of BERT.
+    Raises InputError, with the command that gets it, if it is not on this machine.
+    """
+    published = encoder_files.PUBLISHED.get(name)
+    if published is None or published.use != "text encoder" or Path(name).is_dir():
+        return name
+    return str(encoder_files.folder_of(name))
+
+
+def pretrained(name: str, key: str = KEY) -> nn.Module:
+    """A BERT with its weights, from a folder, the hub, or `atat encoder get`.
+
+    key: of the conf that names it, for messages. Raises InputError if it cannot be loaded or is
+    not one of transformers' own kinds of BERT.
     """
     with extras.needed("bert", by=KIND):
         from transformers import AutoModel
 
-    return _from_pretrained(AutoModel, name, config=_checked(name, KEY), weights_only=True)
+    name = located(name)
+    return _from_pretrained(AutoModel, name, key, config=_checked(name, key), weights_only=True)
 
 
 def pretrained_masked(name: str, key: str) -> tuple[nn.Module, bool]:
@@ -64,6 +78,7 @@ def pretrained_masked(name: str, key: str) -> tuple[nn.Module, bool]:
         from transformers import BertForMaskedLM
         from transformers.utils import logging
 
+    name = located(name)
     config = _checked(name, key)
     if config.model_type != "bert":
         raise InputError(
@@ -99,12 +114,15 @@ def _checked(name: str, key: str) -> Any:
 
 
 def pretrained_tokenizer(name: str, key: str = KEY) -> Tokenizer:
-    """The tokenizer of a BERT from a folder or the hub. Raises InputError if there is none."""
+    """The tokenizer of a BERT, by the same names; key as in `pretrained`.
+
+    Raises InputError if there is none.
+    """
     with extras.needed("bert", by=KIND):
         from tokenizers import Tokenizer
         from transformers import AutoTokenizer
 
-    found = getattr(_from_pretrained(AutoTokenizer, name, key), "backend_tokenizer", None)
+    found = getattr(_from_pretrained(AutoTokenizer, located(name), key), "backend_tokenizer", None)
     if not isinstance(found, Tokenizer):
         raise InputError(
             f"{key}: the tokenizer of `{name}` runs Python of its own; expected one "
@@ -195,7 +213,7 @@ def check_config(values: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _from_pretrained(cls: Any, name: str, key: str = KEY, **options: Any) -> Any:
+def _from_pretrained(cls: Any, name: str, key: str, **options: Any) -> Any:
     try:
         return cls.from_pretrained(name, trust_remote_code=False, **options)
     except pickle.UnpicklingError:  # its message advises loading it anyway
@@ -204,10 +222,11 @@ def _from_pretrained(cls: Any, name: str, key: str = KEY, **options: Any) -> Any
             "tensors, which could run a program; expected model.safetensors"
         ) from None
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        otherwise = f"; {SMALL[key]} needs no pretrained weights" if key in SMALL else ""
         raise InputError(
             f"{key}: cannot load `{name}`: {_first_line(error)} "
             "Expected a folder with a BERT saved by `transformers`, or a name on its hub and a "
-            f"connection to it; {SMALL.get(key, 'a small one')} needs no pretrained weights."
+            f"connection to it{otherwise}."
         ) from None
 
 

@@ -72,9 +72,10 @@ class UnitIds:
 class BertIds:
     """[CLS] BERT's word pieces [SEP]."""
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.tokenizer.enable_truncation(bert_files.LONGEST)
+    def __init__(self, tokenizer: tokenizers.Tokenizer, longest: int = bert_files.LONGEST) -> None:
+        """longest: pieces at most, [CLS] and [SEP] included; the rest of a text is cut off."""
+        self.tokenizer, self.longest = tokenizer, longest
+        self.tokenizer.enable_truncation(longest)
         self.tokenizer.no_padding()
 
     def __call__(self, text: str) -> list[int]:

@@ -74,8 +74,9 @@ class AlignedRecordings(Recordings):
     def read_labels(self) -> None:
         """The alignments; InputError for a file that is missing."""
         folder = Path(self.data)
-        there = {name: (folder / name).is_file() for name in ("ctm", PHONES)}
-        self.need(there, "; make it with: atat align --phones")
+        for name in ("ctm", PHONES):
+            there = (folder / name).is_file()
+            self.need(name, there, "; make it with: atat align --phones")
         self.words, self.phones = read_ctm(folder / "ctm"), read_phones(folder / PHONES)
 
     def lacking(self, utterance: Utterance) -> str:

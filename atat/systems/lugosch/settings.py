@@ -42,17 +42,6 @@ class CropSettings:
             )
 
 
-@dataclass(frozen=True)
-class OptimSettings(engine.OptimSettings):
-    """The paper's: Adam at 1e-3 throughout. The published code clips no gradient."""
-
-    schedule: Literal["noam", "linear", "cosine", "constant"] = "constant"
-    warmup: int = 0
-    betas: tuple[float, ...] = (0.9, 0.999)
-    eps: float = 1.0e-8
-    clip: float = 1.0e6
-
-
 @dataclass(frozen=True, kw_only=True)
 class LugoschSettings(engine.RunSettings):
     """A whole training run: the top level of conf/*.yaml.
@@ -67,7 +56,7 @@ class LugoschSettings(engine.RunSettings):
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     # Which layers of the start model train, one more after each epoch, from the top (build.py).
     unfreeze: Literal["none", "word", "all"] = "none"
-    optim: OptimSettings = field(default_factory=OptimSettings)
+    optim: engine.AdamSettings = field(default_factory=engine.AdamSettings)
     # Sums over hundreds of recurrent steps, and raw samples, are not for 8 bits of mantissa.
     precision: Literal["fp32"] = "fp32"
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from atat.base import encoder_files
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.engine import model_folder
@@ -151,9 +150,6 @@ def _bert(settings: StbertSettings) -> tuple[SpeechTextBert, Tokenizer]:
         masked = bert_files.scratch(sizes.width, sizes.layers, sizes.heads, count)
     else:
         name = settings.bert
-        known = encoder_files.PUBLISHED.get(name)
-        if known is not None and known.use == "text encoder" and not Path(name).is_dir():
-            name = str(encoder_files.folder_of(name))
         tokenizer = bert_files.pretrained_tokenizer(name, "bert")
         tokenizer.no_truncation()
         tokenizer.no_padding()

@@ -97,7 +97,7 @@ class Commands(Speech):
 
     def read_labels(self) -> None:
         """InputError if no utterance has a tree."""
-        self.need({"semantics": any(utterance.semantics for utterance in self.utterances)})
+        self.need("semantics", any(utterance.semantics for utterance in self.utterances))
 
     def lacking(self, utterance: Utterance) -> str:
         """Why an utterance cannot be an example; empty: it can."""
@@ -197,7 +197,8 @@ class Pairs(Speech):
         """Times where there are some; InputError if there is no text to learn from."""
         texts = self.encode is None or any(utterance.text for utterance in self.utterances)
         self.need(
-            {"text": texts},
+            "text",
+            texts,
             ", which learns from pairs of speech and text; transcribe the recordings (atat "
             "transcribe, atat heard), or learn from speech alone: text: false, objectives: [mlm]",
         )
