@@ -58,19 +58,29 @@ OF_FRAMES = [
 ]
 # What further runs have besides, where one run makes some of the rows only.
 RECOGNISERS = ["--recognisers", "pocketsphinx moonshine google"]
-FURTHER_RUNS = {
-    "fluentspeech": [
-        ["--system", "lugosch"],
-        ["--system", "stbert", "--init", "", "--pairs", "/p"],
-        ["--system", "cascade", "--init", "", *RECOGNISERS],
-    ],
-    "snips": [
+SYSTEMS = [
+    ["--system", "lugosch"],
+    ["--system", "distill"],
+    ["--system", "stbert", "--init", "", "--pairs", "/p"],
+    ["--system", "cascade", "--init", "", *RECOGNISERS],
+]
+FURTHER_RUNS = {  # by recipe and table
+    ("fluentspeech", "exp/results.yaml"): SYSTEMS,
+    ("fluentspeech", "exp/unseen/results_resplit.yaml"): SYSTEMS,
+    ("fluentspeech", "exp/results_distill.yaml"): SYSTEMS[:1],
+    ("snips", "exp/folds5/results.yaml"): [
         ["--system", "lugosch"],
         ["--system", "stbert", "--init", "", "--pairs", "/p", "--acoustic_model", "model"],
     ],
-    "snips_nlu": [["--system", "lugosch"]],
-    "librispeech": [["--models", "acoustic"]],
+    ("snips_nlu", "exp/results.yaml"): SYSTEMS[:1],
+    ("librispeech", "exp/train/results.yaml"): [["--models", "acoustic"]],
 }
+# A run with a table of its own, which takes no encoder.
+STUDENTS = (
+    "fluentspeech",
+    [*RECIPES[1][1], "--system", "distill", "--students", "all"],
+    "exp/results_distill.yaml",
+)
 
 
 @pytest.fixture
@@ -141,13 +151,15 @@ def called(clone: Path, recipe: str, options: list[str]) -> list[dict[str, str]]
 
 
 @pytest.mark.parametrize(
-    ("recipe", "options", "table"), RECIPES + OF_FRAMES, ids=lambda value: str(value)[:20]
+    ("recipe", "options", "table"),
+    [*RECIPES, *OF_FRAMES, STUDENTS],
+    ids=lambda value: str(value)[:20],
 )
 def test_every_row_is_decoded_of_a_model_that_is_trained(
     clone: Path, recipe: str, options: list[str], table: str
 ) -> None:
     calls = called(clone, recipe, options)
-    for further in FURTHER_RUNS.get(recipe, []):
+    for further in FURTHER_RUNS.get((recipe, table), []):
         calls = called(clone, recipe, [*options, *further])  # with those of the runs before
     trained = {call["--out"] for call in calls if call["program"] == "atat train"}
     frames = {call["--out"]: call for call in calls if call["program"] == "atat frames"}

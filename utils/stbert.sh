@@ -15,7 +15,7 @@
 
 # stbert_options: declares the options; a recipe has --init besides, a pretrained ST-BERT.
 stbert_options() {
-  option bert bert-base-uncased "BERT that ST-BERT begins with: folder or hub name; none: from scratch"
+  option bert bert-base-uncased "BERT to begin with: folder, minilm-l6 or hub name; none: ST-BERT from scratch"
   path_option pairs "" "data dir with speech and text to pretrain ST-BERT on; without: the training set"
   model_option acoustic_model "packed model that tells phones (system lugosch), for ST-BERT"
   number_option pretrain_steps 160000 "steps of ST-BERT's pretraining"

@@ -8,7 +8,7 @@
 #   ... --subsets_10 10 --subsets_1 20          also with 10 % and 1 % of the training set
 #   ... --split unseen                          another public split (see README.md)
 #   ... --encoder moonshine-tiny                over a pretrained speech encoder
-#   ... --system lugosch                        the rows of Lugosch et al. 2019 instead
+#   ... --system lugosch                        those of Lugosch et al. 2019, distill: of Cho et al. 2020
 #   ... --system stbert --pairs DIR             those of ST-BERT, pretrained on the data dir DIR
 #   ... --system cascade                        a recogniser, then our nlu
 #   ... --speak                                 the csv files alone: synthetic voices say the sentences
@@ -26,8 +26,8 @@ model_option init "packed model to finetune: the folder 'model' of a training"
 choice_option split original "original unseen challenge" "which csv files are train and test"
 number_option subsets_10 0 "random subsets of 10 % to train on as well; published: 10"
 number_option subsets_1 0 "random subsets of 1 %; published: 20"
-choice_option system joint "joint lugosch stbert cascade" "whose rows are made (README.md)"
-stbert_options
+choice_option system joint "joint lugosch distill stbert cascade" "whose rows are made (README.md)"
+distill_and_stbert_options
 option recognisers pocketsphinx "of --system cascade: some of pocketsphinx moonshine google"
 choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
 flag speak "synthetic voices say the sentences of the csv files; no recordings are needed"
@@ -36,7 +36,7 @@ path_option data "data" "folder of data dirs"
 encoder_option
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
 # Of so few recordings the two planted faults are more than 1 %; what learns nothing writes on.
-mini_flag corpus data_mini/corpus subsets_10 2 max_lost 0.05 pairs data_mini/dev \
+mini_flag corpus data_mini/corpus subsets_10 2 students hybrid_err_mae max_lost 0.05 pairs data_mini/dev \
   decode_options "--max_length=40"
 parse_options "$@"
 
@@ -51,7 +51,7 @@ if [ "$split" != original ]; then
   tests=(test_speaker test_utterance) results=conf/results_resplit.yaml
   data=$data/$split lfb_data=$lfb_data/$split exp=$exp/$split subsets_10=0 file=$exp/$split/RESULTS.md
 fi
-confs=$exp/conf
+confs=$exp/conf first_seed=${seeds%% *}
 choose_system
 activate
 check_encoder "$init"
@@ -89,6 +89,7 @@ if stage 4 "Features and their mean and variance; subsets, confs"; then
     atat cmvn --data "$data/train" --out "$data/cmvn.ark"
   fi
   copy_confs data "$data" "${conf_files[@]}"
+  [ "$bert" != "$data/bert" ] || atat miniature_bert --data "$data/train" --out "$bert"
   [ "$system" != stbert ] || prepare_stbert
   draw_subsets 10 "$subsets_10"
   draw_subsets 1 "$subsets_1"
@@ -103,7 +104,8 @@ fi
 
 if stage 6 "Train from scratch"; then
   [ -z "$standin" ] || train "$standin"
-  [ -z "$acoustic" ] || seeds=${seeds%% *} train "$acoustic"
+  [ -z "$acoustic" ] || seeds=$first_seed train "$acoustic"
+  of_teachers train
   for model in "${scratch[@]}"; do each_training train "$model"; done
   [ "$system" != stbert ] || pretrain_stbert
   run_queue
@@ -119,12 +121,16 @@ if stage 8 "Decode"; then
   for model in "${models[@]}"; do
     for name in "${decoded_sets[@]}"; do each_training decode "$model" "$name" "$task"; done
   done
+  for name in "${tests[@]}"; do of_teachers decode "$name"; done
 fi
 
 if stage 9 "Score and write the table"; then
   for model in "${models[@]}"; do
     for name in "${decoded_sets[@]}"; do each_training score "$model" "$name" "$task"; done
   done
+  for name in "${tests[@]}"; do of_teachers score "$name"; done
   table "$results" "$file" split "$split"
+  [ "$system" != distill ] || [ "$split" != original ] ||
+    table conf/results_distill.yaml "$(table_file "$(table_name RESULTS_distill)")"
   report
 fi

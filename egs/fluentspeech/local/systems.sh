@@ -1,11 +1,12 @@
 # What the systems whose rows this recipe makes have of their own; run.sh sources it.
 
 # choose_system: the models to train, decode and score, their task and confs, the sets that they decode,
-# and the model to start from. Lugosch et al.'s start from --init or, without it, from $acoustic.
+# and the model to start from; of distill also the teachers, which read text. Systems over the acoustic
+# model of Lugosch et al. start from --init or, without it, from $acoustic.
 choose_system() {
   local folder=conf
   [ "$conf" = paper ] || folder=conf/$conf
-  acoustic="" standin="" scratch=() tokenized="" decoded_sets=("${tests[@]}")
+  acoustic="" standin="" scratch=() tokenized="" decoded_sets=("${tests[@]}") teachers=()
   if [ "$system" = joint ]; then
     start_from_init
     models=(e2e ${start:+atat}) scratch=(e2e) task=slu tokenized=yes
@@ -26,11 +27,61 @@ choose_system() {
     if [ -z "$init$acoustic_model" ]; then acoustic=acoustic conf_files+=("$folder/acoustic.yaml"); fi
     return
   fi
-  start=$init models=(lugosch) task=intent conf_files=("$folder"/lugosch{,_subset}.yaml)
+  start=$init models=(lugosch) task=intent conf_files=("$folder"/"$system"{,_subset}.yaml)
+  [ "$system" != distill ] || choose_students "$folder"
   if [ -z "$start" ]; then
-    acoustic=acoustic start=$exp/acoustic/seed${seeds%% *}/model
+    acoustic=acoustic start=$exp/acoustic/seed$first_seed/model
     conf_files+=("$folder/acoustic.yaml")
   fi
+}
+
+# distill_and_stbert_options: declares them.
+distill_and_stbert_options() {
+  stbert_options
+  option students "teacher_exp_mae professor_exp_mae hybrid_err_mae" \
+    "of --system distill: WHO_SCHEDULE_LOSS ..., or all"
+}
+
+# choose_students FOLDER: the models of Cho et al. 2020, and who teaches them, with confs of a folder.
+choose_students() {
+  local teacher
+  students_of "$students"
+  models=("${students_chosen[@]/#/distill_}") teachers=(${of_teacher:+teacher} ${of_professor:+professor})
+  conf_files+=("$1"/{teacher,professor}.yaml)
+  # A folder is meant from where the user is.
+  [ ! -f "$recipe_caller/$bert/config.json" ] || bert=$recipe_caller/$bert
+  [ "$bert" != none ] || refuse "--bert none is for --system stbert; teachers need a BERT"
+  if [ -n "$mini" ] && ! is_given bert; then bert=$data/bert; fi
+  for teacher in "${teachers[@]}"; do
+    train_set[$teacher]="teacher.bert=$(quoted "$bert")"
+  done
+}
+
+# students_of "NAME NAME ...": the array students_chosen, and which teachers these students need.
+students_of() {
+  local who name columns=(0.1_mse 0.5_mse err_mse err_mae exp_mae tri_mae)
+  of_teacher="" of_professor="" students_chosen=()
+  if [ "$1" = all ]; then
+    for who in teacher professor hybrid; do students_chosen+=("${columns[@]/#/${who}_}"); done
+  else
+    read -r -a students_chosen <<<"$1"
+  fi
+  [ ${#students_chosen[@]} -gt 0 ] || refuse "--students names none; e.g. hybrid_err_mae, or all"
+  for name in "${students_chosen[@]}"; do
+    [[ $name =~ ^(teacher|professor|hybrid)_(0\.[0-9]+|err|exp|tri)_(mse|mae)$ ]] ||
+      refuse "--students: '$name' is not WHO_SCHEDULE_LOSS: teacher, professor or hybrid; a \
+share such as 0.1, err, exp or tri; mse or mae"
+    [[ $name == professor_* ]] || of_teacher=yes
+    [[ $name == teacher_* ]] || of_professor=yes
+  done
+}
+
+# of_teachers COMMAND [SET]: calls it with each teacher, of which there is one.
+of_teachers() {
+  local name
+  for name in ${teachers[@]+"${teachers[@]}"}; do
+    seeds=$first_seed "$1" "$name" ${2:+"$2" teacher}
+  done
 }
 
 # use_conf: with --conf cpu models and table have names of their own; their data are the same.
@@ -52,9 +103,9 @@ use_voices() {
 engine of its own; published figures are of people"
 }
 
-# table_name: of this kind of run.
+# table_name [NAME]: of this kind of run.
 table_name() {
-  local name=RESULTS
+  local name=${1-RESULTS}
   [ -z "$speak" ] || name+=.spoken
   [ "$conf" = paper ] || name+=.$conf
   echo "$name.md"
@@ -98,7 +149,10 @@ prepare_stbert() {
 # finetune: queues what starts from $start, or from a pretraining of ST-BERT.
 finetune() {
   local model
-  if [ "$system" != stbert ]; then
+  if [ "$system" = distill ]; then
+    for model in "${models[@]}"; do each_training train_student "$model"; done
+    return
+  elif [ "$system" != stbert ]; then
     each_training train "${models[-1]}" "$start"
     return
   fi
@@ -118,11 +172,35 @@ finetune_stbert() {
   train "$1" "$start" "stbert${1#"$model"}"
 }
 
+# train_student distill_WHO_SCHEDULE_LOSS[_10|_1]: queues its trainings.
+train_student() {
+  local who schedule loss percent keys="" kind folder
+  IFS=_ read -r who schedule loss percent <<<"${1#distill_}"
+  for kind in teacher professor; do
+    folder=$(quoted "$exp/$kind/seed$first_seed/model")
+    [[ $who != "$kind" && $who != hybrid ]] || keys+="$kind: $folder, "
+  done
+  case $schedule in
+    0.*) keys+="schedule: constant, weight: $schedule" ;;
+    *) keys+="schedule: $schedule" ;;
+  esac
+  [ "$loss" = mse ] || loss=smooth_l1
+  train_set[$1]="distill={$keys, loss: $loss}"
+  train "$1" "$start" "distill${percent:+_$percent}"
+}
+
+# quoted TEXT: as a text of YAML, whatever is in it.
+quoted() {
+  local text=${1//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}
+
 # draw_subsets PERCENT NUMBER: random subsets of the training set, and confs of each.
 draw_subsets() {
   local names=(e2e atat)
   [ "$system" = joint ] || names=("${models[@]}")
   [ "$system" != stbert ] || names=(stbert stbert_pretrain_dapt)
+  [ "$system" != distill ] || names=(distill)
   python local/draw_subsets.py --data "$data/train" --percent "$1" --number "$2" \
     --out "$data/subsets/$1" --confs "$confs" --models "${names[@]}"
 }
