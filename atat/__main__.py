@@ -42,6 +42,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Models": {
         "train": Command("engine.train", "train a model as a YAML file says"),
         "pack": Command("engine.pack", "make a model from a training's checkpoints at any time"),
+        "card": Command("engine.card_command", "a model's card: data, licences, what it scored"),
         "quantize": Command("engine.quantize", "a model with weights of 8 bits, for a CPU"),
         "export": Command("engine.export", "a model for devices, which runs without torch"),
         "decode": Command("engine.decode", "understand or transcribe a data dir with a model"),
@@ -49,6 +50,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Use": {
         "recognize": Command("apps.recognize", "understand recordings, sentences, the microphone"),
         "calibrate": Command("apps.calibrate", "fit how sure a model's answers are, on dev data"),
+        "publish": Command("apps.publish", "upload a model to the Hugging Face hub, in private"),
         "serve": Command(
             "apps.server.command", "a page to speak to a model, and JSON for programs"
         ),

@@ -219,9 +219,11 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "atat").rglob("*.py")}
     page = {str(path.relative_to(ROOT)) for path in (ROOT / "atat/apps/server/page").iterdir()}
+    demo = {str(p.relative_to(ROOT)) for p in (ROOT / "atat/apps/demo").rglob("*") if p.is_file()}
     inside = {name for name in names if ".dist-info/" not in name}
     others = {"atat/py.typed", "atat/apps/report/page.html"}
-    assert inside == code | page | others and len(page) == 7
+    assert inside == code | page | demo | others and len(page) == 7
+    assert sum((ROOT / name).stat().st_size for name in demo) <= 16 * 2**20
     with zipfile.ZipFile(wheel) as archive:
         (about,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         text = archive.read(about).decode()

@@ -4,6 +4,7 @@
     joint.zip, joint.tar.gz          an archive with a packed model in it, at any depth
     owner/name, hf:owner/name        a model of the Hugging Face hub, from its cache or fetched
 
+`--demo` is the model that comes with the package, in atat/apps/demo; its README.md says what it is.
 Archives are unpacked once, into the cache (ATAT_CACHE, else ~/.cache/atat), under their digest. Of
 an archive only plain files are taken, and no code in a model is run. The hub needs the package
 huggingface_hub; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are its own.
@@ -27,6 +28,8 @@ from atat.engine.registry import CONFIG
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 HUB = "hf:"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+DEMO = Path(__file__).parent / "demo"
+EXAMPLE = "example.wav"  # beside it: something to understand
 LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
 
 
@@ -51,6 +54,11 @@ def find(model: str | Path) -> Path:
             "exp/<name>/model, and a name of the hub is owner/name"
         )
     return _of_hub(name, sure=str(model).startswith(HUB))
+
+
+def demo() -> Path:
+    """The folder of the model that comes with the package."""
+    return DEMO / "model"
 
 
 def cache() -> Path:

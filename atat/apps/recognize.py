@@ -5,6 +5,7 @@ atat recognize MODEL *.wav | jq .slots            # JSON lines in a pipe
 arecord -f S16_LE -r 16000 -d 4 | atat recognize MODEL -
 atat recognize MODEL --microphone
 atat recognize MODEL --text "play silver river"
+atat recognize --demo order.wav                   # with the model that comes with the package
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.apps import show
+from atat.apps import models, show
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.text.understanding import Understanding
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
             "arecord -f S16_LE -r 16000 -d 4 | atat recognize exp/joint/model -",
             'atat recognize exp/joint/model --text "play silver river"',
             "atat recognize exp/joint/model --microphone",
+            "atat recognize --demo",
             reads="MODEL, a packed model (its folder, a .zip or .tar of it, or the name of one on "
             "the Hugging Face hub); recordings of any format and rate; or the microphone.",
             writes="answers to stdout, mistakes to stderr.",
@@ -69,12 +71,20 @@ def _parser() -> argparse.ArgumentParser:
         + f"\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="packed model: folder, archive or hub name")
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="packed model: folder, archive or hub name"
+    )
     parser.add_argument(
         "recordings", nargs="*", metavar="WAV", help="recordings; - is a recording on stdin"
     )
     parser.add_argument(
         "--text", action="append", metavar="SENTENCE", help="a sentence; may be given repeatedly"
+    )
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="in place of MODEL the one that comes with atat (music, English); without "
+        "recordings it hears an example",
     )
     parser.add_argument(
         "--microphone",
@@ -123,6 +133,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> None:
     """Raise InputError for options that do not go together, before anything is loaded."""
+    if options.demo:
+        # The first of the recordings stands where MODEL would.
+        options.recordings = [*filter(None, [options.model]), *options.recordings]
+        options.model = models.demo()
+        if not (options.recordings or options.text or options.microphone):
+            options.recordings = [str(models.DEMO / models.EXAMPLE)]
+    elif options.model is None:
+        raise InputError(
+            "name a packed model, or give --demo; `atat recognize --help` has examples"
+        )
     given = [bool(options.recordings), bool(options.text), options.microphone]
     if sum(given) != 1:
         raise InputError(

@@ -33,7 +33,8 @@ from atat.datadir.kaldi_dir import parse_segment, path_resolver, speakers_to_utt
 from atat.datadir.tables import Table, seconds, write_tables
 from atat.speech import audio
 
-SETTINGS = (feats_type.SHIFT, feats_type.KIND)  # files that hold one value for the whole dir
+# Files that hold one value for the whole dir; `license` is read by model cards.
+SETTINGS = (feats_type.SHIFT, feats_type.KIND, "license")
 
 
 def open_dir(folder: str | Path) -> DataDir:
@@ -290,6 +291,8 @@ def write_dir(target: str | Path, tables: dict[str, Table], sources: list[DataDi
             )
         if len(values) == 1 and (value := values.pop()):
             settings[name] = {value: ""}  # a line of its own, without a key
+        elif (target / name).exists():
+            stale.append(name)
     write_tables(target, {**{k: v for k, v in tables.items() if v}, **settings}, remove=stale)
 
 

@@ -2,6 +2,7 @@
 
 model/config.yaml        system, version, sizes and facts about the training
 model/model.safetensors  weights
+model/about.json         its data with licences, what it scored; README.md: the same as a card
 model/calibration.json   how sure its answers are (`atat calibrate`), where it was calibrated
 model/SHA256SUMS         checksums of all files, checked whenever the model is read
 ...                      what the system adds (its vocabulary, say): `atat.engine.contract.System`
@@ -29,7 +30,7 @@ from torch import Tensor
 from atat.base import calibration, checksums, config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.engine import registry
+from atat.engine import model_card, registry
 from atat.engine.contract import Packed, System
 from atat.engine.registry import CONFIG
 from atat.nn import int8
@@ -187,7 +188,7 @@ def _build(system: System, folder: Path, about: dict[str, Any], device: torch.de
 
 def parts_of(system: System) -> tuple[str, ...]:
     """All files that a packed model of a system may hold."""
-    optional = (*system.optional_files, calibration.NAME, checksums.NAME)
+    optional = (*system.optional_files, *model_card.NAMES, calibration.NAME, checksums.NAME)
     return (*FILES, *system.files, *optional)
 
 

@@ -133,7 +133,19 @@ def pack(run: Path, paths: Sequence[Path], out: Path) -> str:
     model_folder.save(out, packed)
     if is_own(out, run):
         run_folder.write_facts(run, _facts_now(run, packed, chosen))
+    describe(run, out)
     return chosen
+
+
+def describe(run: Path, model: Path) -> None:
+    """Write the card of a run's model, with what it scored in the decodings beside it."""
+    from dataclasses import replace
+
+    from atat.engine import model_card
+
+    about = replace(model_card.of_run(run, _settings(run)), encoder=model_card.encoder_of(model))
+    results, _ = model_card.results_of(model, run.glob("decode_*"))
+    model_card.write(model, replace(about, results=tuple(results)))
 
 
 def save_start(run: Path, packed: Packed) -> None:

@@ -10,6 +10,7 @@ trained further. Measure the loss of accuracy with `atat decode` and `atat score
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from atat.base import cli
@@ -21,7 +22,7 @@ def quantize(model: Path, out: Path) -> None:
 
     Raises InputError if it is quantized already, and for weights that are not finite.
     """
-    from atat.engine import model_folder
+    from atat.engine import model_card, model_folder
     from atat.nn import int8
 
     packed = model_folder.load(model)
@@ -32,6 +33,9 @@ def quantize(model: Path, out: Path) -> None:
     int8.convert(packed.model)
     packed.weights = "int8"
     model_folder.save(out, packed)
+    about = model_card.read(model)
+    if about is not None:  # figures are those of other weights
+        model_card.write(out, replace(about, name=f"{about.name}, 8 bits", results=()))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -187,3 +187,4 @@ def _pack(trainer: Trainer, packed: Packed) -> None:
         shutil.rmtree(folder / run_folder.START, ignore_errors=True)  # the model has all of it
         facts = pack.facts_of(packed, vars(trainer.progress), trainer.settings, chosen)
         run_folder.write_facts(folder, facts)
+        pack.describe(folder, folder / run_folder.MODEL)

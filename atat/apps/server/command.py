@@ -1,6 +1,7 @@
 """Serves a trained model on this machine: a page for people, JSON for programs.
 
     atat serve exp/joint/model
+    atat serve --demo
 
 Knows the options; what is served is in `app`, who may ask in `guard`.
 """
@@ -12,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from atat.apps import models
 from atat.base import cli
 from atat.base.errors import InputError
 
@@ -20,6 +22,7 @@ DESCRIPTION = cli.guide(
     "Programs get the same answers as JSON (POST /recognize, POST /understand; /openapi.json "
     "describes them). Only this machine is served, unless --host says otherwise, and nothing that "
     "is said or typed is stored. Ctrl-C ends it.",
+    "atat serve --demo",
     "atat serve exp/tiny/books_tts/seed1/model",
     "curl --data-binary @order.wav http://127.0.0.1:8000/recognize",
     reads="a packed model (a folder, an archive, or a name of the Hugging Face hub)",
@@ -91,6 +94,11 @@ def _title(model: str) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
+    if options.demo == (options.model is not None):
+        raise InputError("give either a packed model or --demo; `atat serve --help` has examples")
+    if options.demo:
+        options.model = str(models.demo())
+        options.title = options.title or "demo: music"
     if options.waiting < 0:
         raise InputError(f"--waiting is {options.waiting}; expected 0 or more")
     for name in ("longest", "largest", "patience"):
@@ -107,7 +115,12 @@ def _parser() -> argparse.ArgumentParser:
         "atat serve", description=DESCRIPTION, formatter_class=cli.HelpFormatter
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="packed model")
+    add("model", metavar="MODEL", nargs="?", help="packed model")
+    add(
+        "--demo",
+        action="store_true",
+        help="in place of MODEL the one that comes with atat (music, English)",
+    )
     add("--port", type=int, default=8000, help="0: the first from 8000 on that is free")
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0: the whole network")
     add(

@@ -217,6 +217,7 @@ def write_dir(
     if groups is not None:
         columns["utt2group"] = dict(zip(ids, groups))
     voices.write_sentences(folder, columns)
+    (folder / "license").write_text("Apache-2.0\n")  # the grammar is a part of this project
 
 
 def _without_repeats(

@@ -1,0 +1,195 @@
+"""A model's card, and its way to the hub and back, against a stand-in of the hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import hub
+import pytest
+import tiny
+import yaml
+
+from atat.apps import models, publish
+from atat.base import config
+from atat.base.errors import InputError
+from atat.engine import card_command, decode, model_card, model_folder, pack, quantize, train
+from atat.scoring import score_command
+
+PACKED = Path(__file__).parent / "packed"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    with zipfile.ZipFile(next(PACKED.glob("joint-*.zip"))) as archive:
+        archive.extractall(tmp_path)
+    return tmp_path / "model"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training with a scored decoding beside its model."""
+    root = tmp_path_factory.mktemp("run")
+    corpus = tiny.make_corpus(root / "corpus")
+    (corpus / "train/license").write_text("CC0-1.0\n")
+    (corpus / "train/spk2voice").write_text("spk0 espeak:en-us\nspk1 piper:joe\nspk2 flite:slt\n")
+    conf = root / "conf.yaml"
+    config.save(conf, tiny.training(corpus))
+    train.main(["--config", str(conf), "--out", str(root / "exp")])
+    out = root / "exp/decode_dev"
+    data = ["--data", str(corpus / "dev")]
+    decode.main(["--model", str(root / "exp/model"), *data, "--task", "slu", "--out", str(out)])
+    score_command.main([*data, "--decoded", str(out)])
+    return root / "exp"
+
+
+def head(model: Path) -> dict:
+    return yaml.safe_load((model / "README.md").read_text().split("---\n")[1])
+
+
+# --- the card
+
+
+def test_a_trained_model_says_what_it_learned_from_and_later_what_it_scored(run: Path) -> None:
+    trained = model_card.read(run / "model")
+    assert trained is not None and trained.results == ()
+    (data,) = trained.data
+    assert (data.data, data.license) == ("corpus/train", "CC0-1.0")
+    assert set(data.tasks) == {"asr", "slu", "nlu", "mlm"}
+    assert data.voices["piper:joe"] == "CC0-1.0" and "GPL" in data.voices["espeak"]
+    assert card_command.write(run / "model", license="cc-by-4.0", notes=["Only tones."]) == []
+    about = model_card.read(run / "model")
+    score = json.loads((run / "decode_dev/score.json").read_text())
+    assert about is not None and about.results[0]["n"] == score["n"] == 12
+    assert about.results[0]["metrics"]["em_full"] == score["metrics"]["em_full"]
+    text = (run / "model/README.md").read_text()
+    assert head(run / "model")["license"] == "cc-by-4.0" and "Only tones." in text
+    assert head(run / "model")["library_name"] == "atat" and about.results[0]["commands"][0] in text
+    assert str(run.parent) not in text  # nobody's folders
+    model_folder.load(run / "model")  # its checksums are those of the new card
+
+
+def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
+    decoded = tmp_path / "decode"
+    shutil.copytree(run / "decode_dev", decoded)
+    made = json.loads((decoded / "decode.json").read_text())
+    made["inputs"] = dict.fromkeys(made["inputs"], "0" * 16)
+    (decoded / "decode.json").write_text(json.dumps(made))
+    with pytest.raises(InputError, match="was decoded with other weights"):
+        card_command.write(run / "model", [decoded])
+
+
+def test_packing_again_finds_the_figures_and_8_bits_have_none(run: Path, tmp_path: Path) -> None:
+    pack.main([str(run)])
+    packed = model_card.read(run / "model")
+    assert packed is not None and len(packed.results) == 1
+    quantize.quantize(run / "model", tmp_path / "int8")
+    about = model_card.read(tmp_path / "int8")
+    assert about is not None and about.results == () and about.data == packed.data
+
+
+def test_what_is_not_known_is_said_to_be_unknown(model: Path) -> None:
+    card_command.main([str(model)])
+    assert head(model)["license"] == "unknown"
+    assert "| unknown | – | unknown | – |" in (model / "README.md").read_text()
+    assert "Nothing was measured" in (model / "README.md").read_text()
+
+
+# --- the hub
+
+
+def in_process(hub_: hub.Hub, home: Path, *command: str, token: str = hub.TOKEN):
+    """A command of its own: the hub's client reads its environment when it is imported."""
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub_.address,
+        "HF_HOME": str(home),
+        "HF_TOKEN": token,
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "atat", *command], env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_model_goes_to_the_hub_in_private_and_is_loaded_by_its_name(
+    model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    card_command.write(model)
+    with hub.running() as there:
+        done = in_process(there, tmp_path / "a", "publish", str(model), "--to", "anna/tones")
+        assert done.returncode == 0, done.stderr
+        assert there.visibility == {"anna/tones": "private"} and "for you alone" in done.stdout
+        sent = there.files["anna/tones"]
+        assert sent["model.safetensors"] == (model / "model.safetensors").read_bytes()
+        assert {"README.md", "about.json", "config.yaml", "SHA256SUMS"} < sent.keys()
+        say = ("recognize", "anna/tones", "--text", "play", "--json")
+        local = in_process(there, tmp_path / "b", "recognize", str(model), *say[2:])
+        fetched = in_process(there, tmp_path / "b", *say)
+        assert fetched.stdout and fetched.stdout == local.stdout, fetched.stderr
+        stranger = in_process(there, tmp_path / "c", *say, token="hf_" + "x" * 34)
+        assert stranger.returncode == 2 and "or it is private" in stranger.stderr
+
+
+def test_what_the_hub_refuses_is_said_and_public_is_never_by_accident(
+    model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    command = ("publish", str(model), "--to", "anna/tones")
+    with hub.running() as there:
+        bad = in_process(there, tmp_path, *command, token="hf_" + "x" * 34)
+        assert bad.returncode == 2 and "hf auth login" in bad.stderr and not there.files
+        there.files["anna/tones"], there.visibility["anna/tones"] = {}, "public"
+        found = in_process(there, tmp_path, *command)
+        assert found.returncode == 2 and "is there and public; give --public" in found.stderr
+        assert there.files == {"anna/tones": {}}
+        assert in_process(there, tmp_path, *command, "--public").returncode == 0
+        assert "model.safetensors" in there.files["anna/tones"]
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "tokenizer/cache.pkl", "notes.txt"])
+def test_no_pickle_and_no_stray_file_goes(model: Path, name: str) -> None:
+    (model / "SHA256SUMS").unlink()
+    (model / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=f"{name}: .*remove it"):
+        publish.files_of(model)
+
+
+def test_no_link_out_of_the_model_goes(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text("{}")
+    (model / "SHA256SUMS").unlink()
+    (model / "tokenizer/more.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(InputError, match="leads out of the model's folder"):
+        publish.files_of(model)
+
+
+@pytest.mark.parametrize("name", ["tones", "anna/", "../x/y", "anna/a b"])
+def test_a_name_that_is_none(model: Path, name: str) -> None:
+    with pytest.raises(InputError, match="expected OWNER/NAME"):
+        publish.publish(model, name)
+
+
+# --- the model that comes with the package
+
+
+def test_the_demo_model_answers_without_a_network() -> None:
+    environment = {**os.environ, "ATAT_ENCODERS": "/nonexistent", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "atat", "recognize", "--demo", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["intent"] == "PLAY_MUSIC"
+    assert found["slots"] == {"SONG": "dreaming tigers", "DEVICE": "living room"}
+
+
+def test_the_demo_model_says_what_it_is() -> None:
+    about = model_card.read(models.demo())
+    assert about is not None and about.license == "apache-2.0" and about.results
+    assert all(one.license != "unknown" for one in about.data)
+    publish.files_of(models.demo())  # whole, and nothing of it could run code
