@@ -1,6 +1,6 @@
 """Make packed models that every later version must read, and write down what they answer.
 
-    python tests/packed/make.py joint lugosch stbert
+    python tests/packed/make.py distill joint lugosch stbert
 
 NAME.zip is a model with random weights, NAME.json its answers to `signal()` and SENTENCE; NAME is
 the system and the version of the package. Made once, when a system is new or its format changes:
@@ -32,6 +32,8 @@ from atat.engine import model_folder  # noqa: E402
 from atat.nn.acoustic import PhonemeModule  # noqa: E402
 from atat.nn.phoneme_posteriors import PhonemePosteriors  # noqa: E402
 from atat.nn.speech_text_bert import Marks, SpeechTextBert  # noqa: E402
+from atat.systems.distill.packed import StudentPacked  # noqa: E402
+from atat.systems.distill.student import Student  # noqa: E402
 from atat.systems.joint.model import build_model  # noqa: E402
 from atat.systems.joint.packed import Packed  # noqa: E402
 from atat.systems.lugosch.model import Lugosch  # noqa: E402
@@ -75,9 +77,16 @@ def joint() -> Packed:
     return Packed(model, tokenizer, settings, units, source, set(), ("slu", "asr", "nlu"))
 
 
+def labels() -> Labels:
+    return Labels(fields={"IN": ("ON", "OFF"), "OBJECT": ("", "lamp", "heat")})
+
+
 def lugosch() -> LugoschPacked:
-    labels = Labels(fields={"IN": ("ON", "OFF"), "OBJECT": ("", "lamp", "heat")})
-    return LugoschPacked(Lugosch(labels), ("intent",), labels=labels)
+    return LugoschPacked(Lugosch(labels()), ("intent",), labels=labels())
+
+
+def distill() -> StudentPacked:
+    return StudentPacked(Student(labels()), ("intent",), labels=labels())
 
 
 def stbert() -> StbertPacked:
@@ -90,7 +99,12 @@ def stbert() -> StbertPacked:
     return StbertPacked(StBert(listener, network, 2), ("intent",), classes=classes)
 
 
-SYSTEMS: dict[str, Callable[[], Any]] = {"joint": joint, "lugosch": lugosch, "stbert": stbert}
+SYSTEMS: dict[str, Callable[[], Any]] = {
+    "distill": distill,
+    "joint": joint,
+    "lugosch": lugosch,
+    "stbert": stbert,
+}
 
 
 def make(system: str, where: Path = HERE) -> Path:
