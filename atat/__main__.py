@@ -30,6 +30,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, dict[str, Command]] = {
     "Data": {
         "datadir": Command("datadir.commands", "check, repair, cut and join Kaldi data dirs"),
+        "grammar": Command("datadir.grammar_command", "sentences of a grammar as text data"),
         "features": Command("datadir.features", "recordings to filterbanks in Kaldi arks"),
         "cmvn": Command("datadir.cmvn", "mean and variance of features"),
         "encoder": Command("prepare.encoder_command", "get pretrained encoders and voices, once"),

@@ -7,6 +7,7 @@
     split      one dir in several          relocate   paths after files have moved
     info       what is in it
     overlap    which sentences and speakers of a test set training has, too
+    from_…     data dirs of other formats   to_lhotse  manifests (`import_commands`)
 
 Only the command line: the library is `tables` (read, write), `check`, `repair`, `normalize`, `edit`
 and `overlap`.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.datadir.import_commands import IMPORTS
 
 if TYPE_CHECKING:
     from atat.datadir.check_audio import AudioOptions
@@ -94,6 +96,7 @@ HELP = {
         "nothing; prints how many sentences and speakers of each test set training has, too.",
         "atat datadir overlap --train data/train --test data/dev data/test",
     ),
+    **{name: _Help(*command[:4]) for name, command in IMPORTS.items()},
 }
 
 
@@ -108,10 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atat datadir",
         description=cli.guide(
-            "Check, repair, cut and join Kaldi data dirs.",
+            "Check, repair, cut, join and import Kaldi data dirs.",
             "atat datadir validate data/train",
             "atat datadir subset --help",
-            reads="the tables of data dirs.",
+            reads="the tables of data dirs; `from_…`: csv files, audio folders, manifests.",
             writes="the tables of data dirs; `validate`, `info` and `overlap` only print.",
         ),
         formatter_class=cli.HelpFormatter,
@@ -123,8 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         name: str,
     ) -> argparse.ArgumentParser:
         what, reads, writes, example = HELP[name]
+        hyphened = name.replace("_", "-")
         added = commands.add_parser(
             name,
+            aliases=[hyphened] if hyphened != name else [],
             help=what,
             description=cli.guide(what + ".", example, reads=reads, writes=writes),
             formatter_class=cli.HelpFormatter,
@@ -168,6 +173,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="data dirs, each compared with each of --train",
     )
+    for name, command in IMPORTS.items():
+        command.add_options(add(command.run, name))
     return parser
 
 

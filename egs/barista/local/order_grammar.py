@@ -5,7 +5,8 @@ A grammar is a YAML file of Picovoice's Rhino: for each intent a list of express
     [get me, I'd like] [a, an] $size:size $coffeeDrink:coffeeDrink (please)
 
 where `[a, b]` is a choice, `(a, b)` a choice that may be left out, and `$type:name` any value
-of the slot type. Words count in the form of `atat.text.normalize`.
+of the slot type (`atat.text.grammar_files` parses them). Words count in the form of
+`atat.text.normalize`.
 
 Knows nothing of recordings, labels, data dirs or recognisers.
 """
@@ -21,36 +22,10 @@ from pathlib import Path
 
 from atat.base.errors import InputError
 from atat.base.files import read_lines
+from atat.text.grammar import Choice, Item, Slot, Words
+from atat.text.grammar_files import parse_expression
 from atat.text.normalize import normalize
 from atat.text.trees import Tree, tag_name, to_string
-
-_TOKEN = re.compile(r"[\[\](),]|\$[^\s\[\](),]+|[^\s\[\](),$]+")
-
-
-@dataclass(frozen=True)
-class Words:
-    """Words to be spoken as they stand, in the spelling of the file."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Any value of the slot type `kind`, reported under `name`."""
-
-    kind: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several sequences; none of them, too, when optional."""
-
-    options: tuple[tuple[Item, ...], ...]
-    optional: bool = False
-
-
-Item = Words | Slot | Choice
 
 
 @dataclass(frozen=True)
@@ -183,17 +158,6 @@ def load(path: str | Path) -> Grammar:
     return Grammar(path, expressions, values)
 
 
-def parse_expression(text: str, where: str) -> tuple[Item, ...]:
-    """Take an expression apart; `where` begins the message of an InputError."""
-    if "@" in text:
-        raise InputError(f"{where}: macros (@name) are not supported; write them out")
-    tokens = _TOKEN.findall(text)
-    items, rest = _sequence(tokens, 0, where)
-    if rest < len(tokens):
-        raise InputError(f"{where}: {tokens[rest]!r} without its opening bracket")
-    return items
-
-
 def slots_of(grammar: Grammar, semantics: Tree) -> Order:
     """The order that a canonical tree stands for; the inverse of `Grammar.canonical`."""
     intents = {tag_name(e.intent): e.intent for e in grammar.expressions}
@@ -219,41 +183,6 @@ def vocabulary(grammar: Grammar) -> set[str]:
     return {word for text in texts for word in normalize(text).split()}
 
 
-def _sequence(tokens: Sequence[str], at: int, where: str) -> tuple[tuple[Item, ...], int]:
-    """Items up to a comma, a closing bracket or the end, and where they end."""
-    items: list[Item] = []
-    while at < len(tokens) and tokens[at] not in ("]", ")", ","):
-        token = tokens[at]
-        if token in ("[", "("):
-            choice, at = _choice(tokens, at, where)
-            items.append(choice)
-            continue
-        if token.startswith("$"):
-            kind, _, name = token[1:].partition(":")
-            if not kind or not name:
-                raise InputError(f"{where}: found {token!r}, expected $type:name")
-            items.append(Slot(kind, name))
-        elif items and isinstance(items[-1], Words):
-            items[-1] = Words(f"{items[-1].text} {token}")
-        else:
-            items.append(Words(token))
-        at += 1
-    return tuple(items), at
-
-
-def _choice(tokens: Sequence[str], at: int, where: str) -> tuple[Choice, int]:
-    opening = tokens[at]
-    closing = "]" if opening == "[" else ")"
-    options = []
-    while True:
-        option, at = _sequence(tokens, at + 1, where)
-        options.append(option)
-        if at == len(tokens) or tokens[at] not in (",", closing):
-            raise InputError(f"{where}: {opening!r} is not closed by {closing!r}")
-        if tokens[at] == closing:
-            return Choice(tuple(options), optional=opening == "("), at + 1
-
-
 def _walk(items: Sequence[Item]) -> Iterator[Item]:
     for item in items:
         yield item
@@ -275,7 +204,7 @@ def _pattern(items: Sequence[Item], values: Mapping[str, Sequence[str]], names: 
         elif isinstance(item, Slot):
             names.append(item.name)
             parts.append(f"({'|'.join(map(_escaped, values[item.kind]))})")
-        else:
+        elif isinstance(item, Choice):
             options = "|".join(_pattern(option, values, names) for option in item.options)
             parts.append(f"(?:{options})" + ("?" if item.optional else ""))
     return "".join(parts)
@@ -294,6 +223,6 @@ def _draw(
             words.append(item.text)
         elif isinstance(item, Slot):
             words.append(generator.choice(values[item.kind]))
-        elif not item.optional or generator.random() < 0.5:
+        elif isinstance(item, Choice) and (not item.optional or generator.random() < 0.5):
             words.extend(_draw(generator.choice(item.options), values, generator))
     return words

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from order_grammar import Grammar, Item, Order, Slot, Words
+from order_grammar import Grammar, Order
 
 from atat.base.errors import InputError
 from atat.prepare.sphinx import Network
+from atat.text.grammar import Choice, Item, Slot, Words
 from atat.text.normalize import normalize
 
 State = frozenset[tuple[Item, ...]]  # all that may still be said
@@ -67,6 +68,6 @@ def _first_words(
     elif isinstance(head, Slot):
         for value in values[head.kind]:
             yield from _first_words((Words(value), *tail), values)
-    else:
+    elif isinstance(head, Choice):
         for option in (*head.options, ()) if head.optional else head.options:
             yield from _first_words((*option, *tail), values)
