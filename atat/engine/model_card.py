@@ -81,7 +81,7 @@ def of_run(run: Path, settings: RunSettings) -> About:
     training = {
         "steps": facts.get("steps"),
         "parameters": facts.get("parameters"),
-        "command": made.get("command"),
+        "command": _anywhere(made["command"]) if "command" in made else None,
         "commit": made.get("commit"),
         "date": str(made.get("date", ""))[:10],
     }
@@ -150,7 +150,7 @@ def results_of(model: Path, decoded: Iterable[Path]) -> tuple[list[dict[str, Any
             refused.append(f"{folder}: was decoded with other weights than {model} has now")
             continue
         score = read_json(folder / "score.json", "score it again: atat score")
-        commands = [one["provenance"]["command"] for one in (made, score)]
+        commands = [_anywhere(one["provenance"]["command"]) for one in (made, score)]
         options = {
             name: made["options"][name]
             for name in ("beam", "well_formed", "values", "bridge", "ctc_weight")
@@ -158,7 +158,7 @@ def results_of(model: Path, decoded: Iterable[Path]) -> tuple[list[dict[str, Any
         }
         found.append(
             {
-                "data": score["data"],
+                "data": _shown(score["data"]),
                 "task": score["task"],
                 "search": options,
                 "n": score["n"],
@@ -300,6 +300,11 @@ def _tasks_of(settings: RunSettings) -> dict[str, tuple[str, ...]]:
 def _data(name: str, tasks: tuple[str, ...]) -> Data:
     folder = Path(name)
     return Data(_shown(name), tasks, feats_type.word(folder / LICENSE) or UNKNOWN, _voices(folder))
+
+
+def _anywhere(command: str) -> str:
+    """A command without the folders in which it was called, see `_shown`."""
+    return " ".join(_shown(word) for word in command.split(" "))
 
 
 def _shown(name: str) -> str:

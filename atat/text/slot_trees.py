@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atat.base.errors import InputError
+from atat.text import trees
 from atat.text.normalize import normalize
 from atat.text.trees import Tree
 
@@ -64,8 +65,9 @@ def build(intent: str, slots: Sequence[Slot], text: str | None) -> Located:
 
 
 def label(name: str, kind: str) -> str:
-    """A name as written in a tag: "play music" is PLAY_MUSIC; `kind` is for the message."""
-    found = re.sub(r"\W+", "_", re.sub(r"^(IN|SL):", "", name.strip())).strip("_").upper()
+    """A name as written in a tag: "play music" and playMusic are PLAY_MUSIC; `kind` is for the
+    message."""
+    found = trees.tag_name(re.sub(r"^(IN|SL):", "", name.strip())).strip("_")
     if not found:
         raise InputError(f"the {kind} {name!r} has no letters; give it a name")
     return found
