@@ -231,5 +231,5 @@ def test_what_is_not_a_run_is_the_base_of_some() -> None:
     assert partial and set(partial) <= named
     lacking = ["steps=1", "train=[{data: a, task: slu}]", "tokenizer=tok"]  # of a base of joint's
     for path in named:
-        is_joint = own_values(path).get("system", "joint") == "joint"
+        is_joint = yaml_file.read(path).values.get("system", "joint") == "joint"
         registry.load_settings(path, lacking if is_joint else [])

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from atat.scoring import bootstrap, metrics
+from atat.systems.lugosch import frame_accuracy
+from atat.systems.lugosch.batch import Example
 from atat.text import trees
 from atat.text.trees import SemanticsError, Tree
 
@@ -76,7 +78,13 @@ def spans_of_tokens(tokens: list[str]) -> list[tuple[int, int]]:
 
 
 def test_every_metric_has_a_description() -> None:
-    names = {*metrics.tree_counts(REFERENCE, REFERENCE, slu_f1=True), *metrics.text_counts("a", "")}
+    ids = np.zeros(1, dtype=np.int64)
+    example = Example("u", np.zeros(1, dtype=np.float32), ids, ids)
+    names = {
+        *metrics.tree_counts(REFERENCE, REFERENCE, slu_f1=True),
+        *metrics.text_counts("a", ""),
+        *frame_accuracy.counts(example, ids, ids, timed=True),
+    }
     assert names == set(metrics.METRICS)
 
 

@@ -81,9 +81,11 @@ def main(argv: list[str] | None = None) -> None:
                 "localhost or https",
                 file=sys.stderr,
             )
-        print(f"http://{shown}:{port} is ready; Ctrl-C ends it", file=sys.stderr, flush=True)
+        ready = f"http://{shown}:{port} is ready; Ctrl-C ends it"
         app = service.app(tuple(dict.fromkeys(names)), any_address=not here)
-        running.run(app, service.turns, listening)
+        running.run(
+            app, service.turns, listening, lambda: print(ready, file=sys.stderr, flush=True)
+        )
     print("\nended", file=sys.stderr)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -90,8 +91,10 @@ class Impatient(H11Protocol):
 class Server(uvicorn.Server):
     """uvicorn's server, which ends the waiting of requests when it ends."""
 
-    def __init__(self, app: ASGIApp, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(
+        self, app: ASGIApp, turns: Turns, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        self._turns, self._ready = turns, ready
         super().__init__(
             uvicorn.Config(
                 app,
@@ -109,15 +112,22 @@ class Server(uvicorn.Server):
             )
         )
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says that it is ready once Ctrl-C ends it in order."""
+        await super().startup(sockets)
+        self._ready()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends when what is being answered is answered."""
         self._turns.close()
         await super().shutdown(sockets)
 
 
-def run(app: ASGIApp, turns: Turns, listening: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
+def run(
+    app: ASGIApp, turns: Turns, listening: socket.socket, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; `ready` is called once either is heard."""
     try:
-        Server(app, turns).run(sockets=[listening])
+        Server(app, turns, ready).run(sockets=[listening])
     except KeyboardInterrupt:
         pass  # uvicorn has ended in order, and says again by what
