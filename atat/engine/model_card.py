@@ -177,7 +177,8 @@ def card(about: About, model: Path) -> str:
     """README.md: YAML that the hub reads, then what people want to know."""
     system = registry.of_model(model)
     config = yaml.safe_load((model / registry.CONFIG).read_text(encoding="utf-8"))
-    names = [name for name in config["tasks"] if name in system.tasks]
+    # A model that does not say what it was trained on may do anything.
+    names = [name for name in config.get("tasks") or system.tasks if name in system.tasks]
     tasks = [system.tasks[name] for name in names]
     tags = ["atat", "speech", "spoken-language-understanding", system.name]
     head = {"license": about.license, "library_name": "atat", "tags": tags}
