@@ -133,9 +133,7 @@ class Recognizer:
         system = registry.find(packed.system, str(folder))
         calibration = Calibration.read(folder)
         if calibration is not None:
-            search = {**calibration.search, **search}
-            if any(search[name] != value for name, value in calibration.search.items()):
-                calibration = None
+            search, calibration = calibration.for_search(search)
         beam = int(search.pop("beam", 4))
         engine = system.recognizer(packed, beam=beam, nbest=beam, **search)
         return cls(
@@ -339,11 +337,8 @@ class Recognizer:
     ) -> Weighed:
         confidence, threshold = None, None
         found = evidence(nbest, heard, said)
-        fitted = self.calibration.tasks.get(task.name) if self.calibration else None
-        # Without a transcript there may be less evidence than was weighed.
-        if fitted is not None and fitted.weights.keys() <= found.keys():
-            confidence = fitted.confidence(found)
-            threshold = fitted.threshold if self.threshold is None else self.threshold
+        if self.calibration is not None:
+            confidence, threshold = self.calibration.judged(task.name, found, self.threshold)
         answer = understand(
             task.name,
             nbest[: self.nbest],

@@ -72,6 +72,26 @@ class Calibration:
         except (TypeError, KeyError, ValueError, AttributeError):
             raise InputError(f"{path}: expected what `atat calibrate` writes; {fix}") from None
 
+    def for_search(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], Calibration | None]:
+        """Options of a search, its own where none are given, and itself if it is valid for them:
+        another search than its own has no confidence."""
+        search = {**self.search, **given}
+        own = all(search[name] == value for name, value in self.search.items())
+        return search, self if own else None
+
+    def judged(
+        self, task: str, evidence: Mapping[str, float], threshold: float | None
+    ) -> tuple[float | None, float | None]:
+        """Confidence of an answer, and the threshold it must reach: `threshold`, or its own.
+
+        None for both where the task was not calibrated, or where there is less evidence than was
+        weighed, as without a transcript.
+        """
+        fitted = self.tasks.get(task)
+        if fitted is None or not fitted.weights.keys() <= evidence.keys():
+            return None, None
+        return fitted.confidence(evidence), fitted.threshold if threshold is None else threshold
+
     def write(self, folder: Path) -> None:
         """Write it into a packed model, whose list of digests is to be written again."""
         content = {"version": VERSION, "search": self.search}

@@ -9,7 +9,8 @@ Shapes: B utterances, T samples at 16 kHz, F fields of a command.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,10 +21,21 @@ from torch.nn.utils.rnn import pad_sequence
 from atat.base.errors import InputError
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.contract import Term
-from atat.engine.plain import TensorBatch
+from atat.engine.plain import PlainPacked, TensorBatch
 from atat.engine.plain_recordings import Answer, Recordings
 from atat.speech.audio import SAMPLE_RATE
 from atat.text.labels import UNKNOWN, Labels, command_of
+
+
+@dataclass
+class LabelledPacked(PlainPacked):
+    """A packed model with the labels of its outputs."""
+
+    labels: Labels = field(default_factory=Labels)
+
+    def write(self, folder: Path) -> None:
+        """Write labels.json."""
+        self.labels.write(folder)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ This module holds only values; what they do is in the modules named in the comme
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
@@ -151,3 +152,34 @@ class RunSettings:
     def digests(self) -> dict[str, str]:
         """Digests of everything the run reads (`atat.datadir.fingerprint`)."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneTaskSettings(RunSettings):
+    """A run whose sources all have the same task."""
+
+    @property
+    def task(self) -> str:
+        """The task of all sources."""
+        return self.train[0].task
+
+    def check_task(self, known: Collection[str], instead: str) -> None:
+        """Raise InputError for unknown tasks and for several; instead: what to do for those."""
+        tasks = dict.fromkeys(source.task for source in (*self.train, *self.valid.sources))
+        for task in tasks:
+            if task not in known:
+                raise InputError(f"task `{task}` is unknown; known tasks: {', '.join(known)}")
+        if len(tasks) > 1:
+            raise InputError(
+                f"the sources have the tasks {' and '.join(tasks)}; a run has one: {instead}"
+            )
+
+    def digests_of_data(self, kind: str = "") -> dict[str, str]:
+        """Digests of the data dirs; kind "wav" or "feats": also of what is heard of them."""
+        from atat.datadir import fingerprint
+
+        folders = dict.fromkeys(source.data for source in (*self.train, *self.valid.sources))
+        found = fingerprint.of_data(folders)
+        for folder in folders if kind else ():
+            found |= fingerprint.of_sound(folder, kind)
+        return found

@@ -140,9 +140,7 @@ class Recognizer:
             nbest = nbest or search.pop("nbest")
         calibration = Calibration.read(folder)
         if calibration is not None:
-            search = {**calibration.search, **search}
-            if any(search[name] != value for name, value in calibration.search.items()):
-                calibration = None
+            search, calibration = calibration.for_search(search)
         given = {name: search.pop(name) for name in _SEARCH & search.keys()}
         unknown = search.keys() - {"well_formed", "any_pair", "values", "precision"}
         if unknown:
@@ -218,11 +216,8 @@ class Recognizer:
     ) -> Understanding:
         confidence, threshold = None, None
         found = evidence(nbest, heard, said)
-        fitted = self.calibration.tasks.get(task) if self.calibration else None
-        # Without a transcript there may be less evidence than was weighed.
-        if fitted is not None and fitted.weights.keys() <= found.keys():
-            confidence = fitted.confidence(found)
-            threshold = fitted.threshold if self.threshold is None else self.threshold
+        if self.calibration is not None:
+            confidence, threshold = self.calibration.judged(task, found, self.threshold)
         return understand(
             task,
             nbest[: self.nbest],

@@ -97,14 +97,20 @@ class Labels:
             raise InputError(f"{folder / FILE}: expected words and fields; {fix}") from None
 
 
+def root_of(tree: str) -> Tree:
+    """A tree without the words outside of slots. Raises InputError if it is none of an intent."""
+    root = trees.drop_words_outside_slots(trees.parse(tree))
+    if not root.label.startswith("IN:"):
+        raise InputError(f"{root.label} is at the root; expected an intent")
+    return root
+
+
 def command_of(tree: str) -> Command:
     """The intent and the slots of a tree, without the words outside of slots.
 
     Raises InputError for a slot with an intent in it, an empty one, and two of one label.
     """
-    root = trees.drop_words_outside_slots(trees.parse(tree))
-    if not root.label.startswith("IN:"):
-        raise InputError(f"{root.label} is at the root; expected an intent")
+    root = root_of(tree)
     command = {INTENT: root.label.removeprefix("IN:")}
     for slot in root.children:
         assert isinstance(slot, Tree)  # words are dropped

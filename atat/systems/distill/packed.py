@@ -6,13 +6,13 @@ bert/         of a teacher: BERT's configuration and word pieces
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.engine.plain import PlainPacked
+from atat.engine.plain_commands import LabelledPacked
 from atat.nn.text_encoder import BertTextEncoder, save_bert_files
 from atat.systems.distill.settings import INTENT, TEACHER, Kind
 from atat.systems.distill.student import Student
@@ -25,25 +25,19 @@ BERT = "bert"
 
 
 @dataclass
-class StudentPacked(PlainPacked):
+class StudentPacked(LabelledPacked):
     """A student with its labels."""
 
     model: Student
     system: str = "distill"
-    labels: Labels = field(default_factory=Labels)
-
-    def write(self, folder: Path) -> None:
-        """Write labels.json."""
-        self.labels.write(folder)
 
 
 @dataclass(kw_only=True)
-class TeacherPacked(PlainPacked):
+class TeacherPacked(LabelledPacked):
     """A teacher with its labels and word pieces."""
 
     model: Teacher
     ids: BertIds
-    labels: Labels
     system: str = "distill"
 
     def about(self) -> dict[str, Any]:
@@ -52,7 +46,7 @@ class TeacherPacked(PlainPacked):
 
     def write(self, folder: Path) -> None:
         """Write labels.json and BERT's files."""
-        self.labels.write(folder)
+        super().write(folder)
         save_bert_files(self.model.encoder, self.ids, folder / BERT)
 
 

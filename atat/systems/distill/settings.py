@@ -61,7 +61,7 @@ class DistillationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillSettings(engine.RunSettings):
+class DistillSettings(engine.OneTaskSettings):
     """A whole training run: the top level of conf/*.yaml.
 
     All sources have the same task: `teacher` trains a classifier of text, `intent` a student, over
@@ -77,25 +77,11 @@ class DistillSettings(engine.RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        sources = (*self.train, *self.valid.sources)
-        tasks = dict.fromkeys(source.task for source in sources)
-        for task in tasks:
-            if task not in TASKS:
-                raise InputError(f"task `{task}` is unknown; known tasks: {', '.join(TASKS)}")
-        if len(tasks) > 1:
-            raise InputError(
-                f"the sources have the tasks {' and '.join(tasks)}; a run has one: train a teacher "
-                f"with {TEACHER}, then a student with {INTENT}"
-            )
+        self.check_task(TASKS, f"train a teacher with {TEACHER}, then a student with {INTENT}")
         if self.task == TEACHER:
             self._check_teacher()
         else:
             self._check_student()
-
-    @property
-    def task(self) -> str:
-        """The task of all sources."""
-        return self.train[0].task
 
     @property
     def teachers(self) -> dict[Kind, str]:
@@ -108,12 +94,9 @@ class DistillSettings(engine.RunSettings):
 
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings, the start and the teachers."""
-        folders = dict.fromkeys(source.data for source in (*self.train, *self.valid.sources))
-        found = fingerprint.of_data(folders)
         if self.task == TEACHER:
-            return found | fingerprint.of_model(self.teacher.bert or "")
-        for folder in folders:
-            found |= fingerprint.of_sound(folder, "wav")
+            return self.digests_of_data() | fingerprint.of_model(self.teacher.bert or "")
+        found = self.digests_of_data("wav")
         for model in (self.init.model, *self.teachers.values()):
             found |= fingerprint.of_model(model or "")
         return found

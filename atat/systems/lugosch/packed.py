@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from atat.base.errors import InputError
-from atat.engine.plain import PlainPacked
+from atat.engine.plain_commands import LabelledPacked
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.settings import TASKS
 from atat.text.labels import Labels
 
 
 @dataclass
-class LugoschPacked(PlainPacked):
+class LugoschPacked(LabelledPacked):
     """A model with its labels."""
 
     model: Lugosch
     system: str = "lugosch"
-    labels: Labels = field(default_factory=Labels)
-
-    def write(self, folder: Path) -> None:
-        """Write labels.json."""
-        self.labels.write(folder)
 
 
 def load(folder: Path, about: dict[str, Any]) -> LugoschPacked:

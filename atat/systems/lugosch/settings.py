@@ -43,7 +43,7 @@ class CropSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LugoschSettings(engine.RunSettings):
+class LugoschSettings(engine.OneTaskSettings):
     """A whole training run: the top level of conf/*.yaml.
 
     All sources have the same task: `acoustic` pretrains, `intent` starts from such a model
@@ -70,28 +70,13 @@ class LugoschSettings(engine.RunSettings):
             )
         if self.augment.needs_waveform and self.task == INTENT:
             raise InputError(f"augment is for the task {ACOUSTIC}; leave it out for {INTENT}")
-        sources = (*self.train, *self.valid.sources)
-        tasks = dict.fromkeys(source.task for source in sources)
-        for task in tasks:
-            if task not in TASKS:
-                raise InputError(f"task `{task}` is unknown; known tasks: {', '.join(TASKS)}")
-        if len(tasks) > 1:
-            raise InputError(
-                f"the sources have the tasks {' and '.join(tasks)}; a run has one: pretrain with "
-                f"{ACOUSTIC}, then start from that model with {INTENT}"
-            )
+        self.check_task(
+            TASKS, f"pretrain with {ACOUSTIC}, then start from that model with {INTENT}"
+        )
         if self.valid.select == "exact_match" and self.task == ACOUSTIC:
             raise InputError(f"valid.select: exact_match is for the task {INTENT}; expected loss")
 
-    @property
-    def task(self) -> str:
-        """The task of all sources."""
-        return self.train[0].task
-
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings and the start."""
-        folders = dict.fromkeys(source.data for source in (*self.train, *self.valid.sources))
-        found = fingerprint.of_data(folders)
-        for folder in folders:
-            found |= fingerprint.of_sound(folder, "wav")
+        found = self.digests_of_data("wav")
         return found | (fingerprint.of_model(self.init.model) if self.init.model else {})

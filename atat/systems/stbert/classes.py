@@ -19,6 +19,7 @@ from atat.base.files import atomic_write
 from atat.base.json_file import read_object
 from atat.systems.stbert.masking import IGNORED
 from atat.text import trees
+from atat.text.labels import root_of
 from atat.text.trees import Tree
 
 FILE = "classes.json"
@@ -67,7 +68,5 @@ class Classes:
 
 def name_of(tree: str, kind: Kind) -> str:
     """The name of a tree's class. Raises InputError for an invalid tree, and one of a slot."""
-    root = trees.drop_words_outside_slots(trees.parse(tree))
-    if not root.label.startswith("IN:"):
-        raise InputError(f"{root.label} is at the root; expected an intent")
+    root = root_of(tree)
     return trees.to_string(Tree(root.label) if kind == "intents" else root)

@@ -56,7 +56,7 @@ class OptimSettings(engine.OptimSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StbertSettings(engine.RunSettings):
+class StbertSettings(engine.OneTaskSettings):
     """A whole training run: the top level of conf/*.yaml.
 
     All sources have the same task. `pretrain` starts from BERT and an acoustic model, or goes on
@@ -83,16 +83,7 @@ class StbertSettings(engine.RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(4, max_length=self.max_length)
-        sources = (*self.train, *self.valid.sources)
-        tasks = dict.fromkeys(source.task for source in sources)
-        for task in tasks:
-            if task not in TASKS:
-                raise InputError(f"task `{task}` is unknown; known tasks: {', '.join(TASKS)}")
-        if len(tasks) > 1:
-            raise InputError(
-                f"the sources have the tasks {' and '.join(tasks)}; a run has one: {PRETRAIN}, "
-                f"then start from that model with {INTENT}"
-            )
+        self.check_task(TASKS, f"{PRETRAIN}, then start from that model with {INTENT}")
         if not self.objectives or set(self.objectives) - set(OBJECTIVES):
             raise InputError(
                 f"objectives is {list(self.objectives)}; expected some of {', '.join(OBJECTIVES)}"
@@ -108,17 +99,9 @@ class StbertSettings(engine.RunSettings):
         if self.valid.select == "exact_match" and self.task == PRETRAIN:
             raise InputError(f"valid.select: exact_match is for the task {INTENT}; expected loss")
 
-    @property
-    def task(self) -> str:
-        """The task of all sources."""
-        return self.train[0].task
-
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings, the start, the acoustic model and BERT."""
-        folders = dict.fromkeys(source.data for source in (*self.train, *self.valid.sources))
-        found = fingerprint.of_data(folders)
-        for folder in folders:
-            found |= fingerprint.of_sound(folder, "wav")
+        found = self.digests_of_data("wav")
         for model in filter(None, (self.init.model, self.acoustic)):
             found |= fingerprint.of_model(model)
         for name in FILES_OF_BERT if self.bert else ():

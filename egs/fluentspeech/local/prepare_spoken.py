@@ -25,12 +25,11 @@ from fluent import Row
 from prepare_fluentspeech import read
 
 from atat.base import cli
-from atat.base.errors import InputError
 from atat.datadir.kaldi_dir import Utterance
 from atat.prepare import voices
+from atat.prepare.limited import limited, limits
 
 VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
-PARTS = ("train", "dev", "test")  # of --limit and of the file of voices
 Rows = Sequence[tuple[Row, Utterance]]
 
 
@@ -42,8 +41,7 @@ def part_of(name: str) -> str:
 def thinned(rows: Rows, limit: int, seed: int) -> Rows:
     """`limit` of the rows, drawn by the seed, each sentence as often as its share; 0: all.
 
-    Rows in the order of their sentences, at random within each, and every n-th of them: a sentence
-    comes as often as its share says, rounded up or down.
+    Rows in the order of their sentences, at random within each.
     """
     if limit == 0 or limit >= len(rows):
         return rows
@@ -54,9 +52,7 @@ def thinned(rows: Rows, limit: int, seed: int) -> Rows:
             f"limit {seed} {utterance.id}".encode()
         ).digest()
 
-    ordered = sorted(rows, key=order)
-    start = random.Random(f"limit {seed}").random()
-    return [ordered[int((number + start) * len(ordered) / limit)] for number in range(limit)]
+    return limited(sorted(rows, key=order), limit, seed)
 
 
 def voice_of_each(speakers: Iterable[str], path: Path, part: str, seed: int) -> dict[str, str]:
@@ -139,16 +135,13 @@ def main(argv: list[str] | None = None) -> None:
         help="share of rows that may be left out before it is an error",
     )
     options = parser.parse_args(argv)
-    if len(options.limit) not in (1, len(PARTS)) or min(options.limit) < 0:
-        found = " ".join(map(str, options.limit))
-        raise InputError(f"--limit {found}: expected one number or three, of train, dev and test")
-    limits = dict(zip(PARTS, options.limit * (len(PARTS) if len(options.limit) == 1 else 1)))
+    of_part = limits(options.limit)
     folder = fluent.root(options.corpus, recordings=False)
     sets = read(folder, options.split, options.out, options.max_lost, recorded=False)
     # Voices before the limit, so that a speaker has the same one whatever is left out.
     voice_of = cast_all(sets, options.voices, options.seed)
     for name, rows in sets.items():
-        chosen = thinned(rows, limits[part_of(name)], options.seed)
+        chosen = thinned(rows, of_part[part_of(name)], options.seed)
         write(options.out / name, chosen, voice_of)
 
 

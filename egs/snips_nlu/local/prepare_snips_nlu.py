@@ -24,6 +24,7 @@ from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir.corpus_snips_nlu import TRAIN, VALIDATE, Row, read_snips_nlu
 from atat.prepare import voices
+from atat.prepare.limited import limited, limits
 from atat.text.trees import to_string, words
 
 VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
@@ -58,8 +59,7 @@ def thinned(rows: Sequence[Row], limit: int, seed: int) -> list[Row]:
     if limit == 0 or limit >= len(rows):
         return list(rows)
     ordered = sorted(shuffled(rows, seed), key=lambda row: row.intent)  # a stable sort
-    start = random.Random(f"limit {seed}").random()
-    return [ordered[int((number + start) * len(ordered) / limit)] for number in range(limit)]
+    return limited(ordered, limit, seed)
 
 
 def write(folder: Path, rows: Sequence[Row], path: Path, seed: int) -> None:
@@ -109,20 +109,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--voices", type=Path, default=VOICES, help="the voices to choose from")
     parser.add_argument("--seed", type=int, default=1, help="draws dev, voices and limited parts")
     options = parser.parse_args(argv)
-    if len(options.limit) not in (1, len(PUBLISHED)) or min(options.limit) < 0:
-        found = " ".join(map(str, options.limit))
-        raise InputError(f"--limit {found}: expected one number or three, of train, dev and test")
-    limits = options.limit if len(options.limit) > 1 else options.limit * len(PUBLISHED)
+    of_part = limits(options.limit)
     test = read_snips_nlu(options.corpus, VALIDATE)
     tested = Counter(row.intent for row in test)
     parts = {**split(read_snips_nlu(options.corpus, TRAIN), tested, options.seed), "test": test}
-    for (name, rows), limit in zip(parts.items(), limits):
+    for name, rows in parts.items():
         if not rows:
             raise InputError(
                 f"{options.corpus}: too few sentences: none is left for {name}; expected some "
                 f"{PUBLISHED['train'] + PUBLISHED['dev']} to train on, in files {TRAIN}"
             )
-        write(options.out / name, thinned(rows, limit, options.seed), options.voices, options.seed)
+        write(
+            options.out / name,
+            thinned(rows, of_part[name], options.seed),
+            options.voices,
+            options.seed,
+        )
 
 
 if __name__ == "__main__":
