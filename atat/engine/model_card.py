@@ -23,7 +23,9 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json, read_object, read_object_or_none
 from atat.datadir import feats_type, tables
+from atat.datadir.fingerprint import WEIGHTS
 from atat.engine import registry, run_folder
+from atat.engine.registry import CARD, FACTS
 from atat.scoring.bootstrap import Interval
 from atat.scoring.figures import format_interval
 from atat.scoring.metrics import METRICS
@@ -32,11 +34,8 @@ if TYPE_CHECKING:
     from atat.engine.settings import RunSettings
     from atat.text.tasks import Task
 
-CARD, FACTS = "README.md", "about.json"
-NAMES = (CARD, FACTS)
 LICENSE = "license"  # of a data dir
 UNKNOWN = "unknown"
-WEIGHTS = "model.safetensors"
 # Of the programs that speak (spk2voice), not of what they say.
 SYNTHESISERS = {
     "espeak": "GPL-3.0-or-later",

@@ -30,9 +30,9 @@ from torch import Tensor
 from atat.base import calibration, checksums, config
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.engine import model_card, registry
+from atat.engine import registry
 from atat.engine.contract import Packed, System
-from atat.engine.registry import CONFIG
+from atat.engine.registry import CARD, CONFIG, FACTS
 from atat.nn import int8
 
 P = TypeVar("P", bound=Packed)
@@ -188,7 +188,7 @@ def _build(system: System, folder: Path, about: dict[str, Any], device: torch.de
 
 def parts_of(system: System) -> tuple[str, ...]:
     """All files that a packed model of a system may hold."""
-    optional = (*system.optional_files, *model_card.NAMES, calibration.NAME, checksums.NAME)
+    optional = (*system.optional_files, CARD, FACTS, calibration.NAME, checksums.NAME)
     return (*FILES, *system.files, *optional)
 
 

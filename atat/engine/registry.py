@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEFAULT = "joint"  # of confs and models of before there were several
 PACKAGE = "atat.systems"
 CONFIG = "config.yaml"  # of a packed model; it names the system
+CARD, FACTS = "README.md", "about.json"  # of a packed model; atat/engine/model_card.py
 _registered: dict[str, System] = {}
 
 
