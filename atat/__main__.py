@@ -35,6 +35,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "cmvn": Command("datadir.cmvn", "mean and variance of features"),
         "encoder": Command("prepare.encoder_command", "get pretrained encoders and voices, once"),
         "align": Command("prepare.align", "word times (ctm), and how good they are"),
+        "cast": Command("prepare.spoken", "sentences for the speakers of a voices file"),
         "synthesis": Command(
             "prepare.synthesis", "speak the text of data dirs with synthetic voices"
         ),

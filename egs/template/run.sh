@@ -1,37 +1,55 @@
 #!/usr/bin/env bash
-# Your own corpus: from a folder of recordings and a csv file to a model and a table.
+# Your own domain: from a folder of recordings and a csv file, from a grammar of what people may say,
+# or from both, to a model and a table.
 #
 #   egs/template/run.sh --corpus ~/commands   ~/commands/utterances.csv says what is said there
+#   egs/template/run.sh --grammar coffee.yaml --encoder moonshine-tiny
+#                                             no recording at all: its sentences are read and spoken
 #   egs/template/run.sh --mini                every stage on a made-up miniature; learns nothing
 #
-# README.md: what the csv may hold, how much data it takes and what to expect. Interrupted, the same
-# command continues.
+# README.md: what the csv may hold, how much data it takes and what to expect; grammar.md: how to
+# write a grammar. Interrupted, the same command continues.
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
 path_option corpus "" "folder that the paths of the csv start from"
 path_option csv "" "the csv file; utterances.csv in --corpus unless given"
+path_option grammar "" "grammar of the domain; its sentences teach as text and as synthetic speech"
+number_option sentences 5000 "sentences of the grammar"
+number_option spoken 2000 "utterances of synthetic speech of these sentences"
 option conf cpu "sizes of model and training: conf/cpu.yaml, conf/gpu.yaml, or a conf of yours"
 number_option steps 0 "steps of training; 0 = as the conf has them"
 encoder_option
 model_option init "trained model to start from: the folder 'model' of a training"
 option max_lost 0.01 "share of the rows that may be unusable"
-mini_flag corpus data_mini/corpus steps 6 decode_options "--max_length=40"
+mini_flag corpus data_mini/corpus grammar "$PWD/conf/grammar.yaml" sentences 60 spoken 10 steps 6 \
+  decode_options "--max_length=40"
 parse_options "$@"
-need corpus "the folder of your recordings and utterances.csv; README.md says what it holds"
+[ -n "$corpus$csv$grammar" ] || need corpus "the folder of your recordings and utterances.csv (README.md \
+says what it holds), or --grammar, a file that says what people may say (grammar.md), or both"
 use_encoder
-csv=${csv:-$corpus/utterances.csv} confs=$exp/conf
-[ -n "$mini" ] || [ -f "$csv" ] || refuse "$csv: no such file; README.md says what it holds"
+[ -z "$corpus" ] || csv=${csv:-$corpus/utterances.csv}
+corpus=${corpus:-$(dirname "$csv")} confs=$exp/conf
+[ -n "$mini" ] || [ -z "$csv" ] || [ -f "$csv" ] ||
+  refuse "$csv: no such file; README.md says what it holds"
+[ -z "$grammar" ] || [ -f "$grammar" ] || refuse "$grammar: no such file; grammar.md says what it holds"
 activate
 check_encoder "$init"
 [ -z "$mini" ] || python local/make_example.py --recordings 60 --out "$corpus"
-keep_marks "$exp" "$csv"
-# with FILE SET ...: the data dirs among those sets that have the file.
-with() { for one in "${@:2}"; do [ ! -e "$data/$one/$1" ] || echo "$data/$one"; done; }
-train_sets=(train{,_asr,_nlu}) all=({train,dev,test}{,_asr,_nlu})
+keep_marks "$exp" ${csv:+"$csv"} ${grammar:+"$grammar"}
+. local/sets.sh # train_sets, all, with, tests
 
-if stage 0 "Data dirs of what the csv has: train, dev and test of other speakers"; then
-  python local/prepare.py --corpus "$corpus" --csv "$csv" --out "$data" --max_lost "$max_lost"
+if stage 0 "Data dirs of what the csv has: train, dev and test of other speakers; sentences"; then
+  [ -z "$csv" ] ||
+    python local/prepare.py --corpus "$corpus" --csv "$csv" --out "$data" --max_lost "$max_lost"
+  if [ -n "$grammar" ]; then
+    atat grammar expand "$grammar" --number "$sentences" --out "$data/grammar"
+    atat cast --data "$data/grammar" --voices conf/voices.yaml --out "$data" --spoken "$spoken"
+  fi
+fi
+if stage 1 "Synthetic speech of the grammar's sentences"; then
+  with spk2voice spoken_{train,dev,test} |
+    xargs -r atat synthesis --wavs "$data/wavs" --nj "$nj" --data
 fi
 if stage 2 "Validate the data dirs"; then
   for one in $(with utt2spk "${all[@]}"); do atat datadir validate "$one" --nj "$nj"; done
@@ -55,10 +73,10 @@ if stage 6 "Train on all tasks that the columns of the csv allow"; then
   run_queue
 fi
 if stage 8 "Decode the test sets, as every task they have the files of"; then
-  while read -r -u 3 name task; do decode joint "$name" "$task"; done 3<"$data/decodings"
+  tests decode joint
 fi
 if stage 9 "Score and write the table"; then
-  while read -r -u 3 name task; do score joint "$name" "$task"; done 3<"$data/decodings"
+  tests score joint
   table conf/results.yaml "$exp/RESULTS.md"
   report
 fi

@@ -18,15 +18,16 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from spoken import VOICES, Sentence, write_spoken
-
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_snips_nlu import TRAIN, VALIDATE, read_snips_nlu
 from atat.datadir.corpus_top import read_top, top_folder
+from atat.prepare.spoken import Sentence, write_spoken
 from atat.text.trees import Tree, to_string, words
+
+VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
 
 PARTS = {"train": TRAIN, "dev": VALIDATE}  # of SNIPS NLU
 

@@ -19,13 +19,15 @@ from pathlib import Path
 
 from order_grammar import Grammar, load
 from picovoice import GRAMMAR, SENTENCES, corpus_folder
-from spoken import VOICES, Sentence, write_spoken
 
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import read_lines
 from atat.datadir import kaldi_dir, tables
+from atat.prepare.spoken import Sentence, write_spoken
 from atat.text.normalize import normalize
+
+VOICES = Path(__file__).resolve().parent.parent / "conf" / "voices.yaml"
 
 
 def draw(grammar: Grammar, count: int, generator: random.Random) -> list[str]:
