@@ -17,12 +17,16 @@ import tiny
 import torch
 
 from atat.base.errors import InputError
+from atat.datadir import fingerprint
 from atat.engine import model_folder, quantize
+from atat.engine.settings import SourceSettings
 from atat.nn.espnet_encoder import load_weights
 from atat.nn.settings import TextEncoderSettings
+from atat.systems.distill.settings import DistillSettings, TeacherSettings
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
-from atat.systems.joint.settings import ModelSettings
+from atat.systems.joint.settings import ModelSettings, TrainSettings
+from atat.systems.stbert.settings import StbertSettings
 from atat.text import bert_files
 from atat.text.encoder_ids import build_encoder_ids
 
@@ -128,6 +132,36 @@ def test_a_published_text_encoder_is_found_by_its_name(
     for name, value in bert_files.pretrained(str(bert)).state_dict().items():
         assert torch.equal(value, found[name]), name
     assert bert_files.pretrained_tokenizer("minilm-l6").encode("play").ids
+
+
+def test_a_training_notices_another_bert(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name or by folder, in every system that starts from one."""
+    monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path))
+    shutil.copytree(bert, tmp_path / "minilm-l6")
+    (tmp_path / "minilm-l6" / "origin.json").write_text("{}")
+    text = (SourceSettings(data=str(tmp_path), task="teacher"),)
+    audio = (SourceSettings(data=str(tmp_path), task="pretrain"),)
+    nlu = (SourceSettings(data=str(tmp_path), task="nlu"),)
+    encoder = TextEncoderSettings(kind="bert", bert="minilm-l6")
+    runs = [
+        DistillSettings(train=text, steps=1, teacher=TeacherSettings(bert="minilm-l6")),
+        StbertSettings(train=audio, steps=1, bert="minilm-l6", acoustic="none"),
+        TrainSettings(
+            train=nlu,
+            steps=1,
+            tokenizer=str(tmp_path),
+            model=ModelSettings(audio_encoder=None, text_encoder=encoder),
+        ),
+    ]
+    before = [run.digests() for run in runs]
+    for name in ("config.json", "tokenizer.json"):
+        path = tmp_path / "minilm-l6" / name
+        path.write_text(path.read_text() + " ")
+        for number, run in enumerate(runs):
+            assert fingerprint.changed(before[number], run.digests())[-1:] == [str(path)], name
+        before = [run.digests() for run in runs]
 
 
 def states(found: Packed, text: str) -> torch.Tensor:

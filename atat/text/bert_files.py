@@ -37,6 +37,8 @@ KEY = "text_encoder.bert"  # of a conf, for messages
 SMALL = {KEY: "`kind: small`", "bert": "`bert: null`"}
 COPY_AGAIN = "copy the whole model again from where it came"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+# What a BERT's outputs depend on, in a folder of `transformers`.
+READ = ("model.safetensors", "pytorch_model.bin", CONFIG, TOKENIZER)
 CODE = "auto_map"  # transformers' key for Python files to run
 # Keys for how to compute, not what to compute: some of them name code or weights to fetch.
 IGNORED = ("attn_implementation", "experts_implementation", "quantization_config")
@@ -52,6 +54,14 @@ def located(name: str) -> str:
     if published is None or published.use != "text encoder" or Path(name).is_dir():
         return name
     return str(encoder_files.folder_of(name))
+
+
+def files_of(name: str | None) -> list[Path]:
+    """The files of a text encoder that is in a folder here; none of the hub's.
+
+    Raises InputError as `located` does.
+    """
+    return [Path(located(name)) / file for file in READ] if name else []
 
 
 def pretrained(name: str, key: str = KEY) -> nn.Module:

@@ -138,9 +138,10 @@ class TrainSettings(engine.RunSettings):
         return config.to_dict(replace(self, model=model))
 
     def digests(self) -> dict[str, str]:
-        """Digests of data, recordings, tokenizer, and the start or the CMVN."""
+        """Digests of data, recordings, tokenizer, and the start or BERT and the CMVN."""
         from atat.datadir import fingerprint
         from atat.speech import frontend
+        from atat.text import bert_files
 
         sources = (*self.train, *self.valid.sources)
         found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
@@ -152,7 +153,11 @@ class TrainSettings(engine.RunSettings):
         found |= fingerprint.of_file(Path(self.tokenizer) / "tokenizer.json")
         if self.init.model is not None:
             return found | fingerprint.of_model(self.init.model)
-        audio = self.model_of_mix().audio_encoder
+        model = self.model_of_mix()
+        text = model.text_encoder
+        for path in bert_files.files_of(text.bert_or_none if text else None):
+            found |= fingerprint.of_file(path)
+        audio = model.audio_encoder
         if audio is not None and audio.kind == "pretrained":
             name = str(audio.pretrained)
             encoder = frontend.find(name, layers=audio.layers_read, trained=audio.trained)

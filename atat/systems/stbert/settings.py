@@ -7,7 +7,6 @@ This module holds only values; what they do is in the modules named in the comme
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Optional
 
 from atat.base.errors import InputError
@@ -15,6 +14,7 @@ from atat.base.limits import at_least
 from atat.datadir import fingerprint
 from atat.engine import settings as engine
 from atat.systems.stbert.curriculum import OBJECTIVES
+from atat.text import bert_files
 from atat.text.tasks import Task
 
 PRETRAIN, INTENT = "pretrain", "intent"
@@ -24,7 +24,6 @@ TASKS = {
     # One class of a whole command, or of its intent, written as a tree.
     INTENT: Task(INTENT, source="audio", target="semantics", masked=False),
 }
-FILES_OF_BERT = ("model.safetensors", "pytorch_model.bin", "config.json", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,6 @@ class StbertSettings(engine.OneTaskSettings):
         found = self.digests_of_data("wav")
         for model in filter(None, (self.init.model, self.acoustic)):
             found |= fingerprint.of_model(model)
-        for name in FILES_OF_BERT if self.bert else ():
-            found |= fingerprint.of_file(Path(str(self.bert)) / name)
+        for path in bert_files.files_of(self.bert):
+            found |= fingerprint.of_file(path)
         return found
