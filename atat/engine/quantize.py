@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from atat.base import cli
+from atat.base import calibration, cli
 from atat.base.errors import InputError
 
 
@@ -62,3 +62,10 @@ def main(argv: list[str] | None = None) -> None:
     quantize(options.model, options.out)
     sizes = [(f / "model.safetensors").stat().st_size / 2**20 for f in (options.model, options.out)]
     print(f"{options.out}: {sizes[1]:.1f} MiB, before {sizes[0]:.1f} MiB")
+    if (options.model / calibration.NAME).exists():
+        # Its weights of evidence and its threshold were fitted to the scores of other weights.
+        print(
+            f"{options.model} was calibrated, {options.out} is not: without it answers have no "
+            f"confidence and nothing is rejected. Run `atat calibrate --model {options.out} …` "
+            "with the data of before"
+        )

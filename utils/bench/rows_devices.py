@@ -8,7 +8,6 @@ then our nlu. The tasks of a model say which of these it can be.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from table import Table, seconds_text
 
 from atat.base import precision
 from atat.base.encoder_files import folder_of, is_here
+from atat.base.errors import InputError
 from atat.base.provenance import outside_shortened
 from atat.datadir import kaldi_dir
 from atat.engine import model_folder, quantize, registry
@@ -32,6 +32,7 @@ from atat.speech import frontend
 
 MIB = 2**20
 RECOGNISER = "moonshine-tiny"
+MEMORY_OF = Path(__file__).with_name("memory_of.py")
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _systems(models: Mapping[str, Path], folder: Path, bf16: bool) -> dict[str, 
             quantize.quantize(model, eight)
             alone = replace(alone, task=hears)
             systems[f"{name}, fp32"] = alone
-            if bf16:
+            if bf16 and _computes_in("bf16", model, packed):
                 systems[f"{name}, bf16"] = replace(alone, precision="bf16")
             systems[f"{name}, int8"] = replace(alone, model=eight)
         if reads := tasks.get(("text", "semantics")):
@@ -136,6 +137,14 @@ def _systems(models: Mapping[str, Path], folder: Path, bf16: bool) -> dict[str, 
             for engine, argument in engines.items():
                 systems[f"{engine}, then {reads} of {name}"] = replace(second, recogniser=argument)
     return systems
+
+
+def _computes_in(precision: str, model: Path, packed: Packed) -> bool:
+    try:
+        registry.of_model(model).recognizer(packed, precision=precision)
+    except InputError:
+        return False
+    return True
 
 
 def tasks_of(model: Path, packed: Packed) -> dict[tuple[str, str], str]:
@@ -195,14 +204,14 @@ def _run(arguments: Sequence[str], out: Path) -> Cost:
     """A command of atat on the first core; its decoding's seconds, as it tells them."""
     program = ["taskset", "-c", "0", sys.executable, "-m", "atat", *arguments, "--out", str(out)]
     out.parent.mkdir(parents=True, exist_ok=True)
+    memory = out.with_name(f"{out.name}.memory")
     with open(out.with_name(f"{out.name}.log"), "w+") as log:
-        process = subprocess.Popen(program, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
+        watched = [sys.executable, str(MEMORY_OF), str(memory), *program]
+        if subprocess.run(watched, stdout=log, stderr=log).returncode:
             log.seek(0)
             raise RuntimeError(f"{' '.join(program)}:\n{log.read()}")
     seconds = float(json.loads((out / "decode.json").read_text())["wall_seconds"])
-    return Cost(seconds, usage.ru_maxrss / 1024)
+    return Cost(seconds, int(memory.read_text()) / 1024)
 
 
 def _score(data: Path, out: Path) -> str:
