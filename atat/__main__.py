@@ -78,6 +78,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "conf_copy": Command(
             "prepare.conf_copy", "training confs for other data, or with other values"
         ),
+        "cluster": Command("base.cluster_command", "command lines as tasks of a Slurm cluster"),
         "miniature_conf": Command("systems.joint.miniature_conf", "the same with a tiny model"),
         "miniature_bert": Command("prepare.miniature_bert", "a tiny BERT from scratch"),
         "miniature_standin": Command(

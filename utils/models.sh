@@ -91,7 +91,7 @@ decode() {
   local seed folder flags=("${@:4}")
   for seed in $seeds; do
     folder=$exp/$1/seed$seed
-    atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${flags[@]+"${flags[@]/#/--}"} \
+    ${cluster:+queue} atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${flags[@]+"${flags[@]/#/--}"} \
       ${decode_options[@]+"${decode_options[@]}"} --nj "$nj" \
       --out "$folder/$(decoded_name "${@:2}")"
   done
@@ -109,7 +109,7 @@ score() {
 frames() {
   local seed
   for seed in $seeds; do
-    atat frames --model "$exp/$1/seed$seed/model" --data "$data/$2" --max_lost "${max_lost:-0.01}" \
+    ${cluster:+queue} atat frames --model "$exp/$1/seed$seed/model" --data "$data/$2" --max_lost "${max_lost:-0.01}" \
       --out "$exp/$1/seed$seed/frames_${2##*/}"
   done
 }

@@ -179,6 +179,11 @@ parse_options() {
 
 # What the options say of the machine, in the words that torch listens to.
 limit_hardware() {
+  if [ -n "$cluster" ]; then
+    [ -f "$cluster" ] || refuse "--cluster $cluster: no such file; atat cluster run --help shows one"
+    export ATAT_CLUSTER=$cluster # atat shares out what has --nj over its machines
+    return
+  fi
   if ((ngpu == 0)); then export CUDA_VISIBLE_DEVICES=""; fi
   # One thread a core, shared by the processes of several GPUs. Programs that share out their work
   # over --nj processes give each one thread themselves.
@@ -305,12 +310,13 @@ number_option nj "$cores" "processes at a time where the work is shared out"
 number_option ngpu $((gpus > 0)) "GPUs to train on; 0 = CPU"
 number_option gpu_jobs 1 "trainings at a time on one GPU; small models leave most of it idle"
 path_option exp "exp" "folder of trained models and what they decode"
+path_option cluster "" "settings of a Slurm cluster that does the work: atat cluster run --help"
 
-# queue COMMAND ARGUMENTS: remember to run a command, on the GPUs of --ngpu or on the CPU. Only
-# `atat train` shares itself out over several GPUs.
+# queue COMMAND ARGUMENTS: remember to run a command, on the GPUs of --ngpu, on the CPU or on the
+# cluster. Only `atat train` shares itself out over several GPUs.
 queue() {
   local launcher=() line
-  if ((ngpu > 1)) && [ "$1 ${2-}" = "atat train" ]; then
+  if [ -z "$cluster" ] && ((ngpu > 1)) && [ "$1 ${2-}" = "atat train" ]; then
     launcher=(python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module)
   fi
   printf -v line '%q ' ${launcher[@]+"${launcher[@]}"} "$@"
@@ -319,7 +325,22 @@ queue() {
 
 # Runs all queued commands: --nj at a time on the CPU, --gpu_jobs on one GPU, one after the other on
 # several. Small models train faster in parallel, on one core each, than one after the other on all.
+# On a cluster trainings are one array of tasks, and everything else (decoding) is another.
 run_queue() {
+  local kind lines
+  if [ -n "$cluster" ]; then
+    for kind in train decode; do
+      lines=()
+      for line in ${recipe_queue[@]+"${recipe_queue[@]}"}; do
+        if [[ $line == "atat train "* ]]; then [ $kind = decode ]; else [ $kind = train ]; fi ||
+          lines+=("$line")
+      done
+      ((${#lines[@]} == 0)) ||
+        printf '%s\0' "${lines[@]}" | atat cluster run "$cluster" --kind $kind || return
+    done
+    recipe_queue=()
+    return
+  fi
   local at_once=$((ngpu > 1 ? 1 : ngpu == 1 ? gpu_jobs : nj)) count=${#recipe_queue[@]} threads
   ((count > 0)) || return 0
   ((at_once < count)) || at_once=$count
@@ -331,6 +352,9 @@ run_queue() {
 }
 
 recipe_queue=()
+
+# What a stage has queued and not run, such as decodings for a cluster, belongs to the stage.
+finish_queue() { ((${#recipe_queue[@]} == 0)) || run_queue; }
 
 # -------------------------------------------------------------------------------------- stages
 
@@ -352,7 +376,7 @@ keep_marks() {
     for name in "${option_names[@]}"; do
       local -n values=$name
       case $name in
-        stage | stop_stage | nj | ngpu | gpu_jobs | no_report) ;;
+        stage | stop_stage | nj | ngpu | gpu_jobs | cluster | no_report) ;;
         *) printf '%s %s\n' "$name" "${values[*]-}" ;;
       esac
     done
@@ -366,6 +390,7 @@ keep_marks() {
 # stage N "Title": whether stage N has to run; the stage before it is then done.
 stage() {
   local number=$1 title=$2 mark later
+  finish_queue || exit
   end_stage || refuse "cannot write in $recipe_marks (is the disk full?)"
   recipe_stages+=" $number"
   if ((number < stage || number > stop_stage)); then return 1; fi
@@ -423,6 +448,7 @@ continue_command() {
 finish() {
   local code=$?
   trap - EXIT
+  ((code != 0)) || finish_queue || code=$?
   if ((code == 0)); then
     end_stage || exit 1
     report_end

@@ -35,6 +35,7 @@ EXTRA_OF = {
     "pycrfsuite": "taggers",
     "matplotlib": "report",
     "jinja2": "report",
+    "submitit": "slurm",
 }
 # pip refuses espnet's dependencies: setup.cfg can list only those that its encoders import.
 FURTHER = {"espnet": ", and espnet itself: pip install --no-deps espnet"}

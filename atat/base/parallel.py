@@ -1,4 +1,5 @@
-"""Work distributed over processes: one job per worker at a time, one thread per worker.
+"""Work distributed over processes: one job per worker at a time, one thread per worker. Over
+those of other machines, too, where ATAT_CLUSTER names a cluster (`atat.base.cluster`).
 
 Knows nothing of the work. After an error or Ctrl-C, running jobs finish, no further one starts,
 and the error is raised. When this process is killed, its workers end, too.
@@ -19,6 +20,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
+from atat.base import cluster
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -29,8 +32,13 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iterator[Result]:
     """Results of `function` for each job, in the order in which they are finished.
 
-    `function` must stand at the top level of a module; jobs and results are pickled.
+    `function` must stand at the top level of a module; jobs and results are pickled. With
+    ATAT_CLUSTER the work is done by tasks of a cluster, `nj` at a time.
     """
+    settings = cluster.of_environment()
+    if settings is not None:
+        yield from cluster.run(settings, "data", function, list(jobs), nj)
+        return
     jobs = iter(jobs)
     # Spawned, not forked: a fork copies locks and threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
