@@ -7,6 +7,7 @@ Reads the tiers of the Montreal Forced Aligner and of the LibriSpeech alignments
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,10 +51,19 @@ def read_phones(path: str | Path, tier: str = "phones") -> tuple[list[Word], flo
 
 def _intervals(path: Path, tier: str, advice: str) -> tuple[list[Word], float]:
     """The intervals of a tier that have a label, and the end of the TextGrid in seconds."""
+    from praatio.data_classes.interval_tier import IntervalTier
+
     grid = _open(path)
-    entries = grid.getTier(_find_tier(path, grid, tier, advice)).entries
-    found = [Word(label, float(start), float(end) - float(start)) for start, end, label in entries]
-    return found, float(grid.maxTimestamp)
+    chosen = grid.getTier(_find_tier(path, grid, tier, advice))
+    if not isinstance(chosen, IntervalTier):
+        raise InputError(f"{path}: {chosen.name!r} is a tier of points, not of intervals: {advice}")
+    found = [
+        Word(label, float(start), float(end) - float(start)) for start, end, label in chosen.entries
+    ]
+    length = float(grid.maxTimestamp)
+    if not all(map(math.isfinite, (length, *(one.start + one.duration for one in found)))):
+        raise InputError(f"{path}: holds a time that is no number of seconds; align it again")
+    return found, length
 
 
 def write_textgrid(
@@ -103,7 +113,9 @@ def _open(path: Path) -> Textgrid:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        return textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
+        return textgrid.openTextgrid(
+            str(path), includeEmptyIntervals=False, reportingMode="silence"
+        )
     # praatio does not check its input: a damaged file can raise any of these.
     except (PraatioException, ValueError, IndexError, AttributeError, KeyError) as error:
         message = " ".join(str(error).split()) or type(error).__name__

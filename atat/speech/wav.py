@@ -25,7 +25,7 @@ class Wav:
         """name: for messages. Raises InputError for anything else."""
         try:
             self._stream = wave.open(source if isinstance(source, io.BytesIO) else str(source))
-        except (wave.Error, EOFError) as error:
+        except (wave.Error, EOFError, RuntimeError) as error:  # the last beyond a chunk's end
             raise InputError(_refusal(name, str(error) or "it ends too early")) from None
         bits = 8 * self._stream.getsampwidth()
         if bits != 16:
@@ -34,6 +34,9 @@ class Wav:
         self.frames = self._stream.getnframes()
         self.samplerate = self._stream.getframerate()
         self.channels = self._stream.getnchannels()
+        if self.samplerate < 1:
+            self.close()
+            raise InputError(_refusal(name, f"a wav of {self.samplerate} samples a second"))
 
     def __enter__(self) -> Wav:
         return self
@@ -48,7 +51,9 @@ class Wav:
     def read(self, first: int, last: int) -> np.ndarray:
         """Samples (last - first, channels), fewer if the file ends before, float32 in [-1, 1]."""
         self._stream.setpos(first)
-        values = np.frombuffer(self._stream.readframes(last - first), "<i2")
+        content = self._stream.readframes(last - first)
+        whole = len(content) - len(content) % (2 * self.channels)  # it may end within a frame
+        values = np.frombuffer(content[:whole], "<i2")
         return (values / SCALE).astype(np.float32).reshape(-1, self.channels)
 
 
