@@ -25,6 +25,7 @@ from atat.base.errors import InputError
 
 TEMPORARY = ".tmp"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NOT_UTF8 = "not UTF-8"  # the kind of a fault
 _JUST_MADE = 60  # s: the process that made a scratch folder may not hold it yet at this age
 
 
@@ -221,7 +222,7 @@ def _decode(path: str | Path, number: int, line: bytes, faults: list[ByteFault])
             f"byte {line[error.start]:#04x} is not UTF-8; convert the file, if it is Latin-1: "
             f"iconv -f latin1 -t utf-8 {path}"
         )
-        faults.append(ByteFault(number, "not UTF-8", message))
+        faults.append(ByteFault(number, NOT_UTF8, message))
         return line.decode("utf-8", errors="replace")
 
 

@@ -48,6 +48,7 @@ class Summary:
     """Facts about a stored matrix that are known without unpacking it."""
 
     rows: int
+    columns: int  # 1 of a vector
     lowest: float  # of its values; NaN if one is NaN
     highest: float
     digest: str  # of its bytes, wherever they lie
@@ -83,8 +84,9 @@ def summarize(specifier: str | Path, key: str | None = None) -> Summary:
         extent = _extent(stream)
         stream.seek(start)
         content = stream.read(-1 if extent is None else extent)
-    minimum, span, rows, _ = struct.unpack_from("<ffii", content, len(magic))
-    return Summary(rows, minimum, minimum + span, _digest(content))
+    minimum, span, rows, columns = struct.unpack_from("<ffii", content, len(magic))
+    bounds = (minimum, minimum + span) if not span < 0 else (minimum + span, minimum)
+    return Summary(rows, columns, *bounds, _digest(content))
 
 
 @contextmanager
@@ -95,6 +97,8 @@ def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, st
     if match is None or pipes.is_pipe(specifier):
         raise InputError(f"{specifier!r}: expected `file.ark:offset` (shell pipes are not run)")
     path, offset = match["path"], int(match["offset"] or 0)
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for a writer
+        raise InputError(f"{specifier}: is no file but a folder, pipe or device; correct feats.scp")
     try:
         with open(path, "rb") as stream:
             if offset >= (size := os.fstat(stream.fileno()).st_size):
@@ -171,7 +175,10 @@ class Writer:
 
 def _summary_of(matrix: np.ndarray) -> Summary:
     lowest, highest = (float(matrix.min()), float(matrix.max())) if matrix.size else (0.0, 0.0)
-    return Summary(len(matrix), lowest, highest, _digest(matrix.ravel().data, matrix.shape))
+    columns = matrix.shape[1] if matrix.ndim > 1 else 1
+    return Summary(
+        len(matrix), columns, lowest, highest, _digest(matrix.ravel().data, matrix.shape)
+    )
 
 
 def _digest(content: bytes | memoryview, *facts: object) -> str:

@@ -97,7 +97,8 @@ def _check_entries(
                 key,
                 "tilde in a path",
                 f"{value!r}: programs do not replace ~; "
-                "write the whole path (atat datadir relocate)",
+                "write the whole path (atat datadir relocate) or drop the recording (repair)",
+                users.get(key, ()),
             )
         elif is_pipe(value) and not options.allow_pipes:
             what = (

@@ -11,21 +11,15 @@ from collections.abc import Mapping
 from atat.base.errors import InputError
 from atat.base.files import fields
 from atat.base.report import Finding, Report
+from atat.datadir import plain_text
 from atat.datadir.ctm import PHONES, Word, check, check_phones
 from atat.datadir.files import ALIGNMENTS, DataDir
 from atat.datadir.tables import Scan
 from atat.text import trees
 from atat.text.normalize import normalize
 
-# Symbols that Kaldi's recipes reserve.
-RESERVED = frozenset(("<s>", "</s>", "#0"))
 # Characters of normalised text, except letters of other scripts.
 PLAIN = re.compile("[a-z' ]*")
-# Unicode white space other than blank and tab, and control characters: they are invisible, and
-# programs disagree on whether they separate words.
-ODD_BLANKS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
-)
 
 
 def check_texts(data: DataDir, report: Report) -> None:
@@ -55,19 +49,18 @@ def check_texts(data: DataDir, report: Report) -> None:
                     f"{normalize(text)!r}, and so models of other data dirs know it; "
                     "atat datadir normalize writes it so",
                 )
-            if name == "text" and ("<" in text or "#" in text):
-                for word in RESERVED.intersection(text.split()):
-                    _find(
-                        report,
-                        scan,
-                        utterance,
-                        "reserved symbol",
-                        f"{word!r} in {utterance!r} means something else to Kaldi; remove it",
-                    )
+            if name == "text" and (word := plain_text.reserved(text)):
+                _find(
+                    report,
+                    scan,
+                    utterance,
+                    "reserved symbol",
+                    f"{word!r} in {utterance!r} means something else to Kaldi; remove it",
+                )
 
 
 def _check_characters(report: Report, scan: Scan, utterance: str, text: str) -> None:
-    if odd := ODD_BLANKS.search(text):
+    if odd := plain_text.ODD_BLANKS.search(text):
         # Without `about`: repair puts a blank in its place, no utterance is lost.
         report.add(
             Finding(

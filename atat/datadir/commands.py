@@ -146,6 +146,11 @@ def _parser() -> argparse.ArgumentParser:
         default=0.01,
         help="share of the utterances that may go; more stops, nothing changed",
     )
+    repair.add_argument(
+        "--drop_undecodable",
+        action="store_true",
+        help="drop utterances with bytes that are not UTF-8, instead of asking you to convert them",
+    )
     add(_normalize, "normalize").add_argument("folders", metavar="DIR", nargs="+", help="data dirs")
     _add_subset_options(add(_subset, "subset"))
     combine = add(_combine, "combine")
@@ -246,7 +251,9 @@ def _repair(options: argparse.Namespace) -> None:
     from atat.datadir.check import validate
 
     audio_options = _audio_options(options)
-    plan = datadir_repair.plan(options.folder, audio_options)
+    plan = datadir_repair.plan(
+        options.folder, audio_options, drop_undecodable=options.drop_undecodable
+    )
     print(plan)
     changed = datadir_repair.apply(plan, max_lost=options.max_lost)
     print(

@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from atat.datadir import ark, kaldi_dir, tables
 from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio
 
-VERSION = 1  # goes up when the checks or the digests change
+VERSION = 2  # goes up when the checks or the digests change
 # No logarithm of an energy, in nepers or decibels, is as large; normalised features are smaller.
 LARGEST = 1e4
 # A file younger than this may change again without a new time of change.
@@ -45,6 +46,8 @@ class Content:
     frames: int  # of features; 0 for recordings
     fault: str | None  # why it cannot be used, with its file
     is_there: bool = True
+    columns: int = 0  # values of a frame; 0 for recordings
+    seconds: float = 0.0  # of a recording; 0 for features
 
 
 def look(folder: str | Path, kind: str) -> dict[str, Content]:
@@ -75,7 +78,7 @@ def look_at(folder: str | Path, kind: str, entries: Mapping[str, str]) -> dict[s
         examine = _examine_features if kind == "feats" else _examine_recording
         found.update(_examine_all(missing, examine, f"{folder}/{TABLES[kind]}"))
         _remember(memory, entries, states, found, path_of)
-    return {key: found[key] for key in entries}
+    return _of_one_width({key: found[key] for key in entries})
 
 
 def digest(folder: str | Path, kind: str) -> str | None:
@@ -94,8 +97,9 @@ def faults(folder: str | Path, utterances: Sequence[Utterance], kind: str) -> di
     for utterance in utterances:
         key = utterance.id if kind == "feats" else utterance.recording or utterance.id
         why = found[key].fault if key in found else None
-        if why is None and kind == "feats" and key in found:
-            why = _unlike(found[key].frames, utterance)
+        if why is None and key in found:
+            fits = _unlike if kind == "feats" else _beyond
+            why = fits(found[key], utterance)
         if why is not None:
             lost[utterance.id] = why
     return lost
@@ -115,7 +119,7 @@ def read_features(utterance: Utterance) -> np.ndarray:
     why = None
     if matrix.size:
         why = _out_of_bounds(utterance.feats, float(matrix.min()), float(matrix.max()))
-        why = why or _unlike(len(matrix), utterance)
+        why = why or _unlike(Content("", len(matrix), None), utterance)
     if why is not None:
         raise InputError(f"utterance {utterance.id}: {why}")
     return matrix
@@ -129,13 +133,22 @@ def read_recording(utterance: Utterance) -> np.ndarray:
         raise InputError(f"utterance {utterance.id}: {error}") from None
 
 
-def _unlike(frames: int, utterance: Utterance) -> str | None:
+def _unlike(found: Content, utterance: Utterance) -> str | None:
+    frames = found.frames
     if not utterance.num_frames or utterance.num_frames == frames or not frames:
         return None  # its readers report features that are too short
     return (
         f"{utterance.feats}: has {frames} frames, utt2num_frames says {utterance.num_frames}; "
         "make the features again"
     )
+
+
+def _beyond(found: Content, utterance: Utterance) -> str | None:
+    try:
+        audio.check_span(str(utterance.wav), found.seconds, utterance.start, utterance.end)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _out_of_bounds(name: str, lowest: float, highest: float) -> str | None:
@@ -149,6 +162,21 @@ def _out_of_bounds(name: str, lowest: float, highest: float) -> str | None:
     )
 
 
+def _of_one_width(found: dict[str, Content]) -> dict[str, Content]:
+    """Features with another number of values in a frame than most of a data dir's are at fault."""
+    widths = Counter(one.columns for one in found.values() if one.fault is None)
+    if len(widths) < 2:
+        return found
+    usual, count = widths.most_common(1)[0]
+    why = f"{{}} values in a frame, but {count} of {len(found)} utterances have {usual}"
+    return {
+        key: one
+        if one.fault is not None or one.columns == usual
+        else replace(one, fault=f"features of {why.format(one.columns)}; make all of them alike")
+        for key, one in found.items()
+    }
+
+
 def _examine_features(key: str, specifier: str) -> Content:
     try:
         summary = ark.summarize(specifier, key)
@@ -157,7 +185,7 @@ def _examine_features(key: str, specifier: str) -> Content:
     fault = _out_of_bounds(specifier, summary.lowest, summary.highest)
     if summary.rows == 0:
         fault = f"{specifier}: no frame, it is shorter than one frame (25 ms)"
-    return Content(summary.digest, summary.rows, fault)
+    return Content(summary.digest, summary.rows, fault, columns=summary.columns)
 
 
 def digest_of_file(path: str | Path) -> str:
@@ -166,15 +194,17 @@ def digest_of_file(path: str | Path) -> str:
 
 
 def _examine_recording(_: str, path: str) -> Content:
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe or device has no end
+        return Content("", 0, f"{path}: is no file but a folder, pipe or device", False)
     try:
         found = digest_of_file(path)
     except OSError as error:
         return Content("", 0, f"{path}: {error.strerror}", os.path.isfile(path))
     try:
-        audio.check(path)
+        info = audio.check(path)
     except InputError as error:
         return Content(found, 0, str(error))
-    return Content(found, 0, None)
+    return Content(found, 0, None, seconds=info.duration)
 
 
 def _examine_all(

@@ -3,8 +3,9 @@
 An id is one field of a Kaldi table and one name in a path. So it is not empty, holds no white
 space or control character of Unicode (categories Z* and Cc, including U+0085 and U+2028, where
 many programs break lines), no byte order mark, no byte that is not UTF-8 and no slash, and is not
-`.` or `..`. All others are valid. Tables with the first kind of fault cannot be read; slashes and
-dots are errors of `validate` and refused wherever a file is named.
+`.` or `..`, and has at most 230 bytes. All others are valid. Tables with the first kind of fault
+cannot be read; slashes, dots and lengths are errors of `validate` and refused wherever a file is
+named.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def fault(name: str) -> str | None:
         return "holds a slash, and files named after it would lie in another folder"
     if name in (".", ".."):
         return "is the name of a folder, and files named after it would lie elsewhere"
+    if (size := len(name.encode())) > LONGEST_NAME:
+        return f"is too long to name a file after it: {size} bytes, at most {LONGEST_NAME}"
     return None
 
 

@@ -19,7 +19,7 @@ from atat.base import together
 from atat.base.errors import InputError
 from atat.base.files import fields
 from atat.base.pipes import WAYS_OUT, is_pipe
-from atat.datadir import feats_type, ids
+from atat.datadir import feats_type, ids, plain_text
 from atat.datadir.tables import read_table, scan_table, seconds, write_tables
 
 Number = TypeVar("Number", int, float)
@@ -66,8 +66,8 @@ def load(folder: str | Path, *, root: str | Path | None = None) -> list[Utteranc
     else at the data dir if the file exists there, else (as in Kaldi) at the current folder. A
     shell pipe in wav.scp is only text here: readers of features or words can ignore it, readers
     of audio call `refuse_pipes`. Raises InputError, naming file and line, if a table is malformed,
-    if an utterance is in one file and not in another, and for a pipe in feats.scp, which atat
-    never runs.
+    if an utterance is in one file and not in another, if words hold control characters or reserved
+    symbols, and for a pipe in feats.scp, which atat never runs.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -83,8 +83,8 @@ def _load(folder: Path, root: str | Path | None) -> list[Utterance]:
     feats = _load_paths(folder / "feats.scp", speakers, resolve)
     frames = _load_numbers(folder / "utt2num_frames", speakers, int)
     durations = _load_numbers(folder / "utt2dur", speakers, float)
-    texts = _optional_table(folder / "text", speakers)
-    trees = _optional_table(folder / "semantics", speakers)
+    texts = _load_words(folder / "text", speakers)
+    trees = _load_words(folder / "semantics", speakers)
     kind = feats_type.read(folder)
     utterances = []
     for number, (utterance, speaker) in enumerate(speakers.items(), 1):
@@ -247,6 +247,18 @@ def _optional_table(path: Path, expected: Mapping[str, object]) -> dict[str, str
         return {}
     table = read_table(path)
     check_ids(path, table, expected)
+    return table
+
+
+def _load_words(path: Path, expected: Mapping[str, object]) -> dict[str, str]:
+    """A table of words without what would be no word to a model."""
+    table = _optional_table(path, expected)
+    for line, (key, value) in enumerate(table.items(), 1):
+        if odd := plain_text.fault(value):
+            raise InputError(
+                f"{path}:{line}: the words of {key!r}: {odd}; remove it, or list all such lines "
+                f"with: atat datadir validate {path.parent}, and drop or mend them with: … repair"
+            )
     return table
 
 

@@ -5,7 +5,8 @@ files, a faulty alignment from its own file only; Windows line ends, byte order 
 the order of lines are fixed. Nothing is dropped silently: a `Plan` lists it all before anything is
 changed, more than a share of the utterances is refused, and the old files are kept in
 `DIR/.backup`.
-Errors that only a person can fix (pipes, an unknown encoding) stay and are reported.
+Errors that only a person can fix (pipes, an unknown encoding) stay and are reported; lines that are
+not UTF-8 can be dropped.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from pathlib import Path
 from typing import cast
 
 from atat.base.errors import InputError
-from atat.base.files import sync
+from atat.base.files import NOT_UTF8, sync
 from atat.base.report import Report
 from atat.base.together import alone
 from atat.datadir.check import examine
 from atat.datadir.check_audio import AudioOptions
-from atat.datadir.check_words import ODD_BLANKS
 from atat.datadir.edit import select
 from atat.datadir.files import ALIGNMENTS, CORE, RECORDING, UTTERANCE, DataDir, scan_dir
 from atat.datadir.ids import visible
+from atat.datadir.plain_text import ODD_BLANKS
 from atat.datadir.tables import Table, write_table, write_tables
 
 SHOWN = 20  # utterances named of those that go for one reason
+REPLACED = "\ufffd"  # what stands for bytes that are not UTF-8 where a file was read
 MAX_LOST = 0.01  # share of the utterances that may go without being asked for
 
 
@@ -67,18 +69,29 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / max(whole, 1):.2f} %"
 
 
-def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
+def plan(
+    folder: str | Path, options: AudioOptions | None = None, *, drop_undecodable: bool = False
+) -> Plan:
     """Find out what a repair would change and drop.
 
     Raises InputError if there is no such folder, and for bytes that are not UTF-8 (guessing an
-    encoding would write wrong words).
+    encoding would write wrong words), unless their lines may be dropped.
     """
     data = scan_dir(folder)
-    for scan in data.scans.values():
-        for finding in scan.findings:
-            if finding.kind == "not UTF-8":
-                raise InputError(f"{finding}; repair cannot know the encoding")
+    undecodable = [
+        (name, finding)
+        for name, scan in data.scans.items()
+        for finding in scan.findings
+        if finding.kind == NOT_UTF8
+    ]
+    if undecodable and not drop_undecodable:
+        raise InputError(
+            f"{undecodable[0][1]}; repair cannot know the encoding, but it drops what is in such "
+            "lines with --drop_undecodable"
+        )
     report = examine(data, options or AudioOptions())
+    for name in dict.fromkeys(name for name, _ in undecodable):
+        _lose_undecodable(data, name, report)
     everyone = set(data.speakers).union(
         *(data.table(name) for name in CORE if data.keyed_by.get(name) == UTTERANCE)
     )
@@ -97,6 +110,21 @@ def plan(folder: str | Path, options: AudioOptions | None = None) -> Plan:
             lines = cast("Mapping[str, str]", tables[name])
             tables[name] = {key: ODD_BLANKS.sub(" ", value) for key, value in lines.items()}
     return Plan(data, report, len(everyone), lost, alignments, tables)
+
+
+def _lose_undecodable(data: DataDir, name: str, report: Report) -> None:
+    """Count as lost what has bytes that are no UTF-8 in a table: utterances or alignments."""
+    users = data.users()
+    for key, value in data.table(name).items():
+        if REPLACED not in value:
+            continue  # an id with such bytes is in no other table, and goes as such
+        if name in ALIGNMENTS:
+            report.lost.setdefault((name, key), NOT_UTF8)
+        elif data.keyed_by[name] == UTTERANCE:
+            report.lost.setdefault(key, NOT_UTF8)
+        elif data.keyed_by[name] == RECORDING:
+            for utterance in users.get(key, ()):
+                report.lost.setdefault(utterance, NOT_UTF8)
 
 
 def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:

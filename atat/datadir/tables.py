@@ -20,6 +20,7 @@ from atat.base.report import Finding
 from atat.datadir import ids
 
 BLANKS = " \t"
+NAMED = 10  # ids out of order that a message names
 
 
 @dataclass
@@ -95,11 +96,14 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
             f"{key!r} occurs a second time (first in line {scan.line(key)}); remove one of the two",
         )
     if unsorted:
+        keys = [lines[number - 1].replace("\t", " ").partition(" ")[0] for number in unsorted]
+        named = ", ".join(dict.fromkeys(keys[:NAMED]))
+        more = ", …" if len(unsorted) > NAMED else ""
         scan.find(
             unsorted[0],
             "not sorted",
-            f"{_count(unsorted, 'line')} out of order, this the "
-            f"first; sort with: LC_ALL=C sort -s -k1,1 -o {path} {path}",
+            f"{_count(unsorted, 'line')} out of order, this the first ({named}{more}); sort with: "
+            f"LC_ALL=C sort -s -k1,1 -o {path} {path}",
         )
     return scan
 

@@ -104,8 +104,8 @@ def check_samples(name: str, samples: np.ndarray, sample_rate: int, first: int =
     )
 
 
-def check(path: str | Path) -> None:
-    """Raise InputError for faults that `load` would refuse, if they show without decoding.
+def check(path: str | Path) -> Info:
+    """The header; InputError for faults that `load` would refuse, if they show without decoding.
 
     Only files of floats are read whole: other formats cannot hold NaN or infinity. A damaged
     flac or opus may still fail when it is decoded.
@@ -114,6 +114,12 @@ def check(path: str | Path) -> None:
     _check_form(str(path), info, SAMPLE_RATE, False, None)
     if info.holds_floats:
         load(path)
+    return info
+
+
+def check_span(name: str, seconds: float, start: float | None, end: float | None) -> None:
+    """Raise InputError where `load` would for a part from `start` to `end` (s) of a recording."""
+    _span(name, Info(round(seconds * SAMPLE_RATE), SAMPLE_RATE, 1), start, end)
 
 
 def probe(path: str | Path | io.BytesIO, *, name: str = "") -> Info:

@@ -16,7 +16,7 @@ import numpy as np
 
 from atat.base.errors import InputError
 from atat.datadir import contents, feats_type, kaldi_dir, lost
-from atat.datadir.ctm import Word, read_ctm
+from atat.datadir.ctm import Word, check, read_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.batching import target_cost
 from atat.engine.contract import AUDIO, TEXT, Budget
@@ -161,8 +161,12 @@ class TaskData:
                 return f"no {field}"
         if utterance.id in self.faults:
             return self.faults[utterance.id]
-        if self.reads.masked and not self.alignments.get(utterance.id):
-            return "no word alignment"
+        if self.reads.masked:
+            words = self.alignments.get(utterance.id)
+            if not words:
+                return "no word alignment"
+            if problems := check(words, None, utterance.duration):
+                return f"its alignment is at fault: {problems[0]}"
         if self.reads.target == "semantics":
             self._check_tree(utterance)
         return ""
