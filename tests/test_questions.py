@@ -1,0 +1,94 @@
+"""Questions of a data dir and answers of a decoding: files, faults, places of answers."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from atat.base.errors import InputError
+from atat.datadir import questions
+from atat.datadir.ctm import Word
+from atat.datadir.questions import Answer, Prediction, Question, Span
+
+TEXTS = {"p1": "winter light was written by maria bennett and maria bennett sings"}
+QUESTION = Question(
+    "q1", "p1", "Who wrote Winter Light?", (Answer("Maria Bennett", 5, 6, 1.5, 2.25),)
+)
+
+
+def timed(text):
+    return [Word(word, 0.5 * number, 0.5) for number, word in enumerate(text.split())]
+
+
+def test_what_is_written_is_read(tmp_path):
+    lost = Question("q0", "p1", "Who sings?", (Answer("Zoë Lind", None, None, 4.0, 5.0),), True)
+    questions.write(tmp_path, [QUESTION, lost])
+    assert questions.read(tmp_path, TEXTS) == [lost, QUESTION]
+    assert [bool(one.found) for one in (lost, QUESTION)] == [False, True]
+    best = questions.span_of(timed(TEXTS["p1"]), 5, 6, -0.25)
+    assert best == Span("maria bennett", 5, 6, 2.5, 3.5, -0.25)
+    given = [Prediction("q1", best, (best, Span("maria", 5, 5, 2.5, 3.0, -2.0)))]
+    given.insert(0, Prediction("q0", Span()))
+    questions.write_predictions(tmp_path, reversed(given))
+    assert questions.read_predictions(tmp_path) == given
+
+
+def test_an_answer_is_at_the_place_nearest_to_its_time():
+    words = timed(TEXTS["p1"])
+    spoken = Answer("Maria Bennett.")
+    assert questions.placed(spoken, words) == replace(spoken, first=5, last=6)
+    late = replace(spoken, start=4.2, end=5.0)
+    assert questions.placed(late, words) == replace(late, first=8, last=9)
+    after = replace(spoken, start=7.0, end=8.0)
+    assert questions.placed(after, words).first == 8
+    assert (
+        questions.placed(replace(late, text="maria benett", first=8, last=9), words).first is None
+    )
+    assert questions.places(["a"], "?!") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": 3}, "`id`: expected str, found 3"),
+        ({"lost": None}, "`lost`: expected bool"),
+        ({"answers": []}, "needs one answer at least"),
+        ({"answers": [3]}, "expected objects"),
+        ({"answers": [{"text": "maria"}]}, "answer 1: `first`: expected int, found no such key"),
+        ({"utt": "p2"}, "'p2', which the data dir does not have"),
+        ({"first": 6, "last": 5}, "first, last are 6 and 5"),
+        ({"last": None}, "first, last are 5 and None"),
+        ({"end": float("nan")}, "`end`: expected a number or null"),
+        ({"first": 4, "last": 5}, "is not the words 4 to 5 of 'p1' ('by maria', of 11 words)"),
+        ({"first": 10, "last": 11}, "is not the words 10 to 11"),
+    ],
+)
+def test_faults_name_the_line_and_the_key(tmp_path, change, message):
+    questions.write(tmp_path, [replace(QUESTION, id="p"), QUESTION])
+    path = tmp_path / questions.QUESTIONS
+    first, second = path.read_text().splitlines()
+    row = json.loads(second)
+    place = row["answers"][0] if change.keys() <= {"first", "last", "end"} else row
+    place.update(change)
+    path.write_text(f"{first}\n{json.dumps(row)}\n")
+    with pytest.raises(InputError) as error:
+        questions.read(tmp_path, TEXTS)
+    assert str(error.value).startswith(f"{path}:2: ") and message in str(error.value)
+
+
+def test_order_and_torn_lines(tmp_path):
+    path = tmp_path / questions.QUESTIONS
+    with pytest.raises(InputError, match="two questions are called 'q1'"):
+        questions.write(tmp_path, [QUESTION, QUESTION])
+    assert not path.exists()
+    questions.write(tmp_path, [QUESTION, replace(QUESTION, id="q2")])
+    one, two = path.read_text().splitlines()
+    for lines, message in (
+        ((two, one), ":2: the id 'q1' is after 'q2'"),
+        ((one, one), ":2: the id 'q1' repeats"),
+        ((one, two[:-4]), ":2: torn or not JSON"),
+        ((one, "[]"), ":2: expected an object"),
+    ):
+        path.write_text("\n".join(lines) + "\n")
+        with pytest.raises(InputError, match=message):
+            questions.read(tmp_path, TEXTS)
