@@ -12,6 +12,7 @@ from pathlib import Path
 
 from atat.base import digests
 from atat.datadir import contents
+from atat.text import bert_files
 
 # Without the scp files: they hold paths of audio and features, not contents (see `of_sound`).
 TABLES = ("utt2spk", "text", "semantics", "ctm", "phones.ctm", "segments", "utt2num_frames")
@@ -38,6 +39,14 @@ def of_sound(folder: str | Path, kind: str | None = None) -> dict[str, str]:
 def of_model(folder: str | Path) -> dict[str, str]:
     """Digest of the weights of a packed model; none if there are none."""
     return of_file(Path(folder) / WEIGHTS)
+
+
+def of_bert(name: str | None) -> dict[str, str]:
+    """Digests of the files of a BERT's folder; none for a name of the hub, and for None."""
+    found: dict[str, str] = {}
+    for path in bert_files.files_of(name):
+        found |= of_file(path)
+    return found
 
 
 def of_file(path: str | Path) -> dict[str, str]:

@@ -25,6 +25,20 @@ ESPNET_SUBSAMPLING = {
 
 
 @dataclass(frozen=True)
+class ScratchBertSettings:
+    """A BERT without pretrained weights (`atat.text.bert_files.scratch`)."""
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 2
+
+    def __post_init__(self) -> None:
+        at_least(1, width=self.width, layers=self.layers, heads=self.heads)
+        if self.width % self.heads:
+            raise InputError(f"width is {self.width}; expected a multiple of heads ({self.heads})")
+
+
+@dataclass(frozen=True)
 class AudioEncoderSettings:
     """atat/nn/audio_encoder.py, or an ESPnet2 encoder by name (atat/nn/espnet_encoder.py)."""
 

@@ -10,6 +10,7 @@ Weights are tensors only: safetensors, or torch.load with weights_only.
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
+logger = logging.getLogger(__name__)
 # Text in, `last_hidden_state` out. Other classes of transformers load further models that their
 # configuration names.
 ENCODERS = (
@@ -77,12 +79,12 @@ def pretrained(name: str, key: str = KEY) -> nn.Module:
     return _from_pretrained(AutoModel, name, key, config=_checked(name, key), weights_only=True)
 
 
-def pretrained_masked(name: str, key: str) -> tuple[nn.Module, bool]:
+def pretrained_masked(name: str, key: str) -> nn.Module:
     """A BERT (`BertForMaskedLM`) with its head for masked word pieces, from a folder or the hub.
 
-    And whether the head came with it: some are published without, and theirs has random weights
-    beside the word embeddings, which it shares. key: of the conf, for messages. Raises InputError
-    as `pretrained` does, and for another kind than BERT itself, whose parts have other names.
+    Some are published without the head: a warning says that theirs has random weights beside the
+    word embeddings, which it shares. key: of the conf, for messages. Raises InputError as
+    `pretrained` does, and for another kind than BERT itself, whose parts have other names.
     """
     with extras.needed("bert", by=key):
         from transformers import BertForMaskedLM
@@ -103,7 +105,14 @@ def pretrained_masked(name: str, key: str) -> tuple[nn.Module, bool]:
         )
     finally:
         logging.set_verbosity(loud)
-    return model, not any(name.startswith("cls.predictions.tr") for name in found["missing_keys"])
+    if any(missing.startswith("cls.predictions.tr") for missing in found["missing_keys"]):
+        logger.warning(
+            "%s comes without BERT's head for masked words: its transform begins with random "
+            "weights, the word embeddings behind it are its own",
+            name,
+        )
+    masked: nn.Module = model
+    return masked
 
 
 def _checked(name: str, key: str) -> Any:
@@ -164,7 +173,7 @@ def packed(folder: Path) -> nn.Module:
         ) from None
 
 
-def scratch(width: int, layers: int, heads: int, pieces: int) -> nn.Module:
+def scratch(width: int, layers: int, heads: int, pieces: int, dropout: float = 0.1) -> nn.Module:
     """A `BertForMaskedLM` with random weights; the inner width is four times the width."""
     with extras.needed("bert", by="a BERT from scratch"):
         from transformers import BertConfig, BertForMaskedLM
@@ -176,6 +185,8 @@ def scratch(width: int, layers: int, heads: int, pieces: int) -> nn.Module:
             num_hidden_layers=layers,
             num_attention_heads=heads,
             intermediate_size=4 * width,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
         )
     )
 

@@ -13,7 +13,6 @@ from atat.base.errors import InputError
 from atat.base.limits import at_least
 from atat.datadir import fingerprint
 from atat.engine import settings as engine
-from atat.text import bert_files
 from atat.text.tasks import Task
 
 TEACHER, INTENT = "teacher", "intent"
@@ -96,10 +95,7 @@ class DistillSettings(engine.OneTaskSettings):
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings, the start and the teachers."""
         if self.task == TEACHER:
-            found = self.digests_of_data()
-            for path in bert_files.files_of(self.teacher.bert):
-                found |= fingerprint.of_file(path)
-            return found
+            return self.digests_of_data() | fingerprint.of_bert(self.teacher.bert)
         found = self.digests_of_data("wav")
         for model in (self.init.model, *self.teachers.values()):
             found |= fingerprint.of_model(model or "")

@@ -141,7 +141,6 @@ class TrainSettings(engine.RunSettings):
         """Digests of data, recordings, tokenizer, and the start or BERT and the CMVN."""
         from atat.datadir import fingerprint
         from atat.speech import frontend
-        from atat.text import bert_files
 
         sources = (*self.train, *self.valid.sources)
         found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
@@ -155,8 +154,7 @@ class TrainSettings(engine.RunSettings):
             return found | fingerprint.of_model(self.init.model)
         model = self.model_of_mix()
         text = model.text_encoder
-        for path in bert_files.files_of(text.bert_or_none if text else None):
-            found |= fingerprint.of_file(path)
+        found |= fingerprint.of_bert(text.bert_or_none if text else None)
         audio = model.audio_encoder
         if audio is not None and audio.kind == "pretrained":
             name = str(audio.pretrained)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +29,6 @@ from atat.text.phones import LABELS
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-logger = logging.getLogger(__name__)
 NAMES = (word_pieces.PAD, word_pieces.CLS, word_pieces.SEP, word_pieces.MASK)  # of Marks
 POSTERIORS = ".posteriors"  # in a data dir
 
@@ -153,13 +151,7 @@ def _bert(settings: StbertSettings) -> tuple[SpeechTextBert, Tokenizer]:
         tokenizer = bert_files.pretrained_tokenizer(name, "bert")
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        masked, has_head = bert_files.pretrained_masked(name, "bert")
-        if not has_head:
-            logger.warning(
-                "%s comes without BERT's head for masked words: its transform begins with random "
-                "weights, the word embeddings behind it are its own",
-                name,
-            )
+        masked = bert_files.pretrained_masked(name, "bert")
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     for mark in NAMES:
         if mark not in vocabulary:

@@ -13,8 +13,8 @@ from atat.base.errors import InputError
 from atat.base.limits import at_least
 from atat.datadir import fingerprint
 from atat.engine import settings as engine
+from atat.nn.settings import ScratchBertSettings
 from atat.systems.stbert.curriculum import OBJECTIVES
-from atat.text import bert_files
 from atat.text.tasks import Task
 
 PRETRAIN, INTENT = "pretrain", "intent"
@@ -27,18 +27,14 @@ TASKS = {
 
 
 @dataclass(frozen=True)
-class ScratchSettings:
+class ScratchSettings(ScratchBertSettings):
     """A BERT without pretrained weights (build.py), for trials and tests."""
 
-    width: int = 128
-    layers: int = 2
-    heads: int = 2
     pieces: int = 2000  # its word pieces: frequent words of the training text, and letters
 
     def __post_init__(self) -> None:
-        at_least(1, width=self.width, layers=self.layers, heads=self.heads, pieces=self.pieces)
-        if self.width % self.heads:
-            raise InputError(f"width is {self.width}; expected a multiple of heads ({self.heads})")
+        super().__post_init__()
+        at_least(1, pieces=self.pieces)
 
 
 @dataclass(frozen=True)
@@ -103,6 +99,4 @@ class StbertSettings(engine.OneTaskSettings):
         found = self.digests_of_data("wav")
         for model in filter(None, (self.init.model, self.acoustic)):
             found |= fingerprint.of_model(model)
-        for path in bert_files.files_of(self.bert):
-            found |= fingerprint.of_file(path)
-        return found
+        return found | fingerprint.of_bert(self.bert)
