@@ -19,7 +19,7 @@ from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, contents, features, kaldi_dir, tables
 from atat.datadir.check import validate
 from atat.datadir.kaldi_dir import Utterance
-from atat.engine import decode
+from atat.engine import decode, partial
 from atat.engine import train as train_cli
 from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.prepare import sphinx
@@ -380,7 +380,7 @@ def test_a_torn_description_is_decoded_again(
     whole = (tmp_path / "out" / "hyp").read_bytes()
     (tmp_path / "out" / "decode.json").write_text(torn)
     (tmp_path / "out" / "decode.partial.json").write_text(torn)
-    (tmp_path / "out" / decode.PARTIAL).write_text("")
+    (tmp_path / "out" / partial.PARTIAL).write_text("")
     decode_all(own, own / "dev", tmp_path / "out")
     assert "finished before" not in capsys.readouterr().out
     assert (tmp_path / "out" / "hyp").read_bytes() == whole

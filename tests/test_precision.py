@@ -16,7 +16,7 @@ import torch
 from atat.base import config, precision
 from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, tables
-from atat.engine import checkpoint, decode, model_folder
+from atat.engine import checkpoint, decode, model_folder, partial
 from atat.engine.settings import BatchSettings, SourceSettings
 from atat.engine.train import main, train
 from atat.nn import int8
@@ -213,8 +213,8 @@ def test_a_decoding_says_its_precision_and_is_finished_or_goes_on_in_it(
     nbest = (tmp_path / "nbest.jsonl").read_text().splitlines()
     entries = [{**json.loads(line), "seconds": 1.0} for line in nbest]
     key = {"options": told["options"], "inputs": told["inputs"]}
-    (tmp_path / decode.ABOUT_PARTIAL).write_text(json.dumps(key))
-    (tmp_path / decode.PARTIAL).write_text("".join(json.dumps(e) + "\n" for e in entries[:9]))
+    (tmp_path / partial.ABOUT_PARTIAL).write_text(json.dumps(key))
+    (tmp_path / partial.PARTIAL).write_text("".join(json.dumps(e) + "\n" for e in entries[:9]))
     (tmp_path / "decode.json").unlink()
     decode.main(arguments)
     assert json.loads((tmp_path / "decode.json").read_text())["precision"] == "bf16"

@@ -24,20 +24,17 @@ from typing import TYPE_CHECKING, Any
 
 from atat.base import cli, machine, precision
 from atat.base.errors import InputError
-from atat.base.files import atomic_write
 from atat.base.json_file import read_object_or_none
 from atat.base.provenance import provenance
 from atat.datadir import contents, fingerprint, kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import describe, refuse_too_many
-from atat.engine import registry
+from atat.engine import partial, registry
 from atat.scoring import decoded_dir
 from atat.text.tasks import Task
 
 if TYPE_CHECKING:
     from atat.engine.contract import Recognizer
-
-PARTIAL, ABOUT_PARTIAL = "nbest.partial.jsonl", "decode.partial.json"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -251,7 +248,7 @@ def decode(options: argparse.Namespace, task: Task) -> None:
     options = argparse.Namespace(**{**vars(options), "precision": recognizer.precision})
     recognizer.check_task(options.task)
     options.out.mkdir(parents=True, exist_ok=True)
-    done, seconds = _read_partial(options, made_from)
+    done, seconds = partial.read(options.out, {"options": _named(options), "inputs": made_from})
     for name in lost.keys() - done.keys():
         done[name] = {"utt": name, "nbest": decoded_dir.unread(lost[name])}
     seconds += _decode_rest(recognizer, task, utterances, done, seconds, options, nj)
@@ -331,7 +328,7 @@ def _decode_rest(
     start = time.monotonic()
     batches = DecodeBatches(recognizer, options.task, left, budget, nj)
     with (
-        open(options.out / PARTIAL, "a", encoding="utf-8") as stream,
+        open(options.out / partial.PARTIAL, "a", encoding="utf-8") as stream,
         tqdm(
             total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
         ) as bar,
@@ -358,35 +355,11 @@ def _named(options: argparse.Namespace) -> dict[str, Any]:
 
 def _begun_with(options: argparse.Namespace, made_from: dict[str, str]) -> str:
     """The requested precision; for auto, that of an interrupted run that is continued."""
-    before = read_object_or_none(options.out / ABOUT_PARTIAL) or {}
+    before = partial.begun(options.out)
     same = before.get("inputs") == made_from and _same_options(before.get("options"), options)
     if options.precision == "auto" and same:
         return str(before["options"]["precision"])
     return str(options.precision)
-
-
-def _read_partial(
-    options: argparse.Namespace, made_from: dict[str, str]
-) -> tuple[dict[str, Any], float]:
-    """What an interrupted run of the same decoding had decoded, and its seconds."""
-    about, partial = options.out / ABOUT_PARTIAL, options.out / PARTIAL
-    key = {"options": _named(options), "inputs": made_from}
-    if not (partial.is_file() and read_object_or_none(about) == key):
-        partial.unlink(missing_ok=True)
-        with atomic_write(about) as stream:
-            json.dump(key, stream)
-        return {}, 0.0
-    done = {}
-    for line in partial.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:  # the line that was being written when it was interrupted
-            continue
-        done[entry["utt"]] = entry
-    # A cut-off last line must not run into the next one.
-    with atomic_write(partial) as stream:
-        stream.writelines(json.dumps(entry) + "\n" for entry in done.values())
-    return done, max((entry["seconds"] for entry in done.values()), default=0.0)
 
 
 def _write(
@@ -423,5 +396,4 @@ def _write(
         "provenance": provenance(),
     }
     decoded_dir.write(out, {name: entry["nbest"] for name, entry in done.items()}, about)
-    (out / PARTIAL).unlink(missing_ok=True)
-    (out / ABOUT_PARTIAL).unlink(missing_ok=True)
+    partial.remove(out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -104,7 +104,15 @@ def _under(items: Sequence[Item], budget: int) -> list[list[Item]]:
     return [list(items[part]) for part in batch_slices((item.length for item in items), budget)]
 
 
-def decode_all(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]]:
+class Batches(Protocol):
+    """Batches by number: entries of what was decoded, or the error that ends the decoding."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> list[dict[str, Any]] | InputError: ...
+
+
+def decode_all(batches: Batches, nj: int) -> Iterator[list[dict[str, Any]]]:
     """The entries of all batches, computed by `nj` processes, in the order they are finished.
 
     The longest utterances come first: no process is left with a long batch at the end. With one
@@ -113,7 +121,7 @@ def decode_all(batches: DecodeBatches, nj: int) -> Iterator[list[dict[str, Any]]
     """
     nj = min(nj, len(batches))
     loader = DataLoader(
-        batches,
+        cast("Dataset[list[dict[str, Any]] | InputError]", batches),  # which asks for no more
         batch_size=None,
         sampler=range(len(batches) - 1, -1, -1),
         num_workers=nj if nj > 1 else 0,
