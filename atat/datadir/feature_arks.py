@@ -13,12 +13,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from atat.base import digests, pipes
 from atat.base.errors import InputError
 from atat.datadir import ark, kaldi_dir, tables
 from atat.speech import audio, frontend
-from atat.speech.frontend import Frontend, Layers, Lfb
+from atat.speech.frontend import LFB, MFCC, Frontend, Layers, Lfb, Mfcc
+
+Kind = Literal["lfb", "mfcc"]
 
 # Goes up when the numbers change, so that older arks are made again.
 VERSION = 1
@@ -35,19 +38,20 @@ class Settings:
     allow_pipes: bool = False
     encoder: str | None = None  # states of a pretrained speech encoder instead of filterbanks
     layers: Layers = "last"  # of the encoder
+    kind: Kind = LFB  # of features without an encoder
 
     @property
     def frontend(self) -> Frontend:
         """What makes the features; InputError if it is an encoder that is not on this machine."""
         if self.encoder:
             return frontend.find(self.encoder, layers=self.layers)
-        return Lfb(self.num_mels)
+        return Mfcc() if self.kind == MFCC else Lfb(self.num_mels)
 
     @property
     def name(self) -> str:
         """What makes the features, as a part of file names."""
         layers = "" if self.layers == "last" else f"_{self.layers}"
-        return re.sub(r"[^\w-]+", "_", self.encoder or "lfb").strip("_") + layers
+        return re.sub(r"[^\w-]+", "_", self.encoder or self.kind).strip("_") + layers
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def read_clips(data: Path, settings: Settings) -> list[Clip]:
     """
     wavs = _read_wavs(data, settings.allow_pipes)
     versions: dict[str, str] = {}
-    made_by = (settings.frontend.kind,) if settings.encoder else ()
+    kind = settings.frontend.kind
+    made_by = (kind,) if kind != LFB else ()
     clips = []
     for key, (recording, start, end) in _read_spans(data, wavs).items():
         wav = wavs[recording]

@@ -1,12 +1,13 @@
 """The feature stage: computes arks of features from the audio of data dirs, in several processes.
 
     atat features --data data/train --arks lfb --nj 4
+    atat features --data data/train --arks mfcc --nj 4 --kind mfcc
     atat features --data data/train --arks states --nj 4 --encoder moonshine-tiny
 
 Writes ARKS/raw_lfb_<name of the data dir>.<n>.{ark,scp,made}, a few hundred utterances each, and
-feats.scp, utt2num_frames and utt2dur into the data dir; of an encoder's states, which have its name
-instead of lfb, feats_type and frame_shift, too. A rerun makes what is missing (see `feature_arks`),
-with any --nj and after any change of the data dir.
+feats.scp, utt2num_frames and utt2dur into the data dir; of MFCC and of an encoder's states, which
+have their name instead of lfb, feats_type and frame_shift, too. A rerun makes what is missing (see
+`feature_arks`), with any --nj and after any change of the data dir.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from atat.datadir.feature_arks import (
 )
 from atat.datadir.lost import report as report_lost
 from atat.speech import audio
-from atat.speech.frontend import Frontend
+from atat.speech.frontend import LFB, MFCC, Frontend
 
 # Utterances of one ark; a crash may cost as many.
 CHUNK = 500
@@ -98,7 +99,7 @@ def _make(
             "utt2dur": {key: tables.seconds(row.duration) for key, row in rows.items()},
             **feats_type.tables_of(made_by),
         },
-        remove=() if settings.encoder else (feats_type.KIND, feats_type.SHIFT),
+        remove=(feats_type.KIND, feats_type.SHIFT) if made_by.kind == LFB else (),
     )
     remove_unfinished(arks, name)
     if lost:
@@ -159,23 +160,30 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="atat features",
         description=cli.guide(
-            "Compute log-mel filterbanks (LFB) of the recordings of data dirs, or the states of a "
-            "pretrained speech encoder. A rerun computes only what is missing.",
+            "Compute log-mel filterbanks (LFB) of the recordings of data dirs, or MFCC, or the "
+            "states of a pretrained speech encoder. A rerun computes only what is missing.",
             "atat features --data data/train data/dev --arks lfb --nj 4",
+            "atat features --data data/train --arks mfcc --kind mfcc",
             "atat features --data data/train --arks states --nj 4 --encoder moonshine-tiny",
             "atat features --data data/train --arks layers --encoder facebook/hubert-base-ls960 "
             "--layers all",
             reads="DATA/wav.scp, DATA/segments where there is one, and the recordings they name.",
             writes="ARKS/raw_lfb_NAME.N.ark and .scp, where NAME is the data dir's; "
-            "feats.scp, utt2num_frames and utt2dur in the data dir; of an encoder feats_type and "
-            "frame_shift, too.",
+            "feats.scp, utt2num_frames and utt2dur in the data dir; of MFCC and of an encoder "
+            "feats_type and frame_shift, too.",
         ),
         formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("--data", nargs="+", required=True, help="data dirs with wav.scp")
     parser.add_argument("--arks", required=True, help="folder for the arks")
     parser.add_argument("--nj", type=int, default=1, help="processes, each on one core")
-    parser.add_argument("--num_mels", type=int, default=80, help="mel bins")
+    parser.add_argument("--num_mels", type=int, default=80, help="mel bins of lfb")
+    parser.add_argument(
+        "--kind",
+        choices=(LFB, MFCC),
+        default=LFB,
+        help="log-mel filterbanks, or 13 MFCC with first and second differences (39 values)",
+    )
     parser.add_argument(
         "--encoder",
         help="the states of this encoder instead of filterbanks: a name that `atat encoder list` "
@@ -205,6 +213,8 @@ def main(argv: list[str] | None = None) -> None:
     cli.check_positive(arguments, "nj", "num_mels")
     if arguments.layers != "last" and not arguments.encoder:
         raise InputError(f"--layers {arguments.layers} is of an encoder; name it with --encoder")
+    if arguments.kind != LFB and arguments.encoder:
+        raise InputError(f"--kind {arguments.kind} and --encoder are different features; give one")
     settings = Settings(
         arguments.num_mels,
         arguments.compress,
@@ -213,6 +223,7 @@ def main(argv: list[str] | None = None) -> None:
         arguments.allow_pipes,
         arguments.encoder,
         arguments.layers,
+        arguments.kind,
     )
     for data in arguments.data:
         make(data, arguments.arks, nj=arguments.nj, settings=settings, max_lost=arguments.max_lost)

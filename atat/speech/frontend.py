@@ -1,8 +1,8 @@
 """The front end of an audio encoder: what turns samples into the frames that it reads.
 
-`Lfb` computes filterbanks; the others are pretrained speech encoders, whose hidden states (one
-every 20 ms or so) take the filterbanks' place: `find("moonshine-tiny")`. Everything that counts
-frames (masks, alignments, budgets, seconds) asks the front end for them.
+`Lfb` computes filterbanks, `Mfcc` cepstra; the others are pretrained speech encoders, whose hidden
+states (one every 20 ms or so) take the filterbanks' place: `find("moonshine-tiny")`. Everything
+that counts frames (masks, alignments, budgets, seconds) asks the front end for them.
 
 T' samples, T frames, F values of a frame. A front end encodes one recording at a time, so that
 what it gives does not depend on a batch.
@@ -15,7 +15,7 @@ import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol
 
 import numpy as np
 
@@ -23,13 +23,14 @@ from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
-from atat.speech import audio, fbank
+from atat.speech import audio, fbank, mfcc
 
 if TYPE_CHECKING:  # it imports torch
     from atat.speech.hub_encoder import Within
 
 Layers = Literal["last", "all"]
-LFB = "lfb"
+LFB: Final = "lfb"
+MFCC: Final = "mfcc"
 DESCRIPTION, CONTAINED = "frontend.json", "encoder"  # in the folder of a packed model
 
 
@@ -96,6 +97,26 @@ class Lfb:
         return fbank.num_frames(num_samples)
 
 
+@dataclass(frozen=True)
+class Mfcc:
+    """13 cepstra with their first and second differences (atat/speech/mfcc.py)."""
+
+    kind = MFCC
+    dim = mfcc.DIM
+    frame_shift = fbank.Options.frame_shift
+    shortest = fbank.Options().length
+    longest = 0
+    origin = None
+    num_layers = 1
+    within = False
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        return mfcc.mfcc39(samples)
+
+    def num_frames(self, num_samples: int) -> int:
+        return fbank.num_frames(num_samples)
+
+
 def find(name: str, threads: int = 1, layers: Layers = "last", trained: bool = False) -> Frontend:
     """The pretrained speech encoder of a name, loaded; or what a model reads that trains it.
 
@@ -153,6 +174,8 @@ def alike(kind: str, other: str) -> bool:
 
 def features_option(frontend: Frontend) -> str:
     """The option of `atat features` that makes what this front end makes."""
+    if frontend.kind == MFCC:
+        return f"--kind {MFCC}"
     if frontend.origin is None:
         return f"--num_mels {frontend.dim}"
     layers = " --layers all" if frontend.num_layers > 1 else ""
