@@ -48,6 +48,10 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "quantize": Command("engine.quantize", "a model with weights of 8 bits, for a CPU"),
         "export": Command("engine.export", "a model for devices, which runs without torch"),
         "decode": Command("engine.decode", "understand or transcribe a data dir with a model"),
+        "answer": Command(
+            "systems.speechbert.answer_command",
+            "answer the questions about a data dir's recordings",
+        ),
     },
     "Use": {
         "recognize": Command("apps.recognize", "understand recordings, sentences, the microphone"),

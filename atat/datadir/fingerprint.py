@@ -15,7 +15,16 @@ from atat.datadir import contents
 from atat.text import bert_files
 
 # Without the scp files: they hold paths of audio and features, not contents (see `of_sound`).
-TABLES = ("utt2spk", "text", "semantics", "ctm", "phones.ctm", "segments", "utt2num_frames")
+TABLES = (
+    "utt2spk",
+    "text",
+    "semantics",
+    "ctm",
+    "phones.ctm",
+    "segments",
+    "utt2num_frames",
+    "questions.jsonl",
+)
 WEIGHTS = "model.safetensors"
 
 

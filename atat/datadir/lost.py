@@ -22,14 +22,15 @@ def describe(
     *,
     data: str | Path | None = None,
     path: Path | None = None,
+    noun: str = "utterances",
 ) -> str:
     """`<data>: 2 of 90 utterances <what>:` and a line for each of the first few, with its reason.
 
-    path: the file that lists all of them.
+    path: the file that lists all of them. noun: what they are.
     """
     before = "" if data is None else f"{data}: "
     after = "" if path is None else f" (all in {path})"
-    lines = [f"{before}{len(lost)} of {total} utterances {what}{after}:"]
+    lines = [f"{before}{len(lost)} of {total} {noun} {what}{after}:"]
     for key, why in list(lost.items())[:SHOWN]:
         lines.append(f"  {key}: {why.removeprefix(f'utterance {key}: ')}")
     if len(lost) > SHOWN:
