@@ -173,8 +173,13 @@ def packed(folder: Path) -> nn.Module:
         ) from None
 
 
-def scratch(width: int, layers: int, heads: int, pieces: int, dropout: float = 0.1) -> nn.Module:
-    """A `BertForMaskedLM` with random weights; the inner width is four times the width."""
+def scratch(
+    width: int, layers: int, heads: int, pieces: int, dropout: float = 0.1, spread: float = 0.02
+) -> nn.Module:
+    """A `BertForMaskedLM` with random weights; the inner width is four times the width.
+
+    spread: the standard deviation of the weights, BERT's at a width of 768.
+    """
     with extras.needed("bert", by="a BERT from scratch"):
         from transformers import BertConfig, BertForMaskedLM
 
@@ -187,6 +192,7 @@ def scratch(width: int, layers: int, heads: int, pieces: int, dropout: float = 0
             intermediate_size=4 * width,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
+            initializer_range=spread,
         )
     )
 

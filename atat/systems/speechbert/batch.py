@@ -76,12 +76,15 @@ def of_sequences(examples: Sequence[Example], task: str, weight: float = 1.0) ->
         found = [torch.from_numpy(getattr(one, name)) for one in examples]
         return pad_sequence(found, batch_first=True, padding_value=fill)
 
+    spoken = [one.vectors for one in examples if len(one.vectors)]
     answered = [one for one in examples if one.start != IGNORED]
     return Batch(
         utterances=tuple(example.utterance for example in examples),
         ids=rows("ids", PAD),
         spoken=rows("spoken", 0),
-        vectors=torch.from_numpy(np.concatenate([one.vectors for one in examples])),
+        vectors=torch.from_numpy(
+            np.concatenate(spoken) if spoken else np.zeros((0, 0), np.float32)
+        ),
         types=rows("types", 0),
         lengths=torch.tensor([len(one.ids) for one in examples]),
         targets=rows("targets", IGNORED),

@@ -166,7 +166,7 @@ def _bert(settings: SpeechBertSettings, words: Words) -> WordBert:
         if settings.embeddings == "pieces":
             raise InputError("embeddings: pieces are those of a BERT; name one by the key `bert`")
         masked = bert_files.scratch(
-            sizes.width, sizes.layers, sizes.heads, len(words), sizes.dropout
+            sizes.width, sizes.layers, sizes.heads, len(words), sizes.dropout, sizes.spread
         )
     else:
         masked = bert_files.pretrained_masked(name, "bert")

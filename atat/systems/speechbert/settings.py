@@ -36,10 +36,13 @@ class ScratchSettings(ScratchBertSettings):
     """A BERT without pretrained weights, for trials and small data."""
 
     dropout: float = 0.1
+    spread: float = 0.02  # of its first weights; a narrow one learns faster with a larger one
 
     def __post_init__(self) -> None:
         super().__post_init__()
         below_one(dropout=self.dropout)
+        if self.spread <= 0:
+            raise InputError(f"spread is {self.spread}; expected more than 0")
 
 
 @dataclass(frozen=True)
