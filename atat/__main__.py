@@ -72,6 +72,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "score": Command(
             "scoring.score_command", "score what was decoded, or compare two decodings"
         ),
+        "score_answers": Command(
+            "scoring.answers", "score answers to questions about spoken paragraphs"
+        ),
         "frames": Command(
             "systems.lugosch.frames_command", "phones and words per frame of an acoustic model"
         ),

@@ -72,6 +72,14 @@ METRICS: dict[str, Metric] = {
     "word_acc_all": Metric(
         "Words, all", False, "the same of all frames with a word; unknown words are wrong"
     ),
+    "answer_em": Metric("EM", False, "the answer's words are those of a right answer, for SQuAD"),
+    "answer_f1": Metric("F1", False, "F1 of the answer's words, for SQuAD; mean over questions"),
+    "frame_f1": Metric(
+        "Frame F1", False, "F1 of the answer's time against its true time; mean over questions"
+    ),
+    "aos": Metric(
+        "AOS", False, "time in both answers over time in either of them; mean over questions"
+    ),
     "slu_f1": Metric("SLU-F1", False, "F1 of slots weighted by word and character distance"),
 }
 

@@ -166,9 +166,9 @@ def _test_set(table: Table, found: Mapping[str, Mapping[str, Runs]]) -> str:
     for condition in table.conditions or {"": ""}:
         runs = next((f[condition] for f in found.values() if f[condition]), None)
         if runs:
-            size = f"{len(runs.runs[0].scored)} utterances"
+            size = f"{len(runs.runs[0].scored)} {table.items}"
             if runs.speakers > 1:
-                size += f", {runs.speakers} speakers"
+                size += f", {runs.speakers} {table.clusters}"
             sizes.append(f"{condition}: {size}" if condition else size)
     named = f" `{table.data}`" if table.data else ""
     return f"Test set{named}: {'; '.join(sizes)}." if sizes else ""

@@ -67,6 +67,8 @@ class Table:
     note: str = ""
     data: str = ""  # pattern of the data dirs; scores on others are refused
     groups: bool = False  # a line for each group of utt2group below its row
+    items: str = "utterances"  # what is scored one by one
+    clusters: str = "speakers"  # what stands in their place, and is drawn again as a whole
     # Name of a condition (kitchen noise of 6 dB) -> the text for {condition} in `decoded`, `data`
     conditions: dict[str, str] = field(default_factory=dict)
 

@@ -20,9 +20,12 @@ from atat.scoring.figures import format_interval, p_value_text
 from atat.scoring.score import compare, score
 
 
-def print_summary(title: str, summary: dict[str, Any]) -> None:
-    """Print each figure of a score.json, or of a group in it, with its interval and counts."""
-    unit = f", {summary['speakers']} speakers" if summary["resampled"] == "speakers" else ""
+def print_summary(title: str, summary: dict[str, Any], clusters: str = "speakers") -> None:
+    """Print each figure of a score.json, or of a group in it, with its interval and counts.
+
+    clusters: what is drawn again as a whole where several are known.
+    """
+    unit = f", {summary['speakers']} {clusters}" if summary["resampled"] == "speakers" else ""
     print(f"{title} (n = {summary['n']}{unit})")
     for name, figure in summary["metrics"].items():
         interval = Interval(figure["value"], figure["low"], figure["high"])
