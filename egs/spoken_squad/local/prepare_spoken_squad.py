@@ -32,6 +32,7 @@ from atat.datadir.ctm import Word, read_ctm, write_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.questions import Answer, Question
 from atat.prepare.limited import limited
+from atat.scoring import metrics
 from atat.speech import audio
 
 # Part -> name of the data dir with the words spoken, and of the one with the words heard.
@@ -196,17 +197,29 @@ def write(out: Path, part: str, items: Sequence[Item]) -> None:
         questions.write(out / name, (pair[kind] for item in items for pair in item.asked))
     times = {item.key: item.words for item in items if item.words is not None}
     spoken = out / FOLDERS[part][0] / "ctm"
+    about = spoken.with_name("ctm.json")  # of `atat align`, which made the ctm if it is there
     if times:
         write_ctm(spoken, times)
-    else:
+        about.unlink(missing_ok=True)
+    elif not about.exists():
         spoken.unlink(missing_ok=True)
     asked = [pair[0] for item in items for pair in item.asked]
     lost = sum(one.lost for one in asked)
     hours = sum(item.seconds for item in items) / 3600
     print(
         f"{part}: {len(items)} paragraphs, {hours:.2f} h, {len(asked)} questions, of which the "
-        f"recogniser lost {lost}; times of words in {len(times)}"
+        f"recogniser, of {_error_rate(items):.1f} % WER, lost {lost}; times of words in {len(times)}"
     )
+
+
+def _error_rate(items: Sequence[Item]) -> float:
+    """WER of what was heard, in %."""
+    edits = words = 0.0
+    for item in items:
+        said, heard = (" ".join(layout.words_of(one)) for one in (item.original, item.heard))
+        wrong, count = metrics.text_counts(said, heard)["wer"]
+        edits, words = edits + wrong, words + count
+    return 100 * edits / max(words, 1)
 
 
 def prepare(

@@ -1,0 +1,102 @@
+# What run.sh does for several data dirs and models; it sources this.
+
+spoken=(train dev test_reference) # data dirs whose text was said
+heard=(train_asr dev_asr test)    # ... the same recordings and questions; text is what was heard
+
+# The rows of the tables: a name, the test set, and the models that answer together.
+rows=(
+  "text test_reference text"                  # (c), column A
+  "text test text"                            # (c), column B
+  "cascade test cascade"                      # (d)
+  "speechbert test speechbert"                # (e)
+  "speechbert_no_mlm test speechbert_no_mlm"  # (f)
+  "better_boundaries test_reference speechbert" # (g)
+  "e_and_d test speechbert cascade"           # (h)
+  "d_and_d test cascade cascade_again"        # (i)
+)
+
+# choose_corpus: where corpus, data and models are, and which confs are trained.
+choose_corpus() {
+  generated="" results=RESULTS.md folder=conf
+  if [ -n "$corpus" ]; then
+    is_given size || size=paper
+    results=RESULTS.corpus.md
+  elif [ "$size" = paper ]; then
+    refuse "--size paper is for --corpus; the generated corpus is too small for such models"
+  else
+    generated=${mini:+mini}
+    generated=${generated:-small}
+  fi
+  [ "$size" = paper ] || folder=conf/small
+  if [ -z "$mini" ]; then
+    is_given data || data=data/$size
+    is_given exp || exp=exp/$size
+  fi
+  [ -z "$generated" ] || corpus=$data/corpus
+  arks=mfcc
+  features_options=(--kind mfcc)
+  train_set[text_bert]=${bert:+bert=$bert}
+}
+
+# recognise PART: what the recogniser hears of the sentences of a part of the generated corpus.
+recognise() {
+  local text=()
+  # A language model of few sentences is quick, and hears every name of the test as another.
+  if [ -n "$mini" ] && [ "$asr" = pocketsphinx ]; then text=(--lm_text "$corpus/sentences/train_wav"); fi
+  atat transcribe --engine "$asr" --data "$corpus/sentences/$1" --out "$corpus/asr/$1" --nj "$nj" \
+    ${text[@]+"${text[@]}"}
+  atat score --data "$corpus/sentences/$1" --decoded "$corpus/asr/$1"
+}
+
+# align_words SET: the times of its words, unless they came with the corpus.
+align_words() {
+  if [ -f "$data/$1/ctm" ] && [ ! -f "$data/$1/ctm.json" ]; then return; fi
+  atat align --backend pocketsphinx --data "$data/$1" --nj "$nj" --max_lost "$max_lost"
+}
+
+# each_pair COMMAND: calls it with every data dir of $spoken and its counterpart of $heard.
+each_pair() {
+  local index
+  for index in "${!spoken[@]}"; do "$1" "${spoken[index]}" "${heard[index]}"; done
+}
+
+time_answers() {
+  python local/time_questions.py --spoken "$data/$1" --heard "$data/$2" --max_lost "$max_lost"
+}
+
+# same_features SPOKEN HEARD: recordings and utterances are the same, and so are the features.
+same_features() {
+  local name
+  for name in feats.scp utt2num_frames utt2dur feats_type frame_shift; do
+    cp "$data/$1/$name" "$data/$2/$name"
+  done
+}
+
+# train_again NAME START: another training of the same conf, of other random numbers: NAME_again.
+train_again() {
+  local seed
+  for seed in $seeds; do
+    queue atat train --config "$confs/$1.yaml" --out "$exp/$1_again/seed$seed" --seed $((seed + 100)) \
+      --init "$exp/$2/seed$seed/model"
+  done
+}
+
+# answer NAME SET MODEL ...: $exp/NAME/seed1/answer_SET, ...: what the models say together.
+answer() {
+  local seed model models
+  for seed in $seeds; do
+    models=()
+    for model in "${@:3}"; do models+=(--model "$exp/$model/seed$seed/model"); done
+    atat answer "${models[@]}" --data "$data/$2" --nj "$nj" --max_lost "$max_lost" \
+      --out "$exp/$1/seed$seed/answer_$2"
+  done
+}
+
+# score_row NAME SET ...: scores what `answer` with the same arguments has made.
+score_row() {
+  local seed
+  for seed in $seeds; do
+    atat score_answers --data "$data/$2" --spoken "$data/test_reference" \
+      --decoded "$exp/$1/seed$seed/answer_$2"
+  done
+}
