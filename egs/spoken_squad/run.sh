@@ -29,6 +29,7 @@ parse_options "$@"
 choose_corpus
 use_encoder
 confs=$exp/conf
+[ -z "$encoder" ] || conf_options+=(--set "encoder=$encoder")
 activate
 check_encoder
 keep_marks "$exp"

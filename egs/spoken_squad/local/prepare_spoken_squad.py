@@ -208,7 +208,8 @@ def write(out: Path, part: str, items: Sequence[Item]) -> None:
     hours = sum(item.seconds for item in items) / 3600
     print(
         f"{part}: {len(items)} paragraphs, {hours:.2f} h, {len(asked)} questions, of which the "
-        f"recogniser, of {_error_rate(items):.1f} % WER, lost {lost}; times of words in {len(times)}"
+        f"recogniser, of {_error_rate(items):.1f} % WER, lost {lost}; times of words in "
+        f"{len(times)}"
     )
 
 
