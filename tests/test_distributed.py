@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,11 +21,10 @@ from torch import nn
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, tables
-from atat.engine import assembly, distributed, model_folder
+from atat.engine import assembly, distributed, model_folder, nonfinite
 from atat.engine.contract import Group
 from atat.engine.optim import Optimizer
 from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
-from atat.engine.trainer import Trainer
 from atat.nn.transformer import Positions
 from atat.systems.joint.batch import Example, collate
 from atat.systems.joint.settings import OptimSettings, TrainSettings
@@ -183,13 +181,22 @@ def test_buffers_are_the_mean_of_all_ranks(tmp_path: Path) -> None:
 
 
 def _nonfinite(rank: int, folder: Path) -> None:
-    example = Example(f"utterance-{rank}", "nlu", np.array([1, 2]), [1, 2, 3], [])
-    trainer = Trainer(*[mock.Mock()] * 5, folder, torch.device("cpu"))
-    with pytest.raises(InputError, match="not finite"):
-        trainer._check_finite({"ce": math.nan, "ctc": 0.0}, 1.0, [collate([example])])
+    mine = [
+        collate([Example(f"{name}-{rank}", "nlu", np.array([1, 2]), [1, 2, 3], [])])
+        for name in ("good", "bad")
+    ]
+    terms = [torch.tensor([1.0, 0.0]), torch.tensor([math.nan, 0.0])]
+    said = nonfinite.note(
+        folder, 7, {"ce": math.nan, "ctc": 0.0}, 1.0, list(zip(mine, terms)), row=3, limit=3
+    )
+    assert "step 7: the loss of the batches with bad-0, bad-1 is not finite" in said
+    with pytest.raises(InputError, match="gradient of .*good-0, bad-0, good-1 and 1 more .*4 in a"):
+        fine = [(batch, terms[0]) for batch in mine]
+        nonfinite.note(folder, 8, {"ce": 1.0, "ctc": 0.0}, math.inf, fine, row=4, limit=3)
     distributed.barrier()
-    found = json.loads((folder / "nonfinite.json").read_text())
-    assert found["utterances"] == ["utterance-0", "utterance-1"]
+    found = [json.loads(line) for line in (folder / nonfinite.LIST).read_text().splitlines()]
+    assert [one["step"] for one in found] == [7, 8]
+    assert found[0]["utterances"] == ["bad-0", "bad-1"]
 
 
 def test_what_made_a_loss_not_finite_is_told_of_every_rank(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def share_state(model: nn.Module) -> None:
             dist.broadcast(value, src=0)
 
 
+def buffers_of(model: nn.Module) -> list[Tensor]:
+    """The buffers in the state_dict."""
+    return [
+        buffer
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name not in module._non_persistent_buffers_set
+    ]
+
+
 def average_buffers(model: nn.Module) -> None:
     """Give every process the mean over all of each buffer in the state_dict.
 
@@ -98,12 +108,7 @@ def average_buffers(model: nn.Module) -> None:
     """
     if not dist.is_initialized():
         return
-    buffers = [
-        buffer
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if name not in module._non_persistent_buffers_set
-    ]
+    buffers = buffers_of(model)
     if not buffers:
         return
     flat = torch.cat([buffer.detach().flatten().double() for buffer in buffers])

@@ -147,11 +147,14 @@ class Optimizer:
             )
         return found
 
-    def step(self) -> float:
-        """Clip gradients, update; returns their norm before clipping."""
+    def step(self, *, update: bool = True) -> float:
+        """Clip gradients, update; returns their norm before clipping.
+
+        Nothing is updated where the norm is not finite, or without `update`.
+        """
         parameters = [p for p in self.parameters() if p.grad is not None]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip))
-        if math.isfinite(norm):
+        if update and math.isfinite(norm):
             self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         return norm

@@ -137,11 +137,13 @@ class RunSettings:
     log_every: int = 20
     workers: int = 1  # processes that prepare batches
     max_lost: float = 0.01  # share of examples that may be unusable before the run is refused
+    # Steps in a row that are left out since loss or gradient are not finite; one more ends the run
+    max_nonfinite: int = 3
 
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps, checkpoint_every=self.checkpoint_every)
         at_least(1, log_every=self.log_every)
-        at_least(0, workers=self.workers)
+        at_least(0, workers=self.workers, max_nonfinite=self.max_nonfinite)
         if not self.train:
             raise InputError("key `train` is empty; list at least one {data, task}")
 

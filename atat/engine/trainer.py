@@ -7,13 +7,12 @@ run between two steps, with a checkpoint, and the next run goes on as if there h
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,7 @@ import torch
 from tqdm import tqdm
 
 from atat.base.errors import InputError
-from atat.base.files import atomic_write
-from atat.engine import checkpoint, distributed, forecast, model_folder
+from atat.engine import checkpoint, distributed, forecast, model_folder, nonfinite
 from atat.engine.contract import Batch, Parts, System, Term
 from atat.engine.loader import StepBatches, closing, step_loader
 from atat.engine.optim import Optimizer
@@ -46,6 +44,8 @@ class Progress:
     wall_seconds: float = 0.0
     audio_seconds: float = 0.0
     validated: int = 0  # the last step that was validated
+    left_out: int = 0  # steps whose loss or gradient was not finite
+    left_out_in_a_row: int = 0  # of these, the last ones
     validations: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -189,16 +189,25 @@ class Trainer:
         divisors = dict(zip(self.model.counts, targets))
         terms = self.model.terms
         sums = torch.zeros(len(terms), dtype=torch.float64, device=self.device)
+        each: list[torch.Tensor] = []  # the terms of each batch
+        before = nonfinite.Statistics(self.model)
         for number, batch in enumerate(batches, 1):
             if step == 1:  # which may take minutes
                 self._show(f"first step, batch {number} of {len(batches)}")
             found = self._backward(batch.to(self.device), divisors)
-            sums += torch.stack([found.get(term, sums.new_zeros(())).double() for term in terms])
+            zero = sums.new_zeros(())
+            each.append(torch.stack([found.get(term, zero).double() for term in terms]))
+            sums += each[-1]
         distributed.sum_gradients(self.optimizer.parameters())
-        norm = self.optimizer.step()
-        distributed.average_buffers(self.model)
         figures = dict(zip(terms, distributed.sum_(sums).tolist()))
-        self._check_finite(figures, norm, batches)
+        norm = self.optimizer.step(update=nonfinite.is_finite(figures, 0.0))
+        distributed.average_buffers(self.model)
+        if nonfinite.is_finite(figures, norm):
+            self.progress.left_out_in_a_row = 0
+        else:
+            before.restore()
+            self._leave_out(step, figures, norm, list(zip(batches, each)))
+            figures, divisors = dict.fromkeys(terms, 0.0), dict.fromkeys(divisors, 0.0)
         return {
             **figures,
             **{f"count {name}": count for name, count in divisors.items()},
@@ -228,21 +237,27 @@ class Trainer:
             loss.backward()
         return {name: term.total.detach() for name, term in terms.items()}
 
-    def _check_finite(self, figures: dict[str, float], norm: float, batches: list[Batch]) -> None:
-        if math.isfinite(norm) and math.isfinite(sum(figures.values())):
-            return
-        mine = [utterance for batch in batches for utterance in batch.utterances]
-        utterances = distributed.gather(mine)
-        path = self.folder / "nonfinite.json"
-        if self.is_main:
-            found = {"step": self.progress.step + 1, **figures, "utterances": utterances}
-            with atomic_write(path) as stream:
-                json.dump(found, stream)
-        raise InputError(
-            f"step {self.progress.step + 1}: the loss or its gradient is not finite (norm {norm}); "
-            f"its utterances are listed in {path}. Look at them, or lower optim.factor or "
-            "optim.peak. Checkpoints written before are good."
+    def _leave_out(
+        self,
+        step: int,
+        figures: dict[str, float],
+        norm: float,
+        batches: Sequence[tuple[Batch, torch.Tensor]],
+    ) -> None:
+        """Count and tell a step that is not finite; InputError if it is one too many."""
+        self.progress.left_out += 1
+        self.progress.left_out_in_a_row += 1
+        said = nonfinite.note(
+            self.folder,
+            step,
+            figures,
+            norm,
+            batches,
+            row=self.progress.left_out_in_a_row,
+            limit=self.settings.max_nonfinite,
         )
+        if self.is_main:
+            tell(f"warning: {said}")
 
     def _show(self, text: str) -> None:
         """Show text at the end of the bar immediately."""
