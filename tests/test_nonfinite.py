@@ -35,7 +35,7 @@ Spoil = Callable[[dict[str, Any]], dict[str, Any]]
 
 def spoilt_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], spoil: Spoil) -> list[str]:
     """Spoil the terms of the first batch of some steps; returns its utterances of all of them."""
-    whole, backward, now, named = Trainer._step, Trainer._backward, [0], []
+    whole, backward, now, named = Trainer._step, Trainer.backward, [0], []
 
     def step(self: Trainer, number: int, batches: list[Any]) -> dict[str, float]:
         now[0] = number if number in steps else 0
@@ -53,7 +53,7 @@ def spoilt_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], spoil: Spoil) ->
             self.model.losses = losses
 
     monkeypatch.setattr(Trainer, "_step", step)
-    monkeypatch.setattr(Trainer, "_backward", backwards)
+    monkeypatch.setattr(Trainer, "backward", backwards)
     return named
 
 

@@ -31,9 +31,9 @@ class StepBatches(Dataset[list[Batch]]):
         self.rank = rank
 
     def __getitem__(self, step: int) -> list[Batch]:
-        return [self._batch(step, items) for items in self.sampler.plan(step, self.rank)]
+        return [self.batch(step, items) for items in self.sampler.plan(step, self.rank)]
 
-    def _batch(self, step: int, items: Sequence[tuple[int, int]]) -> Batch:
+    def batch(self, step: int, items: Sequence[tuple[int, int]]) -> Batch:
         """One batch, with examples of one source only."""
         source = self.data[items[0][0]].at(step)
         return source.collate([self._example(step, source, number) for _, number in items])

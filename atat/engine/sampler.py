@@ -21,7 +21,7 @@ from math import ceil, floor
 import numpy as np
 
 from atat.base.errors import InputError
-from atat.engine.batching import batch_slices
+from atat.engine.batching import batch_slices, target_cost
 from atat.engine.contract import Budget
 from atat.engine.settings import BatchSettings
 
@@ -82,6 +82,31 @@ class Sampler:
                 del self._blocks[next(iter(self._blocks))]
             self._blocks[block] = self._draw_block(block)
         return self._blocks[block][position][rank]
+
+    def largest(self, source: int) -> Plan:
+        """The batches of a source with most of the source, and with most of the target, padded.
+
+        Of all that a step may have; where one budget cuts what the other allows, about the largest.
+        """
+        count = min(ceil(self._expected[source]), len(self.lengths[source]))
+        lengths, targets = self.lengths[source], self.targets[source]
+        limits = getattr(self.settings, self.budgets[source].key), self.settings.max_targets
+        costs = lengths, np.array([target_cost(int(one)) for one in targets])
+        found: Plan = []
+        for cost, limit in zip(costs, limits):
+            order = np.argsort(cost, kind="stable")
+            each = np.maximum(cost[order], 1)
+            # How many fit where this is the longest of them.
+            fit = np.minimum(np.maximum(limit // each, 1), np.arange(1, len(order) + 1))
+            fit = np.minimum(fit, count)
+            last = int(np.argmax(fit * each))
+            chosen = order[last + 1 - fit[last] : last + 1]
+            ordered = chosen[np.argsort(lengths[chosen], kind="stable")]
+            parts = self._batches(source, ordered)
+            found.append(
+                max(parts, key=lambda part: len(part) * max(int(cost[one]) for _, one in part))
+            )
+        return found[:1] if found[0] == found[1] else found
 
     def _check_mix(self) -> None:
         """Refuse steps without a part of the mix; name the sources that some steps lack."""

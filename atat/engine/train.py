@@ -4,7 +4,8 @@
     atat train --config conf/books.yaml --out exp/books --init exp/pretrain/model
 
 Run again after an interruption, it continues where it stopped; after its end it does nothing,
-unless `steps` has grown. `atat pack` makes a model from it at any time.
+unless `steps` has grown. `atat pack` makes a model from it at any time. With --check it says what
+the largest batches take and trains nothing.
 Several GPUs: torchrun --nproc_per_node 4 -m atat train ...
 """
 
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
             "On several GPUs: torchrun --nproc_per_node 4 -m atat train ...",
             "atat train --config conf/pretrain.yaml --out exp/pretrain",
             "atat train --config conf/books.yaml --out exp/books --init exp/pretrain/model",
+            "atat train --config conf/pretrain.yaml --out exp/pretrain --check",
             "atat train --config conf/joint.yaml --out exp/joint2 --seed 2 --set optim.peak=1.0e-3",
             reads="CONFIG; what it names: data dirs with features or recordings, a tokenizer, "
             "CMVN; INIT, a packed model to start from.",
@@ -63,6 +65,11 @@ def main(argv: list[str] | None = None) -> None:
         metavar="KEY=VALUE",
         help="another value for a key of the YAML file, such as optim.factor=0.5; may be repeated",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="train nothing: try the largest batches, and say what they take in memory and time",
+    )
     options = parser.parse_args(argv)
     overrides = list(options.set)
     if options.init:
@@ -70,6 +77,10 @@ def main(argv: list[str] | None = None) -> None:
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     system, settings = registry.load_settings(options.config, overrides)
+    if options.check:
+        machine.tune()
+        check(settings, options.out, system)
+        return
     has_model = (options.out / run_folder.MODEL).is_dir()
     if has_model and run_folder.finished_steps(options.out) == settings.steps:
         run_folder.check_same(options.out, settings)
@@ -77,6 +88,21 @@ def main(argv: list[str] | None = None) -> None:
         return
     machine.tune()
     train(settings, options.out, system)
+
+
+def check(settings: RunSettings, folder: Path, system: System) -> None:
+    """Try the largest batches of a run and print what they take; writes nothing.
+
+    Raises InputError for invalid settings or data, and where the memory is too small.
+    """
+    from atat.engine import assembly, distributed, rehearsal
+
+    device = distributed.start()
+    try:
+        settings = replace(settings, precision=_precision(settings, folder, device).name)
+        rehearsal.rehearse(assembly.build(system, settings, folder, device), print)
+    finally:
+        distributed.stop()
 
 
 def train(settings: RunSettings, folder: Path, system: System | None = None) -> None:

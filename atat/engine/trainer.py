@@ -194,7 +194,7 @@ class Trainer:
         for number, batch in enumerate(batches, 1):
             if step == 1:  # which may take minutes
                 self._show(f"first step, batch {number} of {len(batches)}")
-            found = self._backward(batch.to(self.device), divisors)
+            found = self.backward(batch.to(self.device), divisors)
             zero = sums.new_zeros(())
             each.append(torch.stack([found.get(term, zero).double() for term in terms]))
             sums += each[-1]
@@ -217,7 +217,7 @@ class Trainer:
             "stop": stop,
         }
 
-    def _backward(self, batch: Batch, divisors: dict[str, float]) -> dict[str, torch.Tensor]:
+    def backward(self, batch: Batch, divisors: dict[str, float]) -> dict[str, torch.Tensor]:
         """Forward and backward of one batch; divisors: targets of each count in the whole step."""
         autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
