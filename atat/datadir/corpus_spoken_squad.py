@@ -124,14 +124,16 @@ def place(paragraph: Paragraph, answer: Given) -> tuple[int, int] | None:
     they do not hold it (as in the test versions of other noise, which have SQuAD's numbers), it is
     the occurrence that is nearest to them.
     """
+    if not normalize(answer.text):
+        return None
     context, words = paragraph.context, _normalized(paragraph.context)
     end = answer.start + len(answer.text)
-    if context[answer.start : end].lower() == answer.text.lower() and answer.text.strip():
+    if context[answer.start : end].lower() == answer.text.lower():
         for start, stop in ((answer.start, end), _whole_tokens(context, answer.start, end)):
             before = normalize(context[:start]).split()
             inside = normalize(context[start:stop]).split()
             after = normalize(context[stop:]).split()
-            if inside and tuple(before + inside + after) == words:
+            if tuple(before + inside + after) == words:
                 return len(before), len(before) + len(inside) - 1
     found = places(words, answer.text)
     if not found:
