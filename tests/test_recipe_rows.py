@@ -190,6 +190,41 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
             assert call["--out"].endswith("seed3")
 
 
+@pytest.mark.parametrize("options", [[], ["--corpus", "/c"]], ids=["generated", "corpus"])
+def test_every_row_of_answers_is_of_models_that_are_trained(
+    clone: Path, options: list[str]
+) -> None:
+    calls = called(clone, "spoken_squad", options)
+    folder = "exp/paper" if options else "exp/small"
+    trained = {call["--out"]: call for call in calls if call["program"] == "atat train"}
+    answered = {call["--out"]: call for call in calls if call["program"] == "atat answer"}
+    scored = {call["--decoded"]: call for call in calls if call["program"] == "atat score_answers"}
+    assert scored.keys() == answered.keys() and len(answered) == 2 * 8
+    for out, call in answered.items():
+        assert scored[out]["--data"] == call["--data"] and call["--data"].endswith(
+            out.rpartition("answer_")[2]
+        )
+        assert call["--model"].removesuffix("/model") in trained
+        assert ("seed3" in out) == ("seed3" in call["--model"])
+    for out, call in trained.items():
+        start = call.get("--init", "").removesuffix("/model")
+        assert start in trained or (not start and "/text_bert/" in out), out
+        assert ("seed3" in out) == ("seed3" in start) or not start
+        assert (clone / "egs/spoken_squad/conf" / Path(call["--config"]).name).is_file()
+    again = [call["--seed"] for out, call in trained.items() if "/cascade_again/" in out]
+    assert again == ["103", "104"]  # other random numbers than the cascade beside it
+    report = config.load(clone / "egs/spoken_squad" / folder / "results.yaml", Report)
+    found: set[str] = set()
+    for part in report.tables:
+        for row in part.rows:
+            for condition in part.conditions.values() or ["found"]:
+                pattern = row.decoded.replace("{condition}", condition)
+                matches = {out for out in answered if fnmatch(f"{out}/{condition}", pattern)}
+                assert matches or not row.decoded, pattern
+                found |= matches
+    assert found == answered.keys()
+
+
 def test_one_pretraining_may_serve_every_seed(clone: Path) -> None:
     options = ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--pretrain_seed", "7"]
     calls = [one for one in called(clone, "barista", options) if one["program"] == "atat train"]

@@ -68,7 +68,7 @@ time_answers() {
 same_features() {
   local name
   for name in feats.scp utt2num_frames utt2dur feats_type frame_shift; do
-    cp "$data/$1/$name" "$data/$2/$name"
+    [ ! -f "$data/$1/$name" ] || cp "$data/$1/$name" "$data/$2/$name"
   done
 }
 
