@@ -1,10 +1,12 @@
 """Scores of answers in words and in time: SQuAD's rules, examples by hand, folders, tables."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
+from atat.apps.report import experiment, page
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import questions, tables
@@ -189,3 +191,17 @@ def test_rows_come_out_of_the_results_table(tmp_path):
     text = results.table_section(report.tables[0])
     assert "Spoken SQuAD: 3 questions, 3 paragraphs; lost: 1 questions" in text
     assert "| 100.00 " in text and "37.31" in text and "e - d" in text
+
+
+def test_parts_of_an_answering_are_told_apart_on_the_page_of_pictures(tmp_path):
+    for seed in (1, 2):
+        data, spoken, decoded = made(tmp_path / f"made{seed}")
+        answers.score_answers(data, decoded, spoken)
+        shutil.copytree(decoded, tmp_path / "exp" / "e_and_d" / f"seed{seed}" / "answer_test")
+    found = experiment.look([tmp_path / "exp"])
+    assert [one.name for one in found.experiments] == ["e_and_d"]
+    names = {one.name for one in found.decodings}
+    assert "answer_test/lost" in names and len(names) == 6
+    assert all(one.answers and not one.target for one in found.decodings)
+    table = page._scores(found.decodings[:6], found.experiments[0])
+    assert table.header[2:] == ("EM", "F1", "Frame F1", "AOS")

@@ -66,6 +66,11 @@ class Decoding:
         return TASKS[self.task].target if self.task in TASKS else ""
 
     @property
+    def answers(self) -> bool:
+        """Whether it answers questions, which have no tree or transcript to be compared."""
+        return "answer_em" in (self.score.get("metrics") or {})
+
+    @property
     def metric(self) -> str:
         """The figure to compare it by."""
         return "em_hyp" if self.target == "semantics" else "wer"
@@ -176,10 +181,12 @@ def look(folders: Sequence[Path]) -> Found:
                 trainings.setdefault(name, []).append(Training(folder, run))
             elif "hyp" in files and decoded_dir.is_decoded(folder):
                 maker = next((above[up] for up in folder.parents if up in above), None)
+                whole = _whole(folder)
                 if maker is None:
-                    place = folder if folder == root else folder.parent
+                    place = whole if whole == root else whole.parent
                     maker, _ = _name(place, root, len(folders) > 1)
-                decodings.append(Decoding(folder, folder.name.removeprefix("decode_"), maker))
+                name = str(folder.relative_to(whole.parent)).removeprefix("decode_")
+                decodings.append(Decoding(folder, name, maker))
         if len(trainings) + len(decodings) == count:
             raise InputError(
                 f"{root}: no training in it (a folder with {CONFIG} and {LOG}) and no decoded dir "
@@ -197,6 +204,11 @@ def look(folders: Sequence[Path]) -> Found:
     # In the order in which they were trained: what others start from comes first.
     experiments.sort(key=lambda one: min((run.date for run in one.trainings), default="~~"))
     return Found(tuple(folders), tuple(experiments))
+
+
+def _whole(folder: Path) -> Path:
+    """The decoding that a folder is a part of, as those of `atat score_answers` are; or itself."""
+    return folder.parent if (folder.parent / "decode.json").is_file() else folder
 
 
 def find(path: str, near: Path) -> Path | None:

@@ -80,12 +80,13 @@ def _experiment(desk: Desk, experiment: Experiment) -> Section:
         section.blocks.append(Note(f"{made} not scored yet: atat score --data DIR --decoded DIR"))
     if scored:
         section.blocks.append(_scores(scored, experiment))
-    chosen = choose(scored, desk.wanted.details)
-    if len(chosen) < len(scored):
+    compared = [one for one in scored if not one.answers]
+    chosen = choose(compared, desk.wanted.details)
+    if len(chosen) < len(compared):
         section.blocks.append(
             Note(
-                f"In detail: {len(chosen)} of {plural(len(scored), 'decoding')}, of each test set "
-                "the one with the best figure; --details shows more."
+                f"In detail: {len(chosen)} of {plural(len(compared), 'decoding')}, of each test "
+                "set the one with the best figure; --details shows more."
             )
         )
     section.sections = [_decoding(desk, one, experiment) for one in chosen]
@@ -179,7 +180,8 @@ _FACTS: dict[str, Any] = {
 
 def _scores(scored: Sequence[Decoding], experiment: Experiment) -> Table:
     """All decodings of an experiment with their figures."""
-    known = ("em_hyp", "semer", "intent_acc", "em_full", "wer", "slu_f1")
+    known = ["em_hyp", "semer", "intent_acc", "em_full", "wer", "slu_f1"]
+    known += ["answer_em", "answer_f1", "frame_f1", "aos"]
     names = [name for name in known if any(name in one.score.get("metrics", {}) for one in scored)]
     several = len(experiment.trainings) > 1
     rows = []

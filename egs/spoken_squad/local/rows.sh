@@ -81,14 +81,16 @@ train_again() {
   done
 }
 
+# In a miniature processes of their own would only load torch once more.
 # answer NAME SET MODEL ...: $exp/NAME/seed1/answer_SET, ...: what the models say together.
 answer() {
-  local seed model models
+  local seed model models jobs=$nj
+  [ -z "$mini" ] || jobs=1
   for seed in $seeds; do
     models=()
     for model in "${@:3}"; do models+=(--model "$exp/$model/seed$seed/model"); done
-    atat answer "${models[@]}" --data "$data/$2" --nj "$nj" --max_lost "$max_lost" \
-      --out "$exp/$1/seed$seed/answer_$2"
+    atat answer "${models[@]}" --data "$data/$2" --nj "$jobs" \
+      --max_lost "$max_lost" --out "$exp/$1/seed$seed/answer_$2"
   done
 }
 
