@@ -81,8 +81,8 @@ train_again() {
   done
 }
 
-# In a miniature processes of their own would only load torch once more.
-# answer NAME SET MODEL ...: $exp/NAME/seed1/answer_SET, ...: what the models say together.
+# answer NAME SET MODEL ...: $exp/NAME/seed1/answer_SET, ...: what the models say together. In a miniature
+# processes of their own would only load torch once more.
 answer() {
   local seed model models jobs=$nj
   [ -z "$mini" ] || jobs=1
