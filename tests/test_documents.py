@@ -13,7 +13,7 @@ import yaml
 import atat
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("*.md", "*/README.md", "egs/*/README.md", "atat/*/README.md")
+PLACES = ("*.md", "*/README.md", "egs/*/README.md", "atat/*/README.md", "docs/pages/**/*.md")
 DOCUMENTS = sorted(path for place in PLACES for path in ROOT.glob(place))
 APACHE = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # apache.org's text
 

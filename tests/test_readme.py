@@ -1,4 +1,4 @@
-"""READMEs name what is there: every module, every part of the contract, and nothing else."""
+"""What is written names what is there: every module, every part of the contract, nothing else."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from atat.systems.joint.settings import ModelSettings, TrainSettings
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_table_of_where_things_are_names_every_module_and_nothing_else() -> None:
-    rows = re.findall(r"^\| `(atat/[a-z/]+)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.M)
+def test_the_table_of_rooms_names_every_module_and_nothing_else() -> None:
+    rows = re.findall(
+        r"^\| `(atat/[a-z/]+)` \| (.*) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M
+    )
     named = {room: set(re.findall(r"`([^`]+)`", text)) for room, text in rows}
     there: dict[str, set[str]] = {}
     for path in (ROOT / "atat").rglob("*.py"):
@@ -29,8 +31,9 @@ def test_the_table_of_where_things_are_names_every_module_and_nothing_else() -> 
 
 def test_the_conf_for_ones_own_data_is_one_for_a_laptop() -> None:
     """A newcomer's first training may not take days: a tenth of the paper's parameters."""
-    block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    settings = config.from_dict(yaml.safe_load(block[1]), TrainSettings, "README.md")
+    page = ROOT / "docs/pages/how-to/own-data.md"
+    block = re.search(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    settings = config.from_dict(yaml.safe_load(block[1]), TrainSettings, str(page))
     model, _ = build_model(settings.model_of_mix(), tiny.make_tokenizer(), pretrained=False)
     paper, _ = build_model(ModelSettings(), tiny.make_tokenizer(), pretrained=False)
     count = [sum(p.numel() for p in each.parameters()) for each in (model, paper)]
@@ -54,7 +57,7 @@ def test_the_page_on_a_system_of_your_own_names_every_part_of_the_contract() -> 
 
 def test_the_commands_that_readmes_name_are_there() -> None:
     known = {name for group in COMMANDS.values() for name in group}
-    for path in [ROOT / "README.md", *ROOT.glob("*/*/README.md")]:
+    for path in [ROOT / "README.md", *ROOT.glob("*/*/README.md"), *ROOT.glob("docs/pages/**/*.md")]:
         text = path.read_text()
         blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
         lines = re.findall(r"^ *atat ([a-z_]+)", blocks, re.MULTILINE)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the types of the scripts beside the package: each recipe's local/, utils and utils/bench. mypy alone
-# checks atat/.
+# Checks the types of the scripts beside the package: each recipe's local/, utils, utils/bench and the
+# hooks of the documentation. mypy alone checks atat/.
 #
 #   utils/types.sh     what follows goes to mypy
 #
@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 failed=0
-for folder in egs/*/local utils utils/bench; do
+for folder in egs/*/local utils utils/bench docs/hooks; do
   # A glob that fits nothing stays as it is: a recipe may have no script in Python.
   scripts=("$folder"/*.py)
   [ -e "${scripts[0]}" ] || continue
