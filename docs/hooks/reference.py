@@ -7,28 +7,27 @@ imported, so it takes a second.
 
 from __future__ import annotations
 
-import argparse
 import ast
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
-from unittest import mock
+from typing import Any
 
+import commands
+import keys
 import sections
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = sections.ROOT
 sys.path.insert(0, str(ROOT))
 
-from atat.__main__ import COMMANDS, main, overview  # noqa: E402
+from atat.__main__ import COMMANDS, overview  # noqa: E402
 
 # What a nav of mkdocs.yml may say in the place of a list of pages.
 PLACEHOLDERS = ("COMMANDS", "RECIPES")
-WIDTH = "88"  # of usage lines, whatever the terminal
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -37,82 +36,24 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the tables of keys where the page of settings wants them."""
+    return re.sub(
+        r"^<!-- keys (\S+) -->$", lambda found: keys.tables(ROOT / found[1]), markdown, flags=re.M
+    )
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     pages = {"reference/modules.md": modules()}
     pages["reference/commands/index.md"] = f"# Commands\n\n```text\n{overview()}\n```\n"
     for name in _commands():
-        pages[f"reference/commands/{name}.md"] = command(name)
+        pages[f"reference/commands/{name}.md"] = commands.page(name)
     for recipe in recipes():
         pages[f"recipes/{recipe}/options.md"] = options(recipe)
     for uri, content in pages.items():
         files.append(File.generated(config, uri, content=content))
     return files
-
-
-def command(name: str) -> str:
-    """The page of one command and of its subcommands."""
-    first, *others = parsers(name)
-    text = [f"# atat {name}", *_described(first)]
-    for parser in others:
-        text += [f"## {parser.prog}", *_described(parser)]
-    return "\n\n".join(text) + "\n"
-
-
-def parsers(name: str) -> list[argparse.ArgumentParser]:
-    """The parser of a command, then those of its subcommands, in their order."""
-    made: list[argparse.ArgumentParser] = []
-    begin = argparse.ArgumentParser.__init__
-
-    def noted(parser: argparse.ArgumentParser, *args: Any, **keys: Any) -> None:
-        begin(parser, *args, **keys)
-        made.append(parser)
-
-    def stop(*_: object, **__: object) -> NoReturn:
-        raise _Made
-
-    with mock.patch.object(argparse.ArgumentParser, "__init__", noted):
-        with mock.patch.object(argparse.ArgumentParser, "parse_args", stop):
-            try:
-                main([name])
-            except _Made:
-                pass
-    assert made, name
-    return made
-
-
-class _Made(Exception):
-    """All parsers of a command are there."""
-
-
-def _described(parser: argparse.ArgumentParser) -> list[str]:
-    """What its help says: usage, description, options."""
-    with mock.patch.dict(os.environ, {"COLUMNS": WIDTH}):
-        usage = parser.format_usage().removeprefix("usage: ")
-        said = parser.format_help()
-    text, _, example = (parser.description or "").partition("\n\nExample")
-    blocks = [f"```text\n{usage}```", *map(_paragraph, text.split("\n\n"))]
-    if example:
-        lines = [line.strip() for line in example.split("\n")[1:] if line.strip()]
-        blocks.append("```sh\n" + "\n".join(lines) + "\n```")
-    parts = re.split(r"^(positional arguments|options):$", said, flags=re.MULTILINE)
-    for heading, body in zip(parts[1::2], parts[2::2]):
-        name = "Arguments" if heading.startswith("positional") else "Options"
-        blocks.append(f"**{name}**\n\n```text\n{_dedented(body)}\n```")
-    return blocks
-
-
-def _paragraph(text: str) -> str:
-    """A paragraph of a description; what it reads and writes in bold."""
-    joined = " ".join(text.split())
-    joined = re.sub(r"^(Reads|Writes):", r"**\1:**", joined)
-    # Names such as MODEL/README.md and <id> are no Markdown.
-    return re.sub(r"(?<!`)([<*_])", r"\\\1", joined) if "`" not in joined else joined
-
-
-def _dedented(body: str) -> str:
-    lines = [line.removeprefix("  ") for line in body.strip("\n").split("\n")]
-    return "\n".join(lines).strip("\n")
 
 
 def recipes() -> list[str]:
