@@ -30,6 +30,8 @@ choose_corpus
 use_encoder
 confs=$exp/conf
 [ -z "$encoder" ] || conf_options+=(--set "encoder=$encoder")
+[ -z "$mini" ] || conf_options+=(--set scratch.width=32 --set scratch.layers=1 --set scratch.heads=2
+  --set autoencoder.hidden=16)
 activate
 check_encoder
 keep_marks "$exp"
