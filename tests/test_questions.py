@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import questions
+from atat.datadir import check, questions, tables
 from atat.datadir.ctm import Word
 from atat.datadir.questions import Answer, Prediction, Question, Span
 
@@ -74,6 +74,17 @@ def test_faults_name_the_line_and_the_key(tmp_path, change, message):
     with pytest.raises(InputError) as error:
         questions.read(tmp_path, TEXTS)
     assert str(error.value).startswith(f"{path}:2: ") and message in str(error.value)
+
+
+def test_validate_names_the_first_fault(tmp_path):
+    tables.write_table(tmp_path / "text", TEXTS)
+    tables.write_table(tmp_path / "utt2spk", {"p1": "p1"})
+    questions.write(tmp_path, [QUESTION])
+    assert not check.validate(tmp_path).errors
+    tables.write_table(tmp_path / "text", {"p1": "winter light was by maria bennett"})
+    report = check.validate(tmp_path)
+    assert report.errors == {"malformed question": 1}
+    assert "questions.jsonl:1: the answer 'Maria Bennett' of 'q1' is not" in str(report)
 
 
 def test_order_and_torn_lines(tmp_path):

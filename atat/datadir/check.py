@@ -16,7 +16,7 @@ from atat.base.files import fields
 from atat.base.report import Finding, Report
 from atat.datadir import ids
 from atat.datadir.check_audio import AudioOptions, check_recordings
-from atat.datadir.check_words import check_alignments, check_texts, check_trees
+from atat.datadir.check_words import check_alignments, check_questions, check_texts, check_trees
 from atat.datadir.files import (
     ALIGNMENTS,
     COMPLETE,
@@ -53,6 +53,7 @@ def examine(data: DataDir, options: AudioOptions) -> Report:
     _check_numbers(data, report)
     check_texts(data, report)
     check_trees(data, report)
+    check_questions(data, report)
     durations = check_recordings(data, report, options)
     check_alignments(data, report, durations)
     return report

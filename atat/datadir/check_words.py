@@ -1,4 +1,4 @@
-"""Checks of a data dir's words: text, trees, alignments, and that they agree.
+"""Checks of a data dir's words: text, trees, questions, alignments, and that they agree.
 
 Knows nothing of audio; the caller gives the durations of utterances.
 """
@@ -14,12 +14,27 @@ from atat.base.report import Finding, Report
 from atat.datadir import plain_text
 from atat.datadir.ctm import PHONES, Word, check, check_phones
 from atat.datadir.files import ALIGNMENTS, DataDir
+from atat.datadir.questions import QUESTIONS
+from atat.datadir.questions import read as read_questions
 from atat.datadir.tables import Scan
 from atat.text import trees
 from atat.text.normalize import normalize
 
 # Characters of normalised text, except letters of other scripts.
 PLAIN = re.compile("[a-z' ]*")
+
+
+def check_questions(data: DataDir, report: Report) -> None:
+    """Questions are in order, about utterances that there are, and their answers in the text."""
+    if QUESTIONS not in data.others:
+        return
+    path = str(data.folder / QUESTIONS)
+    try:
+        read_questions(data.folder, data.table("text"))
+    except InputError as error:
+        line, _, message = str(error).removeprefix(f"{path}:").partition(": ")
+        where, what = (int(line), message) if line.isdigit() else (0, str(error))
+        report.add(Finding(path, where, "malformed question", what))
 
 
 def check_texts(data: DataDir, report: Report) -> None:
