@@ -57,9 +57,13 @@ if stage 3 "When words are spoken, those that were said and those that were hear
   each_pair time_answers
 fi
 
-if stage 4 "Features of the words' sounds; confs"; then
-  atat features --data "${spoken[@]/#/$data/}" --arks "$data/$arks" --nj "$nj" "${features_options[@]}"
+if stage 4 "Features of the words' sounds"; then
+  atat features --data "${spoken[@]/#/$data/}" --arks "$data/$arks" --nj "$nj" \
+    --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   each_pair same_features
+fi
+
+if stage 5 "Confs; no tokenizer: BERT has whole words here, which its training counts"; then
   copy_confs data "$data" "$folder"/{text_bert,audio_words,joint,speechbert,cascade,text}.yaml
 fi
 
