@@ -146,6 +146,20 @@ def test_a_vector_is_a_function_of_its_segments_frames_alone() -> None:
         assert not torch.allclose(shorter[3], found[3])
 
 
+def test_the_encoder_is_a_bidirectional_lstm() -> None:
+    torch.manual_seed(0)
+    encoder, lstm = SegmentEncoder(5, 6, 8), torch.nn.LSTM(5, 6, bidirectional=True)
+    with torch.no_grad():
+        for cell, ending in ((encoder.onward, "l0"), (encoder.reverse, "l0_reverse")):
+            for name, value in cell.named_parameters():
+                value.copy_(getattr(lstm, f"{name}_{ending}"))
+        frames, sizes = some_segments(np.random.default_rng(0), [3, 11, 1, 3, 7])
+        found = encoder(frames, sizes)
+        for vector, alone in zip(found, frames.split(sizes.tolist())):
+            _, (last, _) = lstm(alone)
+            torch.testing.assert_close(encoder.linear(last.flatten()), vector)
+
+
 def test_the_decoder_writes_each_segment_as_if_it_were_alone() -> None:
     torch.manual_seed(0)
     decoder = SegmentDecoder(5, 8)
