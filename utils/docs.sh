@@ -15,7 +15,7 @@ cd "$atat_root"
 # Its makers' news about other products are no warnings of ours.
 export NO_MKDOCS_2_WARNING=1
 case ${1:-} in
-  "") exec python -m mkdocs build --quiet --config-file docs/mkdocs.yml ;;
+  "") exec python -m mkdocs build --config-file docs/mkdocs.yml ;;
   --serve) exec python -m mkdocs serve --config-file docs/mkdocs.yml --dev-addr "${2:-127.0.0.1:8001}" ;;
   *)
     sed -n '2,/^$/s/^# \{0,1\}//p' "$0"

@@ -143,7 +143,8 @@ def expanded(
         return _different(grammar.every(), None)
     # By then a sentence of the usual probability has been found many times over.
     drawn = grammar.draw(random.Random(f"sentences {seed}"), by=by, weights=weights)
-    found = _different(itertools.islice(drawn, 30 * number + 1000), number)
+    # There are no more sentences than ways to derive one: a small grammar ends at once.
+    found = _different(itertools.islice(drawn, 30 * number + 1000), min(number, ways))
     if len(found) < number:
         print(f"{len(found)} different sentences were found, not {number}: the grammar has no more")
     return found

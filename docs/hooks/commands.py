@@ -18,7 +18,7 @@ sys.path.insert(0, str(sections.ROOT))
 
 from atat.__main__ import main  # noqa: E402
 
-WIDTH = "88"  # of usage lines, whatever the terminal
+WIDTH = "80"  # of usage lines, whatever the terminal
 
 
 def page(name: str) -> str:
@@ -76,9 +76,9 @@ def _described(parser: argparse.ArgumentParser) -> list[str]:
 def _paragraph(text: str) -> str:
     """A paragraph of a description; what it reads and writes in bold."""
     joined = " ".join(text.split())
-    joined = re.sub(r"^(Reads|Writes):", r"**\1:**", joined)
-    # Names such as MODEL/README.md and <id> are no Markdown.
-    return re.sub(r"(?<!`)([<*_])", r"\\\1", joined) if "`" not in joined else joined
+    if "`" not in joined:  # names such as checkpoint-*.pt and <id> are no Markdown
+        joined = re.sub(r"([<*_])", r"\\\1", joined)
+    return re.sub(r"^(Reads|Writes):", r"**\1:**", joined)
 
 
 def _dedented(body: str) -> str:

@@ -7,8 +7,10 @@ site leads out of it. Knows nothing of what the files say.
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
+import re
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +20,11 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = sections.ROOT
+logger = logging.getLogger("mkdocs.hooks.repository")
 PAGES = ROOT / "docs" / "pages"
 PICTURES = (".png", ".svg")
+# Scripts, pictures, frames and styles with an address; links (<a href>) are free to leave.
+_OUTSIDE = re.compile(r'(?:src|srcset|<link [^>]*href)="((?:https?:)?//[^"]*)"')
 # How code is coloured, by the end of a file's name.
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".sh": "sh", ".cfg": "ini"}
 
@@ -56,6 +61,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return posixpath.relpath(place(target), posixpath.dirname(page.file.src_uri) or ".")
 
     return sections.with_links(sections.expand(markdown, path), change)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Whatever a page loads comes with the site: it is read without network, and nobody is told."""
+    for outside in _OUTSIDE.findall(output):
+        logger.warning("%s loads %s from elsewhere", page.file.src_uri, outside)
+    return output
 
 
 def place(path: Path) -> str:

@@ -111,7 +111,8 @@ def _moved(text: str, source: Path, path: Path) -> str:
     def change(link: str) -> str:
         return os.path.relpath(source.parent / link, path.parent)
 
-    return with_links(text, change)
+    here = os.path.relpath(source, path.parent)  # of anchors within the source
+    return prose(with_links(text, change), lambda line: line.replace("](#", f"]({here}#"))
 
 
 def _lines(text: str) -> Iterator[tuple[str, bool]]:
