@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from killed import KILLED, run_killed_at
 
 from atat.base import files, lock, together
 from atat.base.errors import InputError
@@ -23,42 +23,12 @@ from atat.datadir import features, kaldi_dir, tables
 from atat.prepare import align, synthesis
 from atat.speech import audio
 
-KILLED = 77
 OLD = {"utt2spk": {"a-1": "a"}, "text": {"a-1": "old words"}, "utt2dur": {"a-1": "1"}}
 NEW = {
     "utt2spk": {"a-1": "a", "a-2": "a"},
     "text": {"a-1": "new", "a-2": "words"},
     "semantics": {"a-1": "[IN:X ]", "a-2": "[IN:X ]"},
 }
-# What changes names on the disk: a process may be killed before any of them.
-STEPS = ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync")
-
-
-def run_killed_at(number: int, work: Callable[[], None]) -> bool:
-    """Do some work in a fork that ends, without a word, before its step `number`; did it end?"""
-    child = os.fork()
-    if child == 0:
-        left = [number]
-
-        def deadly(real: Callable[..., object]) -> Callable[..., object]:
-            def step(*arguments: object, **options: object) -> object:
-                left[0] -= 1
-                if left[0] < 0:
-                    os._exit(KILLED)
-                return real(*arguments, **options)
-
-            return step
-
-        for name in STEPS:
-            setattr(os, name, deadly(getattr(os, name)))
-        try:
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, KILLED)
-    return status == KILLED
 
 
 def tables_of(folder: Path) -> dict[str, dict[str, str]]:

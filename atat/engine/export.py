@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from atat.base import checksums, cli
+from atat.base import checksums, cli, folders
 from atat.base.errors import InputError
 from atat.runtime import description
 
@@ -48,8 +48,7 @@ def export(model: Path, out: Path, weights: Literal["float32", "int8"] = "float3
     if (model / description.CALIBRATION).is_file():
         shutil.copyfile(model / description.CALIBRATION, partial / description.CALIBRATION)
     checksums.write(partial)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    folders.replace(partial, out)
 
 
 def check_replaceable(out: Path) -> None:

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atat.base import calibration, checksums, config
+from atat.base import calibration, checksums, config, folders
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.engine import registry
@@ -57,14 +57,7 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     partial = folder.with_name(folder.name + ".partial")
     try:
         _write(partial, packed, state)
-        if folder.exists():
-            old = folder.with_name(folder.name + ".old")
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-            partial.rename(folder)
-            shutil.rmtree(old)
-        else:
-            partial.rename(folder)
+        folders.replace(partial, folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -1,0 +1,44 @@
+"""Putting a finished folder in the place of an older one, so that one of them is always there.
+
+Knows nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from pathlib import Path
+
+_HERE = -100  # AT_FDCWD: paths are meant from the working folder
+_EXCHANGE = 2  # RENAME_EXCHANGE
+
+
+def replace(new: Path, folder: Path) -> None:
+    """Give a folder the name of another, which is removed if it exists.
+
+    Where the system can exchange two names, a reader or a kill finds the old or the new one whole
+    under `folder`. Elsewhere it may find none for a moment; the old one is then beside it, as
+    `FOLDER.old`.
+    """
+    if not folder.exists():
+        new.rename(folder)
+        return
+    if exchange(new, folder):
+        shutil.rmtree(new)
+        return
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step; False where that cannot be done."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):  # not Linux, or of another age
+        return False
+    done: int = call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return done == 0
