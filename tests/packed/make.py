@@ -1,10 +1,11 @@
 """Make packed models that every later version must read, and write down what they answer.
 
-    python tests/packed/make.py distill joint lugosch stbert
+    python tests/packed/make.py distill joint lugosch speechbert stbert
 
-NAME.zip is a model with random weights, NAME.json its answers to `signal()` and SENTENCE; NAME is
-the system and the version of the package. Made once, when a system is new or its format changes:
-an older one is never made again, for it is what somebody has on disk (tests/test_packed.py).
+NAME.zip is a model with random weights, NAME.json its answers to `signal()`, SENTENCE or QUESTION;
+NAME is the system and the version of the package. Made once, when a system is new or its format
+changes: an older one is never made again, for it is what somebody has on disk
+(tests/test_packed.py).
 Weights are mostly zeros, so that the archive of a system with millions of them is small.
 """
 
@@ -28,16 +29,23 @@ import tiny  # noqa: E402
 
 import atat  # noqa: E402
 from atat import Recognizer  # noqa: E402
+from atat.datadir.ctm import Word  # noqa: E402
 from atat.engine import model_folder  # noqa: E402
 from atat.nn.acoustic import PhonemeModule  # noqa: E402
 from atat.nn.phoneme_posteriors import PhonemePosteriors  # noqa: E402
+from atat.nn.segment_autoencoder import SegmentEncoder  # noqa: E402
 from atat.nn.speech_text_bert import Marks, SpeechTextBert  # noqa: E402
+from atat.nn.word_bert import WordBert  # noqa: E402
+from atat.speech.frontend import Mfcc  # noqa: E402
 from atat.systems.distill.packed import StudentPacked  # noqa: E402
 from atat.systems.distill.student import Student  # noqa: E402
 from atat.systems.joint.model import build_model  # noqa: E402
 from atat.systems.joint.packed import Packed  # noqa: E402
 from atat.systems.lugosch.model import Lugosch  # noqa: E402
 from atat.systems.lugosch.packed import LugoschPacked  # noqa: E402
+from atat.systems.speechbert.model import SpeechBert  # noqa: E402
+from atat.systems.speechbert.packed import SpeechBertPacked  # noqa: E402
+from atat.systems.speechbert.words import Words  # noqa: E402
 from atat.systems.stbert.classes import Classes  # noqa: E402
 from atat.systems.stbert.model import StBert  # noqa: E402
 from atat.systems.stbert.packed import StbertPacked  # noqa: E402
@@ -45,9 +53,11 @@ from atat.text import bert_files  # noqa: E402
 from atat.text.encoder_ids import build_encoder_ids  # noqa: E402
 from atat.text.labels import Labels  # noqa: E402
 from atat.text.phones import LABELS  # noqa: E402
+from atat.text.word_pieces import SPECIALS  # noqa: E402
 
 LARGEST = 200_000  # bytes of an archive
 SENTENCE = "play the red tango"
+QUESTION, SAID = "which tango", "play the red tango again"  # in the signal, a word every 0.2 s
 KEPT = 1500  # weights of a matrix that are not zero
 
 
@@ -62,6 +72,10 @@ def answers(model: str | Path) -> dict[str, Any]:
     """What a model says of the signal, and of the sentence where it reads text."""
     # The score of bf16, the default where a processor has it, is another one.
     recognizer = Recognizer.load(model, transcribe=False, precision="fp32")
+    if "qa" in recognizer.packed.tasks:
+        words = [Word(word, 0.2 * at, 0.2) for at, word in enumerate(SAID.split())]
+        asked = recognizer(signal(), rate=16000, question=QUESTION, words=words)
+        return {"signal": [{"text": one.text, "score": one.score} for one in asked.nbest]}
     found = {"signal": [recognizer(signal(), rate=16000)]}
     if "nlu" in recognizer.packed.tasks:
         found["sentence"] = [recognizer(text=SENTENCE)]
@@ -100,10 +114,19 @@ def stbert() -> StbertPacked:
     return StbertPacked(StBert(listener, network, 2), ("intent",), classes=classes)
 
 
+def speechbert() -> SpeechBertPacked:
+    known = Words((*SPECIALS, "again", "play", "red", "tango", "the", "which"))
+    bert: Any = bert_files.scratch(16, 2, 2, len(known), spread=0.2)
+    network = WordBert(bert.bert, None, len(known))
+    model = SpeechBert(network, SegmentEncoder(39, 8, 16), answers=True)
+    return SpeechBertPacked(model, ("qa",), words=known, frontend=Mfcc())
+
+
 SYSTEMS: dict[str, Callable[[], Any]] = {
     "distill": distill,
     "joint": joint,
     "lugosch": lugosch,
+    "speechbert": speechbert,
     "stbert": stbert,
 }
 
