@@ -19,6 +19,8 @@ import torch
 from tone_commands import interrupted, trained
 from torch import Tensor
 
+from atat.apps import recognize
+from atat.apps.recognizer import Recognizer as AnyRecognizer
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, questions
 from atat.datadir.ctm import Word, read_ctm, write_ctm
@@ -26,6 +28,7 @@ from atat.engine import checkpoint, decode, model_folder, partial
 from atat.engine.settings import BatchSettings, InitSettings, SourceSettings, ValidSettings
 from atat.nn.segment_autoencoder import SegmentDecoder, SegmentEncoder
 from atat.nn.word_bert import WordBert
+from atat.prepare import miniature_bert, moonshine_jobs, timed_words
 from atat.speech import audio
 from atat.systems.speechbert import answer_command, batch, build, mlm, segments, spans
 from atat.systems.speechbert.answerer import Answerer
@@ -566,8 +569,6 @@ def test_a_recording_is_answered_as_its_line_of_a_data_dir(
 def test_a_bert_lends_its_transformer_and_where_asked_its_embeddings(
     data: Path, tmp_path: Path
 ) -> None:
-    from atat.prepare import miniature_bert
-
     miniature_bert.write([one.text or "" for one in kaldi_dir.load(data)], tmp_path / "bert")
     masked: Any = bert_files.pretrained_masked(str(tmp_path / "bert"), "bert")
     tokenizer = bert_files.pretrained_tokenizer(str(tmp_path / "bert"))
@@ -658,3 +659,56 @@ def test_features_of_another_kind_are_refused(data: Path, text: Path, tmp_path: 
     (bad / "ctm").unlink()
     with pytest.raises(InputError, match="ctm: missing, but spoken words .* atat align"):
         build.build(settings(bad, WORDS, start=text))
+
+
+# --------------------------------------------------------------------------- programs
+
+
+def test_programs_ask_with_given_words_and_with_those_that_are_heard(
+    data: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = AnyRecognizer.load(speech / "model")
+    utterance, timed = kaldi_dir.load(data)[0], read_ctm(data / "ctm")
+    said, asked = timed[utterance.id], questions.read(data)[0]
+    wanted = asked.answers[0]
+    found = recognizer(str(utterance.wav), question=asked.question, words=said)
+    assert (found.text, found.seconds) == (wanted.text.lower(), (wanted.start, wanted.end))
+    assert found.to_dict()["words"] == [wanted.first, wanted.last]
+    heard: list[str] = []
+
+    def hear(samples: np.ndarray, engine: str) -> list[Word]:
+        heard.append(engine)
+        return said
+
+    monkeypatch.setattr(timed_words, "heard", hear)
+    assert recognizer(str(utterance.wav), question=asked.question) == found
+    assert heard == ["moonshine"]
+    monkeypatch.setattr(timed_words, "heard", lambda samples, engine: [])
+    assert recognizer(str(utterance.wav), question=asked.question).text == ""
+    with pytest.raises(InputError, match="an answer needs a question"):
+        recognizer(str(utterance.wav))
+    with pytest.raises(InputError, match="the question has no words"):
+        recognizer(str(utterance.wav), question="?", words=said)
+
+
+def test_the_command_line_answers_questions(
+    data: Path, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    utterance, asked = kaldi_dir.load(data)[1], questions.read(data)[2]
+    options = [str(speech / "model"), str(utterance.wav), "--question", asked.question]
+    recognize.main([*options, "--ctm", str(data / "ctm")])
+    found = json.loads(capsys.readouterr().out)
+    assert found["answer"] == asked.answers[0].text.lower() and len(found["nbest"]) == 5
+    with pytest.raises(SystemExit) as exit_:
+        recognize.main([options[0], str(data / "text"), *options[2:], "--ctm", str(data / "ctm")])
+    assert exit_.value.code == recognize.BAD_INPUT
+    assert "no words of 'text'" in capsys.readouterr().err
+
+
+def test_a_recogniser_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATAT_ENCODERS", "/nowhere")
+    moonshine_jobs._recognizer.cache_clear()
+    with pytest.raises(InputError, match="moonshine-tiny.*or give the words with their times"):
+        timed_words.heard(np.zeros(16000, np.float32), "moonshine")
+    with pytest.raises(InputError, match="expected moonshine or pocketsphinx"):
+        timed_words.heard(np.zeros(16000, np.float32), "other")

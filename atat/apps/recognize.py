@@ -5,6 +5,7 @@ atat recognize MODEL *.wav | jq .slots            # JSON lines in a pipe
 arecord -f S16_LE -r 16000 -d 4 | atat recognize MODEL -
 atat recognize MODEL --microphone
 atat recognize MODEL --text "play silver river"
+atat recognize MODEL news.wav --question "who won" # of a model that answers questions
 atat recognize --demo order.wav                   # with the model that comes with the package
 """
 
@@ -14,16 +15,18 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atat.apps import models, show
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.datadir.ctm import Word, read_ctm
 from atat.text.understanding import Understanding
 
 if TYPE_CHECKING:
+    from atat.apps.answers import Answered
     from atat.apps.recognizer import Prepared, Recognizer
     from atat.text.tasks import Task
 
@@ -63,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
             "arecord -f S16_LE -r 16000 -d 4 | atat recognize exp/joint/model -",
             'atat recognize exp/joint/model --text "play silver river"',
             "atat recognize exp/joint/model --microphone",
+            'atat recognize exp/speechbert/model news.wav --question "who won"',
             "atat recognize --demo",
             reads="MODEL, a packed model (its folder, a .zip or .tar of it, or the name of one on "
             "the Hugging Face hub); recordings of any format and rate; or the microphone.",
@@ -105,6 +109,20 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="P",
         help="not understood below this confidence, 0 to 1 (default: that of `atat calibrate`)",
+    )
+    parser.add_argument(
+        "--question",
+        action="append",
+        metavar="Q",
+        help="a question about the recordings, for a model that answers questions: the words that "
+        "answer it and their times (keys: atat/apps/answers.py); may be given repeatedly",
+    )
+    parser.add_argument(
+        "--ctm",
+        type=Path,
+        metavar="FILE",
+        help="with --question: the words of the recordings with times, by the recordings' names "
+        "without ending; default: what the recogniser hears that the model names",
     )
     parser.add_argument("--channel", type=int, metavar="C", help="of recordings, from 0")
     parser.add_argument(
@@ -151,6 +169,10 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.recordings.count("-") > 1:
         raise InputError("- is given twice; stdin can be read once")
+    if options.question and not options.recordings:
+        raise InputError("--question is about recordings; name one")
+    if options.ctm is not None and not options.question:
+        raise InputError("--ctm is for --question")
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise InputError(f"--threshold is {options.threshold:g}; expected a confidence, 0 to 1")
     cli.check_positive(options, "nbest", "beam")
@@ -171,6 +193,9 @@ def run(options: argparse.Namespace) -> int:
         **{name: value for name, value in chosen.items() if value is not None},
     )
     out = Out(options)
+    if options.question:
+        _answer(recognizer, options, out)
+        return out.code
     task = recognizer.task_for("text" if options.text else "audio", options.task)
     if options.microphone:
         from atat.apps.microphone import listen
@@ -204,6 +229,18 @@ class Out:
             line = show.render(name, found, colours=colours, nbest=self._nbest) + "\n"
         print(line, flush=True)
 
+    def write_answer(self, name: str, found: Answered) -> None:
+        """The answer to a question."""
+        if not found.text:
+            self.code = max(self.code, SOME_NOT)
+        if self._json:
+            print(
+                json.dumps({"recording": name, **found.to_dict()}, ensure_ascii=False), flush=True
+            )
+        else:
+            colours = show.wants_colours(sys.stdout)
+            print(show.render_answer(name, found, colours=colours, nbest=self._nbest) + "\n")
+
     def refuse(self, error: InputError) -> None:
         """Something that cannot be read: the rest is answered all the same."""
         self.code = BAD_INPUT
@@ -228,6 +265,23 @@ def _prepared(
             if name == "-":
                 given = sys.stdin.buffer.read()
             yield name, recognizer.prepare(given, task, channel=options.channel, name="stdin")
+        except InputError as error:
+            out.refuse(error)
+
+
+def _answer(recognizer: Recognizer, options: argparse.Namespace, out: Out) -> None:
+    """Every question about every recording that can be read."""
+    timed = None if options.ctm is None else read_ctm(options.ctm)
+    for name in options.recordings:
+        given: Any = sys.stdin.buffer.read() if name == "-" else name
+        try:
+            words: Sequence[Word] | None = timed.get(Path(name).stem) if timed else None
+            if timed is not None and words is None:
+                raise InputError(f"{options.ctm}: no words of {Path(name).stem!r}")
+            for question in options.question:
+                found = recognizer(given, question=question, words=words, channel=options.channel)
+                words = found.said  # heard once
+                out.write_answer(name, found)
         except InputError as error:
             out.refuse(error)
 

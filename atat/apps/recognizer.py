@@ -4,6 +4,7 @@ recognizer = Recognizer.load("exp/joint/model")       # a folder, an archive, or
 found = recognizer("lamp.wav")                        # or samples with rate=, or text="..."
 found.intent, found.slots, found.confidence           # atat/text/understanding.py: all of it
 for found in recognizer.batch(["a.wav", "b.wav"]): ...
+recognizer("news.wav", question="who won").seconds    # of a model that answers questions
 listener = recognizer.listen(rate=48000)              # chunks in, answers at the end of speech
 
 Knows of a system what the contract says (`atat.engine.contract`): hypotheses of a task. Silence,
@@ -16,11 +17,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
 from atat.apps import models
+from atat.apps.answers import Answered, asked
 from atat.apps.listener import Listener
 from atat.base.calibration import Calibration
 from atat.base.errors import InputError
@@ -151,6 +153,7 @@ class Recognizer:
         """The model and all that belongs to it."""
         return self.engine.packed
 
+    @overload
     def __call__(
         self,
         recording: Given | None = None,
@@ -160,16 +163,51 @@ class Recognizer:
         rate: float | None = None,
         channel: int | None = None,
         sample_rate: float | None = None,
-    ) -> Understanding:
-        """Understand one recording or one sentence.
+    ) -> Understanding: ...
+
+    @overload
+    def __call__(
+        self,
+        recording: Given,
+        *,
+        question: str,
+        words: Sequence[Word] | None = None,
+        rate: float | None = None,
+        channel: int | None = None,
+        sample_rate: float | None = None,
+    ) -> Answered: ...
+
+    def __call__(
+        self,
+        recording: Given | None = None,
+        *,
+        text: str | None = None,
+        task: str | None = None,
+        question: str | None = None,
+        words: Sequence[Word] | None = None,
+        rate: float | None = None,
+        channel: int | None = None,
+        sample_rate: float | None = None,
+    ) -> Understanding | Answered:
+        """Understand one recording or one sentence, or answer a question about a recording.
 
         recording: a path, the bytes of a file, or samples (T,) or (T, channels), as floats in
         [-1, 1] or as integers; rate: of samples, in Hz (also called sample_rate; 16,000 for floats
         if not given). channel: which of several, from 0. task: by default what reads a recording
         (or text) and writes trees. Silence (atat/speech/silence.py) and a text without words are
-        answered without the model. Raises InputError for a task the model cannot do and for what
-        cannot be read.
+        answered without the model. question: what to find in the recording, for a model that
+        answers questions (atat/apps/answers.py says of what kind the answer is); words: what is
+        said in it, with times, in the place of what the model's recogniser hears. Raises
+        InputError for a task the model cannot do and for what cannot be read.
         """
+        if question is not None:
+            if recording is None or text is not None or task is not None:
+                raise InputError("a question is about a recording: give that, and no text or task")
+            hertz = rate if rate is not None else sample_rate
+            samples = samples_of(recording, rate=hertz, channel=channel, longest=self.longest)
+            return asked(self.engine, samples, question, words)
+        if words is not None:
+            raise InputError("words are for a question about a recording; give question=...")
         if (recording is None) == (text is None):
             raise InputError("give either a recording or text=..., and not both")
         found = self.task_for("audio" if text is None else "text", task)

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from atat.text.understanding import Slot, Understanding
+
+if TYPE_CHECKING:
+    from atat.apps.answers import Answered
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 WIDTH = 44  # of names and values, before times
@@ -25,13 +28,15 @@ def wants_colours(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def _painted(text: str, codes: Sequence[str]) -> str:
+    return f"\033[{';'.join(_CODES[code] for code in codes)}m{text}\033[0m" if text else text
+
+
 def render(name: str, found: Understanding, *, colours: bool = False, nbest: bool = False) -> str:
     """The lines of one answer; nbest: with the other hypotheses."""
 
     def paint(text: str, *codes: str) -> str:
-        if not colours or not text:
-            return text
-        return f"\033[{';'.join(_CODES[code] for code in codes)}m{text}\033[0m"
+        return _painted(text, codes) if colours else text
 
     length = "" if found.duration is None else f"  ({found.duration:.1f} s)"
     lines = [paint(name, "bold") + paint(length, "dim")]
@@ -49,6 +54,22 @@ def render(name: str, found: Understanding, *, colours: bool = False, nbest: boo
     if nbest:
         for number, one in enumerate(found.nbest, start=1):
             lines.append("  " + paint(f"{number}. {one.score:7.3f}  ", "dim") + one.text)
+    return "\n".join(lines)
+
+
+def render_answer(name: str, found: Answered, *, colours: bool = False, nbest: bool = False) -> str:
+    """The lines of the answer to a question; nbest: with the next best answers."""
+
+    def paint(text: str, *codes: str) -> str:
+        return _painted(text, codes) if colours else text
+
+    lines = [paint(name, "bold") + paint(f"  ({found.duration:.1f} s)", "dim")]
+    lines.append("  " + paint(found.question, "cyan"))
+    if not found.text:
+        lines.append("  " + paint("no words were heard", "red"))
+    for span in found.nbest if nbest else found.nbest[:1]:
+        when = "" if span.start is None else f"{span.start:.2f} – {span.end:.2f} s"
+        lines.append(_row(0, paint(span.text, "bold", "green"), len(span.text), paint(when, "dim")))
     return "\n".join(lines)
 
 

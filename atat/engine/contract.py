@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # a command answers mistakes before torch is loaded
     import torch
     from torch import Tensor, nn
 
+    from atat.datadir.ctm import Word
     from atat.datadir.kaldi_dir import Utterance
+    from atat.datadir.questions import Prediction
     from atat.engine.settings import RunSettings
     from atat.text.tasks import Task
 
@@ -226,6 +228,21 @@ class System(Protocol):
 
     def recognizer(self, packed: Any, **options: Any) -> Recognizer:
         """Options are those of `atat decode`: beam, nbest, well_formed, precision ..."""
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """A Recognizer that answers questions about recordings (`atat recognize --question`)."""
+
+    @property
+    def asr(self) -> str:
+        """The recogniser that finds the words of a recording (`atat.prepare.timed_words`)."""
+
+    def answer(self, samples: np.ndarray, words: Sequence[Word], question: str) -> Prediction:
+        """The answer to a question about samples (T,) at 16 kHz, whose words have these times.
+
+        Raises InputError for what cannot be asked.
+        """
 
 
 @runtime_checkable

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from atat.base import digests, encoder_files
 from atat.prepare import hearing
 from atat.prepare.hearing import Recognized, Span
@@ -38,13 +40,17 @@ def hear(jobs: Sequence[Span]) -> list[Recognized]:
 
 
 def _hear(job: Span) -> Recognized:
-    samples = audio.load(job.wav, job.start, job.end)
+    return hear_samples(audio.load(job.wav, job.start, job.end), job.utterance)
+
+
+def hear_samples(samples: np.ndarray, name: str = "") -> Recognized:
+    """Transcribe samples (T,) at 16 kHz, called `name` in the result."""
     recognizer = _recognizer()
     begun = time.perf_counter()
     written = recognizer(samples)
     text = normalize(recognizer.text_of(written.tokens))
     return Recognized(
-        job.utterance,
+        name,
         text=text,
         score=written.log_prob,
         confidence=written.mean if text else None,

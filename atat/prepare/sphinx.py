@@ -126,7 +126,11 @@ def hear(jobs: Sequence[Job]) -> list[Recognized]:
 
 
 def _hear(job: Job) -> Recognized:
-    samples = audio.load(job.wav, job.start, job.end)
+    return hear_samples(audio.load(job.wav, job.start, job.end), job)
+
+
+def hear_samples(samples: np.ndarray, job: Job) -> Recognized:
+    """Decode samples (T,) at 16 kHz with the search of a job."""
     decoder = _decoder(job.language_model, job.dictionary)
     if job.network is not None:
         _search(decoder, job.network)

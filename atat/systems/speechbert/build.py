@@ -155,7 +155,9 @@ def _packed(
     if model.answers is not None and before.answers is not None:
         model.answers = before.answers
     limits = Limits(settings.max_length, settings.stride, settings.max_answer)
-    return SpeechBertPacked(model, tasks, words=words, frontend=heard, limits=limits)
+    return SpeechBertPacked(
+        model, tasks, words=words, frontend=heard, limits=limits, asr=settings.asr
+    )
 
 
 def _bert(settings: SpeechBertSettings, words: Words) -> WordBert:

@@ -15,6 +15,7 @@ from atat.base.errors import InputError
 from atat.engine.plain import PlainPacked
 from atat.nn.segment_autoencoder import SegmentDecoder, SegmentEncoder
 from atat.nn.word_bert import WordBert
+from atat.prepare.timed_words import ENGINES
 from atat.speech import frontend
 from atat.speech.frontend import DESCRIPTION, Frontend, Mfcc
 from atat.systems.speechbert.model import SpeechBert, parts_of
@@ -43,6 +44,7 @@ class SpeechBertPacked(PlainPacked):
     words: Words = field(default_factory=Words)
     frontend: Frontend | None = None  # None: it reads text alone
     limits: Limits = field(default_factory=Limits)
+    asr: str = "moonshine"  # which recogniser finds words in new recordings
 
     def about(self) -> dict[str, Any]:
         """Values for config.yaml."""
@@ -51,6 +53,7 @@ class SpeechBertPacked(PlainPacked):
             **super().about(),
             "reads": "text" if encoder is None else "audio",
             "encoder": None if encoder is None else [encoder.inputs, encoder.hidden],
+            "asr": self.asr,
             **asdict(self.limits),
         }
 
@@ -87,7 +90,13 @@ def load(folder: Path, about: dict[str, Any]) -> SpeechBertPacked:
     if encoder is not None:
         found = frontend.read(folder) if (folder / DESCRIPTION).is_file() else Mfcc()
     return SpeechBertPacked(
-        model, tasks, about["weights"], words=words, frontend=found, limits=limits
+        model,
+        tasks,
+        about["weights"],
+        words=words,
+        frontend=found,
+        limits=limits,
+        asr=str(about["asr"]),
     )
 
 
@@ -99,11 +108,16 @@ def _values(folder: Path, about: dict[str, Any]) -> tuple[tuple[int, int] | None
             inputs, hidden = map(int, encoder)
             encoder = inputs, hidden
         limits = Limits(**{name: int(about[name]) for name in asdict(Limits())})
-        if set(about["tasks"]) not in STAGES or (encoder is None) != (about["reads"] == "text"):
+        if (
+            str(about["asr"]) not in ENGINES
+            or set(about["tasks"]) not in STAGES
+            or (encoder is None) != (about["reads"] == "text")
+        ):
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise InputError(
             f"{folder}/config.yaml: expected `tasks` of one stage, `reads`, `encoder` (two sizes, "
-            "or null for text) and the limits of windows; copy the packed model again"
+            f"or null for text), `asr` ({' or '.join(ENGINES)}) and the limits of windows; copy "
+            "the packed model again"
         ) from None
     return encoder, limits

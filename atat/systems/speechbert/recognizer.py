@@ -32,6 +32,11 @@ class Recognizer(OneAnswer):
         super().__init__(packed, **options)
         self._answerer = Answerer([packed]) if packed.tasks == (QA,) else None
 
+    @property
+    def asr(self) -> str:
+        """The recogniser that finds the words of a recording."""
+        return self.packed.asr
+
     def check_task(self, task: str) -> None:
         """Raise InputError: what there is to decode is answers, and they need questions."""
         super().check_task(task)

@@ -101,6 +101,8 @@ class SpeechBertSettings(engine.OneTaskSettings):
     max_length: int = 384  # words and marks
     stride: int = 128  # words from one window of a paragraph to the next; 0: a paragraph is one
     max_answer: int = 30  # words
+    # What a program that uses the model finds words with (atat/prepare/timed_words.py)
+    asr: Literal["moonshine", "pocketsphinx"] = "moonshine"
     optim: OptimSettings = field(default_factory=OptimSettings)
 
     def __post_init__(self) -> None:
