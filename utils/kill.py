@@ -24,9 +24,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sound
+import torch
 import yaml
+
+from atat.datadir import ark, tables
+from atat.engine import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_A_ROUND = 4  # kills before a run is left alone
@@ -111,12 +116,35 @@ def begin(folder: Path, out: Path) -> None:
 
 
 def contents(out: Path) -> dict[str, str]:
-    """The digest of each file that is the same in every undisturbed run."""
-    return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(out.rglob("*"))
-        if path.is_file() and not any(path.match(pattern) for pattern in VARIABLE)
-    }
+    """The digest of each file that is the same in every undisturbed run.
+
+    Of features the numbers count, not their place in an ark; of checkpoints all but the time.
+    """
+    found = {}
+    for path in sorted(out.rglob("*")):
+        name = str(path.relative_to(out))
+        if not path.is_file() or any(path.match(pattern) for pattern in VARIABLE):
+            continue
+        if path.name == "feats.scp":
+            for key, place in tables.read_table(path).items():
+                found[f"{name} {key}"] = hashlib.sha256(ark.read(place, key).tobytes()).hexdigest()
+        elif path.suffix == ".pt":
+            state = checkpoint.load(path)
+            for key in ("wall_seconds", "audio_seconds"):
+                state.get("progress", {}).pop(key, None)
+            found[name] = hashlib.sha256(repr(_plain(state)).encode()).hexdigest()
+        elif path.parent.name != "lfb":
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A state with the bytes of its tensors."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, tuple(value.shape), value.contiguous().view(-1).numpy().tobytes()
+    if isinstance(value, dict):
+        return [(key, _plain(value[key])) for key in sorted(value, key=repr)]
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def kill(name: str, folder: Path, kills: int, rng: random.Random) -> list[str]:
