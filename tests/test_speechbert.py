@@ -475,16 +475,30 @@ def test_audio_reads_no_word_and_text_no_sound(
         assert (sounds is None) == of_sound
 
 
-def test_short_windows_answer_as_one_does(data: Path, speech: Path, tmp_path: Path) -> None:
-    packed = model_folder.load_as(SpeechBertPacked, speech / "model")
-    packed.limits = replace(packed.limits, max_length=14, stride=2)
-    paragraphs = Paragraphs.read(data, Answerer([packed]), 1)
-    question = paragraphs.questions["p00"][0].question
-    assert len(windows(8, 4, 14, 2)) == 2 and question
-    entries = [entry for at in range(len(paragraphs)) for entry in paragraphs[at]]  # type: ignore[union-attr]
-    for entry in entries:
-        for spans_ in entry["answers"].values():
-            assert spans_[0].last < len(paragraphs.texts[entry["utt"]].split())
+@pytest.mark.parametrize("longest", [40, 15, 13])
+def test_a_words_score_is_that_of_its_window(data: Path, cascade: Path, longest: int) -> None:
+    """And in one window the softmax over all words, as without windows."""
+    packed = model_folder.load_as(SpeechBertPacked, cascade / "model")
+    packed.limits = replace(packed.limits, max_length=longest, stride=2)
+    paragraph, asked = (kaldi_dir.load(data)[0].text or "").split(), "what sings the cat"
+    answerer = Answerer([packed])
+    places = windows(len(paragraph), 4, longest, 2)
+    assert (len(places) > 1) == (longest < 40)
+    question, ids = packed.words.ids(asked.split()), packed.words.ids(paragraph)
+    of_windows = []
+    for first, end in places:
+        row = batch.sequence("", ids[first:end], question=question)
+        with torch.inference_mode():
+            scores = packed.model.scores(batch.of_sequences([row], QA).inputs)[0]
+        of_windows.append(scores[6 : 6 + end - first])
+    wanted = torch.from_numpy(merged(places, [one.numpy() for one in of_windows])).log_softmax(0)
+    found = {
+        (one.first, one.last): one.score
+        for one in answerer.answers(paragraph, [asked], None, 500)[0]
+    }
+    assert len(found) == len(paragraph) * (len(paragraph) + 1) // 2
+    for (first, last), score in found.items():
+        assert score == pytest.approx(float(wanted[first, 0] + wanted[last, 1]), abs=1e-4)
 
 
 def test_a_model_with_itself_is_itself_and_answers_stay_short(
