@@ -24,7 +24,7 @@ from mkdocs.structure.pages import Page
 ROOT = sections.ROOT
 sys.path.insert(0, str(ROOT))
 
-from atat.__main__ import COMMANDS, overview  # noqa: E402
+from atat.__main__ import COMMANDS  # noqa: E402
 
 # What a nav of mkdocs.yml may say in the place of a list of pages.
 PLACEHOLDERS = ("COMMANDS", "RECIPES")
@@ -37,7 +37,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the tables of keys where the page of settings wants them."""
+    """Put tables where a page wants them: `<!-- keys FILE -->`, commands, modules."""
+    if "<!-- commands -->" in markdown:
+        markdown = markdown.replace("<!-- commands -->", overview())
+    if "<!-- modules -->" in markdown:
+        markdown = markdown.replace("<!-- modules -->", modules())
     return re.sub(
         r"^<!-- keys (\S+) -->$", lambda found: keys.tables(ROOT / found[1]), markdown, flags=re.M
     )
@@ -45,8 +49,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
-    pages = {"reference/modules.md": modules()}
-    pages["reference/commands/index.md"] = f"# Commands\n\n```text\n{overview()}\n```\n"
+    pages = {}
     for name in _commands():
         pages[f"reference/commands/{name}.md"] = commands.page(name)
     for recipe in recipes():
@@ -72,9 +75,20 @@ def options(recipe: str) -> str:
     return f"# Options of {recipe}\n\n```text\n{said}```\n"
 
 
+def overview() -> str:
+    """Every command, group by group."""
+    text = []
+    for title, group in COMMANDS.items():
+        rows = [
+            f"| [`{name}`](commands/{name}.md) | {one.summary} |" for name, one in group.items()
+        ]
+        text.append("\n".join([f"## {title}\n", "| | |", "|---|---|", *rows]))
+    return "\n\n".join(text)
+
+
 def modules() -> str:
     """Every module of the package with the first sentence of its docstring, room by room."""
-    text = ["# Modules", "A package imports only those above it, and no system imports another."]
+    text = []
     for room in _rooms():
         rows = [
             f"| `{path.stem}` | {_sentence(path)} |"
@@ -82,8 +96,8 @@ def modules() -> str:
             if not path.stem.startswith("__")
         ]
         text.append(f"## atat.{'.'.join(room.relative_to(ROOT / 'atat').parts)}")
-        text.append("\n".join(["| module | |", "|---|---|", *rows]))
-    return "\n\n".join(text) + "\n"
+        text.append("\n".join(["| | |", "|---|---|", *rows]))
+    return "\n\n".join(text)
 
 
 def _rooms() -> list[Path]:
@@ -107,7 +121,7 @@ def _commands() -> list[str]:
 
 def _filled(nav: Any) -> Any:
     if nav == "COMMANDS":
-        pages: list[Any] = ["reference/commands/index.md"]
+        pages: list[Any] = ["reference/commands.md"]
         for title, group in COMMANDS.items():
             pages.append({title: [{name: f"reference/commands/{name}.md"} for name in group]})
         return pages

@@ -126,7 +126,8 @@ def _shown(path: Path) -> str:
         inside = sorted(one.name for one in path.iterdir() if not one.name.startswith((".", "__")))
         return f"# {name}\n\n" + "\n".join(f"- `{one}`" for one in inside) + "\n"
     code = path.read_text(encoding="utf-8")
-    return f"# {name}\n\n`````{LANGUAGES.get(path.suffix, 'text')}\n{code}\n`````\n"
+    head = "---\nsearch:\n  exclude: true\n---\n"  # who searches wants what is written
+    return f"{head}# {name}\n\n`````{LANGUAGES.get(path.suffix, 'text')}\n{code}\n`````\n"
 
 
 def _uris(nav: object) -> list[str]:

@@ -67,11 +67,11 @@ def expand(text: str, path: Path) -> str:
 
     def many(match: re.Match[str]) -> str:
         parts = []
-        for source in sorted(ROOT.glob(match[1])):
-            heading, body = section(source, match[2])
-            where = f"[{source.parent.name}]({os.path.relpath(source, path.parent)})"
+        for source in sorted(set(ROOT.glob(match[1])) - {path}):
+            link = os.path.relpath(source, path.parent)
+            body = _moved(section(source, match[2])[1], source, path)
             parts.append(
-                f"## {title(source)}\n\n{where}: {heading}\n\n" + _moved(body, source, path)
+                f"## {title(source)}\n\nFrom [{source.relative_to(ROOT)}]({link}).\n\n{body}"
             )
         if not parts:
             raise MissingSection(f"{path}: no file fits {match[1]}")
