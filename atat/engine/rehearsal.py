@@ -38,7 +38,7 @@ class Worst:
     utterances: int
     longest: str  # the name and the length of the longest
     seconds: float
-    megabytes: float  # more than before the batch
+    megabytes: float  # in use at most, weights and gradients included
 
 
 def rehearse(trainer: Trainer, say: Callable[[str], None]) -> list[Worst]:
@@ -52,15 +52,15 @@ def rehearse(trainer: Trainer, say: Callable[[str], None]) -> list[Worst]:
     for one in found:
         say(
             f"{one.source}: the largest batch has {one.utterances} utterances, the longest "
-            f"{one.longest}: {one.seconds:.2f} s and {one.megabytes:,.0f} MB forward and backward"
+            f"{one.longest}: {one.seconds:.2f} s forward and backward, "
+            f"{one.megabytes:,.0f} MB in use"
         )
-    trained = sum(one.numel() for one in trainer.optimizer.parameters())
-    whole = sum(one.numel() for one in trainer.model.parameters())
-    state = 4 * (whole + 3 * trained) / MB  # weights; gradients and Adam's two means
-    need, free = state + max(one.megabytes for one in found), _free(trainer.device)
+    # Adam's two means of each weight come with the first update.
+    adam = 8 * sum(one.numel() for one in trainer.optimizer.parameters()) / MB
+    need = adam + max(one.megabytes for one in found)
     say(
-        f"memory: about {need:,.0f} MB, {state:,.0f} of them for weights, gradients and Adam, in "
-        f"each process; {free:,.0f} MB are free"
+        f"memory: about {need:,.0f} MB in each process, Adam's {adam:,.0f} included; "
+        f"{_room(trainer.device):,.0f} MB are there for it"
     )
     mean = _mean_step(trainer)
     left = trainer.settings.steps
@@ -124,18 +124,20 @@ def _mean_step(trainer: Trainer) -> float:
 
 @contextmanager
 def _peak(device: torch.device) -> Iterator[list[float]]:
-    """Megabytes by which a block has gone beyond what was in use before; a list of one."""
+    """Megabytes that this process uses at most during a block; a list of one.
+
+    Not what it uses more than before: what was freed may be kept and used again
+    (`atat.base.machine`).
+    """
     found = [0.0]
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
         yield found
-        found[0] = (torch.cuda.max_memory_allocated(device) - before) / MB
+        found[0] = torch.cuda.max_memory_allocated(device) / MB
         return
     _reset_peak()
-    before = _status("VmRSS")
     yield found
-    found[0] = max(_status("VmHWM") - before, 0) / MB
+    found[0] = _status("VmHWM") / MB
 
 
 def _reset_peak() -> None:
@@ -155,8 +157,8 @@ def _status(name: str) -> int:
     return next((1024 * int(one.split()[1]) for one in lines if one.startswith(f"{name}:")), 0)
 
 
-def _free(device: torch.device) -> float:
-    """Megabytes that are free for it, what the process has already included."""
+def _room(device: torch.device) -> float:
+    """Megabytes that are free or used by this process."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return (free + torch.cuda.memory_reserved(device)) / MB
@@ -165,4 +167,4 @@ def _free(device: torch.device) -> float:
     except OSError:
         return 0.0
     kilobytes = next(int(one.split()[1]) for one in lines if one.startswith("MemAvailable:"))
-    return kilobytes / 1024
+    return kilobytes / 1024 + _status("VmRSS") / MB
