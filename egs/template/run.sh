@@ -37,9 +37,10 @@ activate
 check_encoder "$init"
 [ -z "$mini" ] || python local/make_example.py --recordings 60 --out "$corpus"
 keep_marks "$exp" ${csv:+"$csv"} ${grammar:+"$grammar"}
-. local/sets.sh # train_sets, all, with, tests
+. local/sets.sh # train_sets, all, with, tests, remove_others
 
 if stage 0 "Data dirs of what the csv has: train, dev and test of other speakers; sentences"; then
+  remove_others
   [ -z "$csv" ] ||
     python local/prepare.py --corpus "$corpus" --csv "$csv" --out "$data" --max_lost "$max_lost"
   if [ -n "$grammar" ]; then

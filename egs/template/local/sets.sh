@@ -14,3 +14,9 @@ tests() {
       [ -z "$grammar" ] || printf 'spoken_test %s\n' slu asr nlu
     )
 }
+
+# remove_others: data dirs of an earlier run with a csv, or a grammar, that this run does not have.
+remove_others() {
+  [ -n "$csv" ] || rm -rf "$data"/{train,dev,test}{,_asr,_nlu} "$data/decodings"
+  [ -n "$grammar" ] || rm -rf "$data"/{grammar,sentences,spoken_{train,dev,test}}
+}
