@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from atat.scoring import bootstrap, metrics
+from atat.datadir.questions import Answer, Question, Span
+from atat.scoring import bootstrap, metrics, spans
 from atat.systems.lugosch import frame_accuracy
 from atat.systems.lugosch.batch import Example
 from atat.text import trees
@@ -84,6 +85,7 @@ def test_every_metric_has_a_description() -> None:
         *metrics.tree_counts(REFERENCE, REFERENCE, slu_f1=True),
         *metrics.text_counts("a", ""),
         *frame_accuracy.counts(example, ids, ids, timed=True),
+        *spans.counts(Question("q", "u", "who?", (Answer("a"),)), Span("a")),
     }
     assert names == set(metrics.METRICS)
 
