@@ -71,7 +71,7 @@ def test_memory_is_counted_where_linux_counts_it() -> None:
             np.ones(size * rehearsal.MB, np.uint8)
         found.append(megabytes[0])
     assert found[1] - found[0] > 100 and found[0] > 50
-    assert found[1] >= found[2]
+    assert found[2] - found[1] < 50  # where the count cannot be set back it stays, but for pages
 
 
 def test_too_little_memory_names_the_batch(
