@@ -16,10 +16,7 @@ from atat.datadir import tables
 from atat.engine import decode, model_folder
 from atat.nn.beam_search import SearchOptions
 from atat.scoring import score_command
-from atat.systems.joint.model import build_model
-from atat.systems.joint.packed import Packed
 from atat.systems.joint.recognizer import Recognizer
-from atat.text.encoder_ids import build_encoder_ids
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +30,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A packed model with random weights."""
     torch.manual_seed(0)
-    tokenizer = tiny.make_tokenizer()
-    made, units = build_model(tiny.MODEL, tokenizer)
-    source = build_encoder_ids(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     path = tmp_path_factory.mktemp("exp") / "model"
-    everything = Packed(
-        made, tokenizer, tiny.MODEL, units, source, {("", "IN:PLAY")}, ("asr", "slu", "nlu")
-    )
-    model_folder.save(path, everything)
+    model_folder.save(path, tiny.packed(pairs=[("", "IN:PLAY")]))
     return path
 
 

@@ -21,9 +21,6 @@ from atat.engine import checkpoint, model_folder, pack, quantize
 from atat.engine.settings import ValidSettings
 from atat.engine.train import train
 from atat.speech import audio
-from atat.systems.joint.model import build_model
-from atat.systems.joint.packed import Packed
-from atat.text.encoder_ids import build_encoder_ids
 
 SIZE = 3 * 2**20
 
@@ -49,13 +46,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    tokenizer = tiny.make_tokenizer()
-    network, units = build_model(tiny.MODEL, tokenizer)
-    source = build_encoder_ids(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     path = tmp_path_factory.mktemp("model") / "model"
-    model_folder.save(
-        path, Packed(network, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu"))
-    )
+    model_folder.save(path, tiny.packed())
     return path
 
 

@@ -14,9 +14,6 @@ import tiny
 import atat
 from atat.apps.recognizer import Recognizer
 from atat.engine import model_folder
-from atat.systems.joint.model import build_model
-from atat.systems.joint.packed import Packed
-from atat.text.encoder_ids import build_encoder_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = """
@@ -68,10 +65,7 @@ def _python(program: str) -> str:
 
 def test_using_a_model_imports_nothing_that_trains_or_prepares_one(tmp_path: Path) -> None:
     """Which is what makes it slow to load; `import torch` alone takes a second."""
-    settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
-    model, units = build_model(settings, tokenizer)
-    source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
-    packed = Packed(model, tokenizer, settings, units, source, set(), ("slu", "asr", "nlu"))
+    packed = tiny.packed(("slu", "asr", "nlu"), tiny.without_dropout())
     model_folder.save(tmp_path / "model", packed)
     program = (
         "import sys, numpy; from atat import Recognizer\n"

@@ -21,10 +21,8 @@ from atat.engine import export, model_folder, pack, quantize
 from atat.engine.settings import ValidSettings
 from atat.engine.train import train
 from atat.runtime import description
-from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.system import system
-from atat.text.encoder_ids import build_encoder_ids
 
 CARD = ("README.md", "about.json", "SHA256SUMS")  # written once more when the model is there
 
@@ -35,11 +33,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for number in (1, 2):
         torch.manual_seed(number)
-        tokenizer = tiny.make_tokenizer()
-        model, units = build_model(tiny.MODEL, tokenizer)
-        source = build_encoder_ids(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
-        packed = Packed(model, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu"))
-        model_folder.save(folder / f"model{number}", packed)
+        model_folder.save(folder / f"model{number}", tiny.packed())
     corpus = tiny.make_corpus(folder / "corpus")
     run = tiny.training(corpus, steps=2, valid=ValidSettings(), checkpoint_every=1)
     train(run, folder / "exp")

@@ -19,23 +19,15 @@ from atat.engine.settings import SourceSettings
 from atat.engine.train import train
 from atat.nn.int8 import Int8Linear, convert
 from atat.systems.joint.model import build_model
-from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import InitSettings, TrainSettings
-from atat.text.encoder_ids import build_encoder_ids
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A packed model with random weights."""
     torch.manual_seed(0)
-    tokenizer = tiny.make_tokenizer()
-    model, units = build_model(tiny.MODEL, tokenizer)
-    source = build_encoder_ids(tiny.MODEL.text_encoder.bert_or_none, tokenizer)
     path = tmp_path_factory.mktemp("quantize") / "model"
-    model_folder.save(
-        path,
-        Packed(model, tokenizer, tiny.MODEL, units, source, set(), ("asr", "slu", "nlu")),
-    )
+    model_folder.save(path, tiny.packed())
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.nn.settings import AudioEncoderSettings, CtcSettings, DecoderSettings, TextEncoderSettings
 from atat.prepare.miniature_speech import Line
 from atat.speech import audio
+from atat.systems.joint.model import build_model
+from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import ModelSettings, OptimSettings, TrainSettings
+from atat.text.encoder_ids import build_encoder_ids
 from atat.text.tokenizer import Tokenizer
 
 WORDS = "play stop the song lamp radio red blue tango waltz".split()
@@ -155,6 +158,18 @@ def training(corpus: Path, **changes: Any) -> TrainSettings:
         workers=0,
     )
     return replace(base, **changes)
+
+
+def packed(
+    tasks: tuple[str, ...] = ("asr", "slu", "nlu"),
+    settings: ModelSettings = MODEL,
+    pairs: Iterable[tuple[str, str]] = (),
+) -> Packed:
+    """A packed model with random weights, those of torch's generator."""
+    tokenizer = make_tokenizer()
+    model, units = build_model(settings, tokenizer)
+    source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
+    return Packed(model, tokenizer, settings, units, source, set(pairs), tasks)
 
 
 def make_tokenizer(*trees: str) -> Tokenizer:

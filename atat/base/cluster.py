@@ -20,12 +20,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Optional, TypeVar
 
-from atat.base import config, extras
+from atat.base import config, environment, extras
 from atat.base.errors import InputError
 
 Item = TypeVar("Item")
@@ -100,8 +99,22 @@ def of_environment() -> ClusterSettings | None:
     return read(path) if path else None
 
 
-class Work:
-    """Jobs of one task, done one after the other. Pickled, and called on another machine."""
+class Task:
+    """What a task does; pickled, and called on another machine."""
+
+    def __call__(self) -> Any:
+        """Do it."""
+        raise NotImplementedError
+
+    def checkpoint(self) -> Any:
+        """What submitit queues if the task has to go: all of it, which continues what it finds."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+class Work(Task):
+    """Jobs of one task, done one after the other."""
 
     def __init__(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
         self.function, self.items = function, items
@@ -117,14 +130,8 @@ class Work:
                 return [*found, error]
         return found
 
-    def checkpoint(self) -> Any:
-        """What submitit queues if the task has to go: all of it."""
-        import submitit
 
-        return submitit.helpers.DelayedSubmission(self)
-
-
-class Command:
+class Command(Task):
     """A line of shell as a task; with several processes each runs it, as a rank of torch's."""
 
     def __init__(self, line: str, share: Share) -> None:
@@ -140,12 +147,6 @@ class Command:
             # Each process sees all GPUs of its machine and takes the one of its LOCAL_RANK.
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         return subprocess.run(["bash", "-c", self.line]).returncode
-
-    def checkpoint(self) -> Any:
-        """The same command again: it continues where it was stopped."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self)
 
 
 def run(
@@ -198,7 +199,7 @@ def _outcomes(
     settings: ClusterSettings,
     share: Share,
     kind: str,
-    works: Sequence[Work | Command],
+    works: Sequence[Task],
     at_once: int,
 ) -> Iterator[tuple[int, list[Any]]]:
     """(number of a task, what it returned) of each, as they end; Ctrl-C cancels what is left.
@@ -235,7 +236,7 @@ def _submit(
     settings: ClusterSettings,
     share: Share,
     kind: str,
-    works: Sequence[Work | Command],
+    works: Sequence[Task],
     at_once: int,
 ) -> list[Any]:
     with extras.needed("slurm", by=f"{VARIABLE} (--cluster)"):
@@ -261,7 +262,8 @@ def _submit(
     try:
         executor = submitit.AutoExecutor(folder, cluster=settings.kind)
         executor.update_parameters(**given)
-        with _importable():
+        # Tasks find the modules that this program finds, those beside a recipe's script included.
+        with environment.changed(PYTHONPATH=os.pathsep.join(filter(None, sys.path))):
             jobs: list[Any] = executor.submit_array([*works])
     except (FileNotFoundError, subprocess.SubprocessError, RuntimeError) as error:
         detail = (getattr(error, "stderr", None) or str(error)).strip()
@@ -271,19 +273,6 @@ def _submit(
         ) from None
     print(f"{kind}: {len(jobs)} tasks, at most {at_once} at a time; logs: {folder}")
     return jobs
-
-
-@contextmanager
-def _importable() -> Iterator[None]:
-    """Tasks find the modules that this program finds, those beside a recipe's script included."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    try:
-        yield
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
 
 
 def _processes(job: Any) -> list[Any]:

@@ -17,10 +17,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import TypeVar
 
-from atat.base import cluster
+from atat.base import cluster, environment
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -42,7 +41,10 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
     jobs = iter(jobs)
     # Spawned, not forked: a fork copies locks and threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(nj, context, initializer=start_worker) as pool, _environment():
+    with (
+        ProcessPoolExecutor(nj, context, initializer=start_worker) as pool,
+        environment.changed(**_ONE_THREAD),
+    ):
         running: set[Future[Result]] = set()
         try:
             while True:
@@ -98,18 +100,3 @@ def _parent() -> int | None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     return parent.pid
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Workers started inside are limited to one thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -14,9 +14,7 @@ model.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -313,8 +311,6 @@ def _decode_rest(
     nj: int,
 ) -> float:
     """Decode the remaining utterances, appending to the partial file; returns the seconds."""
-    from tqdm import tqdm
-
     from atat.engine.decode_workers import DecodeBatches, decode_all
 
     audio = task.source == "audio"
@@ -325,23 +321,16 @@ def _decode_rest(
         raise InputError(
             f"{options.data}/text: no line for {without[0]} ({len(without)} utterances in all)"
         )
-    start = time.monotonic()
     batches = DecodeBatches(recognizer, options.task, left, budget, nj)
-    with (
-        open(options.out / partial.PARTIAL, "a", encoding="utf-8") as stream,
-        tqdm(
-            total=len(utterances), initial=len(done), unit="utt", desc=f"decode {options.data.name}"
-        ) as bar,
-    ):
-        for entries in decode_all(batches, nj):
-            for entry in entries:
-                entry["seconds"] = before + time.monotonic() - start
-                done[entry["utt"]] = entry
-                if "lost" not in entry["nbest"][0]:  # that is tried again
-                    stream.write(json.dumps(entry) + "\n")
-            stream.flush()
-            bar.update(len(entries))
-    return time.monotonic() - start
+    return partial.add(
+        options.out,
+        decode_all(batches, nj),
+        done,
+        before,
+        is_lost=lambda entry: "lost" in entry["nbest"][0],
+        total=len(utterances),
+        title=f"decode {options.data.name}",
+    )
 
 
 def _named(options: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,8 @@ Knows nothing of what is decoded.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,39 @@ def read(out: Path, key: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     with atomic_write(partial) as stream:
         stream.writelines(json.dumps(entry) + "\n" for entry in done.values())
     return done, max((entry["seconds"] for entry in done.values()), default=0.0)
+
+
+def add(
+    out: Path,
+    found: Iterable[list[dict[str, Any]]],
+    done: dict[str, Any],
+    before: float,
+    *,
+    is_lost: Callable[[dict[str, Any]], bool],
+    total: int,
+    title: str,
+) -> float:
+    """Add entries as they are found to `done` and to the partial file, under a progress bar.
+
+    before: seconds of the runs before. An entry that is lost is not kept: the next run tries it
+    again. total: entries in all, those that were done included. Returns the seconds it took.
+    """
+    from tqdm import tqdm
+
+    start = time.monotonic()
+    with (
+        open(out / PARTIAL, "a", encoding="utf-8") as stream,
+        tqdm(total=total, initial=len(done), unit="utt", desc=title) as bar,
+    ):
+        for entries in found:
+            for entry in entries:
+                entry["seconds"] = before + time.monotonic() - start
+                done[entry["utt"]] = entry
+                if not is_lost(entry):
+                    stream.write(json.dumps(entry) + "\n")
+            stream.flush()
+            bar.update(len(entries))
+    return time.monotonic() - start
 
 
 def remove(out: Path) -> None:

@@ -86,6 +86,17 @@ class AdamSettings(OptimSettings):
 
 
 @dataclass(frozen=True)
+class BertAdamSettings(OptimSettings):
+    """BERT's: Adam, down in a line, gradients clipped at 1.0, no weight decay."""
+
+    schedule: Literal["noam", "linear", "cosine", "constant"] = "linear"
+    warmup: int = 0
+    betas: tuple[float, ...] = (0.9, 0.999)
+    eps: float = 1.0e-8
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
 class InitSettings:
     """Starting from a packed model, with the paper's gradual unfreezing (atat/engine/optim.py)."""
 

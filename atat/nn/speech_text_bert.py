@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atat.nn.attention import length_mask
+from atat.nn.bert_states import BertStates
 
 Positions = Literal["restart", "continue"]  # of the pieces: from 0, or after the speech
 
@@ -52,7 +53,7 @@ class States(NamedTuple):
     pieces: Tensor  # (B, U, H)
 
 
-class SpeechTextBert(nn.Module):
+class SpeechTextBert(BertStates):
     """BERT with an embedding of phonemes, and the heads of pretraining unless it is trimmed."""
 
     def __init__(
@@ -65,27 +66,13 @@ class SpeechTextBert(nn.Module):
     ) -> None:
         """bert: transformers' BertModel; head: the `cls.predictions` of its BertForMaskedLM, or
         None."""
-        super().__init__()
-        self.bert: Any = bert
-        self.bert.pooler = None  # the states themselves are used, also that of [CLS]
+        super().__init__(bert, head)
         self.marks, self.positions = marks, positions
         width, spread = bert.config.hidden_size, bert.config.initializer_range
         self.phonemes = nn.Parameter(spread * torch.randn(phonemes, width))  # P
-        self.transform: nn.Module | None = None
         if head is not None:
-            self.transform = head.transform
             self.bias = nn.Parameter(head.bias.detach().clone())
             self.phoneme_head = nn.Linear(width, phonemes)
-
-    @property
-    def width(self) -> int:
-        """Of the states."""
-        return int(self.bert.config.hidden_size)
-
-    @property
-    def longest(self) -> int:
-        """Positions that it knows."""
-        return int(self.bert.config.max_position_embeddings)
 
     def forward(self, inputs: Inputs) -> States:
         """Inputs -> states; each sequence as if it were alone."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atat.nn.attention import length_mask
+from atat.nn.bert_states import BertStates
 
 PAD = 0  # the number of the mark that fills rows up
 
@@ -31,15 +32,13 @@ class Inputs(NamedTuple):
     lengths: Tensor  # (B,)
 
 
-class WordBert(nn.Module):
+class WordBert(BertStates):
     """A BERT with a table of whole words, and its head for masked words unless it is trimmed."""
 
     def __init__(self, bert: Any, head: Any, words: int) -> None:
         """bert: transformers' BertModel; head: the `cls.predictions` of its BertForMaskedLM, or
         None; words: how many the table has, marks included. Its weights are random."""
-        super().__init__()
-        self.bert: Any = bert
-        self.bert.pooler = None  # the states themselves are used
+        super().__init__(bert, head)
         config = bert.config
         table = nn.Embedding(words, config.hidden_size, padding_idx=PAD)
         nn.init.normal_(table.weight, std=config.initializer_range)
@@ -47,20 +46,8 @@ class WordBert(nn.Module):
             table.weight[PAD].zero_()
         self.bert.embeddings.word_embeddings = table
         config.vocab_size, config.pad_token_id = words, PAD
-        self.transform: nn.Module | None = None
         if head is not None:
-            self.transform = head.transform
             self.bias = nn.Parameter(torch.zeros(words))
-
-    @property
-    def width(self) -> int:
-        """Of the states."""
-        return int(self.bert.config.hidden_size)
-
-    @property
-    def longest(self) -> int:
-        """Positions that it knows."""
-        return int(self.bert.config.max_position_embeddings)
 
     @property
     def table(self) -> Tensor:

@@ -76,45 +76,41 @@ class Frontend(Protocol):
         """T of so many samples."""
 
 
+class _KaldiFrames:
+    """Frames of 25 ms every 10 ms, as Kaldi cuts them, without weights."""
+
+    frame_shift = fbank.Options.frame_shift
+    shortest = fbank.Options().length
+    longest = 0
+    origin = None
+    num_layers = 1
+    within = False
+
+    def num_frames(self, num_samples: int) -> int:
+        return fbank.num_frames(num_samples)
+
+
 @dataclass(frozen=True)
-class Lfb:
+class Lfb(_KaldiFrames):
     """Log-mel filterbanks (atat/speech/fbank.py)."""
 
     dim: int = 80
 
     kind = LFB
-    frame_shift = fbank.Options.frame_shift
-    shortest = fbank.Options().length
-    longest = 0
-    origin = None
-    num_layers = 1
-    within = False
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         return fbank.lfb(samples, num_mels=self.dim)
 
-    def num_frames(self, num_samples: int) -> int:
-        return fbank.num_frames(num_samples)
-
 
 @dataclass(frozen=True)
-class Mfcc:
+class Mfcc(_KaldiFrames):
     """13 cepstra with their first and second differences (atat/speech/mfcc.py)."""
 
     kind = MFCC
     dim = mfcc.DIM
-    frame_shift = fbank.Options.frame_shift
-    shortest = fbank.Options().length
-    longest = 0
-    origin = None
-    num_layers = 1
-    within = False
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         return mfcc.mfcc39(samples)
-
-    def num_frames(self, num_samples: int) -> int:
-        return fbank.num_frames(num_samples)
 
 
 def find(name: str, threads: int = 1, layers: Layers = "last", trained: bool = False) -> Frontend:

@@ -39,7 +39,6 @@ from atat.nn.word_bert import WordBert  # noqa: E402
 from atat.speech.frontend import Mfcc  # noqa: E402
 from atat.systems.distill.packed import StudentPacked  # noqa: E402
 from atat.systems.distill.student import Student  # noqa: E402
-from atat.systems.joint.model import build_model  # noqa: E402
 from atat.systems.joint.packed import Packed  # noqa: E402
 from atat.systems.lugosch.model import Lugosch  # noqa: E402
 from atat.systems.lugosch.packed import LugoschPacked  # noqa: E402
@@ -50,7 +49,6 @@ from atat.systems.stbert.classes import Classes  # noqa: E402
 from atat.systems.stbert.model import StBert  # noqa: E402
 from atat.systems.stbert.packed import StbertPacked  # noqa: E402
 from atat.text import bert_files  # noqa: E402
-from atat.text.encoder_ids import build_encoder_ids  # noqa: E402
 from atat.text.labels import Labels  # noqa: E402
 from atat.text.phones import LABELS  # noqa: E402
 from atat.text.word_pieces import SPECIALS  # noqa: E402
@@ -86,10 +84,7 @@ def answers(model: str | Path) -> dict[str, Any]:
 
 
 def joint() -> Packed:
-    settings, tokenizer = tiny.without_dropout(), tiny.make_tokenizer()
-    model, units = build_model(settings, tokenizer)
-    source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
-    return Packed(model, tokenizer, settings, units, source, set(), ("slu", "asr", "nlu"))
+    return tiny.packed(("slu", "asr", "nlu"), tiny.without_dropout())
 
 
 def labels() -> Labels:

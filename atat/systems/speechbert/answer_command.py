@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,30 +126,18 @@ def _answer_rest(
     paragraphs: Any, done: dict[str, Any], before: float, options: argparse.Namespace, nj: int
 ) -> float:
     """Answer what is left, appending to the partial file; returns the seconds."""
-    from tqdm import tqdm
-
     from atat.engine.decode_workers import decode_all
 
-    start = time.monotonic()
     batches = paragraphs.without(done)
-    with (
-        open(options.out / partial.PARTIAL, "a", encoding="utf-8") as stream,
-        tqdm(
-            total=len(batches) + len(done),
-            initial=len(done),
-            unit="utt",
-            desc=f"answer {options.data.name}",
-        ) as bar,
-    ):
-        for entries in decode_all(batches, nj) if len(batches) else ():
-            for entry in entries:
-                entry["seconds"] = before + time.monotonic() - start
-                done[entry["utt"]] = entry
-                if "lost" not in entry:  # that is tried again
-                    stream.write(json.dumps(entry) + "\n")
-            stream.flush()
-            bar.update(len(entries))
-    return time.monotonic() - start
+    return partial.add(
+        options.out,
+        decode_all(batches, nj) if len(batches) else (),
+        done,
+        before,
+        is_lost=lambda entry: "lost" in entry,
+        total=len(batches) + len(done),
+        title=f"answer {options.data.name}",
+    )
 
 
 def _named(options: argparse.Namespace) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from atat.engine.plain import PlainSource
 from atat.engine.settings import SourceSettings
 from atat.speech.frontend import Frontend
 from atat.systems.speechbert import batch, words
-from atat.systems.speechbert.batch import WordsBatch, WordsExample
+from atat.systems.speechbert.batch import Batch, Example, WordsBatch, WordsExample
 from atat.systems.speechbert.spoken import Spoken
 from atat.systems.speechbert.vectors import Vectors
+from atat.systems.speechbert.windows import MARKS
 from atat.systems.speechbert.words import Words
 
 WRITTEN = Budget("text", "positions", "max_tokens")
@@ -76,6 +77,24 @@ class Paragraphs(PlainSource):
             return None
         found: np.ndarray = ark.read(self.places[utterance.id])
         return found
+
+
+class Sequences(Paragraphs):
+    """Sequences of words and marks for BERT, made of the paragraphs."""
+
+    def __init__(self, source: SourceSettings, frontend: Frontend | None, max_lost: float) -> None:
+        """frontend: of spoken words; None: written ones."""
+        super().__init__(source, frontend, max_lost)
+        self.budget = WRITTEN if frontend is None else SPOKEN
+
+    def _measured(self, words: Sequence[int]) -> None:
+        """Set the lengths: of each sequence its words, the marks not counted."""
+        self.lengths = np.array(words) + MARKS
+        self.target_lengths = np.zeros(len(words), dtype=np.int64)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Examples as one padded batch."""
+        return batch.of_sequences(examples, self.task, self.loss_weight)
 
 
 class SpokenWords(Paragraphs):

@@ -9,7 +9,6 @@ not know are never predicted. Paragraphs longer than a sequence are cut into equ
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +20,8 @@ from atat.datadir.kaldi_dir import Utterance
 from atat.engine.settings import SourceSettings
 from atat.speech.frontend import Frontend
 from atat.systems.speechbert import batch
-from atat.systems.speechbert.batch import IGNORED, Batch, Example
-from atat.systems.speechbert.data import SPOKEN, WRITTEN, Paragraphs
+from atat.systems.speechbert.batch import IGNORED, Example
+from atat.systems.speechbert.data import Sequences
 from atat.systems.speechbert.words import FIRST, MASK
 from atat.text.normalize import normalize
 
@@ -63,7 +62,7 @@ class Part(NamedTuple):
     utterance: Utterance | None  # None: of a question
 
 
-class Masked(Paragraphs):
+class Masked(Sequences):
     """Parts of paragraphs, and questions where they are asked for."""
 
     def __init__(
@@ -79,7 +78,6 @@ class Masked(Paragraphs):
         """frontend: of spoken words; None: written ones. longest: positions of a sequence."""
         super().__init__(source, frontend, max_lost)
         self.masking = masking
-        self.budget = WRITTEN if frontend is None else SPOKEN
         texts: list[tuple[str, str, Utterance | None]] = [
             (one.id, one.text or "", one) for one in self.utterances
         ]
@@ -91,8 +89,7 @@ class Masked(Paragraphs):
             for name, text, utterance in texts
             for first, end in even(len(text.split()), longest - MARKS)
         ]
-        self.lengths = np.array([part.end - part.first + MARKS for part in self.parts])
-        self.target_lengths = np.zeros(len(self.parts), dtype=np.int64)
+        self._measured([part.end - part.first for part in self.parts])
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -128,10 +125,6 @@ class Masked(Paragraphs):
             targets=targets,
             seconds=whole * len(ids) / len(vectors),
         )
-
-    def collate(self, examples: Sequence[Example]) -> Batch:
-        """Examples as one padded batch."""
-        return batch.of_sequences(examples, self.task, self.loss_weight)
 
 
 def even(words: int, most: int) -> list[tuple[int, int]]:

@@ -10,7 +10,6 @@ in BERT's code. A question of whose answers the words hold none is not learned f
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +22,9 @@ from atat.datadir.questions import Question
 from atat.engine.settings import SourceSettings
 from atat.speech.frontend import Frontend
 from atat.systems.speechbert import batch
-from atat.systems.speechbert.batch import Batch, Example
-from atat.systems.speechbert.data import SPOKEN, WRITTEN, Paragraphs
-from atat.systems.speechbert.windows import MARKS, Window, windows
+from atat.systems.speechbert.batch import Example
+from atat.systems.speechbert.data import Sequences
+from atat.systems.speechbert.windows import Window, windows
 from atat.text.normalize import normalize
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class Asked(NamedTuple):
     last: int
 
 
-class Questions(Paragraphs):
+class Questions(Sequences):
     """The windows of all questions that have an answer."""
 
     def __init__(
@@ -56,13 +55,12 @@ class Questions(Paragraphs):
     ) -> None:
         """longest, stride: of windows (windows.py)."""
         super().__init__(source, frontend, max_lost)
-        self.budget = WRITTEN if frontend is None else SPOKEN
         self.longest, self.stride = longest, stride
         self.asked: list[Asked] = []
         self._ask(max_lost)
-        sizes = [len(one.text.split()) + one.window.end - one.window.first for one in self.asked]
-        self.lengths = np.array(sizes) + MARKS
-        self.target_lengths = np.zeros(len(self.asked), dtype=np.int64)
+        self._measured(
+            [len(one.text.split()) + one.window.end - one.window.first for one in self.asked]
+        )
 
     def _ask(self, max_lost: float) -> None:
         """Find the windows; InputError for too many unusable questions, and for none at all."""
@@ -128,7 +126,3 @@ class Questions(Paragraphs):
             start=one.first - first if inside else -1,
             end=one.last - first if inside else -1,
         )
-
-    def collate(self, examples: Sequence[Example]) -> Batch:
-        """Examples as one padded batch."""
-        return batch.of_sequences(examples, self.task, self.loss_weight)

@@ -59,16 +59,11 @@ class AutoencoderSettings:
 
 
 @dataclass(frozen=True)
-class OptimSettings(engine.OptimSettings):
+class OptimSettings(engine.BertAdamSettings):
     """Those of the PyTorch implementation of BERT that the paper names: Adam, down in a line,
     gradients clipped at 1.0, no weight decay."""
 
-    schedule: Literal["noam", "linear", "cosine", "constant"] = "linear"
     peak: float = 5.0e-5
-    warmup: int = 0
-    betas: tuple[float, ...] = (0.9, 0.999)
-    eps: float = 1.0e-8
-    clip: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

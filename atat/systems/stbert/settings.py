@@ -38,16 +38,11 @@ class ScratchSettings(ScratchBertSettings):
 
 
 @dataclass(frozen=True)
-class OptimSettings(engine.OptimSettings):
+class OptimSettings(engine.BertAdamSettings):
     """The paper's: Adam, to 1e-4 and down in a line. It says nothing of weight decay or clipping;
     1.0 is BERT's own. Of finetuning: 2e-5 to 5e-5. Set `warmup` to a tenth of the steps."""
 
-    schedule: Literal["noam", "linear", "cosine", "constant"] = "linear"
     peak: float = 1.0e-4
-    warmup: int = 0
-    betas: tuple[float, ...] = (0.9, 0.999)
-    eps: float = 1.0e-8
-    clip: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
