@@ -327,17 +327,13 @@ queue() {
 # several. Small models train faster in parallel, on one core each, than one after the other on all.
 # On a cluster trainings are one array of tasks, and everything else (decoding) is another.
 run_queue() {
-  local kind lines
   if [ -n "$cluster" ]; then
-    for kind in train decode; do
-      lines=()
-      for line in ${recipe_queue[@]+"${recipe_queue[@]}"}; do
-        if [[ $line == "atat train "* ]]; then [ $kind = decode ]; else [ $kind = train ]; fi ||
-          lines+=("$line")
-      done
-      ((${#lines[@]} == 0)) ||
-        printf '%s\0' "${lines[@]}" | atat cluster run "$cluster" --kind $kind || return
+    local line train=() decode=()
+    for line in ${recipe_queue[@]+"${recipe_queue[@]}"}; do
+      if [[ $line == "atat train "* ]]; then train+=("$line"); else decode+=("$line"); fi
     done
+    run_on_cluster train ${train[@]+"${train[@]}"} || return
+    run_on_cluster decode ${decode[@]+"${decode[@]}"} || return
     recipe_queue=()
     return
   fi
@@ -349,6 +345,11 @@ run_queue() {
     OMP_NUM_THREADS=$((threads > 0 ? threads : 1)) xargs -0 -n 1 -P "$at_once" \
       --process-slot-var=TQDM_POSITION bash -c
   recipe_queue=()
+}
+
+# run_on_cluster KIND LINE ...: command lines as one array of tasks, with the share of their kind.
+run_on_cluster() {
+  (($# == 1)) || printf '%s\0' "${@:2}" | atat cluster run "$cluster" --kind "$1"
 }
 
 recipe_queue=()

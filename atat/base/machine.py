@@ -78,3 +78,14 @@ def _products_are_exact() -> bool:
     a, b = (torch.randn(128, 128, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()
     return float((a @ b - exact).abs().max() / exact.abs().max()) < 1e-5
+
+
+def device_and_processes(device: str, nj: int | None) -> tuple[str, int]:
+    """The device of --device, of which `auto` is a GPU where there is one; and how many processes
+    of --nj share the work on it: one on a GPU."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    # As many as torch would use threads, which OMP_NUM_THREADS limits.
+    return device, 1 if device != "cpu" else nj or torch.get_num_threads()

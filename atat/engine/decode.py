@@ -211,8 +211,6 @@ def _hears(options: argparse.Namespace) -> str:
 
 def decode(options: argparse.Namespace, task: Task) -> None:
     """Decode and write `hyp`, `nbest.jsonl` and `decode.json`."""
-    import torch
-
     from atat.engine import model_folder
 
     made_from = _inputs(options, task)  # before they are read
@@ -222,11 +220,7 @@ def decode(options: argparse.Namespace, task: Task) -> None:
     if task.source == "audio" and _hears(options) == "wav":
         utterances = [_recording_of(one, options) for one in utterances]
     lost = _find_faults(utterances, options) if task.source == "audio" else {}
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    # As many as torch would use threads, which OMP_NUM_THREADS limits.
-    nj = 1 if device != "cpu" else options.nj or torch.get_num_threads()
+    device, nj = machine.device_and_processes(options.device, options.nj)
     packed = model_folder.load(options.model, device)
     recognizer = registry.find(packed.system, str(options.model)).recognizer(
         packed,

@@ -81,14 +81,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def answer(options: argparse.Namespace, inputs: dict[str, str]) -> None:
     """Write answers.jsonl and decode.json. inputs: digests of what is read."""
-    import torch
-
     from atat.systems.speechbert.answering import Paragraphs
 
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    nj = 1 if device != "cpu" else options.nj or torch.get_num_threads()
+    device, nj = machine.device_and_processes(options.device, options.nj)
     answerer = _answerer(options, device)
     paragraphs = Paragraphs.read(options.data, answerer, options.nbest)
     total = sum(map(len, paragraphs.questions.values()))

@@ -50,13 +50,16 @@ class Paragraphs:
         spoken = None
         if answerer.frontend is not None:
             spoken = Spoken(data, kept, answerer.frontend)
-        words = read_ctm(data / "ctm") if (data / "ctm").is_file() else {}
+        if spoken is not None:
+            words, faults = spoken.words, spoken.faults
+        else:
+            words = read_ctm(data / "ctm") if (data / "ctm").is_file() else {}
+            known = (one.id for one in kept if one.id in words)
+            faults = {name: segments.fault(words[name], texts[name]) for name in known}
         lost = {}
         for one in kept:
-            fault = segments.fault(words[one.id], texts[one.id]) if one.id in words else ""
-            fault = fault if spoken is None else spoken.faults.get(one.id, "")
             for question in asked[one.id]:
-                why = fault or _why_not(answerer, texts[one.id], question)
+                why = faults.get(one.id) or _why_not(answerer, texts[one.id], question)
                 if why:
                     lost[question.id] = why
         ordered = sorted(kept, key=lambda one: (len(texts[one.id].split()), one.id))
