@@ -292,6 +292,32 @@ fi
 """
 
 
+ON_CLUSTER = """#!/usr/bin/env bash
+# What a stage queues for a cluster belongs to it, that of the last stage, too.
+. "{root}/utils/recipe.sh"
+parse_options "$@"
+keep_marks "$exp"
+if stage 8 "Decode"; then
+  queue touch "one file"
+fi
+if stage 9 "Decode more"; then
+  queue [ ! -e broken ]
+fi
+"""
+
+
+def test_what_is_queued_for_a_cluster_ends_with_its_stage(folder: Path, run: Run) -> None:
+    (folder / "toy" / "run.sh").write_text(ON_CLUSTER.format(root=ROOT))
+    (folder / "cluster.yaml").write_text("kind: local\n")
+    (folder / "toy" / "broken").touch()
+    failed = run("--cluster", "cluster.yaml")
+    assert (folder / "toy" / "one file").exists()
+    assert failed.returncode == 1 and "stage 9 (Decode more) failed" in failed.stderr
+    (folder / "toy" / "broken").unlink()
+    done = run("--cluster", "cluster.yaml")
+    assert done.returncode == 0 and "stage 8: Decode: done before" in done.stdout
+
+
 def test_queued_programs_all_run_and_one_failure_fails_the_stage(folder: Path) -> None:
     (folder / "toy" / "run.sh").write_text(QUEUE.format(root=ROOT))
     (folder / "toy" / "say.py").write_text(

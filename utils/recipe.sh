@@ -332,8 +332,9 @@ run_queue() {
     for line in ${recipe_queue[@]+"${recipe_queue[@]}"}; do
       if [[ $line == "atat train "* ]]; then train+=("$line"); else decode+=("$line"); fi
     done
-    run_on_cluster train ${train[@]+"${train[@]}"} || return
-    run_on_cluster decode ${decode[@]+"${decode[@]}"} || return
+    # With the status in words: in a trap, `return` alone has that of before the trap.
+    run_on_cluster train ${train[@]+"${train[@]}"} || return $?
+    run_on_cluster decode ${decode[@]+"${decode[@]}"} || return $?
     recipe_queue=()
     return
   fi
