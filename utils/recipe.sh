@@ -421,8 +421,8 @@ end_stage() {
   [ -n "$recipe_open_stage" ] || return 0
   echo "--- stage $recipe_open_stage took $(duration $((SECONDS - recipe_stage_started)))"
   if [ -n "$recipe_marks" ]; then
-    printf '%s\n' "$recipe_circumstances" >"$recipe_marks/mark.tmp" || return
-    mv "$recipe_marks/mark.tmp" "$recipe_marks/$recipe_open_stage" || return
+    printf '%s\n' "$recipe_circumstances" >"$recipe_marks/mark.tmp" || return 1
+    mv "$recipe_marks/mark.tmp" "$recipe_marks/$recipe_open_stage" || return 1
   fi
   recipe_open_stage=""
 }
