@@ -29,6 +29,7 @@ RANDOM: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "random_filter": augment.random_filter,
     "random_gain": augment.random_gain,
     "coloured_noise": lambda samples, rng: augment.coloured_noise(rng, len(samples)),
+    "lively_noise": lambda samples, rng: augment.lively_noise(rng, len(samples)),
     "random_noise": lambda samples, rng: augment.random_noise(rng, [samples], len(samples)),
 }
 
@@ -69,6 +70,19 @@ def test_noise_is_added_at_the_snr_asked_for(snr: float, speech: np.ndarray) -> 
     bursts = np.mean(np.r_[speech[4000:10000], speech[14000:20000]].astype(np.float64) ** 2)
     assert 10 * np.log10(bursts / added) == pytest.approx(snr, abs=0.3)
     assert mixed.dtype == np.float32
+
+
+def test_lively_noise_has_loud_moments_that_stationary_noise_has_not() -> None:
+    def peak_to_mean(noise: np.ndarray) -> float:
+        power = np.mean(np.square(noise.reshape(-1, 800), dtype=np.float64), axis=1)
+        return float(10 * np.log10(power.max() / power.mean()))
+
+    seeds = range(20)
+    stationary = [peak_to_mean(augment.coloured_noise(rng(seed), 48000)) for seed in seeds]
+    lively = [peak_to_mean(augment.lively_noise(rng(seed), 48000)) for seed in seeds]
+    assert np.median(lively) > np.median(stationary) + 4
+    unit = [np.mean(augment.lively_noise(rng(seed), 48000) ** 2) for seed in seeds]
+    assert unit == pytest.approx([1.0] * 20, rel=1e-3)
 
 
 def test_pauses_do_not_count_as_speech(speech: np.ndarray) -> None:

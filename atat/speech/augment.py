@@ -75,6 +75,33 @@ def coloured_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
 
 
+def lively_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
+    """Noise (num_samples,) float32 of unit power as in a room where people work.
+
+    `coloured_noise` that swells and ebbs by up to 10 dB within seconds, and in it things that
+    clatter: up to six times a second two to five tones of 500 to 7,000 Hz that die away within 20
+    to 250 ms, as struck dishes do; their peaks are up to 30 dB above the noise.
+    """
+    time = np.arange(num_samples) / SAMPLE_RATE
+    knots = np.arange(0.0, num_samples / SAMPLE_RATE + 1.0, 0.5)
+    level_db = np.interp(time, knots, rng.uniform(-10.0, 0.0, len(knots)))
+    noise = coloured_noise(rng, num_samples) * 10 ** (level_db / 20)
+    loudest = rng.uniform(10.0, 30.0)
+    for _ in range(rng.poisson(rng.uniform(0.0, 6.0) * num_samples / SAMPLE_RATE)):
+        start = int(rng.integers(num_samples))
+        decay = rng.uniform(0.02, 0.25)  # s until it is 60 dB softer
+        after = time[: min(num_samples - start, int(decay * SAMPLE_RATE))]
+        struck = np.zeros(len(after))
+        for _ in range(int(rng.integers(2, 6))):
+            frequency = np.exp(rng.uniform(np.log(500.0), np.log(7000.0)))
+            struck += np.sin(2 * np.pi * (frequency * after + rng.random()))
+        level = 10 ** (rng.uniform(0.0, loudest) / 20)
+        noise[start : start + len(after)] += (
+            level * struck * np.exp(-np.log(1000.0) * after / decay)
+        )
+    return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
+
+
 def reverberate(
     samples: np.ndarray,
     rng: np.random.Generator,

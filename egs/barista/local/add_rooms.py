@@ -4,10 +4,11 @@
         --wavs wavs/rooms
 
 Every utterance is played somewhat faster or slower or as it is, then goes through a random filter,
-a made-up room and stationary noise of random colour (atat.speech.augment), drawn by its id; the
-noise of the benchmark's test is not used. Some get stretches without speech before and behind, as
-recordings have whose endpoints the noise hides. What the utterances mean stays as it is; the times
-of their words (for mlm) stay with the clean audio.
+a made-up room and noise of random colour, half of it with things that clatter
+(atat.speech.augment), drawn by its id; the noise of the benchmark's test is not used. Some get
+stretches without speech before and behind, as recordings have whose endpoints the noise hides. What
+the utterances mean stays as it is; the times of their words (for mlm)
+stay with the clean audio.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from atat.datadir import ids, kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio, augment
 
-VERSION = 1  # increased whenever the same draw gives different audio
+VERSION = 2  # increased whenever the same draw gives different audio
 SPEEDS = (0.9, 1.0, 1.1)  # of Ko et al., 2015
-PADDED, FILTERED, REVERBERATED, NOISY = 0.4, 0.8, 0.7, 0.7  # share of the utterances
+PADDED, FILTERED, REVERBERATED, NOISY = 0.4, 0.8, 0.7, 0.8  # share of the utterances
+LIVELY = 0.5  # share of the noises that clatter; the others are stationary
 LEAD, TAIL = 1.2, 2.5  # s without speech, at most
-SNR = (5.0, 30.0)  # dB
+SNR = (0.0, 30.0)  # dB
 CHUNK = 50  # utterances handed to a worker at a time
 KEPT = ("utt2group", "text.raw")  # tables that concern neither the audio nor its times
 
@@ -53,7 +55,8 @@ def heard(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < REVERBERATED:
         samples = augment.reverberate(samples, rng)
     if rng.random() < NOISY:
-        noise = augment.coloured_noise(rng, len(samples))
+        made = augment.lively_noise if rng.random() < LIVELY else augment.coloured_noise
+        noise = made(rng, len(samples))
         samples = augment.add_noise(samples, noise, float(rng.uniform(*SNR)))
     samples = augment.random_gain(samples, rng)
     return samples / max(1.0, float(np.abs(samples).max(initial=0.0)))
@@ -69,7 +72,7 @@ def fingerprint(utterance: Utterance, seed: int) -> str:
             "in wav.scp or fetch the file"
         ) from None
     source = (utterance.wav, utterance.start, utterance.end, there.st_size, there.st_mtime_ns)
-    drawn = (seed, SPEEDS, PADDED, FILTERED, REVERBERATED, NOISY, LEAD, TAIL, SNR)
+    drawn = (seed, SPEEDS, PADDED, FILTERED, REVERBERATED, NOISY, LIVELY, LEAD, TAIL, SNR)
     return digests.of_text(repr((VERSION, utterance.id, source, drawn)), "sha1")[: digests.SHORT]
 
 
