@@ -77,11 +77,7 @@ if stage 6 "Pretrain: BERT on text, sounds of words near its embeddings, masked 
 fi
 
 if stage 7 "Finetune on questions: SpeechBERT, and BERT on words that were said or heard"; then
-  train speechbert joint
-  train speechbert_no_mlm audio_words speechbert
-  train cascade text_bert
-  train_again cascade text_bert
-  train text text_bert
+  finetune
   run_queue
 fi
 

@@ -42,7 +42,7 @@ class Size:
 
 
 SIZES = {
-    "mini": Size(train=8, dev=3, sentences=3, questions=3, topic=2),
+    "mini": Size(train=6, dev=3, sentences=2, questions=2, topic=2),
     "small": Size(train=420, dev=100, sentences=5, questions=5),
 }
 

@@ -15,6 +15,13 @@ rows=(
   "d_and_d test cascade cascade_again"        # (i)
 )
 
+# One of each kind, since each loads models again.
+rows_of_mini=(
+  "cascade test cascade"
+  "better_boundaries test_reference speechbert"
+  "d_and_d test cascade cascade_again"
+)
+
 # choose_corpus: where corpus, data and models are, and which confs are trained.
 choose_corpus() {
   generated="" results=RESULTS.md folder=conf
@@ -33,6 +40,7 @@ choose_corpus() {
     is_given exp || exp=exp/$size
   fi
   [ -z "$generated" ] || corpus=$data/corpus
+  [ -z "$mini" ] || rows=("${rows_of_mini[@]}")
   arks=mfcc
   features_options=(--kind mfcc)
   train_set[text_bert]=${bert:+bert=$bert}
@@ -70,6 +78,16 @@ same_features() {
   for name in feats.scp utt2num_frames utt2dur feats_type frame_shift; do
     [ ! -f "$data/$1/$name" ] || cp "$data/$1/$name" "$data/$2/$name"
   done
+}
+
+# finetune: every model of $rows.
+finetune() {
+  train speechbert joint
+  train cascade text_bert
+  train_again cascade text_bert
+  if [ -n "$mini" ]; then return; fi
+  train speechbert_no_mlm audio_words speechbert
+  train text text_bert
 }
 
 # train_again NAME START: another training of the same conf, of other random numbers: NAME_again.
