@@ -15,6 +15,7 @@ from atat.engine import decode
 from atat.engine.train import train
 from atat.nn.beam_search import SearchOptions
 from atat.nn.bridge import heard
+from atat.nn.loss import IGNORE, divergence_sum
 from atat.nn.settings import BridgeSettings, CtcSettings
 from atat.systems.joint.build import build
 from atat.systems.joint.generate import DecoderScorer, MixedScorer
@@ -210,6 +211,67 @@ def test_the_loss_reaches_the_head_over_the_bridge(tmp_path: Path) -> None:
     assert model.text_encoder.embedding.weight.grad.any()
     model.eval()
     assert model.losses(batch)["ce"].total != crossed  # validation reads the audio itself
+
+
+def test_a_transcript_is_framed_as_the_text_encoder_reads_it(tokenizer: Tokenizer) -> None:
+    model, units = build_model(bridged("phones"), tokenizer)
+    assert units is not None and model.bridge is not None
+    texts = ["play more music", "now"]
+    batch = [torch.tensor(units.ids(text)) for text in texts]
+    lengths = torch.tensor([len(ids) for ids in batch])
+    ids, sizes = model.bridge.framed(torch.nn.utils.rnn.pad_sequence(batch, True), lengths)
+    for text, row, size in zip(texts, ids, sizes):
+        read = own_ids("phones", tokenizer)(text)
+        assert row[:size].tolist() == read and not row[size:].any()
+
+
+def test_consistency_teaches_the_recordings_and_leaves_the_text_as_it_is(tmp_path: Path) -> None:
+    """What its transcript says is what a recording is to say, where there is a transcript."""
+    corpus = tiny.make_corpus(tmp_path)
+    settings = tiny.training(corpus, model=bridged(share=0.01))
+    settings = replace(settings, optim=replace(settings.optim, consistency=0.5))
+    parts = build(settings)
+    model, data = parts.packed.model, parts.train[1]  # slu
+    batch = data.collate([data.example(number) for number in range(4)])
+    model.bridge_share = 0.0  # nothing random
+    model.train()
+    term = model.losses(batch)["consistency"]
+    assert term.weight == 0.5 and term.total > 0
+    term.total.backward()
+    assert any(weight.grad is not None for weight in model.audio_encoder.parameters())
+    assert not any(weight.grad is not None for weight in model.text_encoder.parameters())
+    # Of half of the recordings nothing is known.
+    known = batch.unit_lengths * torch.tensor([1, 1, 0, 0])
+    half = model.losses(replace(batch, unit_lengths=known))["consistency"].total.detach()
+    first = replace(batch, weights=torch.tensor([1.0, 1.0, 0.0, 0.0]))
+    whole = model.losses(first)["consistency"].total.detach()
+    torch.testing.assert_close(half, whole)
+    assert "consistency" in model.terms
+    model.eval()
+    assert "consistency" not in model.losses(batch)
+
+
+def test_divergence_is_that_of_the_definition_and_nothing_of_padding() -> None:
+    logits, teacher = torch.randn(2, 2, 3, 5, generator=torch.manual_seed(1))
+    outputs = torch.tensor([[1, 2, 3], [4, IGNORE, IGNORE]])
+    weights = torch.tensor([1.0, 0.5])
+    wanted = 0.0
+    for row, position in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        p = teacher[row, position].double().softmax(0)
+        q = logits[row, position].double().softmax(0)
+        wanted += float(weights[row] * (p * (p / q).log()).sum())
+    found = divergence_sum(logits, teacher, outputs, weights)
+    assert float(found) == pytest.approx(wanted, rel=1e-5)
+    assert float(divergence_sum(teacher, teacher, outputs, weights)) == pytest.approx(0, abs=1e-6)
+
+
+def test_consistency_needs_a_bridge(tmp_path: Path) -> None:
+    settings = tiny.training(tiny.make_corpus(tmp_path))
+    optim = replace(settings.optim, consistency=1.0)
+    with pytest.raises(InputError, match=r"optim\.consistency is 1, but the model has no bridge"):
+        build(replace(settings, optim=optim))
+    with pytest.raises(InputError, match="expected 0 or more|at least 0"):
+        replace(optim, consistency=-1.0)
 
 
 def test_trained_packed_and_decoded_over_the_bridge_and_guided(tmp_path: Path) -> None:

@@ -456,7 +456,7 @@ def test_eight_pairs_are_learned_by_heart(data: Path, acoustic: Path) -> None:
             if term.weight
         )
 
-    before = float(loss())
+    before = float(loss().detach())
     for _ in range(150):
         optimizer.zero_grad()
         loss().backward()

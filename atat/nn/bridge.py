@@ -74,3 +74,13 @@ class Bridge(nn.Module):
         ends = torch.zeros_like(embedded)
         ends[rows, sizes + 1] = table[self.sep_id]
         return text_encoder.read(embedded + ends, sizes + 2), sizes + 2
+
+    def framed(self, units: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Units of the head (B, L), lengths (B,) -> <cls> their ids <sep> (B, L + 2), lengths (B,).
+
+        What the text encoder reads of a transcript; zero beyond the lengths.
+        """
+        ids = nn.functional.pad(self.ids[units], (1, 1), value=self.cls_id)
+        rows = torch.arange(len(ids), device=ids.device)
+        ids[rows, lengths + 1] = self.sep_id
+        return ids * length_mask(lengths + 2, ids.shape[1]), lengths + 2

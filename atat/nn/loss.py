@@ -28,6 +28,18 @@ def cross_entropy_sum(logits: Tensor, outputs: Tensor, weights: Tensor, smoothin
     return (losses.view_as(outputs).sum(1) * weights).sum()
 
 
+def divergence_sum(logits: Tensor, teacher: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
+    """Sum over tokens of the Kullback-Leibler divergence of `logits` from `teacher`.
+
+    logits, teacher (B, U, V), outputs (B, U) with IGNORE where padded, weights (B,) -> scalar,
+    float32. No gradient reaches the teacher.
+    """
+    wanted = teacher.detach().float().log_softmax(-1)
+    said = logits.float().log_softmax(-1)
+    divergence = F.kl_div(said, wanted, reduction="none", log_target=True).sum(-1)
+    return (divergence.masked_fill(outputs == IGNORE, 0.0).sum(1) * weights).sum()
+
+
 def correct_tokens(logits: Tensor, outputs: Tensor, weights: Tensor) -> Tensor:
     """Number of tokens predicted right under teacher forcing, each times its example's weight."""
     right = (logits.argmax(-1) == outputs) & (outputs != IGNORE)

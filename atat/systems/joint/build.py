@@ -17,7 +17,7 @@ from atat.engine.contract import Group, Parts
 from atat.speech.augmenter import Augmenter
 from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
-from atat.systems.joint.model import BERT, TRAINED_ENCODER
+from atat.systems.joint.model import BERT, TRAINED_ENCODER, Atat
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import TrainSettings
 from atat.systems.joint.start import start_model
@@ -41,6 +41,9 @@ def build(settings: TrainSettings) -> Parts:
         _warn_of_ctc(source)
     model = packed.model
     model.label_smoothing = settings.optim.label_smoothing
+    if settings.optim.consistency:
+        _check_consistency(settings, model)
+        model.consistency = settings.optim.consistency
     if settings.cmvn and settings.init.model is None:
         mean, inverse_std = cmvn.load(settings.cmvn)
         if len(mean) != len(model.cmvn.mean):
@@ -69,6 +72,16 @@ def build(settings: TrainSettings) -> Parts:
         width=packed.settings.width,
         identity=packed.tokenizer.fingerprint(),
     )
+
+
+def _check_consistency(settings: TrainSettings, model: Atat) -> None:
+    """Raise InputError if the text encoder does not read the units of transcripts that CTC has."""
+    if model.bridge is None:
+        raise InputError(
+            f"optim.consistency is {settings.optim.consistency:g}, but the model has no bridge, so "
+            "its text encoder may read other units than its CTC head; set optim.consistency to 0, "
+            "or train a model with model.bridge.share above 0"
+        )
 
 
 def _check_samples(settings: TrainSettings) -> None:

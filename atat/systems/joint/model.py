@@ -15,7 +15,7 @@ from atat.nn.bridge import Bridge
 from atat.nn.cmvn import Cmvn
 from atat.nn.ctc import CtcHead
 from atat.nn.decoder import Decoder
-from atat.nn.loss import correct_tokens, cross_entropy_sum
+from atat.nn.loss import correct_tokens, cross_entropy_sum, divergence_sum
 from atat.nn.text_encoder import build_text_encoder
 from atat.systems.joint.batch import Batch
 from atat.systems.joint.settings import ModelSettings
@@ -31,7 +31,6 @@ BERT, TRAINED_ENCODER = "text_encoder.bert.", "audio_encoder.pretrained."
 class Atat(nn.Module):
     """The joint model. Either encoder may be None; its tasks are then not accepted."""
 
-    terms = ("ce", "ctc", "accuracy")
     counts = ("ce", "ctc")
 
     def __init__(
@@ -47,7 +46,9 @@ class Atat(nn.Module):
         bridge_share: float = 0.0,
     ) -> None:
         super().__init__()
-        self.label_smoothing = 0.0  # in training; from the settings of the run
+        # In training; from the settings of the run.
+        self.label_smoothing = 0.0
+        self.consistency = 0.0
         self.cmvn = Cmvn(mel_bins)
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
@@ -56,6 +57,11 @@ class Atat(nn.Module):
         self.ctc_weight = ctc_weight
         self.bridge = bridge
         self.bridge_share = bridge_share
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of what `losses` may return."""
+        return ("ce", "ctc", "accuracy", *(["consistency"] if self.consistency else []))
 
     def accepts(self, task: str) -> bool:
         """Whether the model has the encoder that the task needs."""
@@ -78,7 +84,8 @@ class Atat(nn.Module):
         return self.bridge(log_probs, lengths, self.text_encoder)
 
     def losses(self, batch: Batch) -> dict[str, Term]:
-        """Terms of the batch: cross entropy, CTC if there is a head, and token accuracy.
+        """Terms of the batch: cross entropy, CTC if there is a head, what `consistency` asks for
+        in training, and token accuracy.
 
         Accuracy, the weighted number of tokens right under teacher forcing, has no gradient. Label
         smoothing is used only in training; in evaluation the cross entropy is without it.
@@ -91,6 +98,8 @@ class Atat(nn.Module):
         if batch.audio and self.ctc is not None and batch.units.shape[1] > 0:
             nll = self.ctc.loss(memory, lengths, batch.units, batch.unit_lengths)
             terms["ctc"] = Term((nll * batch.weights).sum(), self.ctc_weight)
+            if self.consistency > 0 and self.training:
+                terms["consistency"] = self._divergence_from_text(batch, logits)
         right = correct_tokens(logits.detach(), batch.outputs, batch.weights)
         terms["accuracy"] = Term(right, weight=0.0, of="ce")
         return terms
@@ -117,6 +126,20 @@ class Atat(nn.Module):
         return memory.index_copy(0, rows, crossed.to(memory.dtype)), lengths.index_copy(
             0, rows, sizes
         )
+
+    def _divergence_from_text(self, batch: Batch, logits: Tensor) -> Term:
+        """How far what the decoder says of recordings is from what it says of their transcripts.
+
+        Of all tokens, that those of the batch's cross entropy are; nothing of recordings without a
+        transcript. Only the recordings' side learns: the other has the words as they are.
+        """
+        assert self.bridge is not None
+        with torch.no_grad():
+            ids, lengths = self.bridge.framed(batch.units, batch.unit_lengths)
+            teacher = self.decoder(batch.inputs, *self.encode(False, ids, lengths))
+        weights = batch.weights * (batch.unit_lengths > 0)
+        divergence = divergence_sum(logits, teacher, batch.outputs, weights)
+        return Term(divergence, self.consistency, of="ce")
 
     def ctc_log_probs(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> log probabilities (B, T', C), lengths (B,)."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, Optional
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.base.limits import below_one
+from atat.base.limits import at_least, below_one
 from atat.engine import settings as engine
 from atat.nn.settings import (
     AudioEncoderSettings,
@@ -70,16 +70,20 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class OptimSettings(engine.OptimSettings):
-    """The settings of every run, and three of this model."""
+    """The settings of every run, and four of this model."""
 
     bert_multiplier: float = 0.02  # noam's peak of 1e-3 destroys a pretrained BERT
     # Of a speech encoder that trains: 3e-5 at that peak, as fairseq finetunes wav2vec 2.0 on 100 h.
     encoder_multiplier: float = 0.03
     label_smoothing: float = 0.1
+    # Weight of the divergence of what the decoder says of a recording from what it says of its
+    # transcript; for a model with a bridge.
+    consistency: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         below_one(label_smoothing=self.label_smoothing)
+        at_least(0.0, consistency=self.consistency)
 
 
 @dataclass(frozen=True)
