@@ -381,6 +381,17 @@ def test_a_new_domain_extends_the_vocabulary_and_freezes_what_is_known(corpus, t
         assert moved == (value.numel() > 0 and name.startswith(("decoder.", "text_"))), name
 
 
+def test_parts_that_are_fixed_stay_as_those_of_the_start(corpus, trained, tmp_path):
+    init = InitSettings(model=str(trained), fixed=("text_encoder", "ctc"))
+    train(settings(corpus, init=init, steps=2, valid=ValidSettings()), tmp_path / "exp")
+    before, after = model_folder.load(trained).model.state_dict(), weights(tmp_path / "exp")
+    for name, value in after.items():
+        if value.numel() and not name.startswith("cmvn."):
+            assert torch.equal(value, before[name]) == name.startswith(("text_encoder.", "ctc.")), (
+                name
+            )
+
+
 def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
     init = InitSettings(model=str(trained), part="audio_encoder", unfreeze=((2, 0.0),))
     slu = (SourceSettings(str(corpus / "train"), "slu"),)
@@ -398,6 +409,11 @@ def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
         ({"zero_shot": True}, "needs a pretrained model"),
         ({"cmvn": None}, "key `cmvn` is missing"),
         ({"tokenizer": "nowhere"}, "nowhere"),
+        ({"init": InitSettings(fixed=("ctc",))}, "init.fixed: ctc: .* there is none; give --init"),
+        (
+            {"init": InitSettings(model="m", part="audio_encoder", fixed=("text_encoder",))},
+            "would stay as random as it is",
+        ),
     ],
 )
 def test_runs_that_cannot_work_are_refused(corpus, tmp_path, changes, message):

@@ -24,6 +24,7 @@ def start_model(settings: TrainSettings) -> tuple[Packed, set[str]]:
     tokenizer = Tokenizer.load(settings.tokenizer)
     tasks = tuple(dict.fromkeys(source.task for source in settings.train))
     _check_zero_shot(settings)
+    _check_fixed(settings)
     if settings.init.model is not None and settings.init.part == "all":
         packed = _load_start(settings)
         _extend(packed, tokenizer, settings)
@@ -119,6 +120,23 @@ def _extend(packed: Packed, tokenizer: Tokenizer, settings: TrainSettings) -> No
     packed.tokenizer = tokenizer
     if isinstance(packed.source_text, PieceIds):
         packed.source_text = PieceIds(tokenizer)
+
+
+def _check_fixed(settings: TrainSettings) -> None:
+    """A part that never trains has to come from somewhere."""
+    init = settings.init
+    if not init.fixed:
+        return
+    if init.model is None:
+        raise InputError(
+            f"init.fixed: {', '.join(init.fixed)}: these parts stay as those of the start model, "
+            "and there is none; give --init or the key init.model, or remove the key"
+        )
+    if init.part == "audio_encoder" and "text_encoder" in init.fixed:
+        raise InputError(
+            "init.fixed: text_encoder: only the audio encoder is taken from the start model "
+            "(init.part), so the text encoder would stay as random as it is; remove it from the key"
+        )
 
 
 def _check_zero_shot(settings: TrainSettings) -> None:
