@@ -6,13 +6,14 @@ This module holds only values; what they do is in the modules named in the comme
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Optional
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.base.limits import at_least, below_one
+from atat.base.limits import below_one
 from atat.engine import settings as engine
 from atat.nn.settings import (
     AudioEncoderSettings,
@@ -83,7 +84,8 @@ class OptimSettings(engine.OptimSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         below_one(label_smoothing=self.label_smoothing)
-        at_least(0.0, consistency=self.consistency)
+        if not 0 <= self.consistency < math.inf:
+            raise InputError(f"consistency is {self.consistency}; expected at least 0")
 
 
 @dataclass(frozen=True)
