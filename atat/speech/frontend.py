@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol
 
 import numpy as np
 
+from atat.base import folders
 from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
@@ -268,8 +269,8 @@ def write(frontend: Frontend, model: Path) -> None:
 def contain(model: Path) -> list[str]:
     """Copy the encoder that a model reads the states of into the model's folder; names its files.
 
-    Raises InputError for a model that reads filterbanks, and if the encoder is not on this machine
-    or is another.
+    One that the model contains already stays. Raises InputError for a model that reads filterbanks,
+    and if the encoder is not on this machine or is another.
     """
     if not (model / DESCRIPTION).is_file():
         raise InputError(f"{model}: the model reads filterbanks, or the folder is no packed model")
@@ -279,12 +280,26 @@ def contain(model: Path) -> list[str]:
             f"{model}: the encoder was trained with the model and is in its weights; the folder "
             "needs nothing else"
         )
-    stored._encoder()  # it is here, and it is the right one
-    shutil.rmtree(model / CONTAINED, ignore_errors=True)
-    (model / CONTAINED).mkdir()
-    for path in files_of(stored.origin):
-        shutil.copyfile(path, model / CONTAINED / path.name)
+    if not _is_contained(stored):
+        replace(stored, folder=None)._encoder()  # it is here, and it is the right one
+        fresh = model / f"{CONTAINED}.tmp"
+        shutil.rmtree(fresh, ignore_errors=True)  # left by a killed process
+        fresh.mkdir()
+        for path in files_of(stored.origin):
+            shutil.copyfile(path, fresh / path.name)
+        folders.replace(fresh, model / CONTAINED)
     return sorted(path.name for path in (model / CONTAINED).iterdir())
+
+
+def _is_contained(stored: Stored) -> bool:
+    """Whether the encoder in a model's folder is whole, and the right one."""
+    if stored.folder is None:
+        return False
+    try:
+        stored._encoder()
+    except InputError:
+        return False
+    return True
 
 
 def files_of(origin: Origin) -> list[Path]:
