@@ -280,6 +280,14 @@ def test_command_line(tmp_path: Path) -> None:
         tokenizer_command.read_data([tmp_path])
 
 
+def test_a_tab_ends_an_id_as_a_blank_does(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("a-1\tplay the song\na-2 what is playing\n")
+    (tmp_path / "semantics").write_text("a-1\t[IN:PLAY play [SL:THING the song ] ]\n")
+    texts, tags = tokenizer_command.read_data([tmp_path])
+    assert texts == ["play the song", "what is playing", "play the song"]
+    assert tags == {"[IN:PLAY", "[SL:THING", "]"}
+
+
 def test_every_tree_of_top(data_root: Path) -> None:
     lines = [
         line

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.base.files import read_lines
+from atat.base.files import fields, read_lines
 from atat.text import trees
 from atat.text.tokenizer import Tokenizer
 
@@ -33,7 +33,7 @@ def read_data(folders: Iterable[str | Path]) -> tuple[list[str], set[str]]:
             raise InputError(f"{folder}: has neither text nor semantics; expected a data dir")
         for path in paths:
             for number, line in enumerate(read_lines(path), start=1):
-                value = line.partition(" ")[2]
+                value = " ".join(fields(line)[1:])  # tabs separate, too
                 if path.name == "text":
                     texts.append(value)
                     continue
