@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,23 @@ def test_interrupted_is_as_uninterrupted_and_hears_only_what_is_missing(
     in_this_process.clear()
     run_joint(data, out, model)
     assert not in_this_process and contents_of(out) == whole
+
+
+def test_a_full_disk_leaves_what_was_heard_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(heard: object) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
+
+    one = hearing.Recognized("a", "play", 0.0, None, None, False, 1.0, 0.1)
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text(f'{{"settings": "k"}}\n{json.dumps(asdict(one))}\n')
+    before = journal.read_bytes()
+    monkeypatch.setattr(hearing, "asdict", full)
+    jobs = [hearing.Span(name, "x.wav") for name in "ab"]
+    with pytest.raises(OSError, match="disk full"):
+        hearing.decode(jobs, journal, 1, hear=list, key="k", name="x")
+    assert journal.read_bytes() == before
 
 
 def test_the_number_of_processes_changes_nothing(data: Path, model: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from atat.base import parallel
 from atat.base.errors import InputError
+from atat.base.files import atomic_write
 from atat.datadir import contents, kaldi_dir
 from atat.datadir.ctm import Word
 from atat.speech import audio
@@ -95,22 +96,23 @@ def decode(
     from tqdm import tqdm
 
     found = _read_journal(journal, key)
-    journal.parent.mkdir(parents=True, exist_ok=True)
     batches = [jobs[first : first + batch] for first in range(0, len(jobs), batch)]
     todo = [part for part in batches if any(job.utterance not in found for job in part)]
     again = {job.utterance for part in todo for job in part}
     done = {one.utterance: one for one in found.values() if one.utterance not in again}
-    with open(journal, "w", encoding="utf-8") as stream:
+    with atomic_write(journal) as stream:  # a kill or a full disk leaves the earlier results
         lines = [{"settings": key}, *(asdict(heard) for heard in done.values())]
         stream.writelines(json.dumps(line) + "\n" for line in lines)
-        stream.flush()
-        with tqdm(total=len(jobs), initial=len(done), unit="utt", desc=name) as bar:
-            for part in parallel.run(hear, todo, nj):
-                for heard in part:
-                    done[heard.utterance] = heard
-                    stream.write(json.dumps(asdict(heard)) + "\n")
-                stream.flush()
-                bar.update(len(part))
+    with (
+        open(journal, "a", encoding="utf-8") as stream,
+        tqdm(total=len(jobs), initial=len(done), unit="utt", desc=name) as bar,
+    ):
+        for part in parallel.run(hear, todo, nj):
+            for heard in part:
+                done[heard.utterance] = heard
+                stream.write(json.dumps(asdict(heard)) + "\n")
+            stream.flush()
+            bar.update(len(part))
     return {job.utterance: done[job.utterance] for job in jobs}
 
 
