@@ -414,3 +414,16 @@ def test_another_recording_of_the_same_name_is_heard_anew(own: Path, tmp_path: P
     assert sphinx._fingerprint(jobs) == before
     change_one_sample(own / "wavs" / "3.wav")
     assert sphinx._fingerprint(jobs) != before
+
+
+def test_another_language_model_of_the_same_size_is_searched_anew(
+    own: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pocketsphinx")
+    path = tmp_path / "lm.arpa"
+    jobs = [sphinx.Job("a-3", str(own / "wavs" / "3.wav"), language_model=str(path))]
+    keys = set()
+    for words in ("lamp on", "lamp up", "lamp on"):
+        path.write_text(words)
+        keys.add(sphinx._fingerprint(jobs))
+    assert len(keys) == 2

@@ -209,10 +209,10 @@ def _search(decoder: Any, network: Network) -> None:
 def _fingerprint(jobs: Sequence[Job]) -> str:
     content: list[Any] = [version(), FEATURES, NETWORK_SEARCH]
     content += [hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)]
+    files = dict.fromkeys(name for job in jobs for name in (job.language_model, job.dictionary))
+    content += [digests.of_file(name) for name in files if name is not None]
     for job in jobs:
-        files = (job.language_model, job.dictionary)
-        sizes = [Path(name).stat().st_size if name is not None else 0 for name in files]
-        content.append([repr(replace(job, network=None)), hash_of(job.network), sizes])
+        content.append([repr(replace(job, network=None)), hash_of(job.network)])
     return digests.of_text(json.dumps(content))
 
 
