@@ -475,6 +475,8 @@ def test_a_subset_of_what_is_aligned_leaves_out_whose_words_have_no_times(made):
     (made / "ctm").write_text("".join(x for x in lines if x.split()[0] in ("ann-1", "cyd-2")))
     commands.main(["subset", "--aligned", str(made), str(made.parent / "out")])
     assert list(read_table(made.parent / "out" / "text")) == ["ann-1", "cyd-2"]
+    tools.subset(made, made.parent / "out", lambda data: ["bob-0"])
+    assert not (made.parent / "out" / "ctm").exists()  # that of other utterances
     (made / "ctm").unlink()
     with pytest.raises(InputError, match="no ctm.*atat align"):
         commands.main(["subset", "--aligned", str(made), str(made.parent / "other")])

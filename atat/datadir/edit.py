@@ -279,7 +279,7 @@ def relocate(folder: str | Path, old: str, new: str) -> int:
 def write_dir(target: str | Path, tables: dict[str, Table], sources: list[DataDir]) -> None:
     """Write a data dir; all tables of an older one in its place are removed."""
     target = Path(target)
-    stale = [name for name in KNOWN if name not in tables and (target / name).exists()]
+    stale = [name for name in KNOWN if not tables.get(name) and (target / name).exists()]
     settings = {}
     for name in SETTINGS:
         values = {feats_type.word(data.folder / name) for data in sources}
