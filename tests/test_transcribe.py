@@ -342,6 +342,8 @@ def test_labels_that_cannot_be_made_are_refused(data: Path, heard: Path, tmp_pat
         run_heard(data, heard, out, "--min_confidence", "0")
     with pytest.raises(InputError, match="is the data dir that was decoded; choose another --out"):
         run_heard(data, heard, data)
+    with pytest.raises(InputError, match="is the data dir that was decoded; choose another --out"):
+        run_heard(data, heard, data, "--task", "nlu")
     with pytest.raises(InputError, match="--min_confidence is for --task asr"):
         run_heard(data, heard, out, "--min_confidence", "-1", "--task", "nlu")
     text_only = tmp_path / "text_only"

@@ -31,8 +31,11 @@ GROUPS = "utt2group"
 def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
     """Write the data dir; returns the number of utterances without a recognised word.
 
-    Raises InputError if the two folders do not have the same utterances.
+    Raises InputError if the two folders do not have the same utterances, and if `out` is the data
+    dir that was decoded, which would lose its recordings.
     """
+    if data.resolve() == out.resolve():
+        raise InputError(f"{out}: is the data dir that was decoded; choose another --out")
     utterances = {one.id: one for one in kaldi_dir.load(data)}
     heard = decoded.read_transcripts(decoded_dir)
     check_same_utterances(utterances, heard, f"{data / 'utt2spk'}", f"{decoded_dir / 'hyp'}")
@@ -47,6 +50,8 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
     )
     if (data / GROUPS).exists():
         tables.write_table(out / GROUPS, tables.read_table(data / GROUPS))
+    else:
+        (out / GROUPS).unlink(missing_ok=True)
     return sum(not text for text in heard.values())
 
 
