@@ -82,6 +82,10 @@ def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None
     (decoded / "decode.json").write_text(json.dumps(made))
     with pytest.raises(InputError, match="was decoded with other weights"):
         card_command.write(run / "model", [decoded])
+    del made["inputs"]  # as in what `atat transcribe` writes
+    (decoded / "decode.json").write_text(json.dumps(made))
+    with pytest.raises(InputError, match="does not say with which weights"):
+        card_command.write(run / "model", [decoded])
 
 
 def test_packing_again_finds_the_figures_and_8_bits_have_none(run: Path, tmp_path: Path) -> None:

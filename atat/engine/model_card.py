@@ -144,6 +144,9 @@ def results_of(model: Path, decoded: Iterable[Path]) -> tuple[list[dict[str, Any
         if made is None or not (folder / "score.json").is_file():
             refused.append(f"{folder}: not decoded and scored (atat decode, then atat score)")
             continue
+        if "inputs" not in made:
+            refused.append(f"{folder}: does not say with which weights it was decoded")
+            continue
         used = [value for name, value in made["inputs"].items() if name.endswith(WEIGHTS)]
         if weights not in used:
             refused.append(f"{folder}: was decoded with other weights than {model} has now")
