@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atat.base import cli
+from atat.base.errors import WorkFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +36,16 @@ def test_errors_of_the_system_that_a_user_can_change_are_one_line(number, code, 
     said = capsys.readouterr().err
     assert ended.value.code == code
     assert said.startswith(f"error: {message}") and said.count("\n") == 1
+
+
+def test_work_that_died_is_one_sentence(capsys):
+    def main() -> None:
+        raise WorkFailed("a worker process died; smaller --nj")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: a worker process died; smaller --nj\n"
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_the_command_reads_lines_ended_by_zero(
     assert one.exists() and two.exists()
     assert "decode 2 of 2 done" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.StringIO("exit 4\0"))
-    with pytest.raises(SystemExit, match="exit status 4"):
+    with pytest.raises(TaskFailed, match="exit status 4"):
         cluster_command.main(["run", str(tmp_path / "c.yaml"), "--kind", "decode"])
     (tmp_path / "empty").write_text("\n")
     options = ["run", str(tmp_path / "c.yaml"), "--kind", "decode", "--commands"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from atat.base import extras
-from atat.base.errors import InputError
+from atat.base.errors import InputError, WorkFailed
 
 _DENIED = "permission denied; ask for the right to read or write it (chmod), or give another path"
 # What can be wrong with a path that a user has given, and how to fix it.
@@ -49,6 +49,9 @@ def run(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except WorkFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except ModuleNotFoundError as error:
         sentence = extras.explain(error)
         if sentence is None:

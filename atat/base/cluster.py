@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional, TypeVar
 
 from atat.base import config, environment, extras
-from atat.base.errors import InputError
+from atat.base.errors import InputError, WorkFailed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -84,7 +84,7 @@ class ClusterSettings:
         return found
 
 
-class TaskFailed(RuntimeError):
+class TaskFailed(WorkFailed):
     """Tasks of an array failed; the message has the end of the first one's log."""
 
 
@@ -295,7 +295,7 @@ def _outcome(job: Any) -> tuple[list[Any], str]:
             results = job.results()
             if not any(isinstance(one, int) and one for one in results):
                 return results[0] or [], ""
-            reason = f"exit status {max(results)}"
+            reason = f"exit status {next(one for one in results if one)}"  # below 0: a signal
         except Exception as error:  # submitit's, of many kinds, with the traceback of the task
             lines = [line for line in str(error).splitlines() if line.strip(" -")]
             reason = next((x for x in reversed(lines) if "Error: " in x), repr(error)).strip()

@@ -74,10 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     settings = cluster.read(options.settings)
     lines = _lines(options.commands)
-    try:
-        cluster.run_commands(settings, options.kind, lines)
-    except cluster.TaskFailed as error:
-        sys.exit(f"error: {error}")
+    cluster.run_commands(settings, options.kind, lines)
 
 
 def _lines(source: str) -> list[str]:

@@ -20,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from atat.base import cluster, environment
+from atat.base.errors import WorkFailed
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -32,7 +33,8 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
     """Results of `function` for each job, in the order in which they are finished.
 
     `function` must stand at the top level of a module; jobs and results are pickled. With
-    ATAT_CLUSTER the work is done by tasks of a cluster, `nj` at a time.
+    ATAT_CLUSTER the work is done by tasks of a cluster, `nj` at a time. Raises WorkFailed if a
+    process or task died.
     """
     settings = cluster.of_environment()
     if settings is not None:
@@ -59,7 +61,7 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
                 for future in done:
                     yield future.result()
         except BrokenProcessPool:
-            raise RuntimeError(
+            raise WorkFailed(
                 "a worker process died, most likely because memory ran out; run the same command "
                 "again with a smaller --nj to continue"
             ) from None
