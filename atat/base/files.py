@@ -82,8 +82,9 @@ def remove_leftovers(folder: str | Path, pattern: str = "*") -> None:
     for path in Path(folder).rglob(pattern + TEMPORARY):
         if path.is_symlink() or not path.is_file():
             continue
-        with open(path, "rb") as stream:
-            if _hold(stream.fileno()):
+        # Its writer may have moved it to its place meanwhile, and another may have begun a new one.
+        with suppress(FileNotFoundError), open(path, "rb") as stream:
+            if _hold(stream.fileno()) and _is_same(stream.fileno(), path):
                 path.unlink(missing_ok=True)
 
 
