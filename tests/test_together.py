@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from killed import KILLED, run_killed_at
 
-from atat.base import files, lock, together
+from atat.base import files, folders, lock, together
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, remove_leftovers, scratch_folder
 from atat.datadir import features, kaldi_dir, tables
@@ -160,6 +160,42 @@ def test_leftovers_go_and_what_is_being_written_stays(tmp_path: Path) -> None:
         remove_leftovers(tmp_path)
     names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
     assert names == ["deep/alive.wav", "deep/mine.txt", "other.tmp.wav"]
+
+
+def test_leftovers_may_take_their_place_while_they_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files._hold
+
+    def finished(descriptor: int) -> bool:  # by its writer, and another has begun a new one
+        os.replace(tmp_path / "a.tmp", tmp_path / "a")
+        (tmp_path / "a.tmp").write_text("new")
+        return real(descriptor)
+
+    (tmp_path / "a.tmp").write_text("old")
+    monkeypatch.setattr(files, "_hold", finished)
+    remove_leftovers(tmp_path)
+    assert (tmp_path / "a").read_text() == "old" and (tmp_path / "a.tmp").read_text() == "new"
+    gone = tmp_path / "gone.tmp"
+    monkeypatch.setattr(Path, "rglob", lambda folder, pattern: [gone])
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+    remove_leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_takes_the_place_of_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(folders, "exchange", lambda one, other: False)
+    for name in ("elsewhere", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    (tmp_path / "model").symlink_to(tmp_path / "elsewhere")
+    folders.replace(tmp_path / "new", tmp_path / "model")
+    assert (tmp_path / "model" / "file").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "model"]
+    assert (tmp_path / "elsewhere" / "file").read_text() == "elsewhere"
 
 
 def test_what_is_promised_is_on_the_disk_before_it_takes_its_place(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from atat.base import digests
+from atat.base import digests, folders
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json
@@ -165,9 +165,7 @@ def get(name: str, *, wheel: Path | None = None) -> Path:
         )
         with atomic_write(fresh / ORIGIN) as stream:
             json.dump(origin._asdict(), stream, indent=1)
-        if target.exists():
-            shutil.move(target, Path(scratch) / "old")
-        shutil.move(fresh, target)
+        folders.replace(fresh, target)
     return target
 
 

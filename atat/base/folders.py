@@ -15,7 +15,7 @@ _EXCHANGE = 2  # RENAME_EXCHANGE
 
 
 def replace(new: Path, folder: Path) -> None:
-    """Give a folder the name of another, which is removed if it exists.
+    """Give a folder the name of another, which is removed if it exists; of a link, the link alone.
 
     Where the system can exchange two names, a reader or a kill finds the old or the new one whole
     under `folder`. Elsewhere it may find none for a moment; the old one is then beside it, as
@@ -25,13 +25,20 @@ def replace(new: Path, folder: Path) -> None:
         new.rename(folder)
         return
     if exchange(new, folder):
-        shutil.rmtree(new)
+        _remove(new)
         return
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
     new.rename(folder)
-    shutil.rmtree(old)
+    _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
 
 
 def exchange(one: Path, other: Path) -> bool:
