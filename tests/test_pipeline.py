@@ -492,12 +492,13 @@ def test_pretrained_embeddings_are_where_training_starts(
         ("3 2\na 1 2\n", ":1: '3 2' is word2vec's header"),
         ("a 1 2 3\nb 1 2\n", ":2: 3 fields, expected a word and 3 numbers"),
         ("a 1 2 3\nb 1 x 3\n", ":2: could not convert"),
+        ("a 1 2 3\nb\udcff 1 2 3\n", ":2: byte 0xff is not UTF-8"),
         ("", "is empty"),
     ],
 )
 def test_a_file_that_is_no_glove_is_refused(tmp_path: Path, content: str, why: str) -> None:
     path = tmp_path / "glove.txt"
-    path.write_text(content)
+    path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(InputError, match=why):
         embeddings.load(path, ["a"])
 

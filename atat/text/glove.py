@@ -21,18 +21,19 @@ def load(
 ) -> dict[str, np.ndarray]:
     """Word -> its vector (D,) float32, for the wanted words and the first lines of the file.
 
-    Raises InputError with the line number for a line that is not a word and D numbers, and for
-    the header that word2vec writes.
+    Raises InputError with the line number for a line that is not a word and D numbers, or not
+    UTF-8, and for the header that word2vec writes.
     """
     path, wanted = Path(path), frozenset(wanted)
     vectors: dict[str, np.ndarray] = {}
     size = 0
     try:
-        stream = open(path, encoding="utf-8", newline="\n")
+        stream = open(path, "rb")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     with stream:
-        for number, line in enumerate(stream, 1):
+        for number, content in enumerate(stream, 1):
+            line = _decoded(content, path, number)
             fields = line.rstrip().split(" ")
             if number == 1:
                 if len(fields) == 2:
@@ -53,6 +54,16 @@ def load(
     if not vectors:
         raise InputError(f"{path}: is empty; expected lines `<word> <number> <number> ...`")
     return vectors
+
+
+def _decoded(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}:{number}: byte {line[error.start]:#04x} is not UTF-8; fetch the file again, "
+            f"or, if it is Latin-1, convert it: iconv -f latin1 -t utf-8 {path} > OUT"
+        ) from None
 
 
 def _numbers(fields: list[str], path: Path, number: int) -> np.ndarray:
