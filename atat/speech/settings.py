@@ -32,6 +32,10 @@ class AugmentSettings:
                 raise InputError(f"{name} is {getattr(self, name)}; expected 0 to 1")
         at_least(0, time_masks=self.time_masks, time_mask_width=self.time_mask_width)
         at_least(0, freq_masks=self.freq_masks, freq_mask_width=self.freq_mask_width)
+        if any(speed <= 0 for speed in self.speeds):
+            raise InputError(
+                f"speeds are {list(self.speeds)}; expected factors above 0, such as 0.9"
+            )
         if len(self.noise_snr) != 2:
             raise InputError(f"noise_snr has {len(self.noise_snr)} values; expected from and to")
 
