@@ -136,7 +136,9 @@ def hear_samples(samples: np.ndarray, job: Job) -> Recognized:
         _search(decoder, job.network)
     begun = time.perf_counter()
     decoder.start_utt()
-    decoder.process_raw((samples * 32767).astype(np.int16).tobytes(), full_utt=True)
+    # A file of floats may hold samples beyond 1, which would wrap around.
+    pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    decoder.process_raw(pcm.tobytes(), full_utt=True)
     decoder.end_utt()
     hypothesis = decoder.hyp()
     segments = [
