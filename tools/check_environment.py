@@ -16,8 +16,8 @@ MODULES = """
     starlette uvicorn python_multipart kaldiio omniio.kaldi praatio pocketsphinx espeakng_loader
     pycrfsuite jiwer onnxruntime onnx onnxscript tensorboard configargparse editdistance
     humanfriendly packaging torch_complex typeguard espnet2.asr.encoder.transformer_encoder
-    hypothesis submitit mkdocs material mkdocstrings mkdocstrings_handlers.python mypy pytest xdist
-    atat
+    matplotlib jinja2 hypothesis submitit mkdocs material mkdocstrings mkdocstrings_handlers.python
+    mypy pytest xdist atat
 """.split()
 
 
