@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-Precision = Literal["auto", "fp32", "bf16"]
 CHOICES = ("auto", "fp32", "bf16")
 # Names in /proc/cpuinfo of instructions that multiply in bf16. AVX-512 alone is not among them:
 # with it alone, oneDNN emulates bf16 at half of fp32's speed.

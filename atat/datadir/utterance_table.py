@@ -45,10 +45,6 @@ class Row:
     intent: str = ""
     slots: str = ""
 
-    @property
-    def has_meaning(self) -> bool:
-        return bool(self.tree or self.intent)
-
 
 @dataclass(frozen=True)
 class Table:

@@ -119,11 +119,11 @@ class Runs:
         parts = [_of_group(fold, group) for fold in self.runs[0].folds]
         return tuple(_values(counts_array(part, [metric]))[0] for part in parts if part)
 
-    def against(self, baseline: Runs, metric: str, group: str | None = None) -> Comparison:
+    def against(self, baseline: Runs, metric: str) -> Comparison:
         """Paired bootstrap of this row minus `baseline` on the same utterances."""
         check_same_utterances(*_ids(self.runs[0], baseline.runs[0]))
-        mine, theirs = self._counts(metric, group), baseline._counts(metric, group)
-        clusters = [self._clusters(counts, group) for counts in (mine, theirs)]
+        mine, theirs = self._counts(metric, None), baseline._counts(metric, None)
+        clusters = [self._clusters(counts, None) for counts in (mine, theirs)]
         return bootstrap.compare(clusters[0], clusters[1])
 
     def _counts(self, metric: str, group: str | None) -> np.ndarray:

@@ -19,7 +19,7 @@ The rules, in the order they run; the rules of numbers are those of American Eng
 - & + @ = are spoken; every other sign separates words; apostrophes between letters stay, and
   clitics that a corpus has split off are joined again: "do n't", "jane ' s" -> "don't", "jane's"
 
-Every change of a rule raises NORMALIZER_VERSION. Knows nothing of files and vocabularies.
+Knows nothing of files and vocabularies.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from itertools import groupby
 
 from atat.text import number_words, trees
 from atat.text.trees import Tree
-
-NORMALIZER_VERSION = 1
 
 _MONTHS = (
     "january february march april may june july august september october november december"
