@@ -132,8 +132,8 @@ def check_trees(data: DataDir, report: Report) -> None:
                 utterance,
                 "tree words unlike text",
                 f"{utterance!r}: "
-                f"{_difference(words, expected.split())}; normalise both alike (python -m "
-                "atat datadir normalize)",
+                f"{_difference(words, expected.split())}; normalise both alike (atat datadir "
+                "normalize)",
             )
 
 

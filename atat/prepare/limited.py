@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from atat.base.errors import InputError
+from atat.datadir.parts import PARTS
 
 T = TypeVar("T")
-PARTS = ("train", "dev", "test")
 
 
 def limits(given: Sequence[int]) -> dict[str, int]:

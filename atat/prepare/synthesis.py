@@ -4,8 +4,8 @@
 
 The data dir holds `text`, `utt2spk` and `spk2voice` (`<speaker> <engine:name[:key=value...]>`);
 the stage adds wav.scp, utt2dur, spk2utt and, if the engines give times of words and phones, ctm
-and phones.ctm. Knows nothing
-of how an engine works: an engine is a module `synthesis_<engine>` with `unavailable` and `speak`.
+and phones.ctm. Knows nothing of how an engine works: an engine is a module `synthesis_<engine>`
+with `unavailable` and `speak`.
 """
 
 from __future__ import annotations

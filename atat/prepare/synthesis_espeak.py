@@ -100,9 +100,9 @@ def phones_with_times(
     """espeak's phone events (start in seconds, name) as phones from 0 to `end`, silences included.
 
     An event that is two phones shares its time among them; one that only softens (`;`) belongs to
-    the phone before it. has_r: whether the R of "car" is spoken
-    where no vowel follows; before one it is an event of its own. None if an event is no phone of
-    American English, as in voices of other languages.
+    the phone before it. has_r: whether the R of "car" is spoken where no vowel follows; before one
+    it is an event of its own. None if an event is no phone of American English, as in voices of
+    other languages.
     """
     events = [(time, name) for time, name in events if name != _SOFTENS]
     phones: list[Word] = []

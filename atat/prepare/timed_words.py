@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from atat.prepare.align_pocketsphinx import Aligner
 
 ENGINES = ("moonshine", "pocketsphinx")
-OTHERWISE = "or give the words with their times (words=, --ctm)"
+OTHERWISE = "give the words with their times (words=, --ctm)"
 
 
 def heard(samples: np.ndarray, engine: str) -> list[Word]:
@@ -35,9 +35,9 @@ def heard(samples: np.ndarray, engine: str) -> list[Word]:
     try:
         return _by_moonshine(samples) if engine == "moonshine" else _by_pocketsphinx(samples)
     except NotAligned as error:
-        raise InputError(f"{error}; give the words with their times (words=, --ctm)") from None
+        raise InputError(f"{error}; {OTHERWISE}") from None
     except InputError as error:
-        raise InputError(f"the words of the recording: {error}; {OTHERWISE}") from None
+        raise InputError(f"the words of the recording: {error}; or {OTHERWISE}") from None
 
 
 def _by_moonshine(samples: np.ndarray) -> list[Word]:

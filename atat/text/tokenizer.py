@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
 import sentencepiece
 
@@ -27,7 +26,7 @@ from atat.base import digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write, read_lines
 from atat.text import trees
-from atat.text.tasks import TASKS
+from atat.text.tasks import TASKS, Target
 from atat.text.trees import CLOSE, Tree
 
 VERSION = 1
@@ -38,8 +37,6 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 LARGEST = 10**6  # pieces
 _SPACE = "\u2581"  # sentencepiece's mark of a word's start
 _UNKNOWN = "\u2047"  # what an id without meaning decodes to
-
-Kind = Literal["text", "semantics"]
 
 
 def task_label(name: str) -> str:
@@ -286,14 +283,14 @@ class Tokenizer:
                 ids += self.encode_text(" ".join(map(trees.unescape, group)))
         return ids
 
-    def encode_target(self, target: str, kind: Kind) -> list[int]:
+    def encode_target(self, target: str, kind: Target) -> list[int]:
         """Ids of a transcript or of a tree's text, without label or end.
 
         Raises SemanticsError for a text that is not a tree, InputError for an unknown tag.
         """
         return self.encode_text(target) if kind == "text" else self.encode_tree(trees.parse(target))
 
-    def decode(self, ids: Iterable[int], kind: Kind = "semantics") -> str:
+    def decode(self, ids: Iterable[int], kind: Target = "semantics") -> str:
         """The text that ids stand for, up to the first end symbol; accepts any ids.
 
         Tags become tokens between the words, balanced or not. Task labels, <cls>, <sep> and
