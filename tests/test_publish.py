@@ -89,9 +89,12 @@ def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None
 
 
 def test_packing_again_finds_the_figures_and_8_bits_have_none(run: Path, tmp_path: Path) -> None:
+    card_command.write(run / "model", license="cc-by-4.0", name="tones", notes=["Only tones."])
     pack.main([str(run)])
     packed = model_card.read(run / "model")
     assert packed is not None and len(packed.results) == 1
+    said = (packed.license, packed.name, packed.notes)
+    assert said == ("cc-by-4.0", "tones", ("Only tones.",))
     quantize.quantize(run / "model", tmp_path / "int8")
     about = model_card.read(tmp_path / "int8")
     assert about is not None and about.results == () and about.data == packed.data

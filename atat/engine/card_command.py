@@ -70,7 +70,7 @@ def write(
         settings = registry.load_settings(run / "config.yaml")[1]
         about = model_card.of_run(model.parent, settings)
         if before is not None:
-            about = replace(about, name=before.name, license=before.license, notes=before.notes)
+            about = model_card.said_before(about, before)
             about = replace(about, data=_still_known(about.data, before.data))
     about = about or model_card.About(model.name)
     found, refused = model_card.results_of(model, decoded or run.glob("decode_*"))

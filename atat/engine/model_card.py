@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,13 @@ def read(model: Path) -> About | None:
             f"{path}: expected what `atat card` writes; remove it, and write it again: "
             f"atat card {model}"
         ) from None
+
+
+def said_before(about: About, before: About | None) -> About:
+    """What is known of a model, with what its maker has said of the one before it."""
+    if before is None:
+        return about
+    return replace(about, name=before.name, license=before.license, notes=before.notes)
 
 
 def write(model: Path, about: About) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from atat.engine.settings import RunSettings
 
 if TYPE_CHECKING:
     from atat.engine.contract import Packed
+    from atat.engine.model_card import About
 
 LOCK = ".pack.lock"
 
@@ -130,20 +132,34 @@ def pack(run: Path, paths: Sequence[Path], out: Path) -> str:
         raise InputError(
             f"{paths[-1]}: not a checkpoint of this run: {str(error).splitlines()[-1].strip()}"
         ) from None
+    before = card_of(out)
     model_folder.save(out, packed)
     if is_own(out, run):
         run_folder.write_facts(run, _facts_now(run, packed, chosen))
-    describe(run, out)
+    describe(run, out, before)
     return chosen
 
 
-def describe(run: Path, model: Path) -> None:
-    """Write the card of a run's model, with what it scored in the decodings beside it."""
+def card_of(model: Path) -> About | None:
+    """What the card of a model that is to be replaced says; None if nobody can tell."""
+    from atat.engine import model_card
+
+    with suppress(InputError):  # damaged, with the model
+        return model_card.read(model)
+    return None
+
+
+def describe(run: Path, model: Path, before: About | None) -> None:
+    """Write the card of a run's model, with what it scored in the decodings beside it.
+
+    before: of the model in whose place it is; its name, licence and notes stay.
+    """
     from dataclasses import replace
 
     from atat.engine import model_card
 
-    about = replace(model_card.of_run(run, _settings(run)), encoder=model_card.encoder_of(model))
+    about = model_card.said_before(model_card.of_run(run, _settings(run)), before)
+    about = replace(about, encoder=model_card.encoder_of(model))
     results, _ = model_card.results_of(model, run.glob("decode_*"))
     model_card.write(model, replace(about, results=tuple(results)))
 

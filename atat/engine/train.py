@@ -209,8 +209,9 @@ def _pack(trainer: Trainer, packed: Packed) -> None:
     folder = trainer.folder
     with lock.hold(folder, "packing", file=pack.LOCK, wait=True):
         weights, chosen = pack.weights_of(pack.chosen_by(trainer.settings, folder))
+        before = pack.card_of(folder / run_folder.MODEL)
         model_folder.save(folder / run_folder.MODEL, packed, weights)
         shutil.rmtree(folder / run_folder.START, ignore_errors=True)  # the model has all of it
         facts = pack.facts_of(packed, vars(trainer.progress), trainer.settings, chosen)
         run_folder.write_facts(folder, facts)
-        pack.describe(folder, folder / run_folder.MODEL)
+        pack.describe(folder, folder / run_folder.MODEL, before)
