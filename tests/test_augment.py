@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from atat.base.errors import InputError
 from atat.speech import augment
 from atat.speech.fbank import LOG_FLOOR
+from atat.speech.settings import AugmentSettings
 
 
 @pytest.fixture
@@ -114,6 +116,12 @@ def test_speed_changes_length_and_pitch_by_the_factor(factor: float) -> None:
     peak = np.argmax(spectrum) * 16000 / (1 << 17)
     assert peak == pytest.approx(440 * factor, rel=1e-3)
     assert changed.dtype == np.float32
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0])
+def test_a_speed_that_nothing_can_have_is_refused(factor: float) -> None:
+    with pytest.raises(InputError, match="expected factors above 0"):
+        AugmentSettings(speeds=(1.0, factor))
 
 
 def test_speed_one_is_the_identity(speech: np.ndarray) -> None:
