@@ -545,6 +545,8 @@ def test_combine_says_what_it_leaves_out_and_refuses_conflicts(made, capsys):
     write_tables(text_only, {"utt2spk": {"zed-1": "zed"}, "text": {"zed-1": "hello"}})
     with pytest.raises(InputError, match="text-only dirs apart"):
         tools.combine(out, [one, text_only])
+    with pytest.raises(InputError, match="one of the dirs to join"):
+        tools.combine(two, [one, two])
 
 
 def test_combine_gives_segments_to_dirs_without(made):

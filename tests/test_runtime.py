@@ -371,10 +371,15 @@ def test_a_process_without_torch_answers_in_json(device: Path, tmp_path: Path) -
         assert said == wanted
 
 
-def test_eight_bits_are_close_and_a_model_of_audio_alone_reads_no_text(tmp_path: Path) -> None:
+def test_eight_bits_are_close_and_a_model_of_audio_alone_reads_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = replace(tiny.without_dropout(), text_encoder=None, ctc=CtcSettings())
     model, out = pack(tmp_path / "model", settings), tmp_path / "small"
+    Calibration({"beam": 3}, {"slu": Fitted({}, bias=0.0, threshold=0.5)}).write(model)
+    checksums.write(model)
     export.main([str(model), "--onnx", "--int8", "--out", str(out)])
+    assert "with those of 8 bits its threshold may" in capsys.readouterr().out
     assert {path.name for path in out.glob("*.onnx")} == {"audio.onnx", "memory.onnx", "step.onnx"}
     packed, about = load(model), description.Description.read(out)
     assert (about.weights, about.units, about.bridge) == ("int8", None, False)

@@ -181,8 +181,13 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     A table that one of them lacks is left out (not alignments, which need not be complete). If only
     some have segments, the others get segments that span their whole recordings.
     Raises InputError for an utterance that is in two dirs, a speaker or recording with different
-    values in two dirs, and for dirs with audio beside dirs without.
+    values in two dirs, for dirs with audio beside dirs without, and if the target is one of them.
     """
+    if any(Path(source).resolve() == Path(target).resolve() for source in sources):
+        raise InputError(
+            f"{target}: is one of the dirs to join, and would lose the tables that another lacks; "
+            "choose another name"
+        )
     opened = [open_dir(source) for source in sources]
     has_segments = any("segments" in data.scans for data in opened)
     parts = []

@@ -82,3 +82,8 @@ def main(argv: list[str] | None = None) -> None:
     export(options.model, options.out, "int8" if options.int8 else "float32")
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     print(f"{options.out}: {size / 2**20:.1f} MiB; python -m atat.runtime {options.out} RECORDING")
+    if options.int8 and (options.out / description.CALIBRATION).exists():
+        print(
+            f"{options.model} was calibrated with its own weights: with those of 8 bits its "
+            "threshold may accept more or fewer answers; try it on recordings that you know"
+        )
