@@ -268,6 +268,20 @@ def test_what_is_masked_is_not_in_the_batch_and_its_word_is_the_target(
         assert not one.spoken[hidden].any() and one.spoken.sum() + hidden.sum() == len(ids)
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_questions_that_the_recogniser_lost_are_read_where_they_are_asked_for(
+    data: Path, text: Path, lost: bool
+) -> None:
+    every = questions.read(data)
+    assert all(one.found for one in every) and 0 < sum(one.lost for one in every) < len(every)
+    wanted = {one.id for one in every if lost or not one.lost}
+    (read,) = sources(settings(data, QA, start=text, reads="text", lost_questions=lost))
+    assert {one.question.id for one in read.asked} == wanted
+    (masked,) = sources(settings(data, TEXT, lost_questions=lost))
+    names = {part.name for part in masked.parts if part.utterance is None}
+    assert names == {f"question {name}" for name in wanted}
+
+
 @pytest.mark.parametrize(("count", "most"), [(1, 10), (10, 10), (11, 10), (99, 10), (7, 2)])
 def test_long_paragraphs_are_cut_into_equal_parts(count: int, most: int) -> None:
     parts = mlm.even(count, most)

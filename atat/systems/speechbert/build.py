@@ -107,7 +107,14 @@ def _source(source: SourceSettings, settings: SpeechBertSettings, heard: Fronten
         assert heard is not None
         return SpokenWords(source, heard, lost)
     if source.task == QA:
-        return Questions(source, heard, lost, longest=settings.max_length, stride=settings.stride)
+        return Questions(
+            source,
+            heard,
+            lost,
+            longest=settings.max_length,
+            stride=settings.stride,
+            lost_questions=settings.lost_questions,
+        )
     return Masked(
         source,
         None if source.task == TEXT else heard,
@@ -115,6 +122,7 @@ def _source(source: SourceSettings, settings: SpeechBertSettings, heard: Fronten
         longest=settings.max_length,
         masking=Masking(settings.masked, settings.mask_random, settings.mask_kept),
         with_questions=source.task == TEXT and settings.questions,
+        lost_questions=settings.lost_questions,
     )
 
 

@@ -74,16 +74,21 @@ class Masked(Sequences):
         longest: int,
         masking: Masking,
         with_questions: bool = False,
+        lost_questions: bool = True,
     ) -> None:
-        """frontend: of spoken words; None: written ones. longest: positions of a sequence."""
+        """frontend: of spoken words; None: written ones. longest: positions of a sequence.
+        lost_questions: with_questions, also those that the recogniser lost."""
         super().__init__(source, frontend, max_lost)
         self.masking = masking
         texts: list[tuple[str, str, Utterance | None]] = [
             (one.id, one.text or "", one) for one in self.utterances
         ]
         if with_questions and (Path(self.data) / questions.QUESTIONS).is_file():
-            asked = ((one.id, normalize(one.question)) for one in questions.read(self.data))
-            texts += [(f"question {name}", text, None) for name, text in asked if text]
+            texts += [
+                (f"question {one.id}", text, None)
+                for one in questions.read(self.data)
+                if (lost_questions or not one.lost) and (text := normalize(one.question))
+            ]
         self.parts = [
             Part(name, text, first, end, utterance)
             for name, text, utterance in texts

@@ -52,10 +52,12 @@ class Questions(Sequences):
         *,
         longest: int,
         stride: int,
+        lost_questions: bool = True,
     ) -> None:
-        """longest, stride: of windows (windows.py)."""
+        """longest, stride: of windows (windows.py). lost_questions: also those whose answers the
+        recogniser lost, where the words of the data dir hold them."""
         super().__init__(source, frontend, max_lost)
-        self.longest, self.stride = longest, stride
+        self.longest, self.stride, self.lost_questions = longest, stride, lost_questions
         self.asked: list[Asked] = []
         self._ask(max_lost)
         self._measured(
@@ -66,7 +68,11 @@ class Questions(Sequences):
         """Find the windows; InputError for too many unusable questions, and for none at all."""
         there = {one.id: one for one in self.utterances}
         texts = tables.read_table(Path(self.data) / "text")
-        known = [one for one in questions.read(self.data, texts) if one.utt in there]
+        known = [
+            one
+            for one in questions.read(self.data, texts)
+            if one.utt in there and (self.lost_questions or not one.lost)
+        ]
         answered = [one for one in known if one.found]
         if len(answered) < len(known):
             logger.info(

@@ -83,6 +83,8 @@ class SpeechBertSettings(engine.OneTaskSettings):
     embeddings: Literal["random", "pieces"] = "random"
     min_count: int = 2  # words seen less often are unknown
     questions: bool = True  # learn the words of the questions, too, where there are some
+    # Of text_mlm and qa: also questions whose answers the recogniser lost (Spoken-SQuAD: none)
+    lost_questions: bool = True
     # Of both kinds of masked words (masking.py).
     masked: float = 0.15  # share of the words that are predicted
     mask_random: float = 0.1  # of these, in text: the share that enters as a random word
