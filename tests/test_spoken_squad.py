@@ -16,6 +16,8 @@ from atat.datadir import corpus_spoken_squad as layout
 from atat.datadir import kaldi_dir, questions, tables
 from atat.datadir.corpus_spoken_squad import Given, Paragraph
 from atat.datadir.ctm import Word, read_ctm, write_ctm
+from atat.datadir.questions import Answer, Question, Span
+from atat.scoring import spans
 from atat.speech import audio
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "spoken_squad" / "local"
@@ -169,6 +171,20 @@ def test_answers_are_timed_by_the_words_said(local: Any, corpus: Path) -> None:
     assert (heard[0].answers[0].start, heard[0].answers[0].first) == (3.25, 13)
     # A lost answer has the time at which it was said, too.
     assert (heard[2].answers[0].start, heard[2].answers[0].first) == (0.25, None)
+
+
+def test_an_answer_marked_at_two_places_is_right_at_either(local: Any) -> None:
+    words = [Word(word, float(at), 1.0) for at, word in enumerate("the cat saw the cat".split())]
+    asked = Question("q1", "p1", "What?", (Answer("cat", 1, 1), Answer("Cat", 4, 4)))
+    lost = Question("q1", "p1", "What?", (Answer("cat"),), True)
+    timing = local("time_questions")
+    spoken = timing.spoken_times(asked, words, 5.0)
+    for heard, places in ((asked, [1, 4]), (lost, [None, None])):
+        found = timing.heard_times(heard, spoken, words if heard is asked else words[:1])
+        answers = {(one.start, one.first) for one in found.answers}
+        assert answers == set(zip([1.0, 4.0], places))
+        for start in (1.0, 4.0):
+            assert spans.counts(found, Span("cat", 0, 0, start, start + 1.0))["frame_f1"] == (1, 1)
 
 
 def test_times_beyond_the_recording_are_counted(local: Any, corpus: Path, capsys: Any) -> None:

@@ -39,18 +39,23 @@ def spoken_times(question: Question, words: Sequence[Word] | None, seconds: floa
 
 
 def heard_times(question: Question, spoken: Question, words: Sequence[Word] | None) -> Question:
-    """The question about the words heard, with the times at which its answers were spoken."""
-    known = {" ".join(normalize(one.text).split()): one for one in spoken.answers}
+    """The question about the words heard, with the times at which its answers were spoken.
+
+    An answer that was marked at several places is there once for each.
+    """
+    known: dict[str, list[Answer]] = {}
+    for one in spoken.answers:
+        known.setdefault(normalize(one.text), []).append(one)
     timed = []
     for answer in question.answers:
-        same = known.get(" ".join(normalize(answer.text).split()))
-        if same is not None:
-            answer = replace(answer, start=same.start, end=same.end)
-        elif words is not None and answer.first is not None and answer.last is not None:
+        same = known.get(normalize(answer.text))
+        if same is None and words is not None and answer.first is not None:
             # Another spelling than SQuAD's: it is spoken where it was heard.
-            answer = replace(answer, start=words[answer.first].start, end=words[answer.last].end)
-        timed.append(_nearest(answer, words))
-    return replace(question, answers=tuple(timed))
+            assert answer.last is not None
+            same = [replace(answer, start=words[answer.first].start, end=words[answer.last].end)]
+        places = [replace(answer, start=one.start, end=one.end) for one in same or [answer]]
+        timed += [_nearest(place, words) for place in places]
+    return replace(question, answers=tuple(dict.fromkeys(timed)))
 
 
 def _nearest(answer: Answer, words: Sequence[Word] | None) -> Answer:
