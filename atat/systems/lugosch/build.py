@@ -2,8 +2,8 @@
 
 Gradual unfreezing (Lugosch et al. 2019, after Howard & Ruder 2018): in the first epoch only the
 intent module trains, from the second the topmost layer of the word module too, and one layer more
-in each: of the word module (`word`), then of the phoneme module (`all`). That all are frozen in the
-first epoch is our reading of it.
+in each: of the word module (`word`), then of the phoneme module (`all`). So does the published code
+(lorenlugosch/end-to-end-SLU), which unfreezes a layer at the end of each epoch.
 """
 
 from __future__ import annotations
