@@ -346,8 +346,16 @@ def test_parts_are_short_enough_and_hold_every_word_once(seed: int) -> None:
     assert pieces.at_words(words, sizes, frames, 25.0, 5) != parts
 
 
+def test_speech_alone_has_one_mark_less_than_pairs(data: Path, acoustic: Path) -> None:
+    conf = settings(data, INTENT, acoustic=str(acoustic))
+    longest = -(-int(build.build(conf).train[0].lengths.max()) // 4)  # from frames of 10 ms
+    assert len(build.build(replace(conf, max_length=longest + 2)).train[0]) == 8
+    with pytest.raises(InputError, match=rf"\({longest} frames of 40 ms and 2 marks\)"):
+        build.build(replace(conf, max_length=longest + 1))
+
+
 def test_speech_alone_without_times_is_cut_evenly() -> None:
-    parts = pieces.even(100, 43)
+    parts = pieces.even(100, 42)  # [CLS] 40 frames [SEP]
     assert [(part.first, part.last) for part in parts] == [(0, 40), (40, 80), (80, 100)]
 
 

@@ -59,12 +59,13 @@ class Speech(Recordings):
 
     def too_long(self, frames: int, more: int, fix: str) -> str:
         """Why a sequence cannot be read; more: word pieces. Empty: it can."""
-        whole = frames + more + pieces.MARKS
+        marks = pieces.marks(more)
+        whole = frames + more + marks
         if whole <= self.longest:
             return ""
         with_text = f", {more} word pieces" if more else ""
         return (
-            f"a sequence of {whole} ({frames} frames of 40 ms{with_text} and {pieces.MARKS} "
+            f"a sequence of {whole} ({frames} frames of 40 ms{with_text} and {marks} "
             f"marks), but max_length is {self.longest}: {fix}"
         )
 
@@ -149,7 +150,7 @@ class Pairs(Speech):
     def states(self) -> float:
         """Mean number of positions of a sequence."""
         texts = sum(len(ids) for _, _, ids in self.parts) / len(self.parts)
-        return float(self.lengths.mean()) / UNITS + texts + pieces.MARKS
+        return float(self.lengths.mean()) / UNITS + texts + pieces.marks(round(texts))
 
     def at(self, step: int) -> Pairs:
         """With the objective of a step of training."""

@@ -1,6 +1,7 @@
 """Cuts long utterances at words, so that each part is a sequence that the model can read.
 
-A sequence has a [CLS], frames, a [SEP], word pieces and a [SEP] (Kim et al. 2021: at most 256).
+A sequence has a [CLS], frames, a [SEP] and, unless it is speech alone, word pieces and a [SEP] (Kim
+et al. 2021: at most 256).
 The parts are as long as they can be. A cut lies in the middle between two words, but no farther
 from them than MARGIN: of a long silence most is left out.
 """
@@ -12,7 +13,6 @@ from typing import NamedTuple
 
 from atat.datadir.ctm import Word
 
-MARKS = 3  # [CLS] and two [SEP]
 MARGIN = 0.25  # s
 
 
@@ -23,6 +23,11 @@ class Part(NamedTuple):
     last: int
     word_from: int
     word_to: int
+
+
+def marks(pieces: int) -> int:
+    """[CLS] and a [SEP], and another one behind text."""
+    return 3 if pieces else 2
 
 
 def whole(frames: int, words: int) -> Part:
@@ -43,7 +48,8 @@ def at_words(
         best = None
         for end in range(start + 1, len(words) + 1):
             part = _between(words, start, end, frames, per_second)
-            if part.last - part.first + sum(pieces[start:end]) + MARKS > longest:
+            number = sum(pieces[start:end])
+            if part.last - part.first + number + marks(number) > longest:
                 break
             best = part
         if best is not None and best.last > best.first:
@@ -54,7 +60,7 @@ def at_words(
 
 def even(frames: int, longest: int) -> list[Part]:
     """Parts of speech alone whose words have no times, as long as they can be."""
-    size = longest - MARKS
+    size = longest - marks(0)
     return [Part(at, min(at + size, frames), 0, 0) for at in range(0, frames, size)]
 
 

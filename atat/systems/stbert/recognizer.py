@@ -20,9 +20,10 @@ from atat.nn.acoustic import PHONE_SAMPLES
 from atat.nn.speech_text_bert import Inputs
 from atat.speech.audio import SAMPLE_RATE
 from atat.systems.stbert.packed import StbertPacked
+from atat.systems.stbert.pieces import marks
 from atat.systems.stbert.settings import PRETRAIN
 
-MARKS = 2  # [CLS] and [SEP]
+MARKS = marks(0)
 
 
 class Recognizer(Listener):
