@@ -70,6 +70,30 @@ def test_padding_and_neighbours_change_no_state(tmp_path, kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2 group", "wav2vec2 layer", "moonshine", "whisper"])
+def test_a_batch_has_the_gradients_of_its_recordings(tmp_path, kind) -> None:
+    """Whichever way attention is computed, with gradients and without."""
+    states = hub_encoder.load(save(tmp_path / "encoder", kind)).eval()
+    samples, lengths = recordings()
+    found, counted = states(samples, lengths)
+    with torch.inference_mode():
+        plain, _ = states(samples, lengths)
+    for one, other, count in zip(found, plain, counted):
+        torch.testing.assert_close(one[:count], other[:count], atol=2e-5, rtol=1e-4)
+    sum(one[:count].square().sum() for one, count in zip(found, counted)).backward()
+    together = {n: p.grad.clone() for n, p in states.named_parameters() if p.grad is not None}
+    states.zero_grad()
+    for row, length in enumerate(LENGTHS):
+        alone, _ = states(samples[row : row + 1, :length], lengths[row : row + 1])
+        alone.square().sum().backward()
+    norm = sum(float(grad.square().sum()) for grad in together.values()) ** 0.5
+    for name, parameter in states.named_parameters():
+        if name in together:
+            error = float((parameter.grad - together[name]).norm())
+            assert error < 1e-5 * norm, (name, error, norm)
+    assert together
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2 group", "wav2vec2 layer", "moonshine", "whisper"])
 def test_a_recording_too_short_for_a_state_has_none(tmp_path, kind) -> None:
     states = hub_encoder.load(save(tmp_path / "encoder", kind)).eval()
     samples, short = recordings()[0][:2], 0 if kind == "whisper" else 100

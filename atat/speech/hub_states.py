@@ -4,11 +4,13 @@ The same module computes the states of a frozen encoder (atat/speech/hub_encoder
 of a model that trains it. Knows no files.
 
 Padding changes nothing: the recordings of a batch share a call only if that leaves each one's
-states as they are (`Shape.padding`).
+states as they are (`Shape.padding`), and a norm over time is then that of each one's own frames.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +31,9 @@ WHISPER_SHIFT = 320  # samples: hops of 160, halved by a convolution
 # Their convolutions over positions, or over pairs of states, reach from a recording's end into its
 # padding, whatever the attention mask says.
 REACHING = ("data2vec-audio", "sew")
+# Scores of one attention (B, H, T, T) that are computed at once where gradients are on a CPU: the
+# kernel that takes them in blocks has a backward pass three times as slow in bf16.
+LARGEST_SCORES = 2**24
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Shape:
     longest: int  # samples; 0: any number
     padding: Literal["free", "masked", "none"]
     # free: every recording is padded to the same length; masked: an attention mask hides padding;
-    # none: a norm of the waveform's features takes all of a recording in, padding too
+    # none: nothing does
 
     @classmethod
     def of(cls, config: Any, name: str) -> Shape:
@@ -60,14 +65,13 @@ class Shape:
             longest = int(config.max_source_positions) * WHISPER_SHIFT
         else:
             stack, layers, longest = CONVOLUTIONS, "encoder_num_hidden_layers", 0
-        masked = kind in WAVEFORM and kind not in REACHING and config.feat_extract_norm == "layer"
         return cls(
             type=kind,
             values=int(config.hidden_size),
             layers=int(getattr(config, layers)) + 1,
             convolutions=tuple((int(kernel), int(stride)) for kernel, stride in stack),
             longest=longest,
-            padding="free" if kind == "whisper" else "masked" if masked else "none",
+            padding="free" if kind == "whisper" else "none" if kind in REACHING else "masked",
         )
 
     @property
@@ -95,6 +99,13 @@ class Shape:
                 f"{self.longest / audio.SAMPLE_RATE:.0f} s; cut it"
             )
 
+    def heard_by_mask(self, num_samples: int) -> int:
+        """Samples that an attention mask must leave for the states of a recording to be seen."""
+        # Of Moonshine's mask every 384th value counts, from the first one on.
+        if self.type == "moonshine":
+            return self.num_frames(num_samples) * convolutions.shift(self.convolutions)
+        return num_samples
+
     def read(self, layers: Layers) -> int:
         """How many layers that are."""
         return self.layers if layers == "all" else 1
@@ -102,6 +113,21 @@ class Shape:
     def dim(self, layers: Layers) -> int:
         """Values of a frame: the state of the last layer, or of all of them side by side."""
         return self.values * self.read(layers)
+
+
+class OwnGroupNorm(nn.GroupNorm):
+    """A group norm over time, of each recording's own frames where others follow."""
+
+    frames: Sequence[int] = ()  # of each recording of the batch; empty: all are its own
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, T) -> (B, C, T), zero beyond a recording's frames."""
+        if not self.frames:
+            return super().forward(x)
+        rows = [
+            super(OwnGroupNorm, self).forward(row[None, :, :n]) for row, n in zip(x, self.frames)
+        ]
+        return torch.cat([F.pad(row, (0, x.shape[2] - row.shape[2])) for row in rows])
 
 
 class HubStates(nn.Module):
@@ -133,6 +159,8 @@ class HubStates(nn.Module):
         if shape.type == "wavlm":
             for layer in encoder.encoder.layers:
                 layer.attention.keeps_float = True  # for `atat.nn.int8`
+        self._attention = str(encoder.config._attn_implementation)
+        self._norms = _own_norms(encoder) if shape.padding == "masked" else []
         self.fixed = {name for name, one in self.named_parameters() if not one.requires_grad}
 
     def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,19 +173,46 @@ class HubStates(nn.Module):
         # One that is too short counts as if silence followed; of its states none is kept.
         sizes = [max(size, shape.shortest) for size in sizes]
         samples = F.pad(samples, (0, max(0, max(sizes) - samples.shape[1])))
+        self._choose_attention(samples)
         if shape.padding == "free":
             states = self._read(self._log_mel(samples))
         elif len(set(sizes)) == 1:
             states = self._read(self._ready(samples[:, : sizes[0]]))
         elif shape.padding == "masked":
             rows = [self._ready(row[:size]) for row, size in zip(samples, sizes)]
-            places = torch.arange(max(sizes), device=samples.device)
-            mask = (places < lengths.new_tensor(sizes)[:, None]).long()
-            states = self._read(pad_sequence(rows, batch_first=True), mask)
+            seen = lengths.new_tensor([shape.heard_by_mask(size) for size in sizes])
+            mask = torch.arange(max(sizes), device=samples.device) < seen[:, None]
+            with self._norms_of(sizes):
+                states = self._read(pad_sequence(rows, batch_first=True), mask.long())
         else:
             alone = [self._read(self._ready(row[None, :n]))[0] for row, n in zip(samples, sizes)]
             states = pad_sequence(alone, batch_first=True)
         return states[:, : max(frames)].float(), lengths.new_tensor(frames)
+
+    def _choose_attention(self, samples: Tensor) -> None:
+        """Let transformers compute attention in the way that trains fastest here."""
+        if self._attention != "sdpa":
+            return  # there is no choice
+        wanted = self._attention
+        if torch.is_grad_enabled() and samples.device.type == "cpu":
+            frames = self.shape.num_frames(self.shape.longest or samples.shape[1])
+            heads = self.encoder.config.num_attention_heads
+            if len(samples) * heads * frames**2 <= LARGEST_SCORES:
+                wanted = "eager"
+        if self.encoder.config._attn_implementation != wanted:
+            self.encoder.set_attn_implementation(wanted)
+
+    @contextmanager
+    def _norms_of(self, sizes: Sequence[int]) -> Iterator[None]:
+        """Norms over time see so many samples of each recording."""
+        first = self.shape.convolutions[:1]
+        for norm in self._norms:
+            norm.frames = [convolutions.outputs(first, size) for size in sizes]
+        try:
+            yield
+        finally:
+            for norm in self._norms:
+                norm.frames = ()
 
     def _read(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the encoder gives (B, T, F)."""
@@ -191,3 +246,16 @@ class HubStates(nn.Module):
             log = (self.filters.T @ power).clamp(min=1e-10).log10()
             log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8)
             return (log + 4) / 4
+
+
+def _own_norms(encoder: Any) -> list[OwnGroupNorm]:
+    """Replace the group norms of an encoder, which follow its first convolution."""
+    found = []
+    for name, norm in list(encoder.named_modules()):
+        if isinstance(norm, nn.GroupNorm):
+            own = OwnGroupNorm(norm.num_groups, norm.num_channels, norm.eps)
+            own.weight, own.bias = norm.weight, norm.bias
+            parent, _, last = name.rpartition(".")
+            setattr(encoder.get_submodule(parent), last, own)
+            found.append(own)
+    return found
