@@ -3,7 +3,8 @@
 The package index has Moonshine for onnxruntime only, with matrices of 8-bit numbers and a scale
 each. onnxruntime can write that file as ONNX; its constants are read here and saved as an encoder
 of `transformers` (config.json, model.safetensors). The states are those of the published file but
-for the rounding of activations there, about 3 % of their norm.
+for its rounding of activations to 8 bits: on recordings of people 4 to 6 % of their norm, cosine
+0.999. Where that rounding is taken out of the published graph the two differ by 2e-6.
 """
 
 from __future__ import annotations
