@@ -2,21 +2,92 @@
 
 Gradients are summed here, after the last batch of a step, instead of by DistributedDataParallel:
 parameters may be frozen and unfrozen in between, and ranks may differ in their number of batches.
+
+When one process ends, the others end soon: where they wait for it, its connection breaks.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+from atat.base.errors import InputError
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 # Rank 0 validates and packs while the others wait for it.
 TIMEOUT = datetime.timedelta(hours=6)
+# Words of gloo and NCCL about a process that has ended.
+BROKEN = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited")
+
+_store: dist.Store | None = None  # through which the processes of the group have met
+
+
+class Ended(InputError):
+    """The error of a process that waits for one that has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another process of this training has ended: its own message says why; if it has none, "
+            "it was killed, most often because memory ran out. Checkpoints are kept: the same "
+            "command continues"
+        )
+
+
+def _waits(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Of something that waits for the other processes: Ended is raised where one has ended."""
+
+    @wraps(function)
+    def watched(*args: Given.args, **options: Given.kwargs) -> Result:
+        try:
+            return function(*args, **options)
+        except RuntimeError as error:
+            if not any(words in str(error) for words in BROKEN):
+                raise
+            raise Ended from None
+
+    return watched
+
+
+def is_launched() -> bool:
+    """Whether torchrun has started this process."""
+    return "WORLD_SIZE" in os.environ
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Of processes that raise the same InputError one does; the others end with its exit code."""
+    if is_launched():
+        start()
+    try:
+        yield
+    except InputError as error:
+        if _said(str(error)):
+            raise SystemExit(2) from None
+        raise
+    finally:
+        stop()
+
+
+def _said(text: str) -> bool:
+    """Whether another process has asked this before."""
+    if _store is None:
+        return False
+    try:
+        return _store.add(f"said {_attempt()} {hashlib.sha256(text.encode()).hexdigest()}", 1) > 1
+    except RuntimeError:  # the process that kept the store has ended
+        return False
 
 
 def start() -> torch.device:
@@ -25,9 +96,27 @@ def start() -> torch.device:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if gpu:
         torch.cuda.set_device(local)
-    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if gpu else "gloo", timeout=TIMEOUT)
+    if is_launched() and not dist.is_initialized():
+        global _store
+        _store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
+        dist.init_process_group(
+            "nccl" if gpu else "gloo",
+            store=dist.PrefixStore(f"attempt {_attempt()}", _store),
+            rank=number,
+            world_size=count,
+            timeout=TIMEOUT,
+        )
     return torch.device("cuda", local) if gpu else torch.device("cpu")
+
+
+def _attempt() -> str:
+    """Tells a group from that of before a restart.
+
+    torchrun keeps one store over its restarts, and a process must not meet the addresses of those
+    that have died. Each machine counts its own restarts: the count names nothing on several.
+    """
+    machines = os.environ.get("GROUP_WORLD_SIZE", "1")
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if machines == "1" else "any"
 
 
 def stop() -> None:
@@ -46,12 +135,14 @@ def size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+@_waits
 def barrier() -> None:
     """Wait for the others."""
     if dist.is_initialized():
         dist.barrier()
 
 
+@_waits
 def sum_(values: Tensor) -> Tensor:
     """Sum a tensor over all processes, in place."""
     if dist.is_initialized():
@@ -59,6 +150,7 @@ def sum_(values: Tensor) -> Tensor:
     return values
 
 
+@_waits
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Sum the gradients of all processes; a gradient that a rank lacks counts as zero.
 
@@ -83,6 +175,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
         offset += count
 
 
+@_waits
 def share_state(model: nn.Module) -> None:
     """Give every process the first one's parameters and buffers, as in its state_dict."""
     if dist.is_initialized():
@@ -100,6 +193,7 @@ def buffers_of(model: nn.Module) -> list[Tensor]:
     ]
 
 
+@_waits
 def average_buffers(model: nn.Module) -> None:
     """Give every process the mean over all of each buffer in the state_dict.
 
@@ -121,6 +215,7 @@ def average_buffers(model: nn.Module) -> None:
         offset += buffer.numel()
 
 
+@_waits
 def gather(values: Sequence[str]) -> list[str]:
     """The values of all processes, in the order of their ranks."""
     if not dist.is_initialized():

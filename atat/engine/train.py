@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shutil
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,20 @@ def main(argv: list[str] | None = None) -> None:
         help="train nothing: try the largest batches, and say what they take in memory and time",
     )
     options = parser.parse_args(argv)
+    with _one_voice():
+        _train(options)
+
+
+def _one_voice() -> AbstractContextManager[None]:
+    """Several processes say once what is wrong. One alone need not load torch for that."""
+    if "WORLD_SIZE" not in os.environ:
+        return nullcontext()
+    from atat.engine import distributed
+
+    return distributed.one_voice()
+
+
+def _train(options: argparse.Namespace) -> None:
     overrides = list(options.set)
     if options.init:
         overrides.append(f"init.model={options.init}")
@@ -84,7 +99,8 @@ def main(argv: list[str] | None = None) -> None:
     has_model = (options.out / run_folder.MODEL).is_dir()
     if has_model and run_folder.finished_steps(options.out) == settings.steps:
         run_folder.check_same(options.out, settings)
-        print(f"{options.out}: finished before; remove the folder to train again")
+        if os.environ.get("RANK", "0") == "0":
+            print(f"{options.out}: finished before; remove the folder to train again")
         return
     machine.tune()
     train(settings, options.out, system)
