@@ -157,6 +157,16 @@ def test_the_stage_is_done_once_whatever_nj(tmp_path: Path) -> None:
     assert mtimes(arks) == before
 
 
+def test_processes_make_the_features_that_one_makes(tmp_path: Path) -> None:
+    data, found = write_data(tmp_path, LENGTHS), []
+    for nj in (1, 3):
+        features.make(data, tmp_path / f"lfb{nj}", nj=nj)
+        places = tables.read_table(data / "feats.scp")
+        assert all(f"/lfb{nj}/" in place for place in places.values())
+        found.append({key: ark.read(place).tobytes() for key, place in places.items()})
+    assert found[0] == found[1] and len(found[0]) == len(LENGTHS)
+
+
 def test_a_dir_that_has_grown_or_changed_makes_only_what_is_new(tmp_path: Path) -> None:
     data, arks = write_data(tmp_path, LENGTHS), tmp_path / "lfb"
     features.make(data, arks)

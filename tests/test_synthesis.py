@@ -338,7 +338,7 @@ def spoken_files(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 @needs_espeak
 def test_stage_makes_a_data_dir_with_sound(data: Path, tmp_path: Path) -> None:
-    synthesis.main(["--data", str(data), "--wavs", str(tmp_path / "wavs"), "--nj", "2"])
+    synthesis.main(["--data", str(data), "--wavs", str(tmp_path / "wavs"), "--nj", "3"])
     report = validate(data)
     assert not report.errors and not report.warnings
     utterances = kaldi_dir.load(data)
