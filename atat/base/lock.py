@@ -1,8 +1,9 @@
 """One process at a time works in a folder; a second is told who holds it.
 
-The lock is the system's (flock) on an open file of the folder. It ends with the process that
-holds it, so a killed process never blocks the folder. The file stays; while the lock is held, it
-holds the holder's name. Knows nothing of the work done in the folder.
+The lock is the system's (flock) on an open file of the folder, or beside it where the folder is
+replaced as a whole. It ends with the process that holds it, so a killed process never blocks the
+folder. The file stays; while the lock is held, it holds the holder's name. Knows nothing of the
+work done in the folder.
 """
 
 from __future__ import annotations
@@ -36,9 +37,25 @@ def hold(folder: str | Path, what: str, *, file: str = NAME, wait: bool = False)
     Raises InputError, naming the holder, while another process (or this one) holds it. If the
     file system has no locks, a warning is logged instead.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with _hold(Path(folder) / file, Path(folder), what, wait):
+        yield
+
+
+@contextmanager
+def hold_name(folder: str | Path, what: str, *, wait: bool = False) -> Iterator[None]:
+    """`hold`, of a folder that the work puts in its place as a whole, where there may be none yet.
+
+    The lock's file is beside it, as `.FOLDER.lock`.
+    """
+    path = Path(os.path.abspath(folder))  # a name of its own, of `.` too
+    with _hold(path.with_name(f".{path.name}{NAME}"), Path(folder), what, wait):
+        yield
+
+
+@contextmanager
+def _hold(file: Path, folder: Path, what: str, wait: bool) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _take(descriptor, folder, wait)
         _held.add(descriptor)

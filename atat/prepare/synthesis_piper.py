@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from atat.base.encoder_files import PUBLISHED, folder_of
+from atat.base import onnx_files
+from atat.base.encoder_files import PUBLISHED, checked
 from atat.base.errors import InputError
 from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, Voice, spell_letters
 from atat.speech import audio
@@ -64,9 +65,15 @@ def _model(name: str) -> Any:
                 f"voice 'piper:{name}': no file {file}; download a voice with: "
                 "python -m piper.download_voices en_US-lessac-medium"
             )
+    try:
+        onnx_files.refuse_other_files(path)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"voice 'piper:{name}': {path}: not an ONNX file ({error})") from None
     return PiperVoice.load(path)
 
 
 def _published(name: str) -> Path:
     """The model of a voice with a name; InputError, with the command that gets it, if missing."""
-    return folder_of(name) / Path(PUBLISHED[name].files[0]).name
+    return checked(name) / Path(PUBLISHED[name].files[0]).name

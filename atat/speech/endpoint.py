@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from atat.base import extras
+from atat.base import extras, onnx_files
 from atat.base.errors import InputError
 from atat.speech.audio import SAMPLE_RATE
 
@@ -79,9 +79,12 @@ class SileroDetector:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
+            onnx_files.refuse_other_files(path)
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
+        except InputError:
+            raise
         except Exception as error:  # onnxruntime has no class of its own for it
             raise InputError(f"{path}: cannot be read as ONNX ({error}); fetch it again") from None
         names = {one.name for one in self._session.get_inputs()}

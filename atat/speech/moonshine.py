@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from atat.base import digests, extras
+from atat.base import digests, extras, onnx_files
 from atat.base.encoder_files import Origin, read_origin
 from atat.base.errors import InputError
 from atat.speech import audio, convolutions
@@ -84,7 +84,10 @@ def session(path: Path, options: Any, name: str, fix: str = "") -> Any:
 
     options.log_severity_level = 4
     try:
+        onnx_files.refuse_other_files(path)
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except InputError:
+        raise
     except Exception as error:  # its own classes have no public base but Exception
         first = str(error).splitlines()[0]
         raise InputError(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atat.base.encoder_files import folder_of
+from atat.base.encoder_files import checked
 from atat.base.errors import InputError
 from atat.speech import audio, convolutions
 from atat.speech.moonshine import CONVOLUTIONS, Moonshine, open_session
@@ -42,7 +42,7 @@ class MoonshineRecognizer:
 
     def __init__(self, name: str, threads: int = 1) -> None:
         """name: of the encoder. Raises InputError for files that are missing or cannot be read."""
-        folder = folder_of(name)
+        folder = checked(name)
         self.encoder = Moonshine(name, folder, threads)
         self._session = open_session(folder / FILE, threads, name)
         self._pieces = read_vocabulary(folder / VOCABULARY)

@@ -55,7 +55,7 @@ def located(name: str) -> str:
     published = encoder_files.PUBLISHED.get(name)
     if published is None or published.use != "text encoder" or Path(name).is_dir():
         return name
-    return str(encoder_files.folder_of(name))
+    return str(encoder_files.checked(name))
 
 
 def files_of(name: str | None) -> list[Path]:
