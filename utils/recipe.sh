@@ -14,7 +14,7 @@
 #   parse_options "$@"
 #   need corpus "the folder ..., from https://..." # refuses a run without --corpus
 #   activate                                       # the Python environment, built when missing
-#   keep_marks "$exp"                              # where to note which stages are done
+#   keep_marks "$exp"                              # where to note which stages are done; one run at a time
 #
 #   if stage 0 "Corpus"; then
 #     python local/make_corpus.py --size "$size"
@@ -56,6 +56,14 @@ refuse() {
   printf 'error: %s\n' "$*" >&2
   exit 2
 }
+
+# refuse_control_characters PATH: a line break cannot stand in a table of Kaldi, nor in a conf.
+refuse_control_characters() {
+  [[ $1 != *[[:cntrl:]]* ]] ||
+    refuse "a path with a line break or another control character, which tables and confs cannot hold:
+  $(printf '%q' "$1")"
+}
+refuse_control_characters "$PWD"
 
 # ------------------------------------------------------------------------------------- options
 
@@ -201,7 +209,10 @@ set_option() {
         refuse "--$name wants whole numbers such as \"1 2 3\", found '$value'" ;;
       choice) [[ " ${option_choices[$name]} " == *" $value "* && $value != *\ * ]] ||
         refuse "--$name is one of: ${option_choices[$name]}; found '$value'" ;;
-      path | paths | model) [[ -z $value || $value == /* ]] || value=$recipe_caller/$value ;;
+      path | paths | model)
+        [[ -z $value || $value == /* ]] || value=$recipe_caller/$value
+        refuse_control_characters "$value"
+        ;;
     esac
     [ "${option_kinds[index]}" != model ] || [ -z "$value" ] || check_model "$name" "$value"
     if [ "${option_kinds[index]}" = paths ]; then
@@ -249,7 +260,7 @@ fill() {
   [[ $'\n'$text != *$'\n'base:* ]] || refuse "$1 has a base; fill it by atat conf_copy --fill"
   shift 2
   while (($# > 0)); do
-    [[ $2 != *[[:cntrl:]]* ]] || refuse "a path with control characters: $(printf '%q' "$2")"
+    refuse_control_characters "$2"
     value=${2//\\/\\\\} value=${value//\"/\\\"}
     text=${text//"{$1}"/"$value"}
     shift 2
@@ -360,6 +371,7 @@ finish_queue() { ((${#recipe_queue[@]} == 0)) || run_queue; }
 
 # -------------------------------------------------------------------------------------- stages
 
+recipe_held=""           # the folder that this run holds
 recipe_marks=""          # folder of the marks; empty: none are kept
 recipe_skips_done=""     # whether stages with a mark are skipped
 recipe_open_stage=""     # number and title of the stage at work
@@ -369,9 +381,45 @@ recipe_work=0            # how many of them did run
 recipe_skipped=0         # how many were done before
 recipe_stage_started=0
 
+# hold FOLDER: keeps a folder, which is made if missing, for this run until it and what it started
+# have ended; refuses to run if another run holds it, and says who.
+hold() {
+  [ "$recipe_held" != "$1" ] || return 0
+  local file=$1/.recipe.lock descriptor code=0 who
+  check_writable "$1" exp
+  mkdir -p "$1"
+  exec {descriptor}>>"$file"
+  if command -v flock >/dev/null; then flock -n -E 9 "$descriptor" || code=$?; fi
+  who=$(<"$file") # may be read just before it is written
+  ((code != 9)) || refuse "$1: ${who:-another run} is at work in this folder, or what it started is.
+Wait until it is done, or stop it and run this command again to go on from there, or give another
+folder: --exp DIR"
+  recipe_held=$1
+  printf '%s (process %s on %s, since %(%Y-%m-%d %H:%M:%S %z)T)' \
+    "$PWD/$(basename "$0")" $$ "$HOSTNAME" -1 >"$file"
+}
+
+# check_writable FOLDER OPTION: refuses a run that could not write in a folder, or make it; OPTION is
+# the one that names another.
+check_writable() {
+  local above found folder=$1
+  [[ $folder == /* ]] || folder=$PWD/$folder
+  above=$folder
+  while [ ! -e "$above" ]; do above=$(dirname "$above"); done
+  if ! found=$(mktemp -d "$above/.writable.XXXXXX" 2>&1); then
+    local advice="Give a folder that can: --$2 DIR"
+    is_option "$2" || advice="This recipe keeps its $2 there: clone the repository to where you may write"
+    refuse "$folder: cannot be written (${found##*: }). $advice"
+  fi
+  rmdir "$found"
+}
+
 # keep_marks FOLDER [FILE ...]: done stages leave a mark in FOLDER/.stages. A mark holds what it was
 # made with (options, files of conf/ and local/, each FILE) and counts only as long as that is the same.
 keep_marks() {
+  hold "$1"
+  # Trainings (stage 6) and what follows only read data.
+  ((stage > 5)) || [ -z "${data-}" ] || check_writable "$data" data
   recipe_marks=$1/.stages
   mkdir -p "$recipe_marks"
   recipe_circumstances=$(

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import cli, machine, precision
+from atat.base import cli, lock, machine, precision
 from atat.base.errors import InputError
 from atat.base.json_file import read_object_or_none
 from atat.base.provenance import provenance
@@ -153,7 +153,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{options.out}: finished before; remove the folder to decode again")
         return
     machine.tune()
-    decode(options, task)
+    with lock.hold(options.out, f"decoding of {options.data}"):
+        decode(options, task)
 
 
 def task_of(model: Path, name: str) -> Task:

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from atat.base import checksums, cli, folders
+from atat.base import checksums, cli, folders, lock
 from atat.base.errors import InputError
 from atat.runtime import description
 
@@ -79,7 +79,8 @@ def main(argv: list[str] | None = None) -> None:
     if not options.onnx:
         raise InputError("give the kind of export: --onnx")
     check_replaceable(options.out)  # before the work, not after it
-    export(options.model, options.out, "int8" if options.int8 else "float32")
+    with lock.hold_name(options.out, f"export of {options.model}"):
+        export(options.model, options.out, "int8" if options.int8 else "float32")
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     print(f"{options.out}: {size / 2**20:.1f} MiB; python -m atat.runtime {options.out} RECORDING")
     if options.int8 and (options.out / description.CALIBRATION).exists():

@@ -56,7 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     out = options.out or options.run / MODEL
     _check_out(out, options.run)
     paths = asked(options.run, settings, options.best, options.average, options.checkpoint)
-    with lock.hold(options.run, "packing", file=LOCK):
+    with (
+        lock.hold(options.run, "packing", file=LOCK),
+        lock.hold_name(out, f"packing of {options.run}"),
+    ):
         chosen = pack(options.run, paths, out)
     print(f"{out}: made of {chosen}")
 

@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from atat.base import calibration, cli
+from atat.base import calibration, cli, lock
 from atat.base.errors import InputError
 
 
@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         from atat.engine.model_folder import check_replaceable
 
         check_replaceable(options.out)  # before the work, not after it
-    quantize(options.model, options.out)
+    with lock.hold_name(options.out, f"quantizing of {options.model}"):
+        quantize(options.model, options.out)
     sizes = [(f / "model.safetensors").stat().st_size / 2**20 for f in (options.model, options.out)]
     print(f"{options.out}: {sizes[1]:.1f} MiB, before {sizes[0]:.1f} MiB")
     if (options.model / calibration.NAME).exists():

@@ -223,11 +223,15 @@ def _pack(trainer: Trainer, packed: Packed) -> None:
     from atat.engine import model_folder
 
     folder = trainer.folder
-    with lock.hold(folder, "packing", file=pack.LOCK, wait=True):
+    model = folder / run_folder.MODEL
+    with (
+        lock.hold(folder, "packing", file=pack.LOCK, wait=True),
+        lock.hold_name(model, "packing", wait=True),
+    ):
         weights, chosen = pack.weights_of(pack.chosen_by(trainer.settings, folder))
-        before = pack.card_of(folder / run_folder.MODEL)
-        model_folder.save(folder / run_folder.MODEL, packed, weights)
+        before = pack.card_of(model)
+        model_folder.save(model, packed, weights)
         shutil.rmtree(folder / run_folder.START, ignore_errors=True)  # the model has all of it
         facts = pack.facts_of(packed, vars(trainer.progress), trainer.settings, chosen)
         run_folder.write_facts(folder, facts)
-        pack.describe(folder, folder / run_folder.MODEL, before)
+        pack.describe(folder, model, before)

@@ -27,7 +27,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from atat.base import cli
+from atat.base import cli, lock
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.provenance import provenance
@@ -175,8 +175,9 @@ def main(argv: list[str] | None = None) -> None:
     _check(options)
     utterances = kaldi_dir.load(options.data)
     kaldi_dir.refuse_pipes(options.data, utterances, options.engine)
-    found = ENGINES[options.engine](utterances, options)
-    _write(options, found)
+    with lock.hold(options.out, f"transcription of {options.data}"):
+        found = ENGINES[options.engine](utterances, options)
+        _write(options, found)
 
 
 def _write(options: argparse.Namespace, found: Transcribed) -> None:

@@ -13,6 +13,7 @@
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
 path_option corpus "" "folder that the paths of the csv start from"
+path_option data "data" "folder of data dirs"
 path_option csv "" "the csv file; utterances.csv in --corpus unless given"
 path_option grammar "" "grammar of the domain; its sentences teach as text and as synthetic speech"
 number_option sentences 5000 "sentences of the grammar"
@@ -22,11 +23,12 @@ number_option steps 0 "steps of training; 0 = as the conf has them"
 encoder_option
 model_option init "trained model to start from: the folder 'model' of a training"
 option max_lost 0.01 "share of the rows that may be unusable"
-mini_flag corpus data_mini/corpus grammar "$PWD/conf/grammar.yaml" sentences 60 spoken 10 steps 6 \
+mini_flag grammar "$PWD/conf/grammar.yaml" sentences 60 spoken 10 steps 6 \
   decode_options "--max_length=40"
 parse_options "$@"
 [ -n "$corpus$csv$grammar" ] || need corpus "the folder of your recordings and utterances.csv (README.md \
 says what it holds), or --grammar, a file that says what people may say (grammar.md), or both"
+[ -z "$mini" ] || corpus=$data/corpus
 use_encoder
 [ -z "$corpus" ] || csv=${csv:-$corpus/utterances.csv}
 corpus=${corpus:-$(dirname "$csv")} confs=$exp/conf
@@ -35,9 +37,10 @@ corpus=${corpus:-$(dirname "$csv")} confs=$exp/conf
 [ -z "$grammar" ] || [ -f "$grammar" ] || refuse "$grammar: no such file; grammar.md says what it holds"
 activate
 check_encoder "$init"
+hold "$exp"
 [ -z "$mini" ] || python local/make_example.py --recordings 60 --out "$corpus"
 keep_marks "$exp" ${csv:+"$csv"} ${grammar:+"$grammar"}
-. local/sets.sh # train_sets, all, with, tests, remove_others
+. local/sets.sh # train_sets, spoken_sets, all, on, validate, tests, remove_others
 
 if stage 0 "Data dirs of what the csv has: train, dev and test of other speakers; sentences"; then
   remove_others
@@ -49,23 +52,20 @@ if stage 0 "Data dirs of what the csv has: train, dev and test of other speakers
   fi
 fi
 if stage 1 "Synthetic speech of the grammar's sentences"; then
-  with spk2voice spoken_{train,dev,test} |
-    xargs -r atat synthesis --wavs "$data/wavs" --nj "$nj" --data
+  on spoken_sets spk2voice atat synthesis --wavs "$data/wavs" --nj "$nj" --data
 fi
 if stage 2 "Validate the data dirs"; then
-  for one in $(with utt2spk "${all[@]}"); do atat datadir validate "$one" --nj "$nj"; done
+  on all utt2spk validate
 fi
 if stage 4 "Features of all recordings; mean and variance of those of train"; then
-  for one in $(with wav.scp "${all[@]}"); do
-    atat features --data "$one" --arks "$data/$arks" --nj "$nj" --max_lost "$max_lost" \
-      ${features_options[@]+"${features_options[@]}"}
-  done
-  with wav.scp "${train_sets[@]}" | xargs -r atat cmvn --out "$data/cmvn.ark" --data
+  on all wav.scp atat features --arks "$data/$arks" --nj "$nj" --max_lost "$max_lost" \
+    ${features_options[@]+"${features_options[@]}"} --data
+  on train_sets wav.scp atat cmvn --out "$data/cmvn.ark" --data
 fi
 if stage 5 "Tokenizer: word pieces (those of --init), and the tags of the trees"; then
   vocabulary=(train --vocab_size 500)
   [ -z "$init" ] || vocabulary=(extend --tokenizer "$init/tokenizer")
-  atat tokenizer "${vocabulary[@]}" --out "$data/tokenizer" --data $(with utt2spk "${train_sets[@]}")
+  on train_sets utt2spk atat tokenizer "${vocabulary[@]}" --out "$data/tokenizer" --data
 fi
 if stage 6 "Train on all tasks that the columns of the csv allow"; then
   atat conf_copy "conf/$conf.yaml" --fit --move data "$data" --out "$confs" \

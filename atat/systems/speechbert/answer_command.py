@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import cli, machine
+from atat.base import cli, lock, machine
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object_or_none
 from atat.base.provenance import provenance
@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{options.out}: finished before; remove the folder to answer again")
         return
     machine.tune()
-    answer(options, inputs)
+    with lock.hold(options.out, f"answering of {options.data}"):
+        answer(options, inputs)
 
 
 def answer(options: argparse.Namespace, inputs: dict[str, str]) -> None:

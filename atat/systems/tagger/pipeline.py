@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from atat.base import cli, digests
+from atat.base import cli, digests, lock
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
@@ -319,4 +319,5 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("--embeddings are for --kind bilstm_crf; a crf looks at words themselves")
     if getattr(options, "epochs", 1) < 1:
         raise InputError(f"--epochs {options.epochs}: expected at least 1")
-    options.command(options)
+    with lock.hold(options.out, f"atat pipeline {options.command.__name__}"):
+        options.command(options)

@@ -1,10 +1,22 @@
 # The data dirs of the recipe, and which of them there are; sourced by run.sh.
 
 train_sets=(train{,_asr,_nlu} sentences spoken_train)
-all=({train,dev,test}{,_asr,_nlu} sentences spoken_{train,dev,test})
+spoken_sets=(spoken_{train,dev,test})
+all=({train,dev,test}{,_asr,_nlu} sentences "${spoken_sets[@]}")
 
-# with FILE SET ...: the data dirs among those sets that have the file.
-with() { for one in "${@:2}"; do [ ! -e "$data/$one/$1" ] || echo "$data/$one"; done; }
+# on SETS FILE COMMAND ...: the command, with the data dirs of these sets that have the file as its
+# last arguments; SETS is an array above. Nothing where none has it.
+on() {
+  local -n sets=$1
+  local one dirs=()
+  for one in "${sets[@]}"; do [ ! -e "$data/$one/$2" ] || dirs+=("$data/$one"); done
+  ((${#dirs[@]} == 0)) || "${@:3}" "${dirs[@]}"
+}
+
+validate() {
+  local one
+  for one in "$@"; do atat datadir validate "$one" --nj "$nj"; done
+}
 
 # tests COMMAND ...: the command with each test set and each task that it has the files of.
 tests() {
