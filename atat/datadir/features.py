@@ -61,6 +61,7 @@ def make(
     place. Another extraction running in ARKS is an InputError, too.
     """
     data, arks = Path(data), Path(os.path.abspath(arks))
+    tables.refuse_line_breaks(arks / data.resolve().name)  # of which arks have their names
     clips = read_clips(data, settings)
     with lock.hold(arks, f"feature extraction of {data}"):
         _make(data, arks, clips, nj, settings, max_lost)

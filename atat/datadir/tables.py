@@ -153,6 +153,15 @@ def write_tables(
             write_table(new / name, table, durable=False)  # `together` sees to that
 
 
+def refuse_line_breaks(path: Path) -> None:
+    """Raise InputError for a path with a line break, before work whose table could not name it."""
+    if "\n" in str(path) or "\r" in str(path):
+        raise InputError(
+            f"{str(path)!r}: a line break in a path cannot stand in a table of Kaldi; name another "
+            "folder"
+        )
+
+
 def seconds(value: float | None, missing: float = 0.0) -> str:
     """A time as written in tables: at most six decimals, no trailing zeros."""
     text = f"{missing if value is None else value:.6f}"

@@ -68,6 +68,8 @@ def speak(spec: str, text: str) -> Speech:
     Raises InputError for a malformed voice or a missing engine, and SynthesisError if the engine
     fails.
     """
+    if "\0" in spec + text:  # where C ends a text
+        raise SynthesisError(f"voice {spec!r}: a zero byte cannot be spoken, in {text!r}")
     voice = parse_voice(spec)
     reason = available(voice.engine)
     if reason:
@@ -179,6 +181,7 @@ def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: flo
     so is another synthesis running in WAVS.
     """
     data, wavs = Path(data), Path(os.path.abspath(wavs))
+    tables.refuse_line_breaks(wavs)
     orders = read_orders(data, wavs)
     with lock.hold(wavs, f"synthesis of {data}"):
         remove_leftovers(wavs)

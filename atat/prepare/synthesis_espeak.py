@@ -174,7 +174,8 @@ class _Engine:
     def set_voice(self, voice: Voice) -> None:
         language, _, variant = voice.name.partition("+")
         # An unknown variant would silently give another voice.
-        if variant and not (self._library.data_path / "voices" / "!v" / variant).is_file():
+        variants = self._library.data_path / "voices" / "!v"
+        if variant and ("/" in variant or not (variants / variant).is_file()):
             raise SynthesisError(f"voice '{voice}': espeak-ng has no variant '{variant}'")
         name = _LANGUAGES.get(language, language) + (f"+{variant}" if variant else "")
         if not self._library.choose(name):
