@@ -93,3 +93,34 @@ def test_a_lock_unknown_to_the_file_system_is_a_warning(tmp_path, monkeypatch, c
     with lock.hold(tmp_path, "a"):
         pass
     assert "its file system has no locks (No locks available)" in caplog.text
+
+
+def test_a_name_is_held_by_a_file_that_goes_and_many_take_turns(tmp_path):
+    """Whoever waits on a file that its holder has removed must not hold a lock beside the next."""
+    turns = """
+import sys
+from pathlib import Path
+from atat.base import lock
+count = Path(sys.argv[1]) / "count"
+for _ in range(40):
+    with lock.hold_name(sys.argv[1] + "/out", "a turn", wait=True):
+        count.write_text(str(int(count.read_text()) + 1))
+"""
+    (tmp_path / "count").write_text("0")
+    line = [sys.executable, "-c", turns, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    others = [subprocess.Popen(line, env=environment) for _ in range(3)]
+    assert [other.wait(60) for other in others] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "120"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+def test_work_that_fails_before_it_has_begun_leaves_no_folder(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name, left in (("old", True), ("new", False), ("begun", True)):
+        with pytest.raises(KeyError):
+            with lock.hold(tmp_path / name, "a"):
+                if name == "begun":
+                    (tmp_path / name / "file").touch()
+                raise KeyError
+        assert (tmp_path / name).exists() == left

@@ -135,7 +135,7 @@ def test_odd_folders_are_told_in_a_sentence_and_nothing_is_left_behind(folder, t
     ):
         with pytest.raises(InputError, match=message):
             quantize.main(["--model", str(tmp_path / name), "--out", str(tmp_path / "out")])
-    with pytest.raises(InputError, match="cannot be written here"):
+    with pytest.raises(InputError, match="nothing can be written here"):
         quantize.main(["--model", str(folder), "--out", str(tmp_path / "file" / "out")])
     assert sorted(tmp_path.rglob("*")) == before
 

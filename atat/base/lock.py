@@ -2,8 +2,8 @@
 
 The lock is the system's (flock) on an open file of the folder, or beside it where the folder is
 replaced as a whole. It ends with the process that holds it, so a killed process never blocks the
-folder. The file stays; while the lock is held, it holds the holder's name. Knows nothing of the
-work done in the folder.
+folder. The file in a folder stays; while the lock is held, it holds the holder's name. Knows
+nothing of the work done in the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atat.base.errors import InputError
@@ -30,49 +30,84 @@ _watches_forks = False
 
 @contextmanager
 def hold(folder: str | Path, what: str, *, file: str = NAME, wait: bool = False) -> Iterator[None]:
-    """Keep `folder` for this process while the block runs; the folder is made if missing.
+    """Keep `folder` for this process while the block runs; the folder is made if missing, and
+    removed again if the block ends with an error before there is anything in it.
 
     what: the work, as others are told: "a training", "feature extraction". file: another name for
     work that may be done at the same time. wait: wait for the other process instead of raising.
     Raises InputError, naming the holder, while another process (or this one) holds it. If the
     file system has no locks, a warning is logged instead.
     """
-    with _hold(Path(folder) / file, Path(folder), what, wait):
-        yield
+    folder = Path(folder)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _hold(folder / file, folder, what, wait, stays=True):
+        try:
+            yield
+        except BaseException:
+            if is_new and os.listdir(folder) == [file]:  # nothing was done
+                (folder / file).unlink()
+                folder.rmdir()
+            raise
 
 
 @contextmanager
 def hold_name(folder: str | Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """`hold`, of a folder that the work puts in its place as a whole, where there may be none yet.
 
-    The lock's file is beside it, as `.FOLDER.lock`.
+    The lock's file is beside it, as `.FOLDER.lock`, and goes when the block ends. Raises InputError
+    for a place that cannot be written to, too.
     """
     path = Path(os.path.abspath(folder))  # a name of its own, of `.` too
-    with _hold(path.with_name(f".{path.name}{NAME}"), Path(folder), what, wait):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_name(f".{path.name}{NAME}"), "ab") as stream:
+            file = Path(stream.name)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{folder}: nothing can be written here ({error.strerror}: {error.filename}); name a "
+            "folder that you may write to"
+        ) from None
+    with _hold(file, Path(folder), what, wait, stays=False):
         yield
 
 
 @contextmanager
-def _hold(file: Path, folder: Path, what: str, wait: bool) -> Iterator[None]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        _take(descriptor, folder, wait)
-        _held.add(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        raise
+def _hold(file: Path, folder: Path, what: str, wait: bool, stays: bool) -> Iterator[None]:
+    descriptor = _taken(file, folder, wait)
+    _held.add(descriptor)
     try:
         _let_go_in_forks()
         _write_holder(descriptor, what)
         yield
     finally:
         if descriptor in _held:  # otherwise this is a fork of the process that holds it
-            # Remove the name, keep the file: if it were removed, a process that has just opened
-            # it and one that makes it again would both hold a lock.
             _held.discard(descriptor)
-            os.ftruncate(descriptor, 0)
+            if not stays:
+                file.unlink(missing_ok=True)
+            os.ftruncate(descriptor, 0)  # the holder's name
             os.close(descriptor)
+
+
+def _taken(file: Path, folder: Path, wait: bool) -> int:
+    """The file, open and locked. One that its holder has removed meanwhile is no lock: again."""
+    while True:
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:  # its holder has removed the folder, too
+            file.parent.mkdir(parents=True, exist_ok=True)
+            continue
+        try:
+            _take(descriptor, folder, wait)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def _take(descriptor: int, folder: Path, wait: bool) -> None:
