@@ -280,8 +280,7 @@ def test_word_times_are_those_of_the_states(model: Path, monkeypatch: pytest.Mon
     emissions = torch.full((1, 5, len(pieces)), -20.0)
     for state, unit in enumerate([WORD_START, "a", WORD_START, "b", "<blank>"]):
         emissions[0, state, pieces.index(unit)] = 0.0
-    made = emissions, torch.tensor([5])
-    monkeypatch.setattr(aligner._model, "ctc_log_probs", lambda features, lengths: made)
+    monkeypatch.setattr(aligner._model.ctc, "log_probs", lambda memory: emissions)
     # 17 frames of 10 ms: four states of four frames and one of the frame that is left.
     (words,) = aligner.align([np.zeros(240 + 160 * 17, np.float32)], ["a b"])
     assert [(word.text, round(word.start, 6), round(word.end, 6)) for word in words] == [

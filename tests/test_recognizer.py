@@ -13,6 +13,7 @@ import soundfile
 import tiny
 import torch
 
+from atat.apps import models
 from atat.apps.recognizer import Recognizer
 from atat.base import checksums
 from atat.base.calibration import Calibration, Fitted
@@ -22,7 +23,7 @@ from atat.nn.beam_search import SearchOptions
 from atat.speech import audio
 from atat.speech.silence import is_silent
 from atat.systems.joint import recognizer as joint
-from atat.systems.joint.model import build_model
+from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.packed import Packed
 from atat.text.constraint import pairs_of
 from atat.text.encoder_ids import build_encoder_ids
@@ -299,3 +300,38 @@ def test_a_task_it_cannot_do_is_refused_before_anything_is_read() -> None:
     for text in ("", "play"):
         with pytest.raises(InputError, match="task nlu needs a text encoder"):
             one(text=text)
+
+
+class Apart:
+    """An engine that encodes for each search anew: it has only what every system has."""
+
+    def __init__(self, engine: joint.Recognizer) -> None:
+        self.packed, self.precision, self.resolved = engine.packed, engine.precision, None
+        self.check_task, self.source = engine.check_task, engine.source
+        self.measure, self.read, self.check = engine.measure, engine.read, engine.check
+        self.hypotheses = engine.hypotheses
+
+
+def test_a_recording_is_encoded_once_and_understood_as_when_it_is_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded: list[int] = []
+    encode = Atat.encode
+
+    def counted(self: Atat, audio: bool, source: torch.Tensor, lengths: torch.Tensor) -> Any:
+        encoded.append(len(source))
+        return encode(self, audio, source, lengths)
+
+    monkeypatch.setattr(Atat, "encode", counted)
+    once = Recognizer.load(models.demo(), precision="fp32")  # its words have times
+    apart = Recognizer(Apart(once.engine), once.tasks, calibration=once.calibration)
+    order = audio.load(models.DEMO / "example.wav")
+    for task, times in (("slu", 3), ("asr", 2)):
+        found = once(order, task=task)
+        assert encoded == [1] and found.words[-1].seconds
+        assert apart(order, task=task) == found
+        assert encoded == [1] + [1] * times
+        encoded.clear()
+    orders = [order, order[:20000], order[8000:], order[:-4000]]
+    assert once.batch(orders) == apart.batch(orders)
+    assert encoded == [4] * 4

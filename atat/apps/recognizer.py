@@ -28,7 +28,8 @@ from atat.base.calibration import Calibration
 from atat.base.errors import InputError
 from atat.engine import model_folder, registry
 from atat.engine.batching import batch_slices
-from atat.prepare.align_model import ModelAligner, has_ctc
+from atat.engine.contract import Answers
+from atat.prepare.align_model import Heard, ModelAligner, has_ctc
 from atat.speech import audio
 from atat.speech.given import Given, samples_of
 from atat.speech.silence import is_silent
@@ -152,6 +153,11 @@ class Recognizer:
     def packed(self) -> Any:
         """The model and all that belongs to it."""
         return self.engine.packed
+
+    @property
+    def answers_questions(self) -> bool:
+        """Whether what it does with a recording is to answer a question about it."""
+        return isinstance(self.engine, Answers)
 
     @overload
     def __call__(
@@ -347,17 +353,18 @@ class Recognizer:
     def _ask(self, given: Sequence[Prepared], task: Task) -> list[Weighed]:
         """One batch."""
         sources = [one.source for one in given if one.source is not None]
-        found = _hypotheses(self.engine.hypotheses(sources, task.name))
+        shared = Heard(self.engine, sources, task.name)
+        found = _hypotheses(shared.hypotheses(task.name))
         is_tree = task.target == "semantics"
         heard: list[list[Hypothesis]] | None = None
         said: list[list[SaidWord] | None]
         if task.source == "text":
             said = [[SaidWord(word) for word in one.words] for one in given]
         elif not is_tree:
-            said = self._said(sources, [nbest[0].text for nbest in found])
+            said = self._said(shared, [nbest[0].text for nbest in found])
         elif self._transcriber is not None:
-            heard = _hypotheses(self.engine.hypotheses(sources, self._transcriber.name))
-            said = self._said(sources, [nbest[0].text for nbest in heard])
+            heard = _hypotheses(shared.hypotheses(self._transcriber.name))
+            said = self._said(shared, [nbest[0].text for nbest in heard])
         else:
             said = [None] * len(sources)
         return [
@@ -388,13 +395,11 @@ class Recognizer:
         )
         return Weighed(answer, found)
 
-    def _said(
-        self, sources: Sequence[np.ndarray], texts: Sequence[str]
-    ) -> list[list[SaidWord] | None]:
+    def _said(self, shared: Heard, texts: Sequence[str]) -> list[list[SaidWord] | None]:
         """The words of transcripts, with times where the CTC head finds them."""
         found: Sequence[Sequence[Word] | str] = ["there is no CTC head"] * len(texts)
         if self._aligner is not None:
-            found = self._aligner.align_features(sources, texts)
+            found = shared.words(self._aligner, texts)
         return [
             [SaidWord(word) for word in text.split()]
             if isinstance(words, str)

@@ -230,6 +230,30 @@ class System(Protocol):
         """Options are those of `atat decode`: beam, nbest, well_formed, precision ..."""
 
 
+class Encoded(NamedTuple):
+    """Sources as an encoder has made them, to be read more than once."""
+
+    memory: Tensor  # (B, S, D); values beyond a length are meaningless
+    lengths: Tensor  # (B,) states of each source
+    precision: str  # it was made in: fp32, bf16
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A Recognizer whose tasks search what one encoder makes of a source: several tasks, and the
+    CTC head of the model (`packed.units`), then share its work."""
+
+    def encode(self, sources: Sequence[np.ndarray], task: str) -> Encoded:
+        """Encode sources for a task, and for all others that read sources of this kind.
+
+        `hypotheses` takes the result in the place of the sources and answers the same."""
+
+    def hypotheses(
+        self, sources: Sequence[np.ndarray] | Encoded, task: str
+    ) -> list[list[dict[str, Any]]]:
+        """As `Recognizer.hypotheses`."""
+
+
 @runtime_checkable
 class Answers(Protocol):
     """A Recognizer that answers questions about recordings (`atat recognize --question`)."""

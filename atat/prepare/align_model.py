@@ -16,6 +16,7 @@ import torch
 from atat.base.errors import InputError
 from atat.datadir.ctm import NotAligned, Word
 from atat.engine import model_folder
+from atat.engine.contract import Encoded, Encodes, Recognizer
 from atat.nn.forced_alignment import align_ctc
 from atat.speech.frontend import Frontend
 
@@ -63,9 +64,17 @@ class ModelAligner:
         return self.align_features([self._frontend(one) for one in samples], texts)
 
     def align_features(
-        self, sources: Sequence[np.ndarray], texts: Sequence[str]
+        self, sources: Sequence[np.ndarray], texts: Sequence[str], encoded: Encoded | None = None
     ) -> list[list[Word] | str]:
-        """As `align`, for features (T, F) of the model's own kind in the place of samples."""
+        """As `align`, for features (T, F) of the model's own kind in the place of samples.
+
+        encoded: what the model's encoder has already made of them, which saves the time where it
+        is what would be made here.
+        """
+        alike = encoded is not None and encoded.precision == "fp32"
+        if encoded is not None and alike and (self._batched or len(sources) == 1):
+            read = self._heard(encoded.memory, encoded.lengths)
+            return [self._path(*one) for one in zip(read, texts)]
         features = [torch.from_numpy(one) for one in sources]
         found: list[list[Word] | str] = [self._too_short(len(one)) for one in features]
         kept = [row for row, one in enumerate(features) if len(one) >= self._shortest]
@@ -81,10 +90,16 @@ class ModelAligner:
         lengths = torch.tensor([len(one) for one in features])
         padded = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)
         with torch.inference_mode():
-            log_probs, states = self._model.ctc_log_probs(
-                padded.to(self._device), lengths.to(self._device)
+            memory, states = self._model.encode(
+                True, padded.to(self._device), lengths.to(self._device)
             )
-        return [one[:length] for one, length in zip(log_probs.float().cpu(), states.tolist())]
+        return self._heard(memory, states)
+
+    def _heard(self, memory: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+        """memory (B, T', D), lengths (B,) -> log probabilities (T', C) of each."""
+        with torch.inference_mode():
+            log_probs = self._model.ctc.log_probs(memory).cpu()
+        return [one[:length] for one, length in zip(log_probs, lengths.tolist())]
 
     def _too_short(self, frames: int) -> str:
         if not frames:
@@ -103,3 +118,25 @@ class ModelAligner:
             )
         except NotAligned as error:
             return str(error)
+
+
+class Heard:
+    """Sources of a recognizer, encoded once for all that is searched in them and for the times."""
+
+    def __init__(self, recognizer: Recognizer, sources: Sequence[np.ndarray], task: str) -> None:
+        """task: one that reads sources of this kind. A system that cannot share its encoder's work
+        (`Encodes`) does it again for each search."""
+        self._recognizer, self._sources = recognizer, sources
+        self._encoded: Encoded | None = None
+        if isinstance(recognizer, Encodes):
+            self._encoded = recognizer.encode(sources, task)
+
+    def hypotheses(self, task: str) -> list[list[dict[str, Any]]]:
+        """Those of a task for each source, best first."""
+        if self._encoded is not None and isinstance(self._recognizer, Encodes):
+            return self._recognizer.hypotheses(self._encoded, task)
+        return self._recognizer.hypotheses(self._sources, task)
+
+    def words(self, aligner: ModelAligner, texts: Sequence[str]) -> list[list[Word] | str]:
+        """As `ModelAligner.align`; the aligner is one of the recognizer's model."""
+        return aligner.align_features(self._sources, texts, self._encoded)

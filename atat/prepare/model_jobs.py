@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atat.base import digests
 from atat.base.errors import InputError
@@ -72,9 +72,7 @@ def hear(jobs: Sequence[Job]) -> list[Recognized]:
     # A recording that is shorter than one frame holds no word.
     heard = [job for job in jobs if recognizer.measure(_utterance(job.span), TASK)[0]]
     sources = [_read(recognizer, job.span) for job in heard]
-    found = recognizer.hypotheses(sources, TASK) if heard else []
-    texts = [nbest[0]["text"] for nbest in found]
-    words = _align(aligner, sources, texts)
+    found, words = _heard(recognizer, aligner, sources) if heard else ([], [])
     wall = (time.perf_counter() - begun) / len(jobs)
     best = {job.utterance: (nbest[0], one) for job, nbest, one in zip(heard, found, words)}
     nothing = ({"text": "", "score": 0.0}, None)
@@ -101,14 +99,19 @@ def _read(recognizer: Recognizer, span: Span) -> np.ndarray:
     return recognizer.read(_utterance(span), TASK)
 
 
-def _align(
-    aligner: ModelAligner | None, sources: Sequence[np.ndarray], texts: Sequence[str]
-) -> list[tuple[Word, ...] | None]:
-    """The words with their times; None for a text that the CTC head cannot place."""
+def _heard(
+    recognizer: Recognizer, aligner: ModelAligner | None, sources: Sequence[np.ndarray]
+) -> tuple[list[list[dict[str, Any]]], list[tuple[Word, ...] | None]]:
+    """The hypotheses of each source, and the words of the best one with their times; None for a
+    text that the CTC head cannot place."""
+    from atat.prepare.align_model import Heard
+
+    shared = Heard(recognizer, sources, TASK)
+    found = shared.hypotheses(TASK)
     if aligner is None:
-        return [None] * len(texts)
-    found = aligner.align_features(sources, texts)
-    return [None if isinstance(words, str) else tuple(words) for words in found]
+        return found, [None] * len(found)
+    placed = shared.words(aligner, [nbest[0]["text"] for nbest in found])
+    return found, [None if isinstance(words, str) else tuple(words) for words in placed]
 
 
 def _utterance(span: Span) -> Utterance:

@@ -1,6 +1,7 @@
 """Turns a batch of sources into hypotheses: an encoder, the shared decoder, a beam search.
 
-Used by validation, `atat decode` and `atat.systems.joint.recognizer`.
+Used by validation, `atat decode` and `atat.systems.joint.recognizer`. `encode` and `search` are the
+two halves, for those who search the same memory for several tasks.
 """
 
 from __future__ import annotations
@@ -83,7 +84,11 @@ def encode_by_length(
     return memory, memory_lengths
 
 
-@torch.inference_mode()
+def encode(model: Atat, audio: bool, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """source (B, T, F) or (B, S), lengths (B,) -> memory (B, S', D), lengths (B,)."""
+    return encode_by_length(lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths)
+
+
 def generate(
     model: Atat,
     tokenizer: Tokenizer,
@@ -97,15 +102,32 @@ def generate(
 ) -> list[list[Hypothesis]]:
     """source (B, T, F) or (B, S), lengths (B,), a task for each -> hypotheses, best first.
 
+    As `search`, which takes what `encode` makes of the source.
+    """
+    memory = encode(model, audio, source, lengths)
+    return search(model, tokenizer, audio, *memory, tasks, options, constraint, spelling)
+
+
+@torch.inference_mode()
+def search(
+    model: Atat,
+    tokenizer: Tokenizer,
+    audio: bool,
+    memory: Tensor,
+    memory_lengths: Tensor,
+    tasks: Sequence[str],
+    options: SearchOptions = SearchOptions(),
+    constraint: Constraint | None = None,
+    spelling: Spelling | None = None,
+) -> list[list[Hypothesis]]:
+    """memory (B, S, D), its lengths (B,), a task for each -> hypotheses, best first.
+
     The longest output allowed depends on the source: one token per encoder state (audio) or four
     per source token (text), plus `options.extra_length`; at most `options.max_length`. A hypothesis
     that reached this limit is marked (`at_limit`). `options.ctc_weight` above 0 needs a CTC head
     and the spelling of the tokens in its units, `options.bridge` a bridge; both are of no effect on
     text.
     """
-    memory, memory_lengths = encode_by_length(
-        lambda rows, sizes: model.encode(audio, rows, sizes), source, lengths
-    )
     kind: Literal["audio", "text"] = "audio" if audio else "text"
     limits = [length_limit(kind, int(n), options) for n in memory_lengths]
     guide, memories = None, [(memory, memory_lengths, 1.0)]

@@ -141,12 +141,6 @@ class Atat(nn.Module):
         divergence = divergence_sum(logits, teacher, batch.outputs, weights)
         return Term(divergence, self.consistency, of="ce")
 
-    def ctc_log_probs(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """features (B, T, F), lengths (B,) -> log probabilities (B, T', C), lengths (B,)."""
-        assert self.ctc is not None
-        memory, lengths = self.encode(True, features, lengths)
-        return self.ctc.log_probs(memory), lengths
-
     @torch.no_grad()
     def extend(self, tokens: int) -> None:
         """Add `tokens` target tokens with random weights; all others become the base."""

@@ -6,7 +6,7 @@ What a program uses is `atat.apps.recognizer`, which makes answers of the hypoth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from atat.base import precision as precisions
 from atat.base.errors import InputError
 from atat.datadir import contents
 from atat.datadir.kaldi_dir import Utterance
+from atat.engine.contract import Encoded
 from atat.nn.beam_search import SearchOptions
 from atat.nn.cpu_weights import for_inference
 from atat.nn.ctc_prefix import Spelling
 from atat.speech import audio as audio_files
 from atat.speech.frontend import alike, features_option
-from atat.systems.joint.generate import generate
+from atat.systems.joint import generate
 from atat.systems.joint.packed import Packed, read
 from atat.text import trees
 from atat.text.constraint import TreeConstraint, WordConstraint
@@ -146,29 +147,37 @@ class Recognizer:
             raise InputError("the model has no text encoder: it was not trained on a text task")
         return np.array(self.packed.source_text(text), dtype=np.int64)
 
-    def recognize(self, sources: Sequence[np.ndarray], task: str) -> list[Recognition]:
-        """Sources (T, F), or samples (T,), or (S,) of one task -> the result for each."""
+    def encode(self, sources: Sequence[np.ndarray], task: str) -> Encoded:
+        """Sources (T, F), or samples (T,), or (S,) of one task -> what its search reads."""
         self.check_task(task)
         if any(len(source) == 0 for source in sources):
             raise InputError(f"a recording is shorter than one frame ({self._shortest})")
-        audio = TASKS[task].source == "audio"
         tensors = [torch.from_numpy(source) for source in sources]
         padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(self.device)
         lengths = torch.tensor([len(source) for source in sources], device=self.device)
+        with self._autocast():
+            made = generate.encode(self._model, TASKS[task].source == "audio", padded, lengths)
+        return Encoded(*made, self.precision)
+
+    def recognize(self, sources: Sequence[np.ndarray] | Encoded, task: str) -> list[Recognition]:
+        """Sources (T, F), or samples (T,), or (S,) of one task -> the result for each.
+
+        Or what `encode` made of them, for a task that reads the same kind of source.
+        """
+        self.check_task(task)
+        found = sources if isinstance(sources, Encoded) else self.encode(sources, task)
+        return self._search(found, task)
+
+    def _search(self, sources: Encoded, task: str) -> list[Recognition]:
         is_tree = TASKS[task].target == "semantics"
-        autocast = (
-            torch.autocast(self.device.type, torch.bfloat16)
-            if self.precision == "bf16"
-            else nullcontext()
-        )
-        with autocast:
-            found = generate(
+        with self._autocast():
+            found = generate.search(
                 self._model,
                 self.packed.tokenizer,
-                audio,
-                padded,
-                lengths,
-                [task] * len(sources),
+                TASKS[task].source == "audio",
+                sources.memory,
+                sources.lengths,
+                [task] * len(sources.lengths),
                 self.options,
                 self.constraint if is_tree else self.words_only,
                 self._spelling,
@@ -188,6 +197,11 @@ class Recognizer:
             )
             for hypotheses in found
         ]
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
 
     # For decoding of data dirs (atat.engine.contract.Recognizer).
 
@@ -252,7 +266,9 @@ class Recognizer:
     def _shortest(self) -> str:
         return f"{1000 * self.packed.frontend.shortest / audio_files.SAMPLE_RATE:.0f} ms"
 
-    def hypotheses(self, sources: Sequence[np.ndarray], task: str) -> list[list[dict[str, Any]]]:
+    def hypotheses(
+        self, sources: Sequence[np.ndarray] | Encoded, task: str
+    ) -> list[list[dict[str, Any]]]:
         """text, score and length of each hypothesis; `at_limit` for those that may be cut."""
         return [
             [
