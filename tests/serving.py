@@ -8,15 +8,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 import tiny
 import torch
 
 from atat.apps.recognizer import Recognizer
 from atat.apps.server import running
 from atat.apps.server.app import Service
+from atat.datadir.ctm import Word
 from atat.engine import registry
+from atat.prepare import timed_words
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.text.encoder_ids import build_encoder_ids
@@ -37,6 +41,18 @@ def recognizer() -> Recognizer:
     """Its function."""
     system = registry.find("joint", "the tests")
     return Recognizer(system.recognizer(packed(), beam=4, nbest=4), system.tasks)
+
+
+# What is heard in every recording that `questioned` is asked about: a word every 0.2 s.
+HEARD = [Word(word, 0.2 * i, 0.2) for i, word in enumerate("play the red tango again".split())]
+
+
+@contextmanager
+def questioned() -> Iterator[Recognizer]:
+    """An untrained model that answers questions, and in the place of its recogniser words."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timed_words, "heard", lambda samples, engine: HEARD if samples.any() else [])
+        yield Recognizer.load(Path(__file__).parent / "packed" / "speechbert-0.1.0.zip")
 
 
 class Running:

@@ -24,6 +24,7 @@ pytest.importorskip("uvicorn")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "utils"))
 from browser import Browser, Page, find
 
+from atat.apps.recognizer import Recognizer
 from atat.apps.server.app import Service
 from atat.apps.server.limits import Limits
 from atat.text.tasks import TASKS
@@ -103,6 +104,7 @@ class Scripted:
     """Takes the place of a model: answers as told, and keeps what it was given."""
 
     tasks = {name: TASKS[name] for name in ("slu", "nlu")}
+    answers_questions = False
 
     def __init__(self) -> None:
         self.given: list[bytes] = []
@@ -259,6 +261,7 @@ def test_the_answer_is_that_of_python_for_what_arrived(
         return recognizer(recording, **further)
 
     noted.tasks = recognizer.tasks  # type: ignore[attr-defined]
+    noted.answers_questions = False  # type: ignore[attr-defined]
     service.recognizer = noted  # type: ignore[assignment]
     with serving.serve(service) as server:
         page = browser.open(f"http://127.0.0.1:{server.port}/")
@@ -342,6 +345,127 @@ def test_a_slot_can_be_heard(page: Page, tmp_path: Path) -> None:
     assert 65 <= left <= 85 and said == "Stop"
     page.wait_for("document.querySelector('.playhead').hidden")
     assert text(page, "#play") == "Play"
+
+
+# --- Questions
+
+
+@pytest.fixture(scope="module")
+def asked() -> Iterator[tuple[serving.Running, Recognizer]]:
+    """A model that answers questions, and its server."""
+    with serving.questioned() as recognizer:
+        with serving.serve(Service(recognizer, "the answerer")) as found:
+            yield found, recognizer
+
+
+@pytest.fixture
+def questioning(
+    browser: Browser, asked: tuple[serving.Running, Recognizer], tmp_path: Path
+) -> Iterator[Page]:
+    """The page with a recording, which waits for a question."""
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 2 * RATE), RATE)
+    page = browser.open(f"http://127.0.0.1:{asked[0].port}/")
+    page.wait_for("document.querySelector('#model').textContent === 'the answerer'")
+    page.choose("#file", tmp_path / "a.wav")
+    page.wait_for("document.querySelector('#status').textContent.includes('Type a question')")
+    yield page
+    assert page.complaints() == []
+    page.send("Page.close")
+
+
+def ask(page: Page, question: str) -> None:
+    """By the keyboard alone: the field has the focus."""
+    assert page.run("document.activeElement.id") == "question"
+    page.run("document.activeElement.select()")
+    page.type(question)
+    page.press("Enter")
+    page.wait_for("/Answered/.test(document.querySelector('#status').textContent)")
+    wait_for_answer(page)
+
+
+def test_the_answer_to_a_question_is_shown_where_it_is_said_and_can_be_heard(
+    questioning: Page, asked: tuple[serving.Running, Recognizer]
+) -> None:
+    page, (_, recognizer) = questioning, asked
+    ask(page, "which tango & why?")
+    sound = np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32)
+    expected = recognizer(sound, question="which tango & why?")
+    shown = json.loads(page.run("document.querySelector('#json pre').textContent"))
+    assert (shown["question"], shown["answer"]) == ("which tango & why?", expected.text)
+    start, end = shown["seconds"]
+    assert text(page, "#verdict") == f"✓ {expected.text.capitalize()}"
+    assert text(page, "#transcript") == expected.transcript == "play the red tango again"
+    assert text(page, "#transcript mark") == expected.text
+    rows = page.run("[...document.querySelectorAll('#slots tbody tr')].map((r) => r.innerText)")
+    first, last = shown["words"]
+    assert rows == [
+        f"{one.text}\t{one.start:.2f}–{one.end:.2f} s" for one in serving.HEARD[first : last + 1]
+    ]
+    assert text(page, ".lane.words") == expected.text
+    place = page.run(
+        "(() => { const all = document.querySelector('.picture').getBoundingClientRect(), "
+        "box = document.querySelector('.band').getBoundingClientRect(); "
+        "return [box.left, box.right].map((x) => 2 * (x - all.left) / all.width) })()"
+    )
+    assert np.allclose(place, [start, end], atol=0.02)
+    assert page.run("document.querySelector('#tree-title').checkVisibility()") is False
+    assert "5 answers" in text(page, "#nbest")
+    said = page.run("document.querySelector('#status').textContent")
+    assert said.startswith(f"The answer: {expected.text}, {start:.2f}–{end:.2f} s.")
+    page.run(
+        "window.seen = []; new MutationObserver(() => window.seen.push(parseFloat(document."
+        "querySelector('.playhead').style.left))).observe(document.querySelector('.playhead'), "
+        "{ attributes: true })"
+    )
+    press(page, "#play-answer")
+    page.wait_for("window.seen.length && document.querySelector('.playhead').hidden")
+    heard = np.array(page.run("window.seen"))
+    assert (heard >= 50 * start - 1).all() and (heard <= 50 * end + 1).all()
+    # The recording is kept for the next question.
+    page.run("document.querySelector('#question').focus()")
+    ask(page, "which song?")
+    assert (
+        json.loads(page.run("document.querySelector('#json pre').textContent"))["question"]
+        == "which song?"
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_questions_fit_and_can_be_read(questioning: Page, dark: bool) -> None:
+    questioning.scheme(dark)
+    ask(questioning, "which tango?")
+    questioning.shape(320, 800)
+    press(questioning, "#nbest summary")
+    questioning.wait_for("innerWidth === 320")
+    assert questioning.run("document.documentElement.scrollWidth") <= 320
+    assert questioning.run(CONTRAST) == []
+    nodes = questioning.send("Accessibility.getFullAXTree")["nodes"]
+    names = [
+        node["name"]["value"]
+        for node in nodes
+        if not node["ignored"] and node["role"]["value"] in ("button", "textbox")
+    ]
+    assert all(names) and "Ask something about the recording" in names
+    assert "Play the answer" in names
+
+
+def test_what_a_question_lacks_is_said(
+    browser: Browser, asked: tuple[serving.Running, Recognizer], tmp_path: Path
+) -> None:
+    page = browser.open(f"http://127.0.0.1:{asked[0].port}/")
+    page.wait_for("document.querySelector('#model').textContent === 'the answerer'")
+    press(page, "#asking button")
+    assert problem(page) == "Type a question first."
+    page.run("document.querySelector('#question').focus()")
+    page.type("who?")
+    page.press("Enter")
+    page.wait_for("/Record/.test(document.querySelector('#problem').textContent)")
+    soundfile.write(tmp_path / "a.wav", np.zeros(RATE), RATE)
+    page.choose("#file", tmp_path / "a.wav")  # a question that was typed before is asked at once
+    wait_for_answer(page)
+    assert text(page, "#verdict") == "? No answer"
+    assert text(page, "#reason") == "No words were heard in the recording."
+    page.send("Page.close")
 
 
 # --- For everybody

@@ -10,6 +10,7 @@ import struct
 import time
 import wave
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -112,6 +113,7 @@ def test_how_long_an_answer_takes_is_known_before_the_first_request(
     slow.tasks = {  # type: ignore[attr-defined]
         name: task for name, task in recognizer.tasks.items() if task.source == source
     }
+    slow.answers_questions = False  # type: ignore[attr-defined]
     service.recognizer = slow  # type: ignore[assignment]
     service.warm()
     assert asked == [True, True] and 0.1 <= service.turns.mean < 5
@@ -124,6 +126,64 @@ def test_health_tells_what_there_is_to_know(client: TestClient) -> None:
     assert found["limits"]["seconds"] == 3 and found["limits"]["characters"] == 40
 
 
+# --- Questions
+
+
+@pytest.fixture(scope="module")
+def questioned() -> Iterator[tuple[TestClient, Recognizer, list[str]]]:
+    """A client of a model that answers questions, the model, and the server's log."""
+    written: list[str] = []
+    with serving.questioned() as found:
+        service = Service(found, "tiny", limits=LIMITS, log=written.append)
+        service.warm()
+        yield TestClient(service.app(), base_url=OURS), found, written
+
+
+def test_a_question_is_answered_as_in_python(
+    questioned: tuple[TestClient, Recognizer, list[str]],
+) -> None:
+    client, recognizer, written = questioned
+    recording = coded(noise())
+    expected = recognizer(recording, question="Which tango?").to_dict()
+    asked = {"question": "Which tango?"}
+    assert client.post("/recognize", params=asked, content=recording).json() == expected
+    assert expected["said"][1] == {"word": "the", "seconds": [0.2, 0.4]}
+    first, last = expected["words"]
+    words = expected["said"][first : last + 1]
+    assert expected["answer"] == " ".join(one["word"] for one in words)
+    assert expected["seconds"] == [words[0]["seconds"][0], words[-1]["seconds"][1]]
+    found = client.post("/recognize", params=asked | {"nbest": "2"}, content=recording).json()
+    assert len(expected["nbest"]) == 5 and found == expected | {"nbest": expected["nbest"][:2]}
+    silence = client.post("/recognize", params=asked, content=coded(noise() * 0))
+    assert silence.status_code == 200 and silence.json()["answer"] == ""
+    described = client.get("/openapi.json").json()
+    said = described["paths"]["/recognize"]["post"]["responses"]["200"]
+    for one in (expected, silence.json()):
+        schema = said["content"]["application/json"]["schema"]
+        fits(one, schema, described["components"]["schemas"])
+    health = client.get("/health").json()
+    fits(health, described["components"]["schemas"]["Health"], {})
+    assert health["questions"] is True
+    assert "answered" in written[0] and not any("tango" in line for line in written)
+
+
+def test_what_is_wrong_with_a_question_is_said(
+    questioned: tuple[TestClient, Recognizer, list[str]], client: TestClient
+) -> None:
+    asked, recording = questioned[0], coded(noise())
+    for one, query, status, part in (
+        (asked, "", 422, "ask one (/recognize?question=...)"),
+        (asked, "?question=%3F", 422, "the question has no words"),
+        (asked, f"?question={'why+' * 20}", 413, "questions up to 40 characters"),
+        (asked, "?question=who&task=answer", 422, "give one of the two"),
+        (client, "?question=who", 422, "the model answers no questions"),
+    ):
+        found = one.post(f"/recognize{query}", content=recording)
+        assert (found.status_code, [*found.json()]) == (status, ["error"]), found.text
+        assert part in found.json()["error"]
+    assert asked.post("/understand", content=b"who won").status_code == 422
+
+
 # --- The description
 
 
@@ -131,6 +191,14 @@ def fits(value: Any, schema: dict[str, Any], schemas: dict[str, Any], at: str = 
     """Hold a value against the part of JSON Schema that the description uses."""
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rsplit("/", 1)[-1]]
+    if "anyOf" in schema:
+        kinds_that_fit = []
+        for one in schema["anyOf"]:
+            with suppress(AssertionError, KeyError):
+                fits(value, one, schemas, at)
+                kinds_that_fit.append(one)
+        assert len(kinds_that_fit) == 1, at
+        return
     if "enum" in schema:
         assert value in schema["enum"], at
         return

@@ -41,6 +41,7 @@ class Echo:
     """Takes the place of a model: answers with the text, when it is allowed to."""
 
     tasks = {"nlu": SimpleNamespace(source="text")}
+    answers_questions = False
 
     def __init__(self) -> None:
         self.may = threading.Event()

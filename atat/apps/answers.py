@@ -12,6 +12,9 @@
     score         float or null   log probability of the first and the last word
     nbest         array           the best answers, best first: answer, seconds, words, score
     transcript    string          the words that were heard
+    said          array           the same words with their times:
+      .word       string            one of them
+      .seconds    [float, float]    from the start of the recording
     duration      float           seconds of the recording
 
 Seconds have three decimals in JSON, scores four. Knows no model.
@@ -73,6 +76,9 @@ class Answered:
             **_values(self.best),
             "nbest": [_values(span) for span in self.nbest],
             "transcript": self.transcript,
+            "said": [
+                {"word": one.text, "seconds": _pair(one.start, one.end, 3)} for one in self.said
+            ],
             "duration": round(self.duration, 3),
         }
 

@@ -1,13 +1,15 @@
 """The endpoints: a page, answers to recordings and sentences, and what the server says of itself.
 
     GET  /              the page (atat/apps/server/page)
-    POST /recognize     a recording as the body, or as the file of a form; ?task=, nbest=, channel=
+    POST /recognize     a recording as the body, or as the file of a form; ?task=, nbest=, channel=,
+                        and question= for a model that answers questions about recordings
     POST /understand    a sentence: {"text": "..."} or plain text; ?task=, nbest=
     GET  /health        the model, its tasks, the limits, and how busy the server is
     GET  /openapi.json  all this for programs
 
-An answer is `Understanding.to_dict()` (atat/text/understanding.py), the same as in Python and on
-the command line. Whatever is not answered gets a status and `{"error": "one sentence"}`.
+An answer is `Understanding.to_dict()` (atat/text/understanding.py), or to a question
+`Answered.to_dict()` (atat/apps/answers.py), the same as in Python and on the command line. Whatever
+is not answered gets a status and `{"error": "one sentence"}`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import json
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -30,6 +31,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from atat import __version__
+from atat.apps.answers import Answered
 from atat.apps.recognizer import Recognizer
 from atat.apps.server import bodies
 from atat.apps.server.description import openapi
@@ -38,6 +40,7 @@ from atat.apps.server.limits import Limits
 from atat.apps.server.refusal import Refusal
 from atat.apps.server.turns import Closed, Full, Gone, Turns
 from atat.base.errors import InputError
+from atat.datadir.ctm import Word
 from atat.speech import audio
 from atat.text.understanding import Understanding
 
@@ -56,7 +59,9 @@ PAGE = {
 VALUES = 24_000_000
 # Of the formats that are taken; libsndfile would try a dozen more on what strangers send.
 BEGINNINGS = (b"RIFF", b"RF64", b"fLaC", b"OggS")
+WORDS = (Word("a", 0.0, 0.5), Word("word", 0.5, 0.5))  # of a recording without any
 LEFT = 499  # as servers call it: the client has left, nobody sees the answer
+Found = Understanding | Answered
 Handler = Callable[[Request, Exception], Response | Awaitable[Response]]
 _SENTENCES = {
     404: "there is nothing at this address; there are: GET /, POST /recognize, POST /understand, "
@@ -90,11 +95,15 @@ class Service:
         """Answer twice before the first request: the first answer of a model takes longer, and the
         time of the second is what waiting is reckoned by until there are others."""
         sources = {task.source for task in self.recognizer.tasks.values()}
-        noise = np.random.default_rng(0).normal(0, 0.05, 2 * audio.SAMPLE_RATE)
-        for _ in range(2):
+        random = np.random.default_rng(0).normal(0, 0.05, 2 * audio.SAMPLE_RATE)
+        noise = random.astype(np.float32)
+        for heard in (WORDS, None):
             started = time.monotonic()
-            if "audio" in sources:
-                self.recognizer(noise.astype(np.float32))
+            if self.recognizer.answers_questions:
+                # Noise may have no words, and the model would not be asked.
+                self.recognizer(noise, question="what was said", words=heard)
+            elif "audio" in sources:
+                self.recognizer(noise)
             else:
                 self.recognizer(text="a few words")
             self.turns.mean = time.monotonic() - started
@@ -135,6 +144,7 @@ class Service:
                 "version": __version__,
                 "model": self.name,
                 "tasks": tasks,
+                "questions": self.recognizer.answers_questions,
                 "busy": self.turns.places,
                 "limits": {
                     "seconds": limits.seconds,
@@ -154,15 +164,25 @@ class Service:
     async def recognize(self, request: Request) -> Response:
         """What a recording means."""
         task, nbest = request.query_params.get("task"), _number(request, "nbest", 1)
-        channel = _number(request, "channel", 0)
+        channel, question = _number(request, "channel", 0), self._question(request)
 
-        async def read() -> Callable[[], Understanding]:
+        async def read() -> Callable[[], Found]:
             recording = await bodies.read_file(
                 request, self.limits.bytes, self.limits.recording, seconds=self.body_seconds
             )
 
-            def work() -> Understanding:
+            def work() -> Found:
                 self._check_recording(recording)
+                if question is not None:
+                    if task is not None:
+                        raise Refusal(422, "a question is no task: give one of the two")
+                    return self.recognizer(recording, question=question, channel=channel)
+                if self.recognizer.answers_questions:
+                    raise Refusal(
+                        422,
+                        "the model answers questions about recordings: ask one "
+                        "(/recognize?question=...)",
+                    )
                 return self.recognizer(recording, task=task, channel=channel)
 
             return work
@@ -173,7 +193,7 @@ class Service:
         """What a sentence means."""
         task, nbest = request.query_params.get("task"), _number(request, "nbest", 1)
 
-        async def read() -> Callable[[], Understanding]:
+        async def read() -> Callable[[], Found]:
             most = self.limits.characters
             what = f"sentences up to {most} characters are understood"
             body = await bodies.read(
@@ -189,7 +209,7 @@ class Service:
     async def _answer(
         self,
         request: Request,
-        read: Callable[[], Awaitable[Callable[[], Understanding]]],
+        read: Callable[[], Awaitable[Callable[[], Found]]],
         nbest: int | None,
     ) -> Response:
         try:
@@ -211,9 +231,26 @@ class Service:
         except InputError as error:
             raise Refusal(422, str(error)) from None
         request.state.note = self._note(found)
-        if nbest is not None:
-            found = replace(found, nbest=found.nbest[:nbest])
-        return JSONResponse(found.to_dict())
+        shown = found.to_dict()
+        return JSONResponse(shown | {"nbest": shown["nbest"][:nbest]})
+
+    def _question(self, request: Request) -> str | None:
+        """What is asked about a recording; None if nothing is."""
+        question = request.query_params.get("question")
+        if question is None:
+            return None
+        if not self.recognizer.answers_questions:
+            raise Refusal(
+                422, "the model answers no questions; send the recording without question="
+            )
+        most = self.limits.characters
+        if len(question) > most:
+            raise Refusal(
+                413,
+                f"the question has {len(question)} characters: questions up to {most} characters "
+                "are answered",
+            )
+        return question
 
     def _check_recording(self, recording: bytes) -> None:
         """Raise Refusal for one that is too long, before it is decoded."""
@@ -232,7 +269,11 @@ class Service:
                 f"{info.sample_rate} Hz: {self.limits.recording}; cut it at its pauses",
             )
 
-    def _note(self, found: Understanding) -> str:
+    def _note(self, found: Found) -> str:
+        if isinstance(found, Answered):
+            verdict = "answered" if found.text else "not answered: no words were heard"
+            what = f": {ascii(found.text)}" if self.show_answers else ""
+            return f"{found.duration:.1f} s of audio, {verdict}{what}"
         heard = f"{found.duration:.1f} s of audio, " if found.duration is not None else ""
         verdict = "understood" if found.understood else f"not understood: {found.cause}"
         what = f": {ascii(found.text)}" if self.show_answers else ""

@@ -26,8 +26,9 @@ def openapi(version: str, limits: Limits) -> dict[str, Any]:
                 "post": _operation(
                     "What a recording means",
                     "recognize",
-                    [_TASK, _NBEST, _CHANNEL],
+                    [_TASK, _NBEST, _CHANNEL, _question(limits)],
                     _recording(limits),
+                    "Answered",
                 )
             },
             "/understand": {
@@ -46,6 +47,7 @@ def openapi(version: str, limits: Limits) -> dict[str, Any]:
         "components": {
             "schemas": {
                 "Understanding": _understanding(),
+                "Answered": _answered(),
                 "Health": _health(),
                 "Error": _object({"error": {"type": "string", "description": "One sentence."}}),
             }
@@ -71,6 +73,18 @@ _CHANNEL = {
     "schema": {"type": "integer", "minimum": 0},
     "description": "Which channel of a recording that has several.",
 }
+
+
+def _question(limits: Limits) -> dict[str, Any]:
+    return {
+        "name": "question",
+        "in": "query",
+        "schema": {"type": "string", "maxLength": limits.characters},
+        "description": "What to find in the recording, where `questions` of /health is true; "
+        "the answer is then of the kind Answered.",
+    }
+
+
 _PROBLEMS = {
     "403": "Called by another name than its own, or by a page of another site",
     "408": "The request did not arrive in time",
@@ -83,11 +97,15 @@ _PROBLEMS = {
 
 
 def _operation(
-    summary: str, name: str, parameters: list[dict[str, Any]], content: dict[str, Any]
+    summary: str,
+    name: str,
+    parameters: list[dict[str, Any]],
+    content: dict[str, Any],
+    *further: str,
 ) -> dict[str, Any]:
-    answers = {
-        "200": _json("The answer, which may be that nothing was understood", "Understanding")
-    }
+    """further: kinds of answers besides an Understanding."""
+    said = "The answer, which may be that nothing was understood"
+    answers = {"200": _json(said, "Understanding", *further)}
     answers |= {status: _json(sentence, "Error") for status, sentence in _PROBLEMS.items()}
     answers["503"]["headers"] = {
         "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}
@@ -101,9 +119,11 @@ def _operation(
     }
 
 
-def _json(description: str, schema: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{schema}"}
-    return {"description": description, "content": {"application/json": {"schema": reference}}}
+def _json(description: str, *schemas: str) -> dict[str, Any]:
+    """An answer of one of some kinds."""
+    kinds = [{"$ref": f"#/components/schemas/{name}"} for name in schemas]
+    schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _recording(limits: Limits) -> dict[str, Any]:
@@ -186,6 +206,27 @@ def _understanding() -> dict[str, Any]:
     )
 
 
+def _answered() -> dict[str, Any]:
+    string = {"type": "string"}
+    span = {
+        "answer": {**string, "description": "The words that answer; empty if none were heard."},
+        "seconds": {**_pair("number"), "description": "When they are said."},
+        "words": {**_pair("integer"), "description": "First and last, in `said`."},
+        "score": {**_or_null("number"), "description": "Log probability of these two."},
+    }
+    word = _object({"word": string, "seconds": _pair("number")})
+    return _object(
+        {
+            "question": {**string, "description": "As it was asked."},
+            **span,
+            "nbest": {**_array(_object(span)), "description": "Best first."},
+            "transcript": {**string, "description": "The words that were heard."},
+            "said": {**_array(word), "description": "The same words with their times."},
+            "duration": {"type": "number", "description": "Seconds of the recording."},
+        }
+    )
+
+
 def _health() -> dict[str, Any]:
     string, integer = {"type": "string"}, {"type": "integer"}
     limits = {
@@ -206,6 +247,10 @@ def _health() -> dict[str, Any]:
                 "type": "object",
                 "additionalProperties": source,
                 "description": "Name of a task -> what it reads.",
+            },
+            "questions": {
+                "type": "boolean",
+                "description": "Whether /recognize takes questions, and nothing without one.",
             },
             "busy": {**integer, "description": "Requests that hold a place."},
             "limits": _object(limits),

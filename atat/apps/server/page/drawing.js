@@ -115,6 +115,26 @@ export function table(spans, hasTimes) {
   );
 }
 
+// Words with their times as a table.
+export function timed(words) {
+  const rows = words.map(({ word, seconds }) =>
+    element("tr", {}, element("td", {}, word), element("td", { class: "when" }, span(seconds))),
+  );
+  return element(
+    "table",
+    {},
+    element("thead", {}, element("tr", {}, ...["Word", "When"].map((title) => element("th", { scope: "col" }, title)))),
+    element("tbody", {}, ...rows),
+  );
+}
+
+// What was said as text, in which the words from `first` to `last` are marked as the slot `name`.
+export function marked(said, [first, last], name) {
+  const text = (from, to) => said.slice(from, to).map(({ word }) => word).join(" ");
+  const found = coloured(element("mark", {}, text(first, last + 1)), name, 1);
+  return [text(0, first), found, text(last + 1)].flatMap((part) => (part ? [part, " "] : []));
+}
+
 // Samples as an outline of `count` bars, the loudest of which is 1.
 export function bars(samples, count) {
   const found = [];

@@ -8,6 +8,8 @@ const player = new Player();
 let limits = { seconds: 60, bytes: 12e6, characters: 1000 };
 let recorder = null; // while recording
 let starting = false; // while the browser asks for the microphone
+let asksQuestions = false; // whether the model answers questions about recordings
+let recording = null; // the samples that questions are about
 let asked = 0; // number of the newest question: an answer to an older one is dropped
 
 // --- What is said to the user
@@ -68,12 +70,27 @@ async function question(path, body, type, samples) {
 }
 
 async function understandSamples(samples) {
+  recording = null;
   const length = samples.length / 16000;
   if (length > limits.seconds) {
     throw new Error(`The recording lasts ${length.toFixed(0)} s; up to ${limits.seconds} s are understood. Cut it at its pauses.`);
   }
   if (!samples.length) throw new Error("The recording is empty.");
-  await question("/recognize", wav(samples), "audio/wav", samples);
+  recording = samples;
+  if (asksQuestions) await askAboutIt();
+  else await question("/recognize", wav(samples), "audio/wav", samples);
+}
+
+// A recording and a question are given in any order, and one recording may be asked much.
+async function askAboutIt() {
+  const words = $("question").value.trim();
+  if (!words) {
+    $("answer").hidden = true;
+    say(`A recording of ${(recording.length / 16000).toFixed(1)} s. Type a question about it.`);
+    $("question").focus();
+    return;
+  }
+  await question(`/recognize?question=${encodeURIComponent(words)}`, wav(recording), "audio/wav", recording);
 }
 
 // --- Recording
@@ -174,19 +191,67 @@ $("sentence").addEventListener("submit", (event) => {
   })();
 });
 
+// --- Questions about a recording
+
+$("asking").addEventListener("submit", (event) => {
+  event.preventDefault();
+  guarded(async () => {
+    if (!$("question").value.trim()) throw new Error("Type a question first.");
+    if (!recording) throw new Error("Record something or choose a recording first; then ask about it.");
+    player.stop();
+    await askAboutIt();
+  })();
+});
+
 // --- The answer
 
 function show(answer, samples, took) {
+  const spoken = asksQuestions ? showAnswer(answer, samples) : showUnderstanding(answer, samples);
+  $("json").lastElementChild.textContent = JSON.stringify(answer, null, 2);
+  $("answer").hidden = false;
+  arrange();
+  // All of it is in the page for those who see.
+  say(draw.element("span", { class: "hidden" }, spoken), ` Answered in ${took.toFixed(1)} s.`);
+}
+
+// The verdict, and why there is none; the functions below return what a screen reader is to say.
+function showVerdict(title, reason) {
+  $("answer").classList.toggle("refused", !title);
+  $("verdict").replaceChildren(
+    draw.element("span", { class: "mark", "aria-hidden": "true" }, title ? "✓" : "?"),
+    draw.element("span", {}, title || (asksQuestions ? "No answer" : "Not understood")),
+  );
+  $("reason").hidden = Boolean(title);
+  $("reason").textContent = title ? "" : sentence(reason);
+}
+
+// The answer to a question: its words, when they are said, and others that it might have been.
+function showAnswer(answer, samples) {
+  const reason = "no words were heard in the recording";
+  const words = answer.words ? answer.said.slice(answer.words[0], answer.words[1] + 1) : [];
+  const slots = answer.seconds ? [{ name: "answer", value: answer.answer, seconds: answer.seconds }] : [];
+  showVerdict(answer.answer, reason);
+  // The other words of a long recording would hide those of the answer.
+  showSound({ duration: answer.duration, words, spans: slots }, samples);
+  $("play-answer").hidden = !slots.length;
+  for (const part of ["transcript", "transcript-title"]) $(part).hidden = !answer.transcript;
+  $("transcript").replaceChildren(...(words.length ? draw.marked(answer.said, answer.words, "answer") : [answer.transcript]));
+  $("tree").hidden = $("tree-title").hidden = true;
+  $("slots").replaceChildren(...(words.length ? [draw.timed(words)] : []));
+  const when = ({ seconds }) => (seconds ? [" ", draw.element("small", {}, draw.span(seconds))] : []);
+  showList(
+    "answers",
+    "log probability of the first and the last word",
+    answer.nbest.map((one) => ({ score: one.score, shown: [one.answer, ...when(one)] })),
+  );
+  return answer.answer ? `The answer: ${answer.answer}${slots.length ? `, ${draw.span(answer.seconds)}` : ""}.` : sentence(reason);
+}
+
+function showUnderstanding(answer, samples) {
   const root = answer.tree && draw.parse(answer.tree);
   const intent = answer.intent && draw.spoken(answer.intent);
   const title = intent || (answer.tree === null && answer.text) || "nothing";
-  $("answer").classList.toggle("refused", !answer.understood);
-  $("verdict").replaceChildren(
-    draw.element("span", { class: "mark", "aria-hidden": "true" }, answer.understood ? "✓" : "?"),
-    draw.element("span", {}, answer.understood ? title : "Not understood"),
-  );
-  $("reason").hidden = answer.understood;
-  $("reason").textContent = answer.understood ? "" : sentence(answer.reason);
+  showVerdict(answer.understood && title, answer.reason);
   showConfidence(answer);
   showSound(answer, samples);
   for (const part of ["transcript", "transcript-title"]) $(part).hidden = !answer.transcript;
@@ -197,15 +262,10 @@ function show(answer, samples, took) {
   const hasTimes = answer.spans.some((slot) => slot.seconds);
   $("slots").replaceChildren(...(answer.spans.length ? [draw.table(answer.spans, hasTimes)] : []));
   showHypotheses(answer);
-  $("json").lastElementChild.textContent = JSON.stringify(answer, null, 2);
-  $("answer").hidden = false;
-  arrange();
   const slots = answer.spans.map((slot) => `${draw.spoken(slot.name)} ${slot.value}`).join(", ");
-  const spoken = answer.understood
+  return answer.understood
     ? `Understood: ${title}${slots ? `; ${slots}` : ""}.`
     : `Not understood: ${answer.reason}.`;
-  // All of it is in the page for those who see.
-  say(draw.element("span", { class: "hidden" }, spoken), ` Answered in ${took.toFixed(1)} s.`);
 }
 
 function showConfidence({ confidence, threshold }) {
@@ -229,27 +289,42 @@ function showSound(answer, samples) {
   $("sound").hidden = !samples;
   if (!samples) return;
   const listen = (span) => {
-    $("play").textContent = "Stop";
     player.play(samples, span, (second) => {
       picture.moveTo(second);
-      if (second === null) $("play").textContent = "Play";
+      $("play").textContent = second === null ? "Play" : "Stop";
     });
   };
   const picture = draw.waveform(samples, answer, listen);
   $("waveform").replaceChildren(picture);
   $("play").onclick = () => (player.playing ? player.stop() : listen([0, answer.duration]));
+  $("play-answer").onclick = () => listen(answer.spans[0].seconds);
 }
 
 function showHypotheses(answer) {
   const many = answer.nbest.filter((one) => one.text);
-  $("nbest").hidden = many.length < 2;
-  $("nbest").firstElementChild.textContent = `${many.length} hypotheses`;
-  $("nbest").lastElementChild.replaceChildren(
-    ...many.map((one) => {
-      const root = draw.parse(one.text);
-      const score = draw.element("span", { class: "score", title: "log probability of a token on average" }, one.score.toFixed(2));
-      return draw.element("li", {}, draw.element("span", { class: "line" }, root ? draw.line(root) : one.text), score);
+  showList(
+    "hypotheses",
+    "log probability of a token on average",
+    many.map(({ text, score }) => {
+      const root = draw.parse(text);
+      return { score, shown: [root ? draw.line(root) : text] };
     }),
+  );
+}
+
+// All that was found, best first, each with its score; nothing if there is one alone.
+function showList(name, title, many) {
+  $("nbest").hidden = many.length < 2;
+  $("nbest").firstElementChild.textContent = `${many.length} ${name}`;
+  $("nbest").lastElementChild.replaceChildren(
+    ...many.map(({ score, shown }) =>
+      draw.element(
+        "li",
+        {},
+        draw.element("span", { class: "line" }, ...shown),
+        draw.element("span", { class: "score", title }, score.toFixed(2)),
+      ),
+    ),
   );
 }
 
@@ -281,14 +356,17 @@ for (const name of ["mouseover", "focusin"]) {
 
 // --- The start
 
-$("address").textContent = location.origin;
+$("address").textContent = `${location.origin}/recognize`;
 guarded(async () => {
   const health = await (await fetch("/health")).json();
   limits = health.limits;
   $("model").textContent = health.model;
   document.title = `${health.model} – atat`;
   const reads = Object.values(health.tasks);
-  $("text").maxLength = limits.characters;
+  $("text").maxLength = $("question").maxLength = limits.characters;
+  asksQuestions = health.questions;
+  $("asking").hidden = !asksQuestions;
+  if (asksQuestions) $("address").textContent = `'${location.origin}/recognize?question=who+won'`;
   $("sentence").hidden = !reads.includes("text");
   $("speak").hidden = !reads.includes("audio");
 })();
