@@ -14,7 +14,7 @@ import pytest
 import tiny
 
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.prepare import hearing
 from atat.speech import audio
 from atat.text.normalize import normalize
@@ -278,6 +278,9 @@ def test_text_of_train_and_dev_is_disjoint_and_repeatable(
     spoken = kaldi_dir.load(tmp_path / "one" / "tts_barista" / "train")
     voices = tables.read_table(tmp_path / "one" / "tts_barista" / "train" / "spk2voice")
     assert {one.speaker for one in spoken} == set(voices)
+    for folder in ("text_barista", "tts_barista"):
+        published = "Picovoice's speech-to-intent benchmark: Apache 2.0"
+        assert licence.of(tmp_path / "one" / folder / "train") == published
 
 
 def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
@@ -290,6 +293,7 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
     speak(0.1)
     one = kaldi_dir.Utterance(id="a-1", speaker="a", wav=str(wav), text="latte")
     kaldi_dir.write(tmp_path / "clean", [one])
+    licence.write(tmp_path / "clean", "A: a")
     arguments = [
         "--data",
         str(tmp_path / "clean"),
@@ -313,6 +317,7 @@ def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(
     add_rooms(arguments)
     assert rooms.read_bytes() == first
     assert [one.text for one in kaldi_dir.load(tmp_path / "rooms")] == ["latte"]
+    assert licence.of(tmp_path / "rooms") == "A: a"
 
 
 def test_human_speech_gets_plain_text_and_speakers_of_its_own(
@@ -404,6 +409,7 @@ def test_the_folds_and_sentences_of_the_mini_run_are_there(
         written = kaldi_dir.load(tmp_path / "text_barista" / part)
         assert len(written) == count and all(grammar.understand(one.text) for one in written)
         assert len(kaldi_dir.load(tmp_path / "tts_barista" / part)) == 8
+    assert licence.of(tmp_path / "folds" / "0" / "train") == licence.OWN
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import tiny
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.overlap import overlap
 from atat.scoring import transcribed
 from atat.scoring.metrics import tree_counts
@@ -266,6 +266,8 @@ def test_to_be_spoken_are_the_rows_of_the_corpus(local: Any, sentences: Path, co
             assert real.items() <= found.items(), (name, table)
             assert len(found) - len(real) == (2 if name == "train" else 0)  # the planted faults
         assert not (spoken / name / "wav.scp").exists()
+        assert licence.of(spoken / name).startswith("Fluent Speech Commands: academic")
+        assert licence.of(heard / name) == licence.OWN  # this miniature says that it is ours
 
 
 def test_no_voice_is_shared_and_the_test_has_an_engine_of_its_own(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus_snips_nlu import TRAIN, VALIDATE, read_snips_nlu
 from atat.text import trees
 from atat.text.trees import to_string
@@ -41,6 +41,12 @@ def test_the_miniature_is_read_back(local: Any, corpus: Path) -> None:
     assert "[IN:PLAY_MUSIC put on some [SL:ARTIST andré lind ] please ]" in found
     tree = "[IN:RATE_BOOK give [SL:OBJECT_NAME winter light ] [SL:RATING_VALUE four ] points ]"
     assert found[tree] == "Give Winter Light 4 points"
+
+
+def test_data_dirs_have_the_licence_of_the_corpus(local: Any, corpus: Path) -> None:
+    assert licence.of(prepare(local, corpus) / "train") == licence.OWN  # the miniature is ours
+    (corpus / licence.NAME).unlink()
+    assert licence.of(prepare(local, corpus) / "train") == "SNIPS NLU: CC0"
 
 
 def test_sets_are_disjoint_and_whole(local: Any, corpus: Path) -> None:

@@ -17,7 +17,7 @@ from typing import cast
 from atat.base.errors import InputError
 from atat.base.files import fields, read_lines
 from atat.base.pipes import is_pipe
-from atat.datadir import feats_type
+from atat.datadir import feats_type, licence
 from atat.datadir.ctm import read_ctm
 from atat.datadir.files import (
     ALIGNMENTS,
@@ -33,8 +33,8 @@ from atat.datadir.kaldi_dir import parse_segment, path_resolver, speakers_to_utt
 from atat.datadir.tables import Table, seconds, write_tables
 from atat.speech import audio
 
-# Files that hold one value for the whole dir; `license` is read by model cards.
-SETTINGS = (feats_type.SHIFT, feats_type.KIND, "license")
+# Files that hold one value for the whole dir.
+SETTINGS = (feats_type.SHIFT, feats_type.KIND, licence.NAME)
 
 
 def open_dir(folder: str | Path) -> DataDir:
@@ -294,8 +294,11 @@ def write_dir(target: str | Path, tables: dict[str, Table], sources: list[DataDi
                 f"{target}: the data dirs have features of different kinds ({found}); make them "
                 "alike with `atat features`, or remove feats.scp from them"
             )
+        if name == licence.NAME:
+            values = {licence.joined(values)}
         if len(values) == 1 and (value := values.pop()):
-            settings[name] = {value: ""}  # a line of its own, without a key
+            first, _, rest = value.partition(" ")
+            settings[name] = {first: rest}  # a line of its own, without a key
         elif (target / name).exists():
             stale.append(name)
     write_tables(target, {**{k: v for k, v in tables.items() if v}, **settings}, remove=stale)

@@ -4,7 +4,8 @@
     kept = usable(speechocean(folder, "train"), oddities)
     write(Path("data/people_train"), kept)
 
-`text` is normalised, `text.raw` is as published, `utt2group` names the corpus. Knows no recipe.
+`text` is normalised, `text.raw` is as published, `utt2group` names the corpus, `license` says its
+licence. Knows no recipe.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atat.base.errors import InputError
-from atat.datadir import corpus_librispeech, kaldi_dir, tables
+from atat.datadir import corpus_librispeech, kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.speech import audio
 from atat.text.normalize import normalize
@@ -32,6 +33,7 @@ class Recording:
     wav: Path
     text: str
     corpus: str
+    license: str = ""  # of the corpus
 
 
 def speechocean(folder: Path, part: str) -> list[Recording]:
@@ -49,7 +51,7 @@ def speechocean(folder: Path, part: str) -> list[Recording]:
     wavs, texts, speakers = (
         tables.read_table(dir_of_part / name) for name in ("wav.scp", "text", "utt2spk")
     )
-    recordings = []
+    recordings, license_ = [], licence.of_corpus(folder, "speechocean762")
     for number, (key, wav) in enumerate(wavs.items(), 1):
         if key not in texts or key not in speakers:
             raise InputError(
@@ -58,15 +60,18 @@ def speechocean(folder: Path, part: str) -> list[Recording]:
             )
         speaker = f"so{speakers[key]}"
         recordings.append(
-            Recording(f"{speaker}-{key}", speaker, folder / wav, texts[key], "speechocean762")
+            Recording(
+                f"{speaker}-{key}", speaker, folder / wav, texts[key], "speechocean762", license_
+            )
         )
     return recordings
 
 
 def librispeech(folder: Path, oddities: Oddities) -> list[Recording]:
     """Recordings of all that is found of LibriSpeech below a folder."""
+    license_ = licence.of_corpus(folder, "LibriSpeech")
     return [
-        Recording(one.id, one.speaker, one.flac, one.text, "librispeech")
+        Recording(one.id, one.speaker, one.flac, one.text, "librispeech", license_)
         for one in corpus_librispeech.read_everything(folder, oddities)
     ]
 
@@ -107,6 +112,7 @@ def write(folder: Path, recordings: Sequence[tuple[Recording, float]]) -> None:
             for one, seconds in recordings
         ),
     )
+    licence.write(folder, *{one.license for one, _ in recordings})
     tables.write_table(folder / "text.raw", {one.id: one.text for one, _ in recordings})
     tables.write_table(folder / "utt2group", {one.id: one.corpus for one, _ in recordings})
     hours = sum(seconds for _, seconds in recordings) / 3600

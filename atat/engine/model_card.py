@@ -22,8 +22,9 @@ from atat.base import checksums, digests, encoder_files
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json, read_object, read_object_or_none
-from atat.datadir import feats_type, tables
+from atat.datadir import licence, tables
 from atat.datadir.fingerprint import WEIGHTS
+from atat.datadir.licence import UNKNOWN
 from atat.engine import registry, run_folder
 from atat.engine.registry import CARD, FACTS
 from atat.scoring.bootstrap import Interval
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from atat.engine.settings import RunSettings
     from atat.text.tasks import Task
 
-LICENSE = "license"  # of a data dir
-UNKNOWN = "unknown"
 # Of the programs that speak (spk2voice), not of what they say.
 SYNTHESISERS = {
     "espeak": "GPL-3.0-or-later",
@@ -309,7 +308,7 @@ def _tasks_of(settings: RunSettings) -> dict[str, tuple[str, ...]]:
 
 def _data(name: str, tasks: tuple[str, ...]) -> Data:
     folder = Path(name)
-    return Data(_shown(name), tasks, feats_type.word(folder / LICENSE) or UNKNOWN, _voices(folder))
+    return Data(_shown(name), tasks, licence.of(folder) or UNKNOWN, _voices(folder))
 
 
 def _anywhere(command: str) -> str:

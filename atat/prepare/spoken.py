@@ -16,7 +16,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
+from atat.datadir import kaldi_dir, licence
 from atat.datadir.parts import DEV, TEST, TRAIN
 from atat.prepare import voices
 
@@ -88,11 +88,13 @@ def cast(data: Path, path: Path, out: Path, spoken: int, seed: int) -> None:
     parts = shared_out(known, spoken, random.Random(f"sentences {seed}"))
     kept = {sentence.text for sentence in parts[TRAIN]}
     kaldi_dir.write(out / "sentences", (one for text, one in whole.items() if text in kept))
+    licence.write(out / "sentences", licence.of(data))
     print(f"{out / 'sentences'}: {len(kept)} sentences to be read")
     parts[TRAIN] = [parts[TRAIN][number % len(kept)] for number in range(spoken)]
     for part, said in parts.items():
         rng = random.Random(f"voices {part} {seed}")
         write_spoken(out / f"spoken_{part}", said, path, part, rng)
+        licence.write(out / f"spoken_{part}", licence.of(data))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.kaldi_dir import Utterance
 from atat.scoring import decoded_dir as decoded
 from atat.scoring import pseudo_transcripts
@@ -48,6 +48,7 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
             for name, one in utterances.items()
         ),
     )
+    licence.write(out, licence.of(data))
     if (data / GROUPS).exists():
         tables.write_table(out / GROUPS, tables.read_table(data / GROUPS))
     else:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import tables
+from atat.datadir import licence, tables
 from atat.prepare import voices
 from atat.text.normalize import normalize
 
@@ -87,6 +87,8 @@ def main(argv: list[str] | None = None) -> None:
     for part, size in sizes.items():
         lines, chosen = chosen[:size], chosen[size:]
         write_part(options.out, part, lines, rng)
+        for folder in options.out.glob(f"{part}_*"):
+            licence.write(folder, *map(licence.of, options.text))
 
 
 if __name__ == "__main__":

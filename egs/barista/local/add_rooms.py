@@ -25,7 +25,7 @@ import numpy as np
 from atat.base import cli, digests, lock, parallel
 from atat.base.errors import InputError
 from atat.base.files import read_lines, remove_leftovers
-from atat.datadir import ids, kaldi_dir
+from atat.datadir import ids, kaldi_dir, licence
 from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio, augment
 
@@ -157,6 +157,7 @@ def main(argv: list[str] | None = None) -> None:
             for u, path in jobs
         ],
     )
+    licence.write(options.out, licence.of(options.data))
     for name in KEPT:
         if (options.data / name).exists():
             shutil.copyfile(options.data / name, options.out / name)

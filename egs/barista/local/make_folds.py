@@ -22,7 +22,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.folds import part_of
 
 Keep = Callable[[kaldi_dir.Utterance], bool]
@@ -36,6 +36,7 @@ def write_part(
     if not chosen:
         raise InputError(f"{folder}: no utterances for it in {source}; use fewer folds")
     kaldi_dir.write(folder, chosen)
+    licence.write(folder, licence.of(source))
     if (source / "utt2group").exists():
         groups = tables.read_table(source / "utt2group")
         tables.write_table(folder / "utt2group", {one.id: groups[one.id] for one in chosen})

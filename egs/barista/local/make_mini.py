@@ -27,6 +27,7 @@ from picovoice import GRAMMAR, LABELS, NOISE, SENTENCES, SPEECH
 
 from atat.base import cli
 from atat.base.files import atomic_write
+from atat.datadir import licence
 from atat.prepare.miniature_speech import Line, speak
 from atat.prepare.miniature_text import draw
 from atat.speech import audio, augment
@@ -206,6 +207,8 @@ def main(argv: list[str] | None = None) -> None:
     make_orders(options.out / "picovoice", rng)
     make_readings(options.out / "speechocean762", rng)
     make_commands(options.out / "snips_nlu", rng)
+    for name in ("picovoice", "speechocean762", "snips_nlu"):
+        licence.write(options.out / name, licence.OWN)
     print(f"{options.out}: {ORDERS} orders, readings and commands, made up")
 
 

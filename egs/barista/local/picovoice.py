@@ -23,6 +23,7 @@ from atat.datadir.corpus import Oddities, root
 from atat.speech import audio
 
 REPOSITORY = "https://github.com/Picovoice/speech-to-intent-benchmark"
+PUBLISHED = "Picovoice's speech-to-intent benchmark"  # in atat.datadir.licence
 LABELS = Path("data/label/label.json")
 SPEECH = Path("data/speech/clean")
 GRAMMAR = Path("data/rhino/coffee_maker.yaml")

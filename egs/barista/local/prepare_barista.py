@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 from order_grammar import load as load_grammar
-from picovoice import GRAMMAR, NOISE, corpus_folder, read_labels, recordings
+from picovoice import GRAMMAR, NOISE, PUBLISHED, corpus_folder, read_labels, recordings
 
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.speech import audio
 from atat.text.trees import parse
@@ -61,6 +61,7 @@ def prepare_real(corpus: Path, out: Path, max_lost: float) -> list[kaldi_dir.Utt
     for utterance in utterances:
         parse(utterance.semantics or "")  # a label with a bracket must not reach training
     kaldi_dir.write(out, utterances)
+    licence.write(out, licence.of_corpus(corpus, PUBLISHED))
     print(f"{out}: {len(utterances)} recordings; oddities in {out / 'label_findings.txt'}")
     return utterances
 
@@ -156,7 +157,9 @@ def main(argv: list[str] | None = None) -> None:
     if options.snrs and not noises:
         raise InputError(f"{corpus / NOISE}: no noise (*.wav); clone again, or give --snrs nothing")
     for snr_db in options.snrs:
-        prepare_noisy(clean, noises, snr_db, options.seed, options.out / f"noisy_{snr_db:02d}")
+        out = options.out / f"noisy_{snr_db:02d}"
+        prepare_noisy(clean, noises, snr_db, options.seed, out)
+        licence.write(out, licence.of(options.out / "real"))
     if options.snrs:
         print(f"noises: {', '.join(noises)}; at {', '.join(map(str, options.snrs))} dB")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
+from atat.datadir import kaldi_dir, licence
 from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_snips_nlu import TRAIN, VALIDATE, read_snips_nlu
 from atat.datadir.corpus_top import read_top, top_folder
@@ -86,13 +86,16 @@ def main(argv: list[str] | None = None) -> None:
 def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]) -> None:
     """Write the data dirs of one part; `spoken` collects sentences, none of which comes twice."""
     trees: dict[str, list[Tree]] = {}
+    licences = []
     if options.snips_nlu:
         rows = read_snips_nlu(options.snips_nlu, PARTS[part], option="--snips_nlu")
         trees["snips"] = [row.tree for row in rows]
+        licences.append(licence.of_corpus(options.snips_nlu, "SNIPS NLU"))
     if options.top:
         oddities = Oddities()
         requests, _ = read_top(top_folder(options.top, option="--top"), part, oddities)
         trees["top"] = [row.tree for row in requests]
+        licences.append(licence.of_corpus(options.top, "TOP"))
         oddities.close(
             options.out / "nlu_outdomain" / part / "findings.txt",
             kept=len(requests),
@@ -101,6 +104,7 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
             noun="rows",
         )
     write_trees(options.out / "nlu_outdomain" / part, trees)
+    licence.write(options.out / "nlu_outdomain" / part, *licences)
     meanings = {
         " ".join(words(tree)): to_string(tree) for listed in trees.values() for tree in listed
     }
@@ -122,6 +126,7 @@ def prepare(options: argparse.Namespace, part: str, count: int, spoken: set[str]
             part,
             generator,
         )
+        licence.write(options.out / "tts_commands" / part, *licences)
     print(
         f"{part}: {total - len(sentences)} of {total} sentences are too short or long, said "
         "already or hold odd letters"

@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from order_grammar import Grammar, load
-from picovoice import GRAMMAR, SENTENCES, corpus_folder
+from picovoice import GRAMMAR, PUBLISHED, SENTENCES, corpus_folder
 
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import read_lines
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.prepare.spoken import Sentence, write_spoken
 from atat.text.normalize import normalize
 
@@ -103,6 +103,7 @@ def main(argv: list[str] | None = None) -> None:
         "dev": {"grammar": fresh[: options.dev]},
         "train": {"grammar": fresh[options.dev : options.dev + options.sentences], "watson": given},
     }
+    license_ = licence.of_corpus(corpus, PUBLISHED)
     for part, sources in parts.items():
         write_text(options.out / "text_barista" / part, grammar, sources)
         # The published sentences first: they are all spoken.
@@ -117,6 +118,8 @@ def main(argv: list[str] | None = None) -> None:
             part,
             generator,
         )
+        for folder in ("text_barista", "tts_barista"):
+            licence.write(options.out / folder / part, license_)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from word_network import network
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
+from atat.datadir import kaldi_dir, licence
 from atat.prepare.sphinx import Job, check_words, decode, jobs_for
 from atat.text.trees import parse
 
@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         if found is not None and grammar.canonical(found) == utterance.semantics:
             transcribed.append(replace(utterance, text=text))
     kaldi_dir.write(options.out, transcribed)
+    licence.write(options.out, licence.of(options.data))
     print(
         f"{options.out}: {len(transcribed)} of {len(utterances)} recordings transcribed; "
         f"{skipped} have labels outside the grammar"

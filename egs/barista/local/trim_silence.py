@@ -21,7 +21,7 @@ import numpy as np
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
+from atat.datadir import kaldi_dir, licence
 from atat.speech import audio
 
 BLOCK = 0.02  # s
@@ -87,6 +87,7 @@ def main(argv: list[str] | None = None) -> None:
             )
         )
     kaldi_dir.write(options.out, trimmed)
+    licence.write(options.out, licence.of(options.data))
     for name in KEPT:
         if (options.data / name).exists():
             shutil.copyfile(options.data / name, options.out / name)

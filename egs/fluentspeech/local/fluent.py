@@ -23,6 +23,7 @@ from atat.text import trees
 from atat.text.normalize import normalize
 from atat.text.trees import Tree
 
+NAME = "Fluent Speech Commands"
 SOURCE = (
     "https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/"
 )

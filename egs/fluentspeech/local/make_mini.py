@@ -23,6 +23,7 @@ from fluent import COLUMNS, ORIGINAL, RESPLIT
 
 from atat.base import cli
 from atat.base.files import atomic_write
+from atat.datadir import licence
 from atat.prepare.miniature_speech import Line, speak
 
 SPEAKERS, COMMANDS_EACH = 10, 12
@@ -148,6 +149,7 @@ def main(argv: list[str] | None = None) -> None:
     speak([Line(options.out / one.path, one.command[0], one.speaker) for one in made])
     plant_faults(options.out, made)
     write_splits(options.out, made)
+    licence.write(options.out, licence.OWN)
     with atomic_write(options.out / "readme.md") as stream:
         stream.write("# A made-up miniature in the layout of Fluent Speech Commands\n")
     print(f"{options.out}: {len(made)} recordings of {SPEAKERS} synthetic speakers")

@@ -20,7 +20,7 @@ from fluent import Row
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.speech import audio
 from atat.text.normalize import normalize
@@ -168,6 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     parts = read(folder, options.split, options.out, options.max_lost)
     for name, part in parts.items():
         write(options.out / name, part)
+        licence.write(options.out / name, licence.of_corpus(folder, fluent.NAME))
 
 
 if __name__ == "__main__":

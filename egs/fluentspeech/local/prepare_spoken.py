@@ -25,6 +25,7 @@ from fluent import Row
 from prepare_fluentspeech import read
 
 from atat.base import cli
+from atat.datadir import licence
 from atat.datadir.kaldi_dir import Utterance
 from atat.prepare import voices
 from atat.prepare.limited import limited, limits
@@ -143,6 +144,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, rows in sets.items():
         chosen = thinned(rows, of_part[part_of(name)], options.seed)
         write(options.out / name, chosen, voice_of)
+        licence.write(options.out / name, licence.of_corpus(folder, fluent.NAME))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.files import atomic_write
+from atat.datadir import licence
 from atat.datadir.ctm import Word
 from atat.prepare.miniature_speech import Line, speak_timed
 from atat.prepare.textgrid import write_textgrid
@@ -160,6 +161,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1, help="another seed, other sentences")
     options = parser.parse_args(argv)
     count = write(options.out, options.seed)
+    licence.write(options.out / "LibriSpeech", licence.OWN)
     print(f"{options.out}/LibriSpeech: {count} made-up utterances of {len(READERS)} readers")
 
 

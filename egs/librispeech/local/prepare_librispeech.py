@@ -18,7 +18,7 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_librispeech import (
     SPEAKERS,
@@ -87,6 +87,7 @@ def prepare(
     if speakers is not None and not partial:
         _check_whole(corpus, name, recordings, speakers, max_lost)
     kaldi_dir.write(out, utterances)
+    licence.write(out, licence.of_corpus(corpus, "LibriSpeech"))
     texts = {recording.id: recording.text for recording in recordings}
     tables.write_table(out / "text.raw", {u.id: texts[u.id] for u in utterances})
     _write_genders(out, {u.speaker for u in utterances}, speakers)

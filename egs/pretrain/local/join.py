@@ -15,7 +15,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.ctm import read_ctm
 from atat.datadir.edit import combine, subset
 from atat.datadir.files import DataDir
@@ -52,6 +52,7 @@ def _join_text(target: Path, parts: list[Path]) -> None:
             for u in kaldi_dir.load(part)
         ),
     )
+    licence.write(target, *map(licence.of, parts))
 
 
 def _with_times(source: Path, target: Path) -> Path:

@@ -23,6 +23,7 @@ from smart_lights import AUDIO, DATASET, FIELDS, METADATA
 
 from atat.base import cli
 from atat.base.files import atomic_write
+from atat.datadir import licence
 from atat.prepare.miniature_speech import Line, speak
 from atat.speech import audio
 
@@ -134,6 +135,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, content in ((DATASET, dataset()), (METADATA, recordings)):
             with atomic_write(folder / name) as stream:
                 json.dump(content, stream, indent=1)
+    licence.write(options.out, licence.OWN)
     print(f"{options.out}: {len(recordings)} recordings in each field, {SPEAKERS} speakers")
 
 

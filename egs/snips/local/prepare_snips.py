@@ -20,7 +20,7 @@ from smart_lights import Recording, Sentence
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.speech import audio
 from atat.text import trees
@@ -134,6 +134,7 @@ def prepare(corpus: Path, field: str, out: Path, max_lost: float) -> None:
     print(f"{folder}:")
     oddities.close(out / "findings.txt", kept=len(made), max_lost=max_lost, corpus=folder)
     kaldi_dir.write(out, (utterance for _, utterance in made.values()))
+    licence.write(out, licence.of_corpus(corpus, "SNIPS smart lights"))
     tables.write_table(
         out / "text.raw",
         {key: " ".join(recording.text.split()) for key, (recording, _) in made.items()},

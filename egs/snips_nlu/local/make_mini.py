@@ -15,6 +15,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.files import atomic_write
+from atat.datadir import licence
 from atat.datadir.corpus_snips_nlu import TRAIN, VALIDATE
 
 # Words and, in braces, slots: `entity` and where its values are.
@@ -68,6 +69,7 @@ def main(argv: list[str] | None = None) -> None:
             with atomic_write(options.out / intent / pattern.format(intent), "wb") as stream:
                 stream.write(text.encode("latin-1" if latin else "utf-8"))
         total += len(data)
+    licence.write(options.out, licence.OWN)
     print(f"{options.out}: {total} sentences of {len(TEMPLATES)} intents, made up")
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.datadir import licence
 from atat.datadir.corpus_snips_nlu import TRAIN, VALIDATE, Row, read_snips_nlu
 from atat.prepare import voices
 from atat.prepare.limited import limited, limits
@@ -125,6 +126,7 @@ def main(argv: list[str] | None = None) -> None:
             options.voices,
             options.seed,
         )
+        licence.write(options.out / name, licence.of_corpus(options.corpus, "SNIPS NLU"))
 
 
 if __name__ == "__main__":

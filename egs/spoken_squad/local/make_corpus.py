@@ -23,6 +23,7 @@ import facts
 from atat.base import cli
 from atat.base.files import atomic_write
 from atat.datadir import corpus_spoken_squad as layout
+from atat.datadir import licence
 from atat.prepare import voices
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -84,6 +85,7 @@ def written(paragraph: facts.Paragraph) -> tuple[str, dict[tuple[int, str], dict
 
 def make(out: Path, size: Size, voices_of: str, seed: int) -> None:
     """Write both JSON files and both data dirs of sentences."""
+    licence.write(out, licence.OWN)  # the facts are a part of this project
     rng = random.Random(f"spoken squad {seed}")
     known = facts.load(CONF / "facts.yaml")
     parts = dict(zip(layout.PARTS, facts.divide(known, HELD, UNSEEN, rng)))
@@ -96,6 +98,7 @@ def make(out: Path, size: Size, voices_of: str, seed: int) -> None:
             json.dump({"data": articles, "version": layout.VERSION}, stream, indent=1)
         folder = out / "sentences" / names.audio
         write_sentences(folder, topics, part, voices_of, rng)
+        licence.write(folder, licence.OWN)
         asked = sum(len(one.asked) for one in drawn)
         words = sum(len(told.text.split()) for one in drawn for told in one.told)
         print(

@@ -24,7 +24,7 @@ import numpy as np
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import corpus, kaldi_dir, questions
+from atat.datadir import corpus, kaldi_dir, licence, questions
 from atat.datadir import corpus_spoken_squad as layout
 from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_spoken_squad import Paragraph
@@ -41,6 +41,7 @@ FOLDERS = {
     "dev": ("dev", "dev_asr"),
     "test": ("test_reference", "test"),
 }
+PUBLISHED = "Spoken-SQuAD, SQuAD 1.1"  # in atat.datadir.licence
 LOST_AUDIO = "paragraph without a usable recording (left out)"
 
 
@@ -250,6 +251,8 @@ def prepare(
         if not items:
             raise InputError(f"{folder}: no paragraph is left for {part}; see {out}/findings.txt")
         write(out, part, items)
+        for name in FOLDERS[part]:
+            licence.write(out / name, licence.of_corpus(folder, PUBLISHED))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -28,7 +28,7 @@ from speakers import Voices, engines_of, make_voices, without_voices_of
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import tables
+from atat.datadir import licence, tables
 from atat.prepare import voices
 from atat.text import trees
 from atat.text.trees import Tree
@@ -217,7 +217,7 @@ def write_dir(
     if groups is not None:
         columns["utt2group"] = dict(zip(ids, groups))
     voices.write_sentences(folder, columns)
-    (folder / "license").write_text("Apache-2.0\n")  # the grammar is a part of this project
+    licence.write(folder, licence.OWN)  # the grammar is a part of this project
 
 
 def _without_repeats(

@@ -20,7 +20,7 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.kaldi_dir import Utterance
 from atat.prepare import synthesis
 from atat.text import trees
@@ -99,6 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     synthesis.synthesise(work / "spoken", options.out / "recordings", nj=options.nj)
     with atomic_write(options.out / "utterances.csv") as stream:
         stream.write(table(kaldi_dir.load(work / "spoken"), options.out))
+    licence.write(options.out, licence.OWN)
     print(f"{options.out}/utterances.csv: {len(utterances)} recordings")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import own_corpus, utterance_table
+from atat.datadir import licence, own_corpus, utterance_table
 from atat.datadir.corpus import Oddities
 
 
@@ -28,6 +28,8 @@ def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
     oddities.close(where, kept=kept, max_lost=max_lost, corpus=csv, noun="rows", advice=first)
     sets = own_corpus.arrange(items)
     own_corpus.write(out, sets)
+    for name in sets:
+        licence.write(out / name, licence.of(corpus))
     for line in (*own_corpus.remarks(table, items), *own_corpus.describe(sets)):
         print(line)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.files import atomic_write
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus_top import MANIFESTS, PARTS
 from atat.prepare.miniature_speech import Line, speak, voice
 from atat.prepare.miniature_text import draw
@@ -184,6 +184,7 @@ def make_pretrain(folder: Path, rng: random.Random) -> None:
                     )
                 )
             kaldi_dir.write(folder / f"{part}_{domain}", utterances)
+            licence.write(folder / f"{part}_{domain}", licence.OWN)
             tables.write_table(
                 folder / f"{part}_{domain}" / "spk2voice",
                 {
@@ -214,9 +215,11 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     rng = random.Random(1)
     parts = make_top(options.out / "top", rng)
+    licence.write(options.out / "top", licence.OWN)
     if options.pretrain is None:
         return
     make_stop(options.out / "stop", parts)
+    licence.write(options.out / "stop", licence.OWN)
     make_audio(options.out / "audio", options.out / "audio.csv", parts["test"])
     make_pretrain(options.pretrain, rng)
 

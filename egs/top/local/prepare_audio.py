@@ -29,7 +29,7 @@ from prepare_text import LEFT_OUT
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import read_lines
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_top import MANIFESTS, PARTS, read_stop, stop_folder
 from atat.speech import audio
@@ -235,11 +235,15 @@ def main(argv: list[str] | None = None) -> None:
     sentences = Sentences(options.out / "text_test")
     oddities = Oddities()
     recordings: list[Recording] = []
+    licences = [licence.of(options.out / "text_test")]
     if options.audio:
+        licences.append(licence.of(options.audio))
         recordings += read_csv(options.audio_csv, options.audio, sentences, oddities)
     if options.stop:
+        licences.append(licence.of_corpus(options.stop, "STOP"))
         recordings += read_stop_test(stop_folder(options.stop), sentences, oddities)
     prepare(recordings, sentences, options.out / "real_test", oddities, options.max_lost)
+    licence.write(options.out / "real_test", *licences)
 
 
 def prepare(

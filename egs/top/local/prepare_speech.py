@@ -19,7 +19,7 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.prepare import voices
 from atat.text.normalize import normalize
 
@@ -114,6 +114,7 @@ def main(argv: list[str] | None = None) -> None:
         folder, text = options.data / f"tts_{part}", options.data / f"text_{part}"
         cast = voices.cast(options.voices, "test" if part == "test" else "train", rng)[0]
         write_spoken(folder, spread(kaldi_dir.load(text), count), cast.voices, options.seed)
+        licence.write(folder, licence.of(text))
         if part == "test":
             write_groups(folder, text)
             with atomic_write(folder / ENGINE) as stream:
@@ -123,7 +124,9 @@ def main(argv: list[str] | None = None) -> None:
         parts = read_sentences(options.librispeech_text, options.min_words, options.max_words)
         cast = voices.cast(options.voices, "reading", rng)[0]
         for part, sentences in parts.items():
-            write_spoken(options.data / f"reading_{part}", sentences, cast.voices, options.seed)
+            folder = options.data / f"reading_{part}"
+            write_spoken(folder, sentences, cast.voices, options.seed)
+            licence.write(folder, licence.of_corpus(options.librispeech_text.parent, "LibriSpeech"))
 
 
 if __name__ == "__main__":

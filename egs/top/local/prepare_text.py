@@ -17,7 +17,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.datadir.corpus_top import Row, has_intent, read_stop, read_top, stop_folder, top_folder
 from atat.text.trees import to_string
@@ -82,6 +82,7 @@ def main(argv: list[str] | None = None) -> None:
                 f"{folder}: --leave_out {' '.join(options.leave_out)} leaves nothing of {part}"
             )
         write_text(options.out / f"text_{part}", corpus, part, kept)
+        licence.write(options.out / f"text_{part}", licence.of_corpus(folder, corpus.upper()))
         tables.write_table(
             options.out / f"text_{part}" / LEFT_OUT,
             {f"{corpus}-{part}-{row.number:06d}": row.text for row in left_out},
