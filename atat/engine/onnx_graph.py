@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ def write(
     *,
     names: tuple[Sequence[str], Sequence[str]],
     axes: Sequence[Any],
+    operators: Callable[[], dict[Callable[..., Any], Callable[..., Any]]] = dict,
 ) -> None:
     """Write a module as a graph.
 
     inputs: an example; names: of inputs and of outputs, in the order of the tensors; axes: of each
-    input, nested as the inputs are. Raises InputError for a module that cannot be a graph.
+    input, nested as the inputs are; operators: gives what stands for the module's own operators, in
+    functions of onnxscript. Raises InputError for a module that cannot be a graph.
     """
     with extras.needed("onnx", by="atat export --onnx"):
         import onnx  # noqa: F401
@@ -52,6 +54,7 @@ def write(
                 dynamo=True,
                 external_data=False,
                 verbose=False,
+                custom_translation_table=dict(operators()),
             )
             assert program is not None
             program.save(str(path))

@@ -6,6 +6,8 @@ text.onnx        embedded units of a text, or of what is heard over the bridge -
 units.npy        the embedding of these units (U, D)
 memory.onnx      memory -> keys and values for the decoder's attention to it
 step.onnx        the decoder for one more token, with the keys and values of those before
+commands.onnx    a classifier of commands, alone: samples -> log probabilities of all values
+labels.json      the fields of its commands, and their values
 tokenizer/       word pieces and tags
 trees.json       parent-child pairs of the training trees, for well-formed decoding
 calibration.json how sure an answer is, if the model was calibrated
@@ -30,6 +32,7 @@ from atat.base.json_file import read_object
 VERSION = 1
 NAME = "runtime.json"
 AUDIO, TEXT, MEMORY, STEP = "audio.onnx", "text.onnx", "memory.onnx", "step.onnx"
+COMMANDS, LABELS = "commands.onnx", "labels.json"
 UNITS = "units.npy"
 TOKENIZER, PAIRS, CALIBRATION = "tokenizer", "trees.json", "calibration.json"
 # Sides of attention whose keys and values have a name for each layer.
@@ -48,9 +51,19 @@ class Description:
         str | None
     )  # what the text encoder reads: pieces, characters, phones; None: there is none
     bridge: bool  # the text encoder reads what the CTC head hears, too
-    layers: int  # of the decoder
+    layers: int  # of the decoder; 0: there is none, commands are told by classes
     heads: int
     width: int  # of a head
+
+    @staticmethod
+    def of_classes(system: str, tasks: tuple[str, ...]) -> Description:
+        """That of a classifier of commands in float32."""
+        return Description(system, tasks, "float32", 0, None, False, 0, 0, 0)
+
+    @property
+    def classes(self) -> bool:
+        """Whether it is a classifier of commands."""
+        return self.layers == 0
 
     def entries(self, side: str) -> list[str]:
         """Names of the keys and values of all layers on one side of attention."""

@@ -48,6 +48,11 @@ class Graphs:
         inputs = {"embedded": embedded[None], "lengths": _length(embedded)}
         return self._text.run(None, inputs)[0][0]
 
+    def command(self, samples: np.ndarray) -> np.ndarray:
+        """samples (T,) float32 -> log probabilities (values,) of those of all fields."""
+        found: np.ndarray = self._command.run(None, {"samples": samples[None]})[0][0]
+        return found
+
     def keys_values(self, memory: np.ndarray) -> KeysValues:
         """memory (S, D) -> what the decoder attends to."""
         found = self._memory.run_with_ort_values(None, {"memory": self._value(memory[None])})
@@ -60,6 +65,10 @@ class Graphs:
     @cached_property
     def _audio(self) -> Any:
         return self._open(description.AUDIO)
+
+    @cached_property
+    def _command(self) -> Any:
+        return self._open(description.COMMANDS)
 
     @cached_property
     def _text(self) -> Any:

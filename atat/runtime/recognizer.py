@@ -38,7 +38,7 @@ from atat.text.evidence import evidence
 from atat.text.normalize import normalize
 from atat.text.search_options import SearchOptions, length_limit
 from atat.text.slot_values import SlotValues
-from atat.text.tasks import TASKS
+from atat.text.tasks import TASKS, Task
 from atat.text.tasks import task as find_task
 from atat.text.tokenizer import Tokenizer
 from atat.text.understanding import (
@@ -61,6 +61,8 @@ _PARTS = (
     description.STEP,
     description.TOKENIZER,
     description.PAIRS,
+    description.COMMANDS,
+    description.LABELS,
     description.CALIBRATION,
 )
 
@@ -108,9 +110,21 @@ class Recognizer:
         checksums.check(folder, _PARTS)
         self.options, self.calibration, self.threshold = options, calibration, threshold
         self.nbest, self.transcribe, self.longest = nbest, transcribe, longest
-        self.tokenizer = Tokenizer.load(folder / description.TOKENIZER)
         self._folder = folder
         self._graphs = Graphs(folder, self.about, threads)
+        self._open(folder, well_formed=well_formed, any_pair=any_pair, values=values)
+
+    def _open(
+        self,
+        folder: Path,
+        *,
+        well_formed: bool,
+        any_pair: bool,
+        values: Mapping[str, Iterable[str]] | None,
+    ) -> None:
+        """Read what there is besides the graphs; see `__init__`."""
+        self.tasks: Mapping[str, Task] = TASKS
+        self.tokenizer = Tokenizer.load(folder / description.TOKENIZER)
         self._words = WordConstraint(self.tokenizer)
         self._trees = self._constraint(well_formed, any_pair, values)
         self._check_options()
@@ -150,6 +164,10 @@ class Recognizer:
             )
         search.pop("precision", None)  # an export has its own
         beam = int(given.pop("beam", SearchOptions.beam))
+        if Description.read(folder).classes:
+            from atat.runtime.commands import CommandRecognizer
+
+            cls = CommandRecognizer
         return cls(
             folder,
             # The search keeps them all: how many are shown must not change what is found.
@@ -176,15 +194,15 @@ class Recognizer:
 
         recording: a path, the bytes of a file, or samples (T,) or (T, channels), as floats in
         [-1, 1] or as integers; rate: of samples, in Hz. channel: which of several, from 0. task: by
-        default slu for recordings and nlu for text. Raises InputError for a task that the model
-        cannot do and for what cannot be read.
+        default slu for recordings and nlu for text, or what a classifier was trained on. Raises
+        InputError for a task that the model cannot do and for what cannot be read.
         """
         if (recording is None) == (text is None):
             raise InputError("give either a recording or text=..., and not both")
-        task = task or ("slu" if text is None else "nlu")
+        task = task or self._default("audio" if text is None else "text")
         self.check_task(task)
-        if (TASKS[task].source == "text") != (text is not None):
-            raise InputError(f"task {task} reads {TASKS[task].source}")
+        if (self.tasks[task].source == "text") != (text is not None):
+            raise InputError(f"task {task} reads {self.tasks[task].source}")
         if text is not None:
             words = normalize(text)
             if not words:
@@ -195,13 +213,12 @@ class Recognizer:
         duration = len(samples) / audio_files.SAMPLE_RATE
         frames = self.frames(samples)
         if not len(frames):
-            shortest = 1000 * self._frontend.shortest / audio_files.SAMPLE_RATE
-            raise InputError(f"the recording is shorter than one frame ({shortest:.0f} ms)")
+            raise InputError(self._too_short)
         if is_silent(samples, audio_files.SAMPLE_RATE):
             return nothing(task, SILENCE, duration=duration)
         memories = self._hear(frames)
         nbest, heard, said = self._answer(memories, task), None, None
-        if self.transcribe and TASKS[task].target == "semantics":
+        if self.transcribe and "asr" in self.tasks and self.tasks[task].target == "semantics":
             heard = self._answer(memories, "asr")
             said = _said(heard[0].text)
         return self._understood(task, nbest, said, heard, duration)
@@ -221,7 +238,7 @@ class Recognizer:
         return understand(
             task,
             nbest[: self.nbest],
-            is_tree=TASKS[task].target == "semantics",
+            is_tree=self.tasks[task].target == "semantics",
             said=said,
             confidence=confidence,
             threshold=threshold,
@@ -245,6 +262,15 @@ class Recognizer:
                 f"task {task} needs a model that reads {source}; this one was trained on "
                 f"{', '.join(self.about.tasks)}"
             )
+
+    def _default(self, source: str) -> str:
+        """The task of recordings ("audio") or sentences ("text")."""
+        return "slu" if source == "audio" else "nlu"
+
+    @property
+    def _too_short(self) -> str:
+        shortest = 1000 * self._frontend.shortest / audio_files.SAMPLE_RATE
+        return f"the recording is shorter than one frame ({shortest:.0f} ms)"
 
     def _hear(self, frames: np.ndarray) -> list[Memory]:
         """What the decoder is to read of a recording, the audio's own memory last."""

@@ -68,6 +68,13 @@ class LugoschSystem:
     def hears(self, folder: Path) -> Literal["feats", "wav"]:
         return "wav"
 
+    def export(
+        self, packed: LugoschPacked, folder: Path, weights: Literal["float32", "int8"]
+    ) -> None:
+        from atat.systems.lugosch.export import export
+
+        export(packed, folder, weights)
+
     def recognizer(self, packed: LugoschPacked, **options: Any) -> Recognizer:
         from atat.systems.lugosch.recognizer import Recognizer
 
