@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,17 @@ from echo import tone
 
 from atat import Recognizer as WithTorch
 from atat.base.errors import InputError
-from atat.engine import export, model_folder
+from atat.engine import export, model_folder, onnx_graph
 from atat.nn.command_graph import CommandGraph
 from atat.runtime import Recognizer
+from atat.runtime.description import Description
 from atat.speech import audio
-from atat.systems.lugosch.export import export as write
+from atat.systems.distill.packed import StudentPacked
+from atat.systems.distill.student import Student
+from atat.systems.distill.system import system as distill
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.packed import LugoschPacked
+from atat.systems.lugosch.system import system as lugosch
 from atat.text.labels import EMPTY, Labels
 
 for needed in ("onnx", "onnxscript", "onnxruntime"):
@@ -75,11 +80,21 @@ def test_commands_are_those_of_torch(model: Path, device: Path) -> None:
     assert found(np.zeros(8000, np.float32)).cause == "silence"
 
 
-def test_the_layers_in_their_new_order_are_those_of_before(model: Path) -> None:
-    packed = model_folder.load_as(LugoschPacked, model)
-    network = packed.model
-    assert network.intent is not None
-    graph = CommandGraph(network.acoustic, network.intent, network.sizes).eval()
+@pytest.mark.parametrize("student", [False, True], ids=["lugosch", "distill"])
+def test_what_becomes_a_graph_says_what_the_model_says(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, student: bool
+) -> None:
+    packed: Any = model_folder.load_as(LugoschPacked, model)
+    network, system = packed.model, lugosch
+    if student:
+        system, taught = distill, Student(packed.labels).eval()
+        taught.load_state_dict(network.state_dict())
+        packed = StudentPacked(taught, ("intent",), labels=packed.labels)
+    written: list[CommandGraph] = []
+    monkeypatch.setattr(onnx_graph, "write", lambda module, *_, **__: written.append(module))
+    system.export(packed, tmp_path, "float32")  # type: ignore[attr-defined]
+    assert Description.read(tmp_path).classes and Labels.read(tmp_path) == packed.labels
+    graph = written[0].eval()
     for sound in SOUNDS[::3]:
         samples = torch.from_numpy(sound)[None]
         with torch.inference_mode():
@@ -107,5 +122,5 @@ def test_what_it_cannot_do_is_refused(model: Path, device: Path, tmp_path: Path)
     labels = Labels(words=(EMPTY, "lamp"))
     frames = LugoschPacked(Lugosch(labels), ("frames",), labels=labels)
     with pytest.raises(InputError, match="finetuned on intents"):
-        write(frames, tmp_path, "float32")
+        lugosch.export(frames, tmp_path, "float32")  # type: ignore[attr-defined]
     assert not any(tmp_path.iterdir())

@@ -17,8 +17,8 @@ from atat.base.errors import InputError
 from atat.runtime import description
 
 _REFUSAL = (
-    "models of the system `{system}` cannot be exported; those of `joint` and `lugosch` can (atat "
-    "train with `system: joint`)"
+    "models of the system `{system}` cannot be exported; those of `joint`, `lugosch` and "
+    "`distill` can (atat train with `system: joint`)"
 )
 
 
@@ -66,7 +66,8 @@ def main(argv: list[str] | None = None) -> None:
             "atat export exp/joint/model --onnx --out exp/joint/device",
             "atat export exp/joint/model --onnx --int8 --out exp/joint/device_int8",
             "python -m atat.runtime exp/joint/device order.wav",
-            reads="MODEL, a packed model of the system `joint`, or one of `lugosch` for commands.",
+            reads="MODEL, a packed model of the system `joint`, or one of `lugosch` or `distill` for "
+            "commands.",
             writes="OUT, a folder to copy to the device.",
         ),
         formatter_class=cli.HelpFormatter,

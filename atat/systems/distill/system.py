@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from atat.base.errors import InputError
 from atat.systems.distill.settings import TASKS, TEACHER, DistillSettings
 
 if TYPE_CHECKING:
@@ -65,6 +66,20 @@ class DistillSystem:
 
     def hears(self, folder: Path) -> Literal["feats", "wav"]:
         return "wav"
+
+    def export(
+        self,
+        packed: StudentPacked | TeacherPacked,
+        folder: Path,
+        weights: Literal["float32", "int8"],
+    ) -> None:
+        from atat.engine.plain_export import export_commands
+
+        if packed.tasks == (TEACHER,):
+            raise InputError(
+                "a teacher reads text with BERT and cannot be exported; its student can"
+            )
+        export_commands(packed, folder, weights)
 
     def recognizer(self, packed: Any, **options: Any) -> Recognizer:
         from atat.systems.distill.recognizer import StudentRecognizer, TeacherRecognizer

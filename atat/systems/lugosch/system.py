@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from atat.base.errors import InputError
 from atat.systems.lugosch.settings import TASKS, LugoschSettings
 
 if TYPE_CHECKING:
@@ -71,9 +72,14 @@ class LugoschSystem:
     def export(
         self, packed: LugoschPacked, folder: Path, weights: Literal["float32", "int8"]
     ) -> None:
-        from atat.systems.lugosch.export import export
+        from atat.engine.plain_export import export_commands
 
-        export(packed, folder, weights)
+        if packed.model.intent is None:
+            raise InputError(
+                "a model of phones and words understands no commands and cannot be exported; "
+                "export one that was finetuned on intents"
+            )
+        export_commands(packed, folder, weights)
 
     def recognizer(self, packed: LugoschPacked, **options: Any) -> Recognizer:
         from atat.systems.lugosch.recognizer import Recognizer

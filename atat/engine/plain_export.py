@@ -1,9 +1,12 @@
-"""A packed model for commands as a graph and labels for `atat.runtime`."""
+"""A packed classifier of commands as a graph and labels for `atat.runtime`, for systems to call.
+
+For networks of `atat.nn.acoustic` with an intent module; knows no system.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -12,27 +15,22 @@ from atat.engine import onnx_graph
 from atat.nn.command_graph import CommandGraph, operators
 from atat.runtime import description
 from atat.runtime.description import Description
-from atat.systems.lugosch.packed import LugoschPacked
 
 SIZE = 16037  # samples of the example
 
 
-def export(packed: LugoschPacked, folder: Path, weights: Literal["float32", "int8"]) -> None:
+def export_commands(packed: Any, folder: Path, weights: Literal["float32", "int8"]) -> None:
     """Write everything but the digests into an empty folder.
 
-    Raises InputError for a model of phones and words, and for weights of 8 bits.
+    packed: its model has `acoustic`, `intent` and `sizes`, the numbers of values of each field.
+    Raises InputError for weights of 8 bits.
     """
-    model = packed.model
-    if model.intent is None:
-        raise InputError(
-            "a model of phones and words understands no commands and cannot be exported; export "
-            "one that was finetuned on intents"
-        )
     if weights == "int8":
         raise InputError(
-            "almost all weights of a lugosch model are those of recurrent layers, which keep 32 "
-            "bits; export it without --int8"
+            f"almost all weights of a model of {packed.system} are those of recurrent layers, "
+            "which keep 32 bits; export it without --int8"
         )
+    model = packed.model
     onnx_graph.write(
         CommandGraph(model.acoustic, model.intent, model.sizes),
         [torch.randn(1, SIZE)],
