@@ -134,7 +134,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 Path(block.file).write_text(shortened(block))
         (folder / "atat").symlink_to(ROOT / "atat")
         for name in ("order.wav", "a.wav", "b.wav", "news.wav"):
-            shutil.copy(models.DEMO / "example.wav", name)
+            shutil.copy(models.example(), name)
         for name in (
             "exp/other/model",
             "egs/synthetic_tts/exp/tiny/books_tts/seed1/model",

@@ -1,10 +1,10 @@
-"""Finds a packed model by what a user calls it: a folder, an archive of one, a name of the hub.
+"""Finds a packed model by what a user calls it: a folder, an archive, a name of the hub or a demo.
 
     exp/joint/model                  a folder
     joint.zip, joint.tar.gz          an archive with a packed model in it, at any depth
     owner/name, hf:owner/name        a model of the Hugging Face hub, from its cache or fetched
+    demo:music                       one that comes with the package, in atat/apps/demo
 
-`--demo` is the model that comes with the package, in atat/apps/demo; its README.md says what it is.
 Archives are unpacked once, into the cache (ATAT_CACHE, else ~/.cache/atat), under their digest. Of
 an archive only plain files are taken, and no code in a model is run. The hub needs the package
 huggingface_hub; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are its own.
@@ -27,15 +27,17 @@ from atat.engine.registry import CONFIG
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 HUB = "hf:"
+DEMO = "demo:"
+_DEMOS = Path(__file__).parent / "demo"  # a folder of each: the model, and something to understand
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-DEMO = Path(__file__).parent / "demo"
 VARIABLE = "ATAT_CACHE"  # names the folder of unpacked models
-EXAMPLE = "example.wav"  # beside it: something to understand
 LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
 
 
 def find(model: str | Path) -> Path:
     """The folder of a packed model; InputError says why there is none."""
+    if is_demo(model):
+        return demo(str(model).removeprefix(DEMO))
     path = Path(model)
     if path.is_dir():
         return path
@@ -57,9 +59,23 @@ def find(model: str | Path) -> Path:
     return _of_hub(name, sure=str(model).startswith(HUB))
 
 
-def demo() -> Path:
-    """The folder of the model that comes with the package."""
-    return DEMO / "model"
+def is_demo(model: str | Path) -> bool:
+    """Whether a model of the package is meant."""
+    return str(model).startswith(DEMO)
+
+
+def demo(name: str = "music") -> Path:
+    """The folder of a model that comes with the package; InputError names those that do."""
+    folder = _DEMOS / name / "model"
+    if not name.isidentifier() or not folder.is_dir():
+        known = ", ".join(sorted(f"{DEMO}{path.parent.name}" for path in _DEMOS.glob("*/model")))
+        raise InputError(f"{DEMO}{name}: no model of that name comes with atat; there are: {known}")
+    return folder
+
+
+def example(name: str = "music") -> Path:
+    """A recording that a model of the package understands."""
+    return demo(name).parent / "example.wav"
 
 
 def cache() -> Path:

@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
             "atat export exp/joint/model --onnx --out exp/joint/device",
             "atat export exp/joint/model --onnx --int8 --out exp/joint/device_int8",
             "python -m atat.runtime exp/joint/device order.wav",
-            reads="MODEL, a packed model of the system `joint`, or one of `lugosch` or `distill` for "
-            "commands.",
+            reads="MODEL, a packed model of the system `joint`, or one of `lugosch` or `distill` "
+            "for commands.",
             writes="OUT, a folder to copy to the device.",
         ),
         formatter_class=cli.HelpFormatter,
