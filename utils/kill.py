@@ -1,6 +1,8 @@
 """Kills commands at random moments, runs them again, and compares what they have made in the end.
 
     utils/in_environment.sh python utils/kill.py --kills 20
+    utils/in_environment.sh python utils/kill.py --kills 20 train
+    utils/in_environment.sh python utils/kill.py --kills 12 egs/template egs/snips
 
 A tiny corpus and a tiny model are made and trained, then each command of `COMMANDS` is run to its
 end once. After that it is started again and again in an empty folder, with SIGKILL to its whole
@@ -8,6 +10,10 @@ process group at a random moment, until it has been killed --kills times over al
 round ends with a run that is left alone. Its files must then be those of the undisturbed one, bit
 for bit. Prints kills and differences; ends with 1 if there is one. `tests/test_killed.py` kills at
 chosen steps.
+
+A recipe is its miniature in a copy of the repository, and goes on after each kill. Each of its
+stages is killed in turn. Its table must be the undisturbed one but for times, and so must models,
+hypotheses, features and the rest. No voice of piper takes part: it draws its own noise.
 """
 
 from __future__ import annotations
@@ -16,13 +22,17 @@ import argparse
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +48,12 @@ IN_A_ROUND = 4  # kills before a run is left alone
 # What is not the same in two undisturbed runs, or says when and how it was made.
 VARIABLE = (
     *("*.lock", ".*", "train.log", "events.*", "README.md", "about.json", "SHA256SUMS"),
-    *("train.json", "decode.json", "*.made", "*.partial*"),
+    *("train.json", "decode.json", "*.made", "*.partial*", "report.html", "synthesis.jsonl"),
+)
+WITHOUT_PIPER = "without_piper"  # folder of a module that stands for piper and cannot be imported
+# What a table says of times.
+TIMES = re.compile(
+    rb"[0-9,.]+ (s|min|h) of wall time|[0-9.]+ s per second of audio|, 2[0-9-]{9}$", re.M
 )
 
 CONF = {
@@ -73,24 +88,55 @@ COMMANDS = {
 }
 
 
-def atat(command: str, folder: Path, after: float | None = None) -> tuple[int, float]:
-    """Run a command in a folder; SIGKILL to its group `after` seconds. Its code and its seconds."""
-    begun = time.monotonic()
-    with open(folder / "output", "ab") as output:
+@dataclass
+class Work:
+    """Something to be killed: its command, where it is called, what begins it anew and makes."""
+
+    name: str
+    command: Sequence[str]
+    folder: Path
+    made: Sequence[Path]
+    begin: Callable[[], None]
+    stages: bool = False  # whether it prints where stages begin, and goes on with the next
+
+
+def run(
+    command: Sequence[str], folder: Path, after: float | None = None, stage: int | None = None
+) -> tuple[int, float]:
+    """Run a command in a folder; SIGKILL to its group `after` seconds, counted from the beginning
+    of a stage if one is given. Returns its code and its seconds."""
+    begun, output = time.monotonic(), folder / "output"
+    # A recipe puts its own repository first.
+    path = str(ROOT if command[0] == sys.executable else folder / WITHOUT_PIPER)
+    with open(output, "wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "atat", *command.split()],
+            command,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "TQDM_DISABLE": "1",
+                "PYTHONPATH": path,
+            },
             start_new_session=True,
-            stdout=output,
-            stderr=output,
+            stdout=stream,
+            stderr=stream,
         )
         try:
+            while stage is not None and process.poll() is None:
+                if f"=== stage {stage}:" in output.read_text():
+                    break
+                time.sleep(0.05)
             process.wait(after)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     return process.returncode, time.monotonic() - begun
+
+
+def atat(command: str) -> list[str]:
+    """The words of a command of atat."""
+    return [sys.executable, "-m", "atat", *command.split()]
 
 
 def make_corpus(folder: Path) -> None:
@@ -102,7 +148,7 @@ def make_corpus(folder: Path) -> None:
         "cmvn --data plain --out cmvn.ark",
         "train --config conf.yaml --out exp",
     ):
-        code, _ = atat(command, folder)
+        code, _ = run(atat(command), folder)
         if code:
             sys.exit(f"{command}: {(folder / 'output').read_text()[-2000:]}")
 
@@ -115,14 +161,51 @@ def begin(folder: Path, out: Path) -> None:
         (out / "data" / name).unlink()
 
 
+def command_work(name: str, folder: Path) -> Work:
+    """One of COMMANDS, with the corpus in a folder."""
+    out = folder / "out"
+    command = atat(COMMANDS[name].format(out="out"))
+    return Work(name, command, folder, [out], lambda: begin(folder, out))
+
+
+def recipe_work(name: str, folder: Path) -> Work:
+    """The miniature of a recipe, in a copy of the repository in a folder."""
+    if not folder.exists():
+        shutil.copytree(ROOT, folder, ignore=_not_copied, symlinks=True)
+    recipe = folder / name
+    (recipe / WITHOUT_PIPER).mkdir(exist_ok=True)
+    (recipe / WITHOUT_PIPER / "piper.py").write_text("raise ImportError\n")
+    made = [recipe / "data_mini", recipe / "exp_mini"]
+
+    def empty() -> None:
+        for one in made:
+            shutil.rmtree(one, ignore_errors=True)
+
+    command = ["./run.sh", "--mini", "--nj", "2", "--ngpu", "0", "--no_report"]
+    return Work(name, command, recipe, made, empty, stages=True)
+
+
+def _not_copied(folder: str, names: list[str]) -> list[str]:
+    """What a clone has beside what is committed: recipes' data and models, environments, caches."""
+    of_recipe = Path(folder).parent == ROOT / "egs"
+    return [
+        name
+        for name in names
+        if name in ("venv", "site", "__pycache__")
+        or name.startswith(".")
+        or (of_recipe and re.fullmatch("(data|exp)(_.*)?", name))
+    ]
+
+
 def contents(out: Path) -> dict[str, str]:
     """The digest of each file that is the same in every undisturbed run.
 
-    Of features the numbers count, not their place in an ark; of checkpoints all but the time.
+    Of features the numbers count, not their place in an ark; of checkpoints and tables all but the
+    time.
     """
     found = {}
     for path in sorted(out.rglob("*")):
-        name = str(path.relative_to(out))
+        name = str(path.relative_to(out.parent))
         if not path.is_file() or any(path.match(pattern) for pattern in VARIABLE):
             continue
         if path.name == "feats.scp":
@@ -134,7 +217,7 @@ def contents(out: Path) -> dict[str, str]:
                 state.get("progress", {}).pop(key, None)
             found[name] = hashlib.sha256(repr(_plain(state)).encode()).hexdigest()
         elif path.parent.name != "lfb":
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = hashlib.sha256(TIMES.sub(b"", path.read_bytes())).hexdigest()
     return found
 
 
@@ -147,33 +230,45 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def kill(name: str, folder: Path, kills: int, rng: random.Random) -> list[str]:
-    """Kill a command so many times; what was wrong, a line each."""
-    out = folder / "out"
-    command = COMMANDS[name].format(out="out")
-    begin(folder, out)
-    code, seconds = atat(command, folder)
+def kill(work: Work, kills: int, rng: random.Random) -> list[str]:
+    """Kill some work so many times; what was wrong, a line each."""
+    name, output = work.name, work.folder / "output"
+    work.begin()
+    code, seconds = run(work.command, work.folder)
     if code:
-        return [f"{name}: ended with {code}: {(folder / 'output').read_text()[-1000:]}"]
-    whole, done, wrong = contents(out), 0, []
-    while done < kills:
-        begin(folder, out)
-        for _ in range(min(IN_A_ROUND, kills - done)):
-            code, _ = atat(command, folder, after=rng.uniform(0.1, 1.0) * seconds)
-            done += code == -signal.SIGKILL
-            if code not in (0, -signal.SIGKILL):
+        return [f"{name}: ended with {code}: {output.read_text()[-1000:]}"]
+    stages = _stages(output.read_text()) if work.stages else {}
+    whole = {key: value for out in work.made for key, value in contents(out).items()}
+    print(f"{name}: {seconds:.1f} s undisturbed, {len(whole)} things compared", flush=True)
+    killed: Counter[str] = Counter()
+    wrong = []
+    while killed.total() < kills:
+        work.begin()
+        for number in range(min(kills if stages else IN_A_ROUND, kills - killed.total())):
+            stage = list(stages)[number * len(stages) // kills] if stages else None
+            after = rng.uniform(0, stages[stage]) if stage is not None else None
+            after = rng.uniform(0.1, 1.0) * seconds if after is None else after
+            code, _ = run(work.command, work.folder, after, stage)
+            if code == -signal.SIGKILL:
+                killed["" if stage is None else f"stage {stage}"] += 1
+            elif code:
                 wrong.append(f"{name}: a run after a kill ended with {code}")
-        code, _ = atat(command, folder)
-        found = contents(out)
+        code, _ = run(work.command, work.folder)
+        found = {key: value for out in work.made for key, value in contents(out).items()}
         if code:
-            wrong.append(f"{name}: the last run ended with {code}")
+            wrong.append(f"{name}: the last run ended with {code}: {output.read_text()[-1000:]}")
         for path in sorted(whole.keys() | found.keys()):
             if whole.get(path) != found.get(path):
-                wrong.append(f"{name}: {path} differs, after {done} kills")
-    print(
-        f"{name}: {done} kills, {seconds:.1f} s undisturbed, {len(wrong)} differences", flush=True
-    )
+                wrong.append(f"{name}: {path} differs, after {killed.total()} kills")
+        where = ", ".join(f"{count} in {place}" for place, count in killed.items() if place)
+        print(f"{name}: {killed.total()} kills, {len(wrong)} differences {where}", flush=True)
     return wrong
+
+
+def _stages(output: str) -> dict[int, float]:
+    """The stages of a recipe, each with its seconds, from what it has printed."""
+    ends = re.findall(r"^--- stage (\d+) took (?:(\d+) min )?(\d+) s", output, re.M)
+    return {int(stage): 60 * int(minutes or 0) + int(rest) + 1 for stage, minutes, rest in ends}
 
 
 def main() -> int:
@@ -183,14 +278,31 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("commands", nargs="*", help=f"some of {', '.join(COMMANDS)}; all of them")
+    parser.add_argument("--folder", type=Path, help="where to work; kept. A temporary one")
+    parser.add_argument(
+        "works",
+        nargs="*",
+        help=f"some of {', '.join(COMMANDS)}, or recipes, such as egs/template; all commands",
+    )
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    chosen: Sequence[str] = options.commands or list(COMMANDS)
-    with tempfile.TemporaryDirectory(prefix="atat-kill-") as name:
-        folder = Path(name)
-        make_corpus(folder)
-        wrong = [line for one in chosen for line in kill(one, folder, options.kills, rng)]
+    chosen: Sequence[str] = options.works or list(COMMANDS)
+    wrong = []
+    with ExitStack() as stack:
+        folder = options.folder or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="atat-kill-"))
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(one in COMMANDS for one in chosen):
+            make_corpus(folder)
+        for one in chosen:
+            if one in COMMANDS:
+                work = command_work(one, folder)
+            elif (ROOT / one / "run.sh").is_file():
+                work = recipe_work(one, folder / "repository")
+            else:
+                parser.error(f"{one} is neither one of {', '.join(COMMANDS)} nor a recipe")
+            wrong += kill(work, options.kills, rng)
     for line in wrong:
         print(line)
     return 1 if wrong else 0
