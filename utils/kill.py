@@ -51,9 +51,11 @@ VARIABLE = (
     *("train.json", "decode.json", "*.made", "*.partial*", "report.html", "synthesis.jsonl"),
 )
 WITHOUT_PIPER = "without_piper"  # folder of a module that stands for piper and cannot be imported
-# What a table says of times.
+# What tables and scores say of times.
 TIMES = re.compile(
-    rb"[0-9,.]+ (s|min|h) of wall time|[0-9.]+ s per second of audio|, 2[0-9-]{9}$", re.M
+    rb"[0-9,.]+ (s|min|h) of wall time|[0-9.]+ s per second of audio|, 2[0-9-]{9}$"
+    rb'|"date": "[^"]*"',
+    re.M,
 )
 
 CONF = {
