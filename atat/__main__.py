@@ -86,7 +86,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "prepare.conf_copy", "training confs for other data, or with other values"
         ),
         "cluster": Command("base.cluster_command", "command lines as tasks of a Slurm cluster"),
-        "miniature_conf": Command("systems.joint.miniature_conf", "the same with a tiny model"),
+        "miniature_conf": Command("systems.joint.miniature_conf", "training confs of a tiny model"),
         "miniature_bert": Command("prepare.miniature_bert", "a tiny BERT from scratch"),
         "miniature_standin": Command(
             "prepare.miniature_standin", "a domain to start a miniature from"

@@ -27,7 +27,13 @@ _SENTENCES: dict[int | None, str] = {
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the defaults of options and keeps the layout of the description."""
+    """Shows the defaults that say something, and keeps the layout of the description."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = "(default: " in (action.help or "")
+        if told or action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
 
 
 def guide(what: str, *examples: str, reads: str, writes: str) -> str:

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", help="data dir with the references")
     parser.add_argument("--decoded", help="decoded dir with `hyp`; the scores are written there")
-    parser.add_argument("--task", help="task that was decoded; None = as decode.json says")
+    parser.add_argument("--task", help="task that was decoded (default: as decode.json says)")
     parser.add_argument("--slu_f1", action="store_true", help="also SLU-F1 as defined by SLURP")
     commands = parser.add_subparsers(dest="command", metavar="[compare A B]")
     pair = commands.add_parser(

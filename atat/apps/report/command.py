@@ -79,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=cli.HelpFormatter,
     )
     parser.add_argument("folders", metavar="EXP", type=Path, nargs="+", help="experiments")
-    parser.add_argument("--out", type=Path, help=f"page to write; None = EXP/{NAME}")
-    parser.add_argument("--title", help="title of the page; None = the names of the folders")
+    parser.add_argument("--out", type=Path, help=f"page to write (default: EXP/{NAME})")
+    parser.add_argument("--title", help="title of the page (default: the names of the folders)")
     parser.add_argument(
         "--details", type=int, default=1, help="decodings of each experiment shown in detail"
     )
