@@ -68,15 +68,19 @@ def _parser() -> argparse.ArgumentParser:
             "atat recognize exp/joint/model --microphone",
             'atat recognize exp/speechbert/model news.wav --question "who won"',
             "atat recognize --demo",
-            reads="MODEL, a packed model (its folder, a .zip or .tar of it, or the name of one on "
-            "the Hugging Face hub); recordings of any format and rate; or the microphone.",
+            reads="MODEL, a packed model (its folder, a .zip or .tar of it, the name of one on the "
+            "Hugging Face hub, or demo:music, which comes with atat); recordings of any format and "
+            "rate; or the microphone.",
             writes="answers to stdout, mistakes to stderr.",
         )
         + f"\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "model", metavar="MODEL", nargs="?", help="packed model: folder, archive or hub name"
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="packed model: folder, archive, hub name or demo:music",
     )
     parser.add_argument(
         "recordings", nargs="*", metavar="WAV", help="recordings; - is a recording on stdin"
@@ -87,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--demo",
         action="store_true",
-        help="in place of MODEL the one that comes with atat (music, English); without "
-        "recordings it hears an example",
+        help="in place of MODEL demo:music, which comes with atat (English); without recordings it "
+        "hears an example",
     )
     parser.add_argument(
         "--microphone",

@@ -20,12 +20,14 @@ from atat.base.errors import InputError
 DESCRIPTION = cli.guide(
     "Serves a trained model: record or type in a browser and see what the model understands. "
     "Programs get the same answers as JSON (POST /recognize, POST /understand; /openapi.json "
-    "describes them). Only this machine is served, unless --host says otherwise, and nothing that "
-    "is said or typed is stored. Ctrl-C ends it.",
+    "describes them). A model that answers questions about recordings is asked in a field of the "
+    "page, by programs with /recognize?question=. Only this machine is served, unless --host says "
+    "otherwise, and nothing that is said or typed is stored. Ctrl-C ends it.",
     "atat serve --demo",
     "atat serve exp/tiny/books_tts/seed1/model",
     "curl --data-binary @order.wav http://127.0.0.1:8000/recognize",
-    reads="a packed model (a folder, an archive, or a name of the Hugging Face hub)",
+    reads="MODEL, a packed model (a folder, an archive, a name of the Hugging Face hub, or "
+    "demo:music, which comes with atat).",
     writes="nothing; a line for each request on the terminal, which does not say what was said",
 )
 
@@ -116,11 +118,16 @@ def _parser() -> argparse.ArgumentParser:
         "atat serve", description=DESCRIPTION, formatter_class=cli.HelpFormatter
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", nargs="?", help="packed model")
+    add(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="packed model: folder, archive, hub name or demo:music",
+    )
     add(
         "--demo",
         action="store_true",
-        help="in place of MODEL the one that comes with atat (music, English)",
+        help="in place of MODEL demo:music, which comes with atat (English)",
     )
     add("--port", type=int, default=8000, help="0: the first from 8000 on that is free")
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0: the whole network")
