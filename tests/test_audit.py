@@ -54,6 +54,7 @@ SKIPPED = {"name": "lost", "skip_reason": "Dependency not found on PyPI"}
         ([SKIPPED], 3, "0 pinned versions asked about, 0 with known"),
         (None, 3, "nothing is known:\nno such host"),
         ("no pip", 3, "pip-audit cannot be installed"),
+        ("no venv", 3, "no environment can be made for pip-audit, so that nothing was asked: why"),
     ],
 )
 def test_no_answer_is_not_taken_for_a_good_one(
@@ -64,10 +65,12 @@ def test_no_answer_is_not_taken_for_a_good_one(
     pip = "exit 0"
     if found == "no pip":
         pip = "exit 1"
-    elif found is not None:
+    elif found not in (None, "no venv"):
         (tmp_path / "found").write_text(json.dumps({"dependencies": found, "fixes": []}))
     audit = AUDIT.format(found=tmp_path / "found", asked=asked)
     python.write_text(PYTHON.format(python=sys.executable, pip=pip, audit=audit))
+    if found == "no venv":
+        python.write_text("#!/bin/sh\necho why\necho\nexit 1\n")
     python.chmod(0o755)
     environment = {**os.environ, "ATAT_VENV": str(tmp_path / "venv"), "TMPDIR": str(tmp_path)}
     done = subprocess.run(
@@ -76,7 +79,7 @@ def test_no_answer_is_not_taken_for_a_good_one(
     assert done.returncode == code and words in done.stdout + done.stderr, done
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("tmp.*"))  # what it made is removed
-    if found != "no pip":
+    if found not in ("no pip", "no venv"):
         _every_pin_is_asked_about(asked)
 
 

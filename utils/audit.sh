@@ -21,7 +21,8 @@ python=$atat_venv/bin/python
 [ -x "$python" ] || python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m venv "$work/venv"
+"$python" -m venv "$work/venv" >"$work/pip" 2>&1 ||
+  no_answer "no environment can be made for pip-audit, so that nothing was asked: $(grep . "$work/pip" | tail -n 1)"
 "$work/venv/bin/python" -m pip --disable-pip-version-check install --quiet pip-audit 2>"$work/pip" ||
   no_answer "pip-audit cannot be installed, so that nothing was asked: $(tail -n 1 "$work/pip")"
 

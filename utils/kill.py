@@ -11,9 +11,10 @@ round ends with a run that is left alone. Its files must then be those of the un
 for bit. Prints kills and differences; ends with 1 if there is one. `tests/test_killed.py` kills at
 chosen steps.
 
-A recipe is its miniature in a copy of the repository, and goes on after each kill. Each of its
-stages is killed in turn. Its table must be the undisturbed one but for times, and so must models,
-hypotheses, features and the rest. No voice of piper takes part: it draws its own noise.
+A recipe is its miniature in a copy of the repository, and goes on after each kill. Its stages are
+killed in turn, all of them if --kills is at least their number. Its table must be the undisturbed
+one but for times, and so must models, hypotheses, features and the rest. No voice of piper takes
+part: it draws its own noise.
 """
 
 from __future__ import annotations
@@ -263,7 +264,8 @@ def kill(work: Work, kills: int, rng: random.Random) -> list[str]:
             if whole.get(path) != found.get(path):
                 wrong.append(f"{name}: {path} differs, after {killed.total()} kills")
         where = ", ".join(f"{count} in {place}" for place, count in killed.items() if place)
-        print(f"{name}: {killed.total()} kills, {len(wrong)} differences {where}", flush=True)
+        where = f" ({where})" if where else ""
+        print(f"{name}: {killed.total()} kills{where}, {len(wrong)} differences", flush=True)
     return wrong
 
 
@@ -278,13 +280,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=20, help="of each command")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("--folder", type=Path, help="where to work; kept. A temporary one")
+    parser.add_argument("--kills", type=int, default=20, help="of each command (default: 20)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
+    parser.add_argument(
+        "--folder", type=Path, help="where to work; kept (default: a temporary one)"
+    )
     parser.add_argument(
         "works",
         nargs="*",
-        help=f"some of {', '.join(COMMANDS)}, or recipes, such as egs/template; all commands",
+        help=f"some of {', '.join(COMMANDS)}, or recipes, such as egs/template (default: those "
+        "commands)",
     )
     options = parser.parse_args()
     rng = random.Random(options.seed)
