@@ -321,7 +321,7 @@ def test_all_findings_are_counted_and_three_of_a_kind_shown_in_one_stream(tmp_pa
         },
     )
     if kind == "error":
-        with pytest.raises(InputError, match="100 errors of 1 kinds"):
+        with pytest.raises(InputError, match="100 errors of one kind;"):
             commands.main(["validate", str(tmp_path)])
     else:
         commands.main(["validate", str(tmp_path)])

@@ -127,9 +127,9 @@ def test_odd_folders_are_told_in_a_sentence_and_nothing_is_left_behind(folder, t
     (tmp_path / "newer" / "SHA256SUMS").unlink()
     before = sorted(tmp_path.rglob("*"))
     for name, message in (
-        ("nowhere", "nowhere: not a packed model: no config.yaml"),
+        ("nowhere", "nowhere: not a packed model: no such folder"),
         ("empty", "empty: not a packed model: no config.yaml"),
-        ("file", "file: not a packed model: no config.yaml"),
+        ("file", "file: not a packed model: a file, not a folder"),
         ("part", "part: not a packed model: no model.safetensors"),
         ("newer", "version 7, made by a newer atat"),
     ):

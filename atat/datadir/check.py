@@ -61,6 +61,7 @@ def examine(data: DataDir, options: AudioOptions) -> Report:
 
 def _check_files(data: DataDir, report: Report) -> None:
     folder = str(data.folder)
+    mend = "; repair makes one from the other" if {"utt2spk", "spk2utt"} & data.scans.keys() else ""
     for name in ("utt2spk", "spk2utt"):
         if name not in data.scans:
             # A text-only dir (atat's, not Kaldi's) needs no spk2utt.
@@ -72,7 +73,7 @@ def _check_files(data: DataDir, report: Report) -> None:
                     "missing file",
                     f"there is no {name}; expected lines "
                     "`<utterance> <speaker>` in utt2spk and `<speaker> <utterances>` "
-                    "in spk2utt; repair makes one from the other",
+                    f"in spk2utt{mend}",
                     is_error,
                 )
             )

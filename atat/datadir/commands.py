@@ -237,8 +237,9 @@ def _validate(options: argparse.Namespace) -> None:
         # One stream: the one of the final error, or of the final "no errors".
         print(report, file=sys.stderr if report.errors else sys.stdout)
     if report.errors:
+        kinds = "one kind" if len(report.errors) == 1 else f"{len(report.errors)} kinds"
         raise InputError(
-            f"{options.folder}: {report.errors.total()} errors of {len(report.errors)} kinds; fix "
+            f"{options.folder}: {report.errors.total()} errors of {kinds}; fix "
             f"them, or drop what is broken with: atat datadir repair {options.folder}"
         )
     print(f"{options.folder}: no errors, {report.warnings.total()} warnings")

@@ -229,8 +229,15 @@ def check(folder: Path) -> System:
         if not missing:
             return system
     inside = folder / "model"
-    hint = f"; did you mean {inside}?" if (inside / CONFIG).exists() else ""
+    if folder.is_dir():
+        why = f"no {', '.join(missing)}"
+        why += f"; did you mean {inside}?" if (inside / CONFIG).exists() else "."
+    else:
+        why = (
+            "a file, not a folder; unpack an archive first."
+            if folder.is_file()
+            else "no such folder."
+        )
     raise InputError(
-        f"{folder}: not a packed model: no {', '.join(missing)}{hint} "
-        "Training writes one to exp/<name>/model when it ends."
+        f"{folder}: not a packed model: {why} Training writes one to exp/<name>/model when it ends."
     )
