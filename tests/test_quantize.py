@@ -71,6 +71,12 @@ def test_quantised_written_read_and_understood_alike(folder, tmp_path):
     assert size[0] < 0.6 * size[1]  # the tiny model is half embedding, norms and convolutions
 
 
+def test_whoever_may_read_the_folder_may_read_the_weights(folder):
+    """safetensors writes a file for its owner alone, which would keep a model from colleagues."""
+    modes = {path.name: path.stat().st_mode for path in folder.iterdir() if path.is_file()}
+    assert len(set(modes.values())) == 1, modes
+
+
 def test_what_cannot_be_quantised_or_trained_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="the model itself"):
         quantize.main(["--model", str(folder), "--out", str(folder)])

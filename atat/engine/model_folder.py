@@ -78,6 +78,7 @@ def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
     try:
         ready = {name: value.detach().cpu().contiguous() for name, value in state.items()}
         save_file(packed.stored(ready), weights)
+        shutil.copymode(partial / CONFIG, weights)  # safetensors lets only its owner read a file
     except SafetensorError as error:
         # It tells what the system said in words only: "... (os error 28)".
         number = re.search(r"os error (\d+)", str(error))

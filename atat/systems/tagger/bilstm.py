@@ -12,6 +12,7 @@ Files of a model: `model.safetensors`, `vocabulary.json`. Knows nothing of data 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -293,9 +294,6 @@ def _words(sentences: Sequence[Sequence[str]], numbers: dict[str, int]) -> tuple
 
 def _save(folder: Path, state: dict[str, Tensor], vocabulary: Vocabulary, size: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "model.partial"
-    save_file({name: value.contiguous() for name, value in state.items()}, partial)
-    partial.replace(folder / "model.safetensors")
     with atomic_write(folder / "vocabulary.json") as stream:
         json.dump(
             {
@@ -307,3 +305,7 @@ def _save(folder: Path, state: dict[str, Tensor], vocabulary: Vocabulary, size: 
             stream,
             indent=0,
         )
+    partial = folder / "model.partial"
+    save_file({name: value.contiguous() for name, value in state.items()}, partial)
+    shutil.copymode(folder / "vocabulary.json", partial)  # safetensors lets only its owner read it
+    partial.replace(folder / "model.safetensors")
