@@ -15,8 +15,9 @@ import pytest
 import tiny
 import yaml
 
+from atat import Recognizer
 from atat.apps import models, publish
-from atat.base import config
+from atat.base import config, encoder_files
 from atat.base.errors import InputError
 from atat.engine import card_command, decode, model_card, model_folder, pack, quantize, train
 from atat.scoring import score_command
@@ -238,8 +239,38 @@ def test_the_demo_model_answers_without_a_network() -> None:
     assert found["slots"] == {"SONG": "dreaming tigers", "DEVICE": "living room"}
 
 
-def test_the_demo_model_says_what_it_is() -> None:
-    about = model_card.read(models.demo())
+@pytest.mark.parametrize("name", ["music", "barista"])
+def test_a_demo_model_says_what_it_is(name: str) -> None:
+    about = model_card.read(models.demo(name))
     assert about is not None and about.license == "apache-2.0" and about.results
     assert all(one.license != "unknown" for one in about.data)
-    publish.files_of(models.demo())  # whole, and nothing of it could run code
+    publish.files_of(models.demo(name))  # whole, and nothing of it could run code
+
+
+def test_the_demo_for_people_says_how_to_get_its_encoder() -> None:
+    environment = {**os.environ, "ATAT_ENCODERS": "/nonexistent"}
+    command = [sys.executable, "-m", "atat", "recognize", "demo:barista"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "atat encoder get moonshine-tiny" in done.stderr
+
+
+def test_the_demo_for_people_understands_an_order() -> None:
+    """Only where `atat encoder get moonshine-tiny` has been run."""
+    pytest.importorskip("onnxruntime")
+    try:
+        encoder_files.folder_of("moonshine-tiny")
+    except InputError as error:
+        pytest.skip(str(error))
+    found = Recognizer.load("demo:barista")(models.example("barista"))
+    assert found.understood and found.intent == "ORDER_DRINK"
+    assert found.slots == {
+        "SIZE": "large",
+        "ROAST": "dark roast",
+        "COFFEE_DRINK": "latte",
+        "MILK_AMOUNT": "some soy milk",
+    }
+
+
+def test_there_are_the_demo_models_that_are_named() -> None:
+    with pytest.raises(InputError, match="there are: demo:barista, demo:music"):
+        models.find("demo:../music")

@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
             'atat recognize exp/speechbert/model news.wav --question "who won"',
             "atat recognize --demo",
             reads="MODEL, a packed model (its folder, a .zip or .tar of it, the name of one on the "
-            "Hugging Face hub, or demo:music, which comes with atat); recordings of any format and "
-            "rate; or the microphone.",
+            "Hugging Face hub, or demo:music or demo:barista, which come with atat); recordings of "
+            "any format and rate; or the microphone.",
             writes="answers to stdout, mistakes to stderr.",
         )
         + f"\n\n{EXIT_CODES}",

@@ -10,6 +10,7 @@ utterance in about the fourth digit: the only law of padding that 8 bits break.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -50,9 +51,12 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._product is None:
             zeros = torch.zeros(len(self.scale), dtype=torch.long)
-            weight = torch._make_per_channel_quantized_tensor(
-                self.weight, self.scale.double(), zeros, 0
-            )
+            with warnings.catch_warnings():
+                # Torch means to replace these types; what is pinned has no other way to its kernel.
+                warnings.filterwarnings("ignore", message="(?s).*quantize.*deprecated")
+                weight = torch._make_per_channel_quantized_tensor(
+                    self.weight, self.scale.double(), zeros, 0
+                )
             self._product = torch.ops.quantized.linear_prepack(weight, self.bias)
             self._reduced = processor.sums_of_int8_overflow()
         return torch.ops.quantized.linear_dynamic(x.float(), self._product, self._reduced)

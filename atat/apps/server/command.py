@@ -27,7 +27,7 @@ DESCRIPTION = cli.guide(
     "atat serve exp/tiny/books_tts/seed1/model",
     "curl --data-binary @order.wav http://127.0.0.1:8000/recognize",
     reads="MODEL, a packed model (a folder, an archive, a name of the Hugging Face hub, or "
-    "demo:music, which comes with atat).",
+    "demo:music or demo:barista, which come with atat).",
     writes="nothing; a line for each request on the terminal, which does not say what was said",
 )
 
