@@ -325,7 +325,7 @@ def test_a_recording_is_encoded_once_and_understood_as_when_it_is_each_time(
     monkeypatch.setattr(Atat, "encode", counted)
     once = Recognizer.load(models.demo(), precision="fp32")  # its words have times
     apart = Recognizer(Apart(once.engine), once.tasks, calibration=once.calibration)
-    order = audio.load(models.DEMO / "example.wav")
+    order = audio.load(models.example())
     for task, times in (("slu", 3), ("asr", 2)):
         found = once(order, task=task)
         assert encoded == [1] and found.words[-1].seconds
