@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
+from atat.base import torchrun
 from atat.base.errors import InputError
 
 Given = ParamSpec("Given")
@@ -60,16 +61,10 @@ def _waits(function: Callable[Given, Result]) -> Callable[Given, Result]:
     return watched
 
 
-def is_launched() -> bool:
-    """Whether torchrun has started this process."""
-    return "WORLD_SIZE" in os.environ
-
-
 @contextmanager
 def one_voice() -> Iterator[None]:
     """Of processes that raise the same InputError one does; the others end with its exit code."""
-    if is_launched():
-        start()
+    start()
     try:
         yield
     except InputError as error:
@@ -93,10 +88,10 @@ def _said(text: str) -> bool:
 def start() -> torch.device:
     """Join the group that torchrun describes, if any; returns the device of this process."""
     gpu = torch.cuda.is_available()
-    local = int(os.environ.get("LOCAL_RANK", "0"))
+    local = torchrun.local_rank()
     if gpu:
         torch.cuda.set_device(local)
-    if is_launched() and not dist.is_initialized():
+    if torchrun.is_launched() and not dist.is_initialized():
         global _store
         _store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
         dist.init_process_group(

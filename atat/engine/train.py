@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shutil
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import cli, config, lock, machine, precision
+from atat.base import cli, config, lock, machine, precision, torchrun
 from atat.engine import forecast, pack, registry, run_folder
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _one_voice() -> AbstractContextManager[None]:
     """Several processes say once what is wrong. One alone need not load torch for that."""
-    if "WORLD_SIZE" not in os.environ:
+    if not torchrun.is_launched():
         return nullcontext()
     from atat.engine import distributed
 
@@ -99,7 +98,7 @@ def _train(options: argparse.Namespace) -> None:
     has_model = (options.out / run_folder.MODEL).is_dir()
     if has_model and run_folder.finished_steps(options.out) == settings.steps:
         run_folder.check_same(options.out, settings)
-        if os.environ.get("RANK", "0") == "0":
+        if torchrun.rank() == 0:
             print(f"{options.out}: finished before; remove the folder to train again")
         return
     machine.tune()

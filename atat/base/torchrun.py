@@ -1,0 +1,20 @@
+"""What torchrun tells a process that it starts; without torch, which takes seconds to load."""
+
+from __future__ import annotations
+
+import os
+
+
+def is_launched() -> bool:
+    """Whether torchrun has started this process."""
+    return "WORLD_SIZE" in os.environ
+
+
+def rank() -> int:
+    """The number of this process among all; 0 if there are no others."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """The number of this process among those of its machine, which is that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
