@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from atat.base import permissions
 from atat.base.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -59,17 +60,10 @@ def hold_name(folder: str | Path, what: str, *, wait: bool = False) -> Iterator[
     for a place that cannot be written to, too.
     """
     path = Path(os.path.abspath(folder))  # a name of its own, of `.` too
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_name(f".{path.name}{NAME}"), "ab") as stream:
-            file = Path(stream.name)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise InputError(
-            f"{folder}: nothing can be written here ({error.strerror}: {error.filename}); name a "
-            "folder that you may write to"
-        ) from None
+    file = path.with_name(f".{path.name}{NAME}")
+    with permissions.to_write(folder, "nothing can be written here"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        open(file, "ab").close()
     with _hold(file, Path(folder), what, wait, stays=False):
         yield
 

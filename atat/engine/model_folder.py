@@ -12,7 +12,6 @@ Knows no system: config.yaml names the one that reads the folder.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -27,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atat.base import calibration, checksums, config, folders
+from atat.base import calibration, checksums, config, folders, permissions
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.engine import registry
@@ -55,16 +54,9 @@ def save(folder: str | Path, packed: Packed, weights: dict[str, Tensor] | None =
     if folder.exists():
         check_replaceable(folder, packed.system)
     partial = folder.with_name(folder.name + ".partial")
-    try:
+    with permissions.to_write(folder, "the model cannot be written here"):
         _write(partial, packed, state)
         folders.replace(partial, folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise InputError(
-            f"{folder}: the model cannot be written here ({error.strerror}: {error.filename}); "
-            "name a folder that you may write to"
-        ) from None
 
 
 def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
@@ -77,8 +69,8 @@ def _write(partial: Path, packed: Packed, state: Mapping[str, Tensor]) -> None:
     weights = partial / WEIGHTS
     try:
         ready = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-        save_file(packed.stored(ready), weights)
-        shutil.copymode(partial / CONFIG, weights)  # safetensors lets only its owner read a file
+        with permissions.of_new_files(weights):
+            save_file(packed.stored(ready), weights)
     except SafetensorError as error:
         # It tells what the system said in words only: "... (os error 28)".
         number = re.search(r"os error (\d+)", str(error))

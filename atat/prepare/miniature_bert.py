@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from atat.base import cli, extras
+from atat.base import cli, extras, permissions
 from atat.base.errors import InputError
 from atat.datadir import tables
 from atat.text import bert_files, word_pieces
@@ -38,7 +38,8 @@ def write(texts: Iterable[str], folder: Path, seed: int = 1) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: Any = bert_files.scratch(WIDTH, LAYERS, HEADS, len(vocabulary))
-    model.save_pretrained(folder)
+    with permissions.of_new_files(folder / "model.safetensors"):
+        model.save_pretrained(folder)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from atat.base import extras
+from atat.base import extras, permissions
 from atat.base.encoder_files import ORIGIN, folder_of
 from atat.base.errors import InputError
 from atat.speech.moonshine import FILE, session
@@ -53,7 +53,9 @@ def write(name: str, folder: Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise InputError(f"{path}: not built as Moonshine tiny is ({first})") from None
-    model.save_pretrained(folder)
+    folder.mkdir(parents=True)
+    with permissions.of_new_files(folder / "model.safetensors"):
+        model.save_pretrained(folder)
     shutil.copyfile(path.with_name(ORIGIN), folder / ORIGIN)  # the licence is the same
 
 

@@ -12,7 +12,6 @@ Files of a model: `model.safetensors`, `vocabulary.json`. Knows nothing of data 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from atat.base import permissions
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.nn.attention import length_mask
@@ -306,6 +306,6 @@ def _save(folder: Path, state: dict[str, Tensor], vocabulary: Vocabulary, size: 
             indent=0,
         )
     partial = folder / "model.partial"
-    save_file({name: value.contiguous() for name, value in state.items()}, partial)
-    shutil.copymode(folder / "vocabulary.json", partial)  # safetensors lets only its owner read it
+    with permissions.of_new_files(partial):
+        save_file({name: value.contiguous() for name, value in state.items()}, partial)
     partial.replace(folder / "model.safetensors")
