@@ -261,7 +261,7 @@ def test_the_demo_for_people_understands_an_order() -> None:
         encoder_files.folder_of("moonshine-tiny")
     except InputError as error:
         pytest.skip(str(error))
-    found = Recognizer.load("demo:barista")(models.example("barista"))
+    found = Recognizer.load("demo:barista")(models.example("demo:barista"))
     assert found.understood and found.intent == "ORDER_DRINK"
     assert found.slots == {
         "SIZE": "large",

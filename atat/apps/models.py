@@ -28,6 +28,7 @@ from atat.engine.registry import CONFIG
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 HUB = "hf:"
 DEMO = "demo:"
+MUSIC = f"{DEMO}music"  # that of --demo
 _DEMOS = Path(__file__).parent / "demo"  # a folder of each: the model, and something to understand
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 VARIABLE = "ATAT_CACHE"  # names the folder of unpacked models
@@ -73,9 +74,9 @@ def demo(name: str = "music") -> Path:
     return folder
 
 
-def example(name: str = "music") -> Path:
-    """A recording that a model of the package understands."""
-    return demo(name).parent / "example.wav"
+def example(model: str = MUSIC) -> Path:
+    """A recording that a model of the package (demo:NAME) understands."""
+    return find(model).parent / "example.wav"
 
 
 def cache() -> Path:

@@ -158,14 +158,14 @@ def _check(options: argparse.Namespace) -> None:
     if options.demo:
         # The first of the recordings stands where MODEL would.
         options.recordings = [*filter(None, [options.model]), *options.recordings]
-        options.model = f"{models.DEMO}music"
+        options.model = models.MUSIC
     elif options.model is None:
         raise InputError(
             "name a packed model, or give --demo; `atat recognize --help` has examples"
         )
     asked = options.recordings or options.text or options.microphone
     if models.is_demo(options.model) and not asked:
-        options.recordings = [str(models.example(options.model.removeprefix(models.DEMO)))]
+        options.recordings = [str(models.example(options.model))]
     given = [bool(options.recordings), bool(options.text), options.microphone]
     if sum(given) != 1:
         raise InputError(

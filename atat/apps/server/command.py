@@ -101,7 +101,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.demo == (options.model is not None):
         raise InputError("give either a packed model or --demo; `atat serve --help` has examples")
     if options.demo:
-        options.model = f"{models.DEMO}music"
+        options.model = models.MUSIC
     if options.waiting < 0:
         raise InputError(f"--waiting is {options.waiting}; expected 0 or more")
     for name in ("longest", "largest", "patience"):
