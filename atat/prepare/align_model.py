@@ -7,6 +7,7 @@ path. Knows nothing of data dirs; `atat align --backend ctc` gives the utterance
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +127,16 @@ class Heard:
     def __init__(self, recognizer: Recognizer, sources: Sequence[np.ndarray], task: str) -> None:
         """task: one that reads sources of this kind. A system that cannot share its encoder's work
         (`Encodes`) does it again for each search."""
-        self._recognizer, self._sources = recognizer, sources
+        self._sources = sources
         self._encoded: Encoded | None = None
+        self._search = partial(recognizer.hypotheses, sources)
         if isinstance(recognizer, Encodes):
             self._encoded = recognizer.encode(sources, task)
+            self._search = partial(recognizer.hypotheses, self._encoded)
 
     def hypotheses(self, task: str) -> list[list[dict[str, Any]]]:
         """Those of a task for each source, best first."""
-        if self._encoded is not None and isinstance(self._recognizer, Encodes):
-            return self._recognizer.hypotheses(self._encoded, task)
-        return self._recognizer.hypotheses(self._sources, task)
+        return self._search(task)
 
     def words(self, aligner: ModelAligner, texts: Sequence[str]) -> list[list[Word] | str]:
         """As `ModelAligner.align`; the aligner is one of the recognizer's model."""
