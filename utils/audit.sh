@@ -2,7 +2,7 @@
 # Asks PyPI which of the packages that tools/ pins have known vulnerabilities, by pip-audit in an
 # environment of its own, which is removed again. Nothing of the project is installed or changed.
 #
-#   utils/audit.sh                  the package index and its list of vulnerabilities (pypi.org)
+#   utils/audit.sh                  asks the package index, which has a list of vulnerabilities
 #   utils/audit.sh -s osv           arguments are passed to pip-audit: another service, say
 #
 # Ends with 0 if all were asked about and none is known to be vulnerable, with 1 if some are, with 3

@@ -248,9 +248,11 @@ def kill(work: Work, kills: int, rng: random.Random) -> list[str]:
     while killed.total() < kills:
         work.begin()
         for number in range(min(kills if stages else IN_A_ROUND, kills - killed.total())):
-            stage = list(stages)[number * len(stages) // kills] if stages else None
-            after = rng.uniform(0, stages[stage]) if stage is not None else None
-            after = rng.uniform(0.1, 1.0) * seconds if after is None else after
+            if stages:
+                stage = list(stages)[number * len(stages) // kills]
+                after = rng.uniform(0, stages[stage])
+            else:
+                stage, after = None, rng.uniform(0.1, 1.0) * seconds
             code, _ = run(work.command, work.folder, after, stage)
             if code == -signal.SIGKILL:
                 killed["" if stage is None else f"stage {stage}"] += 1

@@ -7,8 +7,7 @@ Every utterance is played somewhat faster or slower or as it is, then goes throu
 a made-up room and noise of random colour, half of it with things that clatter
 (atat.speech.augment), drawn by its id; the noise of the benchmark's test is not used. Some get
 stretches without speech before and behind, as recordings have whose endpoints the noise hides. What
-the utterances mean stays as it is; the times of their words (for mlm)
-stay with the clean audio.
+the utterances mean stays as it is; the times of their words (for mlm) stay with the clean audio.
 """
 
 from __future__ import annotations
