@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from atat.base import machine, processor
+
+MANY = 7  # threads, of which the tests use one
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +49,16 @@ def test_onednn_is_chosen_where_it_is_faster_and_exact(
 def test_the_processor_is_told_where_linux_says_it() -> None:
     facts = processor.processor_facts()
     assert not facts or "vendor_id" in facts or "CPU implementer" in facts
+
+
+def test_threads_are_those_of_one_thread_of_the_program_and_as_before_afterwards() -> None:
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(1) as other:
+        others = other.submit(torch.get_num_threads).result()
+        with machine.threads(MANY):
+            assert torch.get_num_threads() == MANY
+            assert other.submit(torch.get_num_threads).result() == others
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError), machine.threads(MANY):
+        _ = 1 / 0
+    assert torch.get_num_threads() == before

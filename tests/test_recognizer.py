@@ -182,6 +182,25 @@ def test_one_of_the_channels_of_an_array(recognizer: Recognizer) -> None:
             recognizer(given, channel=channel)
 
 
+def test_a_call_uses_its_own_number_of_threads_and_no_answer_depends_on_it(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen, ask = torch.get_num_threads(), [], Recognizer._ask
+
+    def asked(self: Recognizer, *given: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return ask(self, *given)
+
+    monkeypatch.setattr(Recognizer, "_ask", asked)
+    given = noise(1.5, -20)
+    found = recognizer(given, rate=RATE)
+    more = of(recognizer.packed, threads=before + 1)(given, rate=RATE)
+    assert seen == [1, before + 1] and torch.get_num_threads() == before
+    assert more.tree == found.tree and more.transcript == found.transcript
+    with pytest.raises(InputError, match="threads is 0"):
+        of(recognizer.packed, threads=0)
+
+
 def test_what_is_longer_than_the_limit_is_refused_before_it_is_read(
     recognizer: Recognizer, tmp_path: Path
 ) -> None:

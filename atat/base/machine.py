@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from atat.base.processor import processor_facts
 
@@ -78,6 +80,23 @@ def _products_are_exact() -> bool:
     a, b = (torch.randn(128, 128, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()
     return float((a @ b - exact).abs().max() / exact.abs().max()) < 1e-5
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """What this thread of the program computes within takes so many; those that run, as before.
+
+    One that uses torch for the first time meanwhile begins with this number: torch gives it the
+    last one that was set.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device_and_processes(device: str, nj: int | None) -> tuple[str, int]:

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from atat.base import permissions
+from atat.base import machine, permissions
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.nn.attention import length_mask
@@ -163,12 +163,8 @@ def train(
     """
     torch.manual_seed(seed)
     # Such small matrices gain nothing from threads, and one thread adds in a fixed order.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with machine.threads(1):
         return _train(examples, valid, folder, seed, epochs, embeddings)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _train(
