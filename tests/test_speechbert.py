@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import spoken_paragraphs
 import torch
+from tokenizers import Tokenizer
 from tone_commands import interrupted, trained
 from torch import Tensor
 
@@ -599,6 +600,9 @@ def test_a_bert_lends_its_transformer_and_where_asked_its_embeddings(
 ) -> None:
     miniature_bert.write([one.text or "" for one in kaldi_dir.load(data)], tmp_path / "bert")
     masked: Any = bert_files.pretrained_masked(str(tmp_path / "bert"), "bert")
+    stored = Tokenizer.from_file(str(tmp_path / "bert" / "tokenizer.json"))
+    stored.enable_padding(length=32)  # as that of a sentence encoder
+    stored.save(str(tmp_path / "bert" / "tokenizer.json"))
     tokenizer = bert_files.pretrained_tokenizer(str(tmp_path / "bert"))
     for embeddings in ("random", "pieces"):
         conf = settings(data, TEXT, bert=str(tmp_path / "bert"), embeddings=embeddings)
@@ -610,6 +614,7 @@ def test_a_bert_lends_its_transformer_and_where_asked_its_embeddings(
         pieces = masked.bert.embeddings.word_embeddings.weight
         number = packed.words.names.index("sings")
         ids = tokenizer.encode("sings", add_special_tokens=False).ids
+        assert 0 < len(ids) <= len("sings")
         same = torch.allclose(network.table[number], pieces[ids].mean(0))
         assert same == (embeddings == "pieces")
         assert torch.equal(network.table[CLS], pieces[tokenizer.token_to_id("[CLS]")]) == same

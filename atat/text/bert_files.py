@@ -133,7 +133,8 @@ def _checked(name: str, key: str) -> Any:
 
 
 def pretrained_tokenizer(name: str, key: str = KEY) -> Tokenizer:
-    """The tokenizer of a BERT, by the same names; key as in `pretrained`.
+    """The tokenizer of a BERT, by the same names; key as in `pretrained`. It neither pads nor cuts,
+    as those of sentence encoders do that were stored with a length.
 
     Raises InputError if there is none.
     """
@@ -147,6 +148,8 @@ def pretrained_tokenizer(name: str, key: str = KEY) -> Tokenizer:
             f"{key}: the tokenizer of `{name}` runs Python of its own; expected one "
             f"that is a {TOKENIZER}, as BERT's, RoBERTa's and their kind are"
         )
+    found.no_padding()
+    found.no_truncation()
     return found
 
 

@@ -149,8 +149,6 @@ def _bert(settings: StbertSettings) -> tuple[SpeechTextBert, Tokenizer]:
     else:
         name = settings.bert
         tokenizer = bert_files.pretrained_tokenizer(name, "bert")
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         masked = bert_files.pretrained_masked(name, "bert")
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     for mark in NAMES:
