@@ -190,12 +190,19 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
             assert call["--out"].endswith("seed3")
 
 
-@pytest.mark.parametrize("options", [[], ["--corpus", "/c"]], ids=["generated", "corpus"])
+@pytest.mark.parametrize(
+    "options, folder",
+    [
+        ([], "exp/small"),
+        (["--bert", "minilm-l6"], "exp/small_minilm-l6"),
+        (["--corpus", "/c"], "exp/paper"),
+    ],
+    ids=["generated", "pretrained", "corpus"],
+)
 def test_every_row_of_answers_is_of_models_that_are_trained(
-    clone: Path, options: list[str]
+    clone: Path, options: list[str], folder: str
 ) -> None:
     calls = called(clone, "spoken_squad", options)
-    folder = "exp/paper" if options else "exp/small"
     trained = {call["--out"]: call for call in calls if call["program"] == "atat train"}
     answered = {call["--out"]: call for call in calls if call["program"] == "atat answer"}
     scored = {call["--decoded"]: call for call in calls if call["program"] == "atat score_answers"}
@@ -223,6 +230,21 @@ def test_every_row_of_answers_is_of_models_that_are_trained(
                 assert matches or not row.decoded, pattern
                 found |= matches
     assert found == answered.keys()
+
+
+def test_mfcc_and_states_are_compared_once_both_were_run(clone: Path) -> None:
+    on_mfcc = ["--bert", "minilm-l6"]
+    called(clone, "spoken_squad", on_mfcc)
+    exp = clone / "egs/spoken_squad/exp"
+    (exp / "small_minilm-l6/speechbert").mkdir(parents=True)  # as the training leaves it
+    calls = called(clone, "spoken_squad", [*on_mfcc, "--encoder", "moonshine-tiny"])
+    answered = {call["--out"] for call in calls if call["program"] == "atat answer"}
+    filled = exp / "small_minilm-l6_moonshine-tiny/features.yaml"
+    (table,) = config.load(filled, Report).tables
+    for row in table.rows:
+        for condition in table.conditions.values():
+            pattern = row.decoded.replace("{condition}", condition)
+            assert [out for out in answered if fnmatch(f"{out}/{condition}", pattern)], pattern
 
 
 def test_one_pretraining_may_serve_every_seed(clone: Path) -> None:

@@ -542,7 +542,7 @@ def test_an_encoder_has_folders_of_its_own(
     assert said[: len(expected)] == expected
     (table,) = [line for line in said if line.startswith("<results>")]
     assert ("states of the speech encoder" in table) == bool(encoder)
-    assert f"encoder {name}, not LFB (--encoder)>" in table or not encoder
+    assert f"encoder {name} (--encoder)>" in table or not encoder
 
 
 MODELS = """#!/usr/bin/env bash

@@ -141,7 +141,7 @@ table_file() {
 table() {
   local filled=$exp/${1##*/} notes=$note
   if [ -n "$encoder_name" ]; then
-    notes+="${note:+. }Models read the states of the speech encoder $encoder_name, not LFB (--encoder)"
+    notes+="${note:+. }Models read the states of the speech encoder $encoder_name (--encoder)"
   fi
   fill "$1" "$filled" exp "$exp" data "$data" "${@:3}"
   atat results --config "$filled" --out "$2" --title_note "$notes"

@@ -7,6 +7,8 @@
 #   egs/spoken_squad/run.sh --asr moonshine     the same, recognised by Moonshine: RESULTS.md
 #   egs/spoken_squad/run.sh --corpus ~/Spoken-SQuAD --bert bert-base-uncased
 #                                               the paper's corpus and sizes
+#   egs/spoken_squad/run.sh --asr moonshine --bert minilm-l6
+#                                               beginning with a small pretrained BERT
 #   ... --encoder moonshine-tiny                states of a pretrained speech encoder instead of MFCC
 #
 # --corpus is a folder of spoken_train-v1.1.json, spoken_test-v1.1.json, SQuAD's own train-v1.1.json and
@@ -88,5 +90,6 @@ fi
 if stage 9 "Score and write the tables"; then
   each_of score_row "${rows[@]}"
   table conf/results.yaml "$(table_file "$results")"
+  beside_mfcc
   report
 fi

@@ -22,7 +22,8 @@ rows_of_mini=(
   "d_and_d test cascade cascade_again"
 )
 
-# choose_corpus: where corpus, data and models are, and which confs are trained.
+# choose_corpus: where corpus, data and models are, and which confs are trained. To be called before
+# use_encoder, which gives models of an encoder a folder of their own beside $mfcc_exp.
 choose_corpus() {
   generated="" results=RESULTS.md folder=conf
   if [ -n "$corpus" ]; then
@@ -34,13 +35,18 @@ choose_corpus() {
     generated=${mini:+mini}
     generated=${generated:-small}
   fi
-  [ "$size" = paper ] || folder=conf/small
+  [ "$size" = paper ] || folder=conf/small${bert:+_pretrained}
   if [ -z "$mini" ]; then
     is_given data || data=data/$size
-    is_given exp || exp=exp/$size
+    is_given exp || exp=exp/$size${bert:+_${bert##*/}}
+  fi
+  # The paper's own BERT is a pretrained one.
+  if [ -n "$bert" ] && [ "$size" != paper ]; then
+    results=${results%.md}.${bert##*/}.md note="BERT begins as ${bert##*/} (--bert)"
   fi
   [ -z "$generated" ] || corpus=$data/corpus
   [ -z "$mini" ] || rows=("${rows_of_mini[@]}")
+  mfcc_exp=$exp
   arks=mfcc
   features_options=(--kind mfcc)
   train_set[text_bert]=${bert:+bert=$bert}
@@ -119,4 +125,10 @@ score_row() {
     atat score_answers --data "$data/$2" --spoken "$data/test_reference" \
       --decoded "$exp/$1/seed$seed/answer_$2"
   done
+}
+
+# beside_mfcc: with --encoder, the table of both kinds of features, once both were run.
+beside_mfcc() {
+  if [ -z "$encoder" ] || [ "$mfcc_exp" = "$exp" ] || [ ! -d "$mfcc_exp/speechbert" ]; then return; fi
+  table conf/features.yaml "$(table_file "${results/RESULTS/RESULTS.features}")" mfcc "$mfcc_exp"
 }
