@@ -195,9 +195,10 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
     [
         ([], "exp/small"),
         (["--bert", "minilm-l6"], "exp/small_minilm-l6"),
+        (["--speech", "/h"], "exp/small_people"),
         (["--corpus", "/c"], "exp/paper"),
     ],
-    ids=["generated", "pretrained", "corpus"],
+    ids=["generated", "pretrained", "people", "corpus"],
 )
 def test_every_row_of_answers_is_of_models_that_are_trained(
     clone: Path, options: list[str], folder: str

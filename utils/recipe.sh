@@ -269,6 +269,12 @@ fill() {
   printf '%s\n' "$text" >"$target"
 }
 
+# quoted TEXT: as a text of YAML, whatever is in it.
+quoted() {
+  local text=${1//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}
+
 refuse_option() {
   local name known=""
   for name in "${option_names[@]}"; do known+=" --$name"; done

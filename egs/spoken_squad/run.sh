@@ -10,6 +10,7 @@
 #   egs/spoken_squad/run.sh --asr moonshine --bert minilm-l6
 #                                               beginning with a small pretrained BERT
 #   ... --encoder moonshine-tiny                states of a pretrained speech encoder instead of MFCC
+#   ... --speech ../barista/data/human_train    people, too, for the autoencoder of spoken words
 #
 # --corpus is a folder of spoken_train-v1.1.json, spoken_test-v1.1.json, SQuAD's own train-v1.1.json and
 # dev-v1.1.json, and the recordings in train_wav and dev_wav (README.md says where to get them).
@@ -24,12 +25,14 @@ choice_option asr pocketsphinx "pocketsphinx moonshine" "recogniser of the gener
 option bert "" "BERT that the first training starts from, instead of that of the confs"
 numbers_option limit "0 0" "paragraphs of the training and the test set at most; 0: all"
 encoder_option
+paths_option speech "data dir of further speech, with text, that the autoencoder learns from, too"
 option max_lost 0.02 "share of paragraphs or questions that may be unusable before it is an error"
 mini_flag
 parse_options "$@"
 
 choose_corpus
 use_encoder
+also_people
 confs=$exp/conf
 [ -z "$encoder" ] || conf_options+=(--set "encoder=$encoder")
 [ -z "$mini" ] || conf_options+=(--set scratch.width=32 --set scratch.layers=1 --set scratch.heads=2
@@ -51,16 +54,19 @@ fi
 if stage 2 "Data dirs: a paragraph is an utterance, with its questions"; then
   python local/prepare_spoken_squad.py --corpus "$corpus" --out "$data" --limit $limit \
     --max_lost "$max_lost"
-  for set in "${spoken[@]}" "${heard[@]}"; do atat datadir validate "$data/$set" --nj "$nj"; done
+  if ((${#speech[@]} > 0)); then atat datadir combine "$data/people" "${speech[@]}"; fi
+  for set in "${spoken[@]}" "${heard[@]}" ${people[@]+"${people[@]}"}; do
+    atat datadir validate "$data/$set" --nj "$nj"
+  done
 fi
 
 if stage 3 "When words are spoken, those that were said and those that were heard; times of answers"; then
-  for set in "${spoken[@]}" "${heard[@]}"; do align_words "$set"; done
+  for set in "${spoken[@]}" "${heard[@]}" ${people[@]+"${people[@]}"}; do align_words "$set"; done
   each_pair time_answers
 fi
 
 if stage 4 "Features of the words' sounds"; then
-  atat features --data "${spoken[@]/#/$data/}" --arks "$data/$arks" --nj "$nj" \
+  atat features --data "${spoken[@]/#/$data/}" ${people[@]+"${people[@]/#/$data/}"} --arks "$data/$arks" --nj "$nj" \
     --max_lost "$max_lost" ${features_options[@]+"${features_options[@]}"}
   each_pair same_features
 fi

@@ -189,12 +189,6 @@ train_student() {
   train "$1" "$start" "distill${percent:+_$percent}"
 }
 
-# quoted TEXT: as a text of YAML, whatever is in it.
-quoted() {
-  local text=${1//\\/\\\\}
-  printf '"%s"' "${text//\"/\\\"}"
-}
-
 # draw_subsets PERCENT NUMBER: random subsets of the training set, and confs of each.
 draw_subsets() {
   local names=(e2e atat)

@@ -45,11 +45,24 @@ choose_corpus() {
     results=${results%.md}.${bert##*/}.md note="BERT begins as ${bert##*/} (--bert)"
   fi
   [ -z "$generated" ] || corpus=$data/corpus
+  people=()
+  if ((${#speech[@]} > 0)); then
+    people=(people) results=${results%.md}.people.md
+    is_given exp || exp+=_people
+  fi
   [ -z "$mini" ] || rows=("${rows_of_mini[@]}")
   mfcc_exp=$exp
   arks=mfcc
   features_options=(--kind mfcc)
   train_set[text_bert]=${bert:+bert=$bert}
+}
+
+# also_people: the autoencoder's training reads $data/people, too.
+also_people() {
+  if ((${#people[@]} == 0)); then return; fi
+  local one="task: audio_words"
+  train_set[audio_words]="train=[{data: $(quoted "$data/train"), $one},"
+  train_set[audio_words]+=" {data: $(quoted "$data/people"), $one}]"
 }
 
 # recognise PART: what the recogniser hears of the sentences of a part of the generated corpus.
