@@ -35,14 +35,13 @@ from documented import ROOT, Block, Command
 
 from atat import runtime
 from atat.__main__ import main
-from atat.apps import models
 from atat.apps.recognizer import Recognizer
 from atat.apps.server.app import Service
 from atat.base import config
 from atat.base.cluster import ClusterSettings
 from atat.datadir import tables
 from atat.datadir.ctm import Word
-from atat.engine import registry
+from atat.engine import named_model, registry
 from atat.engine.settings import RunSettings
 from atat.prepare import timed_words
 from atat.runtime.__main__ import main as runtime_main
@@ -134,13 +133,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 Path(block.file).write_text(shortened(block))
         (folder / "atat").symlink_to(ROOT / "atat")
         for name in ("order.wav", "a.wav", "b.wav", "news.wav"):
-            shutil.copy(models.example(), name)
+            shutil.copy(named_model.example(), name)
         for name in (
             "exp/other/model",
             "egs/synthetic_tts/exp/tiny/books_tts/seed1/model",
             "MODEL",
         ):
-            shutil.copytree(models.demo(), name)
+            shutil.copytree(named_model.demo(), name)
         with zipfile.ZipFile(ROOT / "tests/packed/speechbert-0.1.0.zip") as archive:
             archive.extractall("exp/speechbert")
         for command in documented.commands():
@@ -231,7 +230,7 @@ def test_python_runs(block: Block, world: Path, monkeypatch: pytest.MonkeyPatch)
 
     def load(*given: Any, **options: Any) -> Recognizer:
         signature.bind(*given, **options)
-        return Recognizer.load(models.demo(), **options)
+        return Recognizer.load(named_model.demo(), **options)
 
     monkeypatch.setattr(runtime.Recognizer, "load", load)
     # Nor is a recogniser for the paragraph of a question.
@@ -265,7 +264,7 @@ def test_it_is_answered(
 @pytest.fixture(scope="module")
 def server() -> Iterator[serving.Running]:
     """The demo model behind HTTP."""
-    with serving.serve(Service(Recognizer.load(models.demo()), "demo")) as running:
+    with serving.serve(Service(Recognizer.load(named_model.demo()), "demo")) as running:
         yield running
 
 
@@ -340,7 +339,7 @@ def test_the_recipe_understands_it(command: Command, tmp_path: Path) -> None:
     for word in (word for word in words if word != "..."):
         last = given[-1] if given else ""
         # A model that some other command makes; GPUs that are not here.
-        word = str(models.demo()) if last.removeprefix("--") in models_of else word
+        word = str(named_model.demo()) if last.removeprefix("--") in models_of else word
         given.append("0" if last == "--ngpu" else word)
     done = subprocess.run([path, *given, "--help"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

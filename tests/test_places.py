@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from atat.apps import models
 from atat.base import caches, encoder_files
 from atat.base.errors import InputError
 from atat.datadir import features, kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
+from atat.engine import named_model
 from atat.prepare import synthesis
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,12 +40,12 @@ def test_what_is_kept_at_home_says_how_to_keep_it_elsewhere(
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         archive.writestr("model/config.yaml", "version: 1\n")
     with pytest.raises(InputError, match=f"{no_home}/.cache/atat/models: .*: ATAT_CACHE=DIR"):
-        models.find(tmp_path / "model.zip")
+        named_model.find(tmp_path / "model.zip")
     with pytest.raises(InputError, match=f"{no_home}/.cache/atat/encoders: .*: ATAT_ENCODERS=DIR"):
         encoder_files.get("joe")
     assert not encoder_files.is_here("joe")  # a question needs no home
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert models.find(tmp_path / "model.zip").is_relative_to(tmp_path / "cache" / "atat")
+    assert named_model.find(tmp_path / "model.zip").is_relative_to(tmp_path / "cache" / "atat")
 
 
 def test_a_user_without_a_home_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

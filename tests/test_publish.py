@@ -16,10 +16,19 @@ import tiny
 import yaml
 
 from atat import Recognizer
-from atat.apps import models, publish
+from atat.apps import publish
 from atat.base import config, encoder_files
 from atat.base.errors import InputError
-from atat.engine import card_command, decode, model_card, model_folder, pack, quantize, train
+from atat.engine import (
+    card_command,
+    decode,
+    model_card,
+    model_folder,
+    named_model,
+    pack,
+    quantize,
+    train,
+)
 from atat.scoring import score_command
 
 PACKED = Path(__file__).parent / "packed"
@@ -113,10 +122,10 @@ def test_what_is_not_known_is_said_to_be_unknown(model: Path) -> None:
 
 FIND = """
 import sys
-from atat.apps import models
+from atat.engine import named_model
 from atat.base.errors import InputError
 try:
-    print(models.find(sys.argv[1]))
+    print(named_model.find(sys.argv[1]))
 except InputError as error:
     print(error)
 """
@@ -241,10 +250,10 @@ def test_the_demo_model_answers_without_a_network() -> None:
 
 @pytest.mark.parametrize("name", ["music", "barista"])
 def test_a_demo_model_says_what_it_is(name: str) -> None:
-    about = model_card.read(models.demo(name))
+    about = model_card.read(named_model.demo(name))
     assert about is not None and about.license == "apache-2.0" and about.results
     assert all(one.license != "unknown" for one in about.data)
-    publish.files_of(models.demo(name))  # whole, and nothing of it could run code
+    publish.files_of(named_model.demo(name))  # whole, and nothing of it could run code
 
 
 def test_the_demo_for_people_says_how_to_get_its_encoder() -> None:
@@ -261,7 +270,7 @@ def test_the_demo_for_people_understands_an_order() -> None:
         encoder_files.folder_of("moonshine-tiny")
     except InputError as error:
         pytest.skip(str(error))
-    found = Recognizer.load("demo:barista")(models.example("demo:barista"))
+    found = Recognizer.load("demo:barista")(named_model.example("demo:barista"))
     assert found.understood and found.intent == "ORDER_DRINK"
     assert found.slots == {
         "SIZE": "large",
@@ -273,4 +282,4 @@ def test_the_demo_for_people_understands_an_order() -> None:
 
 def test_there_are_the_demo_models_that_are_named() -> None:
     with pytest.raises(InputError, match="there are: demo:barista, demo:music"):
-        models.find("demo:../music")
+        named_model.find("demo:../music")

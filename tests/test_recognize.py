@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from atat.__main__ import main
-from atat.apps import models, recognize, show
+from atat.apps import recognize, show
 from atat.base import checksums
 from atat.base.calibration import Calibration, Fitted
+from atat.engine import named_model
 from atat.speech import audio
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -227,7 +228,7 @@ def test_nothing_in_an_archive_is_written_outside_of_the_cache(tmp_path, monkeyp
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("../../../evil", "x")
     with pytest.raises(ValueError, match="has the name '../../../evil', outside of it"):
-        models.find(tmp_path / "bad.zip")
+        named_model.find(tmp_path / "bad.zip")
     assert not list(tmp_path.rglob("evil"))
 
 

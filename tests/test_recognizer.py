@@ -13,12 +13,11 @@ import soundfile
 import tiny
 import torch
 
-from atat.apps import models
 from atat.apps.recognizer import Recognizer
 from atat.base import checksums
 from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
-from atat.engine import model_folder
+from atat.engine import model_folder, named_model
 from atat.nn.beam_search import SearchOptions
 from atat.speech import audio
 from atat.speech.silence import is_silent
@@ -342,9 +341,9 @@ def test_a_recording_is_encoded_once_and_understood_as_when_it_is_each_time(
         return encode(self, audio, source, lengths)
 
     monkeypatch.setattr(Atat, "encode", counted)
-    once = Recognizer.load(models.demo(), precision="fp32")  # its words have times
+    once = Recognizer.load(named_model.demo(), precision="fp32")  # its words have times
     apart = Recognizer(Apart(once.engine), once.tasks, calibration=once.calibration)
-    order = audio.load(models.example())
+    order = audio.load(named_model.example())
     for task, times in (("slu", 3), ("asr", 2)):
         found = once(order, task=task)
         assert encoded == [1] and found.words[-1].seconds

@@ -17,12 +17,11 @@ import tiny
 import torch
 from waiting import until
 
-from atat.apps import models
 from atat.base import encoder_files, lock
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
-from atat.engine import decode, export, model_folder, pack, quantize
+from atat.engine import decode, export, model_folder, named_model, pack, quantize
 from atat.prepare import transcribe
 from atat.systems.speechbert import answer_command
 from atat.systems.tagger import pipeline
@@ -126,14 +125,14 @@ def test_an_archive_that_another_process_has_unpacked_meanwhile_is_taken(
     monkeypatch.setenv("ATAT_CACHE", str(tmp_path / "cache"))
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         archive.writestr("model/config.yaml", "version: 1\n")
-    unpack = models._unpack
+    unpack = named_model._unpack
 
     def and_the_other_is_faster(archive: Path, folder: Path) -> None:
         unpack(archive, folder)
         unpack(archive, folder.with_name(folder.name.split(".")[0]))
 
-    monkeypatch.setattr(models, "_unpack", and_the_other_is_faster)
-    found = models.find(tmp_path / "model.zip")
+    monkeypatch.setattr(named_model, "_unpack", and_the_other_is_faster)
+    found = named_model.find(tmp_path / "model.zip")
     assert (found / "config.yaml").read_text() == "version: 1\n"
     assert not list((tmp_path / "cache").rglob("*.partial"))
 

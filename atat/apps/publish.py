@@ -12,9 +12,9 @@ import argparse
 import re
 from pathlib import Path
 
-from atat.apps import models
 from atat.base import checksums, cli
 from atat.base.errors import InputError
+from atat.engine import named_model
 
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -50,7 +50,7 @@ def publish(model: str | Path, name: str, *, public: bool = False) -> str:
     """
     if not _NAME.fullmatch(name):
         raise InputError(f"--to {name}: expected OWNER/NAME, such as anna/coffee")
-    folder = models.find(model)
+    folder = named_model.find(model)
     names = files_of(folder)
     try:
         from huggingface_hub import HfApi

@@ -19,10 +19,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.apps import models, show
+from atat.apps import show
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir.ctm import Word, read_ctm
+from atat.engine import named_model
 from atat.text.understanding import Understanding
 
 if TYPE_CHECKING:
@@ -158,14 +159,14 @@ def _check(options: argparse.Namespace) -> None:
     if options.demo:
         # The first of the recordings stands where MODEL would.
         options.recordings = [*filter(None, [options.model]), *options.recordings]
-        options.model = models.MUSIC
+        options.model = named_model.MUSIC
     elif options.model is None:
         raise InputError(
             "name a packed model, or give --demo; `atat recognize --help` has examples"
         )
     asked = options.recordings or options.text or options.microphone
-    if models.is_demo(options.model) and not asked:
-        options.recordings = [str(models.example(options.model))]
+    if named_model.is_demo(options.model) and not asked:
+        options.recordings = [str(named_model.example(options.model))]
     given = [bool(options.recordings), bool(options.text), options.microphone]
     if sum(given) != 1:
         raise InputError(

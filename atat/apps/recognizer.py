@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
-from atat.apps import models
 from atat.apps.answers import Answered, asked
 from atat.apps.listener import Listener
 from atat.base import machine
 from atat.base.calibration import Calibration
 from atat.base.errors import InputError
-from atat.engine import model_folder, registry
+from atat.engine import model_folder, named_model, registry
 from atat.engine.batching import batch_slices
 from atat.engine.contract import Answers
 from atat.prepare.align_model import Heard, ModelAligner, has_ctc
@@ -139,7 +138,7 @@ class Recognizer:
         if options is not None:
             search = dataclasses.asdict(options) | search
             nbest = nbest or search.pop("nbest")
-        folder = models.find(model)
+        folder = named_model.find(model)
         packed = model_folder.load(folder, device)
         system = registry.find(packed.system, str(folder))
         calibration = Calibration.read(folder)

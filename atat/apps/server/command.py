@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from atat.apps import models
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.engine import named_model
 
 DESCRIPTION = cli.guide(
     "Serves a trained model: record or type in a browser and see what the model understands. "
@@ -101,7 +101,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.demo == (options.model is not None):
         raise InputError("give either a packed model or --demo; `atat serve --help` has examples")
     if options.demo:
-        options.model = models.MUSIC
+        options.model = named_model.MUSIC
     if options.waiting < 0:
         raise InputError(f"--waiting is {options.waiting}; expected 0 or more")
     for name in ("longest", "largest", "patience"):
