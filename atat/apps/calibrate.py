@@ -21,6 +21,7 @@ from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
 from atat.datadir import contents, fingerprint, kaldi_dir
+from atat.engine import named_model
 from atat.scoring import metrics
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     for folder in [*options.data, *options.outside]:
         if folder.resolve() in tested:
             raise InputError(f"{folder}: is both to fit and to test; test on data of its own")
+    options.model = named_model.to_write(options.model, "the calibration")
     machine.tune()
     calibrate(options)
 
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="folder of a packed model")
+    named_model.add_argument(parser)
     add("--data", type=Path, nargs="+", required=True, help="dev data, which the model can answer")
     add(
         "--outside",

@@ -29,13 +29,13 @@ def main(argv: list[str] | None = None) -> None:
             "data are yours to keep.",
             "atat publish exp/joint/model --to anna/coffee",
             "atat recognize anna/coffee order.wav",
-            reads="MODEL, a packed model: its folder or an archive of it.",
+            reads="MODEL, a packed model.",
             writes="nothing here; on the hub OWNER/NAME with the files of the model.",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", help="packed model")
+    named_model.add_argument(parser)
     add("--to", required=True, metavar="OWNER/NAME", help="its name on the hub")
     add("--public", action="store_true", help="for everyone (default: only for you)")
     options = parser.parse_args(argv)

@@ -77,12 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         + f"\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        help="packed model: folder, archive, hub name or demo:music",
-    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=named_model.KINDS)
     parser.add_argument(
         "recordings", nargs="*", metavar="WAV", help="recordings; - is a recording on stdin"
     )

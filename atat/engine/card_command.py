@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.engine import named_model
 
 if TYPE_CHECKING:
     from atat.engine.model_card import Data
@@ -36,12 +37,13 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", type=Path, help="packed model")
+    named_model.add_argument(parser)
     add("--decoded", type=Path, nargs="+", help="scored decodings (default: MODEL/../decode_*)")
     add("--license", help="of the model, as the hub writes it: apache-2.0, cc-by-4.0 ...")
     add("--name", help="what the card calls the model")
     add("--note", action="append", help="a sentence under its limits; may be repeated")
     options = parser.parse_args(argv)
+    options.model = named_model.to_write(options.model, "the card")
     for warning in write(
         options.model, options.decoded, options.license, options.name, options.note
     ):

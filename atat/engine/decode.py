@@ -1,6 +1,6 @@
 """Decode a data dir with a packed model: hypotheses and n-best lists, batched, on all cores.
 
-    atat decode --model exp/pretrain/model --data data/test --task slu \\
+    atat decode exp/pretrain/model --data data/test --task slu \\
         --out exp/pretrain/decode_test
 
 After an interruption it continues where it stopped; after the end it returns at once.
@@ -27,7 +27,7 @@ from atat.base.provenance import provenance
 from atat.datadir import contents, fingerprint, kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import describe, refuse_too_many
-from atat.engine import partial, registry
+from atat.engine import named_model, partial, registry
 from atat.scoring import decoded_dir
 from atat.text.tasks import Task
 
@@ -44,9 +44,8 @@ def main(argv: list[str] | None = None) -> None:
             "continues; finished, it returns at once. An utterance that cannot be read gets "
             "an empty hypothesis, which scoring counts as wrong; more than --max_lost of them "
             "are an error.",
-            "atat decode --model exp/joint/model --data data/test --task slu --out "
-            "exp/joint/decode_test",
-            "atat decode --model exp/joint/model --data data/test --task asr --out "
+            "atat decode exp/joint/model --data data/test --task slu --out exp/joint/decode_test",
+            "atat decode exp/joint/model --data data/test --task asr --out "
             "exp/joint/decode_test_asr",
             reads="MODEL, a packed model; DATA, with feats.scp or wav.scp, or text for tasks "
             "that read text.",
@@ -56,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", required=True, type=Path, help="packed model, exp/<name>/model")
+    named_model.add_argument(parser)
     parser.add_argument("--data", required=True, type=Path, help="data dir to decode")
     parser.add_argument(
         "--task",
@@ -148,6 +147,7 @@ def main(argv: list[str] | None = None) -> None:
     if options.extra_length < 3:
         raise InputError(f"--extra_length is {options.extra_length}; expected 3 or more")
     cli.check_positive(options, "beam", "nbest", "max_frames", "max_tokens", "nj")
+    options.model = named_model.find(options.model)
     task = task_of(options.model, options.task)
     if is_finished(options, task):
         print(f"{options.out}: finished before; remove the folder to decode again")

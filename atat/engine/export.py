@@ -14,6 +14,7 @@ from typing import Literal
 
 from atat.base import checksums, cli, folders, lock
 from atat.base.errors import InputError
+from atat.engine import named_model
 from atat.runtime import description
 
 _REFUSAL = (
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
         formatter_class=cli.HelpFormatter,
     )
-    parser.add_argument("model", type=Path, help="packed model (exp/NAME/model)")
+    named_model.add_argument(parser)
     parser.add_argument("--onnx", action="store_true", help="as ONNX graphs, the only kind")
     parser.add_argument("--int8", action="store_true", help="with weights of 8 bits")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
@@ -80,6 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     if not options.onnx:
         raise InputError("give the kind of export: --onnx")
     check_replaceable(options.out)  # before the work, not after it
+    options.model = named_model.find(options.model)
     with lock.hold_name(options.out, f"export of {options.model}"):
         export(options.model, options.out, "int8" if options.int8 else "float32")
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())

@@ -1,5 +1,8 @@
 """Finds a packed model by what a user calls it: a folder, an archive, a name of the hub or a demo.
 
+Every command that takes a packed model takes all of them; those that write into the model's folder
+take a folder only.
+
     exp/joint/model                  a folder
     joint.zip, joint.tar.gz          an archive with a packed model in it, at any depth
     owner/name, hf:owner/name        a model of the Hugging Face hub, from its cache or fetched
@@ -12,6 +15,7 @@ huggingface_hub; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are its own.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -29,10 +33,45 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 HUB = "hf:"
 DEMO = "demo:"
 MUSIC = f"{DEMO}music"  # that of --demo
-_DEMOS = Path(__file__).parents[1] / "apps" / "demo"  # of each a folder: model, example.wav
+# Of each a folder: the model, and something to understand. Data, not code: nothing is imported.
+_DEMOS = Path(__file__).parents[1] / "apps" / "demo"
+KINDS = "packed model: its folder, an archive of it, a name of the hub or demo:NAME"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 VARIABLE = "ATAT_CACHE"  # names the folder of unpacked models
 LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
+
+
+def add_argument(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add MODEL to a command, which `--model MODEL` gives, too; one of them is required.
+
+    options.model is what stands there, for `find`; several: a list, of MODEL MODEL ... or of a
+    --model for each.
+    """
+    add = parser.add_mutually_exclusive_group(required=True).add_argument
+    kinds, action = (f"{KINDS}; or several", "append") if several else (KINDS, "store")
+    # A default would undo the option, which has the same name; a type would make a value of it.
+    none = argparse.SUPPRESS
+    add("model", metavar="MODEL", nargs="*" if several else "?", default=none, help=kinds)
+    add("--model", metavar="MODEL", action=action, help="the same")
+
+
+def to_write(model: str | Path, what: str) -> Path:
+    """The folder of a packed model into which a command writes.
+
+    Raises InputError for a name that is none of a folder; what: is written, for the message.
+    """
+    folder = find(model)
+    if Path(model).is_dir() or Path(model).name == CONFIG:
+        return folder
+    raise InputError(
+        f"{model}: {what} would be written into the model, and what this name stands for stays as "
+        f"it is; copy the model and name the copy: cp -rL {folder} my_model"
+    )
+
+
+def is_named(model: str | Path) -> bool:
+    """Whether a model is certainly called by something other than a folder's path."""
+    return str(model).startswith((DEMO, HUB)) or Path(model).is_file()
 
 
 def find(model: str | Path) -> Path:
@@ -52,12 +91,14 @@ def find(model: str | Path) -> Path:
             f"({', '.join(ARCHIVES)})"
         )
     name = str(model).removeprefix(HUB)
-    if not _HUB_NAME.fullmatch(name):
+    # A path that begins with a folder of here is mistyped; the hub need not hear of it.
+    sure = str(model).startswith(HUB)
+    if not _HUB_NAME.fullmatch(name) or (not sure and path.parent.is_dir()):
         raise InputError(
             f"{model}: no such folder or archive; training writes a packed model to "
             "exp/<name>/model, and a name of the hub is owner/name"
         )
-    return _of_hub(name, sure=str(model).startswith(HUB))
+    return _of_hub(name, sure=sure)
 
 
 def is_demo(model: str | Path) -> bool:

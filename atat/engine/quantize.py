@@ -1,7 +1,7 @@
 """Quantize a packed model to 8-bit weights, for small devices: a quarter of the size, faster on a
 CPU.
 
-    atat quantize --model exp/atat/model --out exp/atat/model_int8
+    atat quantize exp/atat/model --out exp/atat/model_int8
 
 The result is a packed model like any other for `atat decode` and the Recognizer; it cannot be
 trained further. Measure the loss of accuracy with `atat decode` and `atat score`.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from atat.base import calibration, cli, lock
 from atat.base.errors import InputError
+from atat.engine import named_model
 
 
 def quantize(model: Path, out: Path) -> None:
@@ -43,16 +44,17 @@ def main(argv: list[str] | None = None) -> None:
         prog="atat quantize",
         description=cli.guide(
             "Bring the weights of a packed model to 8 bits, for decoding on a CPU.",
-            "atat quantize --model exp/joint/model --out exp/joint/model_int8",
+            "atat quantize exp/joint/model --out exp/joint/model_int8",
             reads="MODEL, a packed model (exp/NAME/model).",
             writes="OUT, a packed model for `atat decode` and the Recognizer. It cannot be "
             "trained further.",
         ),
         formatter_class=cli.HelpFormatter,
     )
-    parser.add_argument("--model", type=Path, required=True, help="packed model folder")
+    named_model.add_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     options = parser.parse_args(argv)
+    options.model = named_model.find(options.model)
     if options.out.resolve() == options.model.resolve():
         raise InputError(f"--out {options.out} is the model itself; name another folder")
     if options.out.exists():
@@ -67,6 +69,6 @@ def main(argv: list[str] | None = None) -> None:
         # Its weights of evidence and its threshold were fitted to the scores of other weights.
         print(
             f"{options.model} was calibrated, {options.out} is not: without it answers have no "
-            f"confidence and nothing is rejected. Run `atat calibrate --model {options.out} …` "
+            f"confidence and nothing is rejected. Run `atat calibrate {options.out} …` "
             "with the data of before"
         )

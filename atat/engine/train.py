@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atat.base import cli, config, lock, machine, precision, torchrun
-from atat.engine import forecast, pack, registry, run_folder
+from atat.engine import forecast, named_model, pack, registry, run_folder
 
 if TYPE_CHECKING:
     from atat.engine.contract import Packed, System
@@ -56,7 +56,11 @@ def main(argv: list[str] | None = None) -> None:
         "atat/systems/joint/settings.py",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of this run")
-    parser.add_argument("--init", help="packed model to start from (key init.model)")
+    parser.add_argument(
+        "--init",
+        help="packed model to start from (key init.model): its folder, an archive of it, "
+        "hf:OWNER/NAME or demo:NAME",
+    )
     parser.add_argument("--seed", type=int, help="instead of the one in the YAML file")
     parser.add_argument(
         "--set",
@@ -87,7 +91,9 @@ def _one_voice() -> AbstractContextManager[None]:
 def _train(options: argparse.Namespace) -> None:
     overrides = list(options.set)
     if options.init:
-        overrides.append(f"init.model={options.init}")
+        # A folder that has gone is missed by a training that needs it, not by a finished one.
+        named = named_model.is_named(options.init)
+        overrides.append(f"init.model={named_model.find(options.init) if named else options.init}")
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     system, settings = registry.load_settings(options.config, overrides)

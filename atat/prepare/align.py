@@ -30,6 +30,7 @@ from atat.datadir import ids, kaldi_dir
 from atat.datadir.ctm import PHONES, Word, write_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import report as report_lost
+from atat.engine import named_model
 from atat.prepare import align_report
 from atat.prepare.align_backends import (
     IN_PROCESS,
@@ -265,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", help="gentle: folder of <utterance>.json, at any depth")
     add("--alignments", help="librispeech: folder of *.alignment.txt, at any depth")
-    add("--model", help="ctc: folder of a packed model with a CTC head")
+    add("--model", help=f"ctc, with a CTC head: {named_model.KINDS}")
     add("--device", default="cpu", help="ctc: cpu or cuda")
     add("--nj", type=int, default=1, help="processes (pocketsphinx, textgrid, gentle)")
     add("--max_lost", type=float, default=0.01, help="share of utterances that may go unaligned")
@@ -281,6 +282,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     source = getattr(options, option) if option else None
     if option and source is None:
         raise InputError(f"--backend {options.backend} needs --{option}")
+    if option == "model" and source is not None:
+        source = str(named_model.find(source))
     if options.phones and options.backend not in WITH_PHONES:
         raise InputError(
             f"--backend {options.backend} knows no phones; leave out --phones, or take "

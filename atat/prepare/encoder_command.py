@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from atat.base import checksums, cli, encoder_files, extras
 from atat.base.errors import InputError
+from atat.engine import named_model
 
 if TYPE_CHECKING:
     from atat.speech.frontend import Frontend
@@ -75,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         reads="MODEL/frontend.json, and the encoder that it names.",
         writes="MODEL/encoder and MODEL/SHA256SUMS.",
     )
-    put.add_argument("model", type=Path, help="packed model")
+    named_model.add_argument(put)
     torch = _subcommand(
         commands,
         "torch",
@@ -108,9 +109,9 @@ def main(argv: list[str] | None = None) -> None:
     if options.command == "list":
         _list()
     elif options.command == "check":
-        _check(options.name, options.model, options.data)
+        _check(options.name, [named_model.find(one) for one in options.model], options.data)
     elif options.command == "put":
-        _put(options.model)
+        _put(named_model.to_write(options.model, "the encoder"))
     elif options.command == "torch":
         _write_torch(options.name, options.out)
     elif "/" in options.name:

@@ -32,6 +32,7 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.provenance import provenance
 from atat.datadir import kaldi_dir, tables
+from atat.engine import named_model
 from atat.prepare import hearing, sphinx
 from atat.prepare.hearing import Recognized
 from atat.scoring import decoded_dir
@@ -168,11 +169,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="data dir with recordings")
     parser.add_argument("--out", type=Path, required=True, help="decoded dir to write")
     parser.add_argument("--lm_text", type=Path, help="data dir whose text the language model knows")
-    parser.add_argument("--model", type=Path, help="packed model of --engine joint")
+    parser.add_argument("--model", type=Path, help=f"of --engine joint: {named_model.KINDS}")
     parser.add_argument("--device", default="cpu", help="of joint: cpu, cuda or cuda:0")
     parser.add_argument("--nj", type=int, default=1, help="processes, each on one core")
     options = parser.parse_args(argv)
     _check(options)
+    if options.model is not None:
+        options.model = named_model.find(options.model)
     utterances = kaldi_dir.load(options.data)
     kaldi_dir.refuse_pipes(options.data, utterances, options.engine)
     with lock.hold(options.out, f"transcription of {options.data}"):

@@ -1,7 +1,7 @@
 """Makes a data dir from the words of a recogniser, for the task nlu or the task asr.
 
     atat heard --data data/test --decoded exp/asr/decode_test_asr --out exp/asr/heard_test
-    atat decode --model exp/nlu/model --data exp/asr/heard_test --task nlu --out ...
+    atat decode exp/nlu/model --data exp/asr/heard_test --task nlu --out ...
     atat heard --task asr --data data/new --decoded exp/moonshine/decode_new --out data/new_heard
 
 For nlu, `text` comes from the decoded dir, the rest (utt2spk, semantics, utt2group) from the data
@@ -69,8 +69,7 @@ def main(argv: list[str] | None = None) -> None:
             "utt2conf and listen where it becomes wrong.",
             "atat heard --data data/test --decoded exp/asr/decode_test_asr --out "
             "exp/asr/heard_test",
-            "atat decode --model exp/nlu/model --data exp/asr/heard_test --task nlu --out "
-            "exp/decode_heard",
+            "atat decode exp/nlu/model --data exp/asr/heard_test --task nlu --out exp/decode_heard",
             "atat transcribe --engine moonshine --data data/new --out exp/moonshine/decode_new",
             "atat heard --task asr --data data/new --decoded exp/moonshine/decode_new "
             "--min_confidence -0.2 --out data/new_heard",

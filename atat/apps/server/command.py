@@ -118,12 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         "atat serve", description=DESCRIPTION, formatter_class=cli.HelpFormatter
     )
     add = parser.add_argument
-    add(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        help="packed model: folder, archive, hub name or demo:music",
-    )
+    add("model", metavar="MODEL", nargs="?", help=named_model.KINDS)
     add(
         "--demo",
         action="store_true",

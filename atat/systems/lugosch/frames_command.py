@@ -1,6 +1,6 @@
 """The command `atat frames`: how many frames of a data dir an acoustic model gets right.
 
-    atat frames --model exp/acoustic/model --data data/test --out exp/acoustic/frames_test
+    atat frames exp/acoustic/model --data data/test --out exp/acoustic/frames_test
 
 Writes what `atat decode` and `atat score` write, so that `atat results` makes tables of it, with
 intervals. Knows nothing of how frames are counted (`frame_accuracy`), and imports torch only when
@@ -17,6 +17,7 @@ from atat.base import cli, machine
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
 from atat.datadir import fingerprint
+from atat.engine import named_model
 from atat.engine.settings import SourceSettings
 from atat.scoring import decoded_dir, score
 from atat.scoring.score import Scored
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         description=cli.guide(
             "Measure how many frames of a data dir an acoustic model (system lugosch, task "
             "acoustic) gets right: a phone every 40 ms, a word every 160 ms.",
-            "atat frames --model exp/acoustic/seed1/model --data data/test "
+            "atat frames exp/acoustic/seed1/model --data data/test "
             "--out exp/acoustic/seed1/frames_test",
             reads="MODEL, a packed model; DATA/wav.scp and the recordings, DATA/ctm and "
             "DATA/phones.ctm (atat align --phones), text and utt2spk.",
@@ -41,12 +42,14 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=cli.HelpFormatter,
     )
     add = parser.add_argument
-    add("--model", required=True, type=Path, help="packed model, exp/<name>/model")
+    named_model.add_argument(parser)
     add("--data", required=True, type=Path, help="data dir with ctm and phones.ctm")
     add("--out", required=True, type=Path, help="folder of the figures")
     add("--max_lost", type=float, default=0.01, help="share of utterances without alignment")
     add("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
-    measure(parser.parse_args(argv))
+    options = parser.parse_args(argv)
+    options.model = named_model.find(options.model)
+    measure(options)
 
 
 def measure(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Answer the questions of a data dir with one model or several: answers.jsonl, on all cores.
 
-    atat answer --model exp/speechbert/model --data data/test --out exp/speechbert/answer_test
-    atat answer --model exp/speechbert/model --model exp/cascade/model --data data/test \\
+    atat answer exp/speechbert/model --data data/test --out exp/speechbert/answer_test
+    atat answer exp/speechbert/model exp/cascade/model --data data/test \\
         --out exp/ensemble/answer_test
 
 After an interruption it continues where it stopped; after the end it returns at once. A question
@@ -25,7 +25,7 @@ from atat.base.provenance import provenance
 from atat.datadir import fingerprint, kaldi_dir, lost, questions
 from atat.datadir.ctm import Word
 from atat.datadir.questions import Prediction, Span, span_of
-from atat.engine import partial
+from atat.engine import named_model, partial
 from atat.systems.speechbert.settings import QA
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> None:
             "when they are said. Several models answer together: each may read words or sounds, "
             "the words are those of DATA. After an interruption the same command continues; "
             "finished, it returns at once.",
-            "atat answer --model exp/speechbert/model --data data/test --out exp/speechbert/answer",
-            "atat answer --model exp/speechbert/model --model exp/cascade/model --data data/test "
+            "atat answer exp/speechbert/model --data data/test --out exp/speechbert/answer",
+            "atat answer exp/speechbert/model exp/cascade/model --data data/test "
             "--out exp/ensemble/answer",
             reads="MODEL, packed models of the system speechbert that were finetuned on qa; "
             "DATA/text, ctm and questions.jsonl, and feats.scp where a model reads sounds.",
@@ -54,9 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
         formatter_class=cli.HelpFormatter,
     )
-    parser.add_argument(
-        "--model", required=True, action="append", type=Path, help="packed model; may be repeated"
-    )
+    named_model.add_argument(parser, several=True)
     parser.add_argument("--data", required=True, type=Path, help="data dir with questions")
     parser.add_argument("--out", required=True, type=Path, help="folder of the answers")
     parser.add_argument("--nbest", type=int, default=5, help="answers kept of each question")
@@ -69,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
     parser.add_argument("--nj", type=int, help="processes on a CPU; default: as many as cores")
     options = parser.parse_args(argv)
+    options.model = [named_model.find(one) for one in options.model]
     cli.check_positive(options, "nbest", "max_answer", "nj")
     inputs = _inputs(options)
     about = read_object_or_none(options.out / ABOUT) or {}
