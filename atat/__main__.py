@@ -10,13 +10,12 @@ imported, so that `--help` and mistakes are answered at once.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from typing import NamedTuple
 
 from atat import __version__
-from atat.base import cli
+from atat.base import cli, suggest
 from atat.base.errors import InputError
 
 
@@ -128,9 +127,7 @@ def overview() -> str:
 
 def _unknown(name: str) -> str:
     names = [name for commands in COMMANDS.values() for name in commands]
-    near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else "."
-    return f"`atat {name}` is not a command{hint} The commands are: {', '.join(names)}"
+    return f"`atat {name}` is not a command; {suggest.among(name.replace('-', '_'), names)}"
 
 
 if __name__ == "__main__":

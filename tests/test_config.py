@@ -138,7 +138,7 @@ def test_a_system_that_is_not_known_is_told_with_those_that_are(tmp_path: Path) 
         registry.load_settings(conf)
     message = str(error.value)
     assert message.startswith(
-        f"{conf}: system `jiont` is not known; the systems are: distill, joint, lugosch, "
-        "speechbert, stbert."
+        f"{conf}: system `jiont` is not known; did you mean `joint`? There are: distill, joint, "
+        "lugosch, speechbert, stbert."
     )
     assert "ATAT_SYSTEMS" in message and "Correct the key `system`" in message

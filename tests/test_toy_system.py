@@ -274,7 +274,7 @@ def test_a_model_folder_does_not_choose_which_code_is_run(conf: Path) -> None:
     (model / "config.yaml").write_text(text.replace("system: toy", "system: os.path"))
     with pytest.raises(
         InputError,
-        match="system `os.path` is not known; the systems are: distill, joint, lugosch",
+        match="system `os.path` is not known; there are: distill, joint, lugosch",
     ):
         model_folder.load(model)
 

@@ -105,7 +105,7 @@ def test_with_shares_all_speak_whose_engine_is_there(
         (
             "engine: espeak\n    voices",
             "engine: festival\n    voices",
-            "`train`: unknown synthesiser 'festival'; there are espeak",
+            "`train`: unknown synthesiser 'festival'; there are: espeak",
         ),
         ("voices: [f1, m1, f2]", "voices: []", r"in `train\[0\]`: `voices` is empty"),
         ("voices: [f1, m1, f2]", "voices: {}", r"key `train\[0\].voices` is .*expected a list"),

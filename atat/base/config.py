@@ -9,7 +9,6 @@ one with `base: other.yaml` (`atat.base.yaml_file`).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import sys
 import types
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from atat.base import yaml_file
+from atat.base import suggest, yaml_file
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.yaml_file import Content
@@ -70,8 +69,8 @@ def from_dict(values: Mapping[str, Any], cls: type[T], where: Where, prefix: str
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(fields)}"
+            near = suggest.nearest(str(key), fields)
+            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(fields)}"
             name = f"{prefix}{key}"
             raise InputError(f"{_at(where, name)}: unknown key `{name}`; {hint}")
     hints = typing.get_type_hints(cls)

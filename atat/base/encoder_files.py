@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from atat.base import caches, checksums, digests, folders, lock
+from atat.base import caches, checksums, digests, folders, lock, suggest
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json
 
 ORIGIN = "origin.json"
 VARIABLE = "ATAT_ENCODERS"  # names the folder
+ALMOST = 0.8  # alike: a slip of the hand
+Use = Literal["speech encoder", "text encoder", "voice"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Published:
     files: tuple[str, ...]  # paths in the wheel
     licence: str
     about: str
-    use: Literal["speech encoder", "text encoder", "voice"] = "speech encoder"
+    use: Use = "speech encoder"
 
 
 PUBLISHED = {
@@ -119,6 +121,17 @@ def is_here(name: str) -> bool:
     return (folder() / name / ORIGIN).is_file()
 
 
+def refuse_mistyped(name: str, use: Use) -> None:
+    """Raise InputError for what is no path and almost the name of a published encoder.
+
+    Others may be names of a hub, which is not asked for them in vain.
+    """
+    known = [one for one, published in PUBLISHED.items() if published.use == use]
+    near = suggest.nearest(name, known, alike=ALMOST)
+    if near not in (None, name) and not Path(name).exists():
+        raise InputError(f"no {use} is called {name!r}; did you mean `{near}`?")
+
+
 def folder_of(name: str) -> Path:
     """The folder of what is published; InputError, with the command that gets it, if missing."""
     found = folder() / name
@@ -160,7 +173,8 @@ def get(name: str, *, wheel: Path | None = None) -> Path:
     another digest; what was there before is then unchanged.
     """
     if name not in PUBLISHED:
-        raise InputError(f"no encoder or voice is called {name!r}; known: {', '.join(PUBLISHED)}")
+        near = suggest.among(name, PUBLISHED)
+        raise InputError(f"no encoder or voice is called {name!r}; {near}")
     published, target = PUBLISHED[name], folder() / name
     caches.make(target.parent, VARIABLE)
     with (

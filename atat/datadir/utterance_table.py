@@ -19,13 +19,13 @@ Knows nothing of audio and trees: cells are strings here.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atat.base import suggest
 from atat.base.errors import InputError
 
 COLUMNS = ("path", "speaker", "text", "tree", "intent", "slots")
@@ -148,10 +148,10 @@ def _check_header(path: Path, header: Sequence[str]) -> list[str]:
     missing = [name for name in COLUMNS if name not in header]
     unread = [name for name in header if name not in COLUMNS]
     for name in unread:
-        if near := difflib.get_close_matches(name, missing, n=1, cutoff=0.8):
+        if near := suggest.nearest(name, missing, alike=0.8):
             raise InputError(
-                f"{where}: the column {name!r} is not known and {near[0]!r} is "
-                f"missing; rename it to {near[0]}, or to something less like it"
+                f"{where}: the column {name!r} is not known and {near!r} is "
+                f"missing; rename it to {near}, or to something less like it"
             )
     if "slots" in header and "intent" not in header:
         raise InputError(f"{where}: a column slots without intent; add the intent of each row")

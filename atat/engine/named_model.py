@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from atat.base import caches, digests
+from atat.base import caches, digests, suggest
 from atat.base.errors import InputError
 from atat.engine.registry import CONFIG
 
@@ -110,8 +110,9 @@ def demo(name: str = "music") -> Path:
     """The folder of a model that comes with the package; InputError names those that do."""
     folder = _DEMOS / name / "model"
     if not name.isidentifier() or not folder.is_dir():
-        known = ", ".join(sorted(f"{DEMO}{path.parent.name}" for path in _DEMOS.glob("*/model")))
-        raise InputError(f"{DEMO}{name}: no model of that name comes with atat; there are: {known}")
+        known = sorted(f"{DEMO}{path.parent.name}" for path in _DEMOS.glob("*/model"))
+        near = suggest.among(f"{DEMO}{name}", known)
+        raise InputError(f"{DEMO}{name}: no model of that name comes with atat; {near}")
     return folder
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import config
+from atat.base import config, suggest
 from atat.base.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def find(name: str, where: str) -> System:
     if name in names():
         found: System = importlib.import_module(f"{PACKAGE}.{name}.system").system
         return found
+    near = suggest.among(name, sorted({*names(), *_registered}))
     raise InputError(
-        f"{where}: system `{name}` is not known; the systems are: "
-        f"{', '.join(sorted({*names(), *_registered}))}. Correct the key `system`; a system of "
+        f"{where}: system `{name}` is not known; {near}. Correct the key `system`; a system of "
         "your own is found when its module is named in the environment variable ATAT_SYSTEMS"
     )
 

@@ -22,7 +22,7 @@ from types import ModuleType
 
 import numpy as np
 
-from atat.base import cli, digests, lock, parallel
+from atat.base import cli, digests, lock, parallel, suggest
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import ids, kaldi_dir, tables
@@ -79,7 +79,7 @@ def speak(spec: str, text: str) -> Speech:
 
 def _engine(name: str) -> ModuleType:
     if name not in _ENGINES:
-        raise InputError(f"unknown synthesiser '{name}'; there are {', '.join(_ENGINES)}")
+        raise InputError(f"unknown synthesiser '{name}'; {suggest.among(name, _ENGINES)}")
     return _ENGINES[name]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from atat.base import onnx_files
-from atat.base.encoder_files import PUBLISHED, checked
+from atat.base.encoder_files import PUBLISHED, checked, refuse_mistyped
 from atat.base.errors import InputError
 from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, Voice, spell_letters
 from atat.speech import audio
@@ -58,6 +58,7 @@ def speak(voice: Voice, text: str) -> Speech:
 def _model(name: str) -> Any:
     from piper import PiperVoice
 
+    refuse_mistyped(name, "voice")
     path = _published(name) if name in PUBLISHED else Path(name).expanduser()
     for file in (path, path.with_name(path.name + ".json")):
         if not file.is_file():

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol
 import numpy as np
 
 from atat.base import folders
-from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of
+from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, folder_of, refuse_mistyped
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
@@ -124,6 +124,7 @@ def find(name: str, threads: int = 1, layers: Layers = "last", trained: bool = F
     Raises InputError for an encoder that is missing, damaged or of an unknown kind, and for layers
     that it does not give.
     """
+    refuse_mistyped(name, "speech encoder")
     if trained:
         return _trained(name, layers)
     return load(name, str(folder_of(name)) if is_published(name) else name, threads, layers)

@@ -50,8 +50,10 @@ LONGEST = 512  # word pieces, [CLS] and [SEP] included
 def located(name: str) -> str:
     """The folder of a text encoder that `atat encoder get` knows by this name; else the name.
 
-    Raises InputError, with the command that gets it, if it is not on this machine.
+    Raises InputError, with the command that gets it, if it is not on this machine, and for a name
+    that is almost one of them.
     """
+    encoder_files.refuse_mistyped(name, "text encoder")
     published = encoder_files.PUBLISHED.get(name)
     if published is None or published.use != "text encoder" or Path(name).is_dir():
         return name
