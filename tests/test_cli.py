@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import subprocess
@@ -80,3 +81,12 @@ def test_a_training_whose_folder_cannot_be_made_says_so(tmp_path):
         )
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert message in done.stderr
+
+
+def test_of_the_search_only_what_is_given_is_asked_for():
+    """The rest is the calibration's: a default would be another search than the model's."""
+    parser = argparse.ArgumentParser()
+    cli.add_search(parser)
+    assert cli.search_of(parser.parse_args([])) == {}
+    given = parser.parse_args(["--beam", "2", "--bridge", "0", "--well_formed"])
+    assert cli.search_of(given) == {"beam": 2, "bridge": 0.0, "well_formed": True}

@@ -91,12 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         help="the threshold is the highest that accepts this share of the right answers of --data "
         "(by default, the one that parts right answers from all others best)",
     )
-    add("--beam", type=int, default=4, help="width of the search (4)")
-    add("--well_formed", action="store_true", help="let only well-formed trees out")
-    add("--bridge", type=float, default=0.0, metavar="SHARE", help="as that of `atat decode`")
+    cli.add_search(parser, beam="4")
     add("--ctc_weight", type=float, default=0.0, help="as that of `atat decode`")
     add("--out", type=Path, help="folder of the figures (beside MODEL: calibration)")
-    add("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu)")
+    cli.add_device(parser)
     return parser
 
 
@@ -106,9 +104,8 @@ def calibrate(options: argparse.Namespace) -> None:
     from atat.engine import model_folder
 
     model_folder.check(options.model)
-    given = {"beam": options.beam, "well_formed": options.well_formed}
-    further = {"bridge": options.bridge, "ctc_weight": options.ctc_weight}
-    search = given | {name: value for name, value in further.items() if value}
+    given = cli.search_of(options) | {"ctc_weight": options.ctc_weight}
+    search = {"beam": 4, "well_formed": False} | {name: one for name, one in given.items() if one}
     recognizer = Recognizer.load(options.model, device=options.device, longest=0, **search)
     task = _task(recognizer, options.task)
     dev = [

@@ -95,9 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="listen until Ctrl-C, and answer whenever someone stops speaking",
     )
-    parser.add_argument(
-        "--device", default="cpu", help="cpu, cuda or cuda:1: what computes (default: cpu)"
-    )
+    cli.add_device(parser)
     parser.add_argument(
         "--task", help="slu, asr, nlu ...; by default what writes trees of recordings or of text"
     )
@@ -134,13 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help="do not transcribe: faster, but slots of recordings have no times, and there is no "
         "confidence if that needs the transcript",
     )
-    parser.add_argument("--beam", type=int, help="width of the search (4, or as calibrated)")
-    parser.add_argument(
-        "--well_formed", action="store_true", default=None, help="let only well-formed trees out"
-    )
-    parser.add_argument(
-        "--bridge", type=float, metavar="SHARE", help="as that of `atat decode`, 0 to 1"
-    )
+    cli.add_search(parser)
     parser.add_argument(
         "--vad", type=Path, metavar="ONNX", help="with --microphone: silero-vad's network"
     )
@@ -183,7 +175,6 @@ def run(options: argparse.Namespace) -> int:
     """Answer everything that was given; returns the exit code."""
     from atat.apps.recognizer import Recognizer
 
-    chosen = {"beam": options.beam, "well_formed": options.well_formed, "bridge": options.bridge}
     recognizer = Recognizer.load(
         options.model,
         device=options.device,
@@ -191,7 +182,7 @@ def run(options: argparse.Namespace) -> int:
         nbest=options.nbest,
         transcribe=not options.no_transcript,
         longest=options.longest,
-        **{name: value for name, value in chosen.items() if value is not None},
+        **cli.search_of(options),
     )
     out = Out(options)
     if options.question:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from atat.base import extras
 from atat.base.errors import InputError, WorkFailed
@@ -102,6 +103,29 @@ def _announce_other_checkout() -> None:
                     file=sys.stderr,
                 )
             return
+
+
+def add_search(parser: argparse.ArgumentParser, *, beam: str = "4, or as calibrated") -> None:
+    """The search that answers: None for each option that is not given; beam: its width then."""
+    add = parser.add_argument
+    add("--beam", type=int, help=f"width of the search (default: {beam})")
+    add("--well_formed", action="store_true", default=None, help="let only well-formed trees out")
+    add("--bridge", type=float, metavar="SHARE", help="as that of `atat decode`, 0 to 1")
+
+
+def search_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of `add_search` that are given."""
+    found = {name: getattr(options, name) for name in ("beam", "well_formed", "bridge")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def add_device(parser: argparse.ArgumentParser, *, auto: bool = False) -> None:
+    """What computes: the CPU unless asked for, or with auto a GPU where there is one."""
+    if auto:
+        text = "cpu, cuda, cuda:1 ..., or auto: cuda where there is one (default: auto)"
+    else:
+        text = "cpu, cuda, cuda:1 ...: what computes (default: cpu)"
+    parser.add_argument("--device", default="auto" if auto else "cpu", help=text)
 
 
 def check_positive(options: argparse.Namespace, *names: str) -> None:

@@ -130,9 +130,7 @@ def main(argv: list[str] | None = None) -> None:
         choices=precision.CHOICES,
         help="of products; auto: bf16 where the hardware has it, fp32 elsewhere",
     )
-    parser.add_argument(
-        "--device", default="auto", help="cpu, cuda, or auto: cuda where there is one"
-    )
+    cli.add_device(parser, auto=True)
     parser.add_argument(
         "--nj",
         type=int,

@@ -30,25 +30,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("recordings", nargs="*", metavar="RECORDING", help="wav files")
     parser.add_argument("--text", nargs="+", default=[], help="sentences, for task nlu")
     parser.add_argument("--task", help="slu or asr, of recordings; by default slu")
-    parser.add_argument("--beam", type=int, help="hypotheses kept")
     parser.add_argument("--nbest", type=int, default=1, help="hypotheses written")
-    parser.add_argument("--bridge", type=float, help="as in atat decode")
-    parser.add_argument(
-        "--well_formed", action="store_true", default=None, help="only well-formed trees"
-    )
+    cli.add_search(parser)
     parser.add_argument("--transcribe", action="store_true", help="write down what was said, too")
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     options = parser.parse_args(argv)
     cli.check_positive(options, "beam", "nbest", "threads")
     if not options.recordings and not options.text:
         raise InputError("give recordings, or sentences with --text")
-    chosen = {name: getattr(options, name) for name in ("beam", "bridge", "well_formed")}
     recognizer = Recognizer.load(
         options.folder,
         nbest=options.nbest,
         threads=options.threads,
         transcribe=options.transcribe,
-        **{name: value for name, value in chosen.items() if value is not None},
+        **cli.search_of(options),
     )
     for recording in options.recordings:
         print(recognizer(recording, task=options.task).to_json(), flush=True)

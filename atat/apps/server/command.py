@@ -31,13 +31,11 @@ DESCRIPTION = cli.guide(
     writes="nothing; a line for each request on the terminal, which does not say what was said",
 )
 
-SEARCH = ("beam", "well_formed", "bridge")  # options of the search, None if not given
-
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `atat serve`."""
     options = _parser().parse_args(argv)
-    cli.check_positive(options, "parallel", "characters")
+    cli.check_positive(options, "parallel", "characters", "beam")
     _check(options)
     # Imported late: --help and mistakes need neither torch nor a server.
     from atat.apps.recognizer import Recognizer
@@ -61,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
             threshold=options.threshold,
             transcribe=not options.no_transcript,
             longest=options.longest,
-            **{name: value for name in SEARCH if (value := getattr(options, name)) is not None},
+            **cli.search_of(options),
         )
         service = Service(
             recognizer,
@@ -134,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         "your network; may be repeated",
     )
     add("--title", help="what the page calls the model (default: from its path)")
-    add("--device", default="cpu", help="cpu or cuda")
+    cli.add_device(parser)
     add(
         "--threshold",
         type=float,
@@ -145,14 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not transcribe: faster, but slots of recordings have no times",
     )
-    add("--beam", type=int, help="width of the search (default: 4, or as calibrated)")
-    add(
-        "--well_formed",
-        action="store_true",
-        default=None,
-        help="let only well-formed trees out",
-    )
-    add("--bridge", type=float, metavar="SHARE", help="as that of `atat decode`, 0 to 1")
+    cli.add_search(parser)
     add("--longest", type=float, default=Limits.seconds, help="seconds of a recording")
     add("--largest", type=float, default=Limits.megabytes, help="megabytes of a recording")
     add("--characters", type=int, default=Limits.characters, help="of a sentence")

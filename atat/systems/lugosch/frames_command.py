@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--data", required=True, type=Path, help="data dir with ctm and phones.ctm")
     add("--out", required=True, type=Path, help="folder of the figures")
     add("--max_lost", type=float, default=0.01, help="share of utterances without alignment")
-    add("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
+    cli.add_device(parser, auto=True)
     options = parser.parse_args(argv)
     options.model = named_model.find(options.model)
     measure(options)

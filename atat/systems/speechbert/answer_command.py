@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--max_lost", type=float, default=0.01, help="share of questions that may be lost"
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
+    cli.add_device(parser, auto=True)
     parser.add_argument("--nj", type=int, help="processes on a CPU; default: as many as cores")
     options = parser.parse_args(argv)
     options.model = [named_model.find(one) for one in options.model]
