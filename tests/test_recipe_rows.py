@@ -6,6 +6,7 @@ model. Of egs/synthetic_tts see test_synthetic_tts_experiments.py.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -238,8 +239,15 @@ def test_mfcc_and_states_are_compared_once_both_were_run(clone: Path) -> None:
     called(clone, "spoken_squad", on_mfcc)
     exp = clone / "egs/spoken_squad/exp"
     (exp / "small_minilm-l6/speechbert").mkdir(parents=True)  # as the training leaves it
+    for name, seed in itertools.product(("text_bert", "cascade", "cascade_again", "text"), "34"):
+        (exp / f"small_minilm-l6/{name}/seed{seed}/model").mkdir(parents=True)
+        (exp / f"small_minilm-l6/{name}/seed{seed}/train.json").write_text("{}")
     calls = called(clone, "spoken_squad", [*on_mfcc, "--encoder", "moonshine-tiny"])
     answered = {call["--out"] for call in calls if call["program"] == "atat answer"}
+    trained = [call["--out"] for call in calls if call["program"] == "atat train"]
+    again = {Path(out).parts[2] for out in trained if "moonshine" in out}
+    assert again == {"audio_words", "joint", "speechbert", "speechbert_no_mlm"}
+    assert (exp / "small_minilm-l6_moonshine-tiny/cascade/seed4/model").is_dir()
     filled = exp / "small_minilm-l6_moonshine-tiny/features.yaml"
     (table,) = config.load(filled, Report).tables
     for row in table.rows:

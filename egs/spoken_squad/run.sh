@@ -76,7 +76,7 @@ if stage 5 "Confs; no tokenizer: BERT has whole words here, which its training c
 fi
 
 if stage 6 "Pretrain: BERT on text, sounds of words near its embeddings, masked words of both"; then
-  train text_bert
+  taken_over text_bert || train text_bert
   run_queue
   train audio_words text_bert
   run_queue

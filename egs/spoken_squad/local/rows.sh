@@ -99,14 +99,29 @@ same_features() {
   done
 }
 
+# taken_over NAME: whether a model that reads text alone is there from a run without --encoder; it does not
+# depend on the features, and is used instead of training it again.
+taken_over() {
+  local seed folder
+  [ "$mfcc_exp" != "$exp" ] || return 1
+  for seed in $seeds; do
+    [ -f "$mfcc_exp/$1/seed$seed/train.json" ] || return 1
+  done
+  for seed in $seeds; do
+    folder=$exp/$1/seed$seed
+    mkdir -p "$folder"
+    [ -e "$folder/model" ] || ln -s "$(realpath "$mfcc_exp/$1/seed$seed")"/{model,train.json} "$folder"
+  done
+}
+
 # finetune: every model of $rows.
 finetune() {
   train speechbert joint
-  train cascade text_bert
-  train_again cascade text_bert
+  taken_over cascade || train cascade text_bert
+  taken_over cascade_again || train_again cascade text_bert
   if [ -n "$mini" ]; then return; fi
   train speechbert_no_mlm audio_words speechbert
-  train text text_bert
+  taken_over text || train text text_bert
 }
 
 # train_again NAME START: another training of the same conf, of other random numbers: NAME_again.
