@@ -16,6 +16,7 @@ import tiny
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, licence, tables
 from atat.prepare import hearing
+from atat.prepare.synthesis_voice import parse_voice
 from atat.speech import audio
 from atat.text.normalize import normalize
 from atat.text.trees import parse
@@ -281,6 +282,50 @@ def test_text_of_train_and_dev_is_disjoint_and_repeatable(
     for folder in ("text_barista", "tts_barista"):
         published = "Picovoice's speech-to-intent benchmark: Apache 2.0"
         assert licence.of(tmp_path / "one" / folder / "train") == published
+
+
+def test_outsiders_of_one_half_share_no_sentence_and_no_voice_with_the_other(
+    local: Any, tmp_path: Path
+) -> None:
+    command = ["--out", str(tmp_path / "out"), "--wavs", str(tmp_path / "wavs"), "--clips", "1"]
+    local("prepare_outsiders").main(command)
+    kinds = {folder.name.rpartition("_")[0] for folder in (tmp_path / "out").iterdir()}
+    assert kinds == {"told", "asked", "refused", "off_menu", "player", "music"}
+    people: dict[str, set[str]] = {"a": set(), "b": set()}
+    for kind in kinds - {"music"}:
+        said = {}
+        for half in people:
+            folder = tmp_path / "out" / f"{kind}_{half}"
+            said[half] = {one.text for one in kaldi_dir.load(folder)}
+            assert len(kaldi_dir.load(folder)) == 2 * len(said[half])
+            voices = map(parse_voice, tables.read_table(folder / "spk2voice").values())
+            people[half] |= {voice.name.rpartition("+")[2] for voice in voices}
+        assert not said["a"] & said["b"]
+    assert not people["a"] & people["b"]
+
+
+def test_no_outsider_is_an_order(local: Any, corpus: Path) -> None:
+    grammar = local("order_grammar").load(corpus / local("picovoice").GRAMMAR)
+    outsiders = local("prepare_outsiders")
+    sentences = outsiders.read_sentences(outsiders.CONF / "outsiders.txt")
+    assert not [one for kind in sentences.values() for one in kind if grammar.understand(one)]
+
+
+def test_a_sentence_without_a_kind_is_told_with_its_line(local: Any, tmp_path: Path) -> None:
+    (tmp_path / "outsiders.txt").write_text("# kinds\n\ntold i had a coffee\nasked\n")
+    with pytest.raises(InputError, match="outsiders.txt:4: found 'asked'"):
+        local("prepare_outsiders").read_sentences(tmp_path / "outsiders.txt")
+
+
+def test_music_is_repeatable_audible_and_never_clipped(local: Any) -> None:
+    play = local("instruments").music
+    drawn = [play(2.5, np.random.default_rng(seed)) for seed in range(6)]
+    assert np.array_equal(drawn[0], play(2.5, np.random.default_rng(0)))
+    for one, other in zip(drawn, drawn[1:]):
+        assert one.shape == (40000,) and not np.array_equal(one, other)
+        assert 0.1 - 1e-6 <= np.abs(one).max() <= 0.9 + 1e-6
+        loud = np.abs(one).reshape(-1, 8000).max(axis=1)  # of each half second
+        assert (loud > 1e-3).all()
 
 
 def test_speech_in_rooms_is_made_anew_when_the_clean_speech_is_another(

@@ -25,10 +25,10 @@ HELD_OUT = 0.1  # share of the sentences that dev, and test, may take at most
 
 @dataclass(frozen=True)
 class Sentence:
-    """Something to say, normalised, and its meaning."""
+    """Something to say, normalised, and its meaning; None if it has none."""
 
     text: str
-    semantics: str
+    semantics: str | None = None
 
 
 def write_spoken(
@@ -48,9 +48,11 @@ def write_spoken(
         chosen = rng.choice(range(len(cast.voices)))
         speaker = f"{cast.engine}-{part}-{chosen:03d}"
         key = f"{speaker}-{number:06d}"
-        tables["text"][key], tables["semantics"][key] = sentence.text, sentence.semantics
+        tables["text"][key] = sentence.text
+        if sentence.semantics is not None:
+            tables["semantics"][key] = sentence.semantics
         tables["utt2spk"][key], tables["spk2voice"][speaker] = speaker, cast.voices[chosen]
-    voices.write_sentences(folder, tables)
+    voices.write_sentences(folder, {name: table for name, table in tables.items() if table})
     print(f"{folder}: {len(sentences)} sentences to be spoken by {len(tables['spk2voice'])} voices")
 
 

@@ -55,6 +55,7 @@ keep_marks "$exp"
 
 spoken_sets=(tts_barista/{train,dev} tts_commands/{train,dev})
 room_sets=(human_train tts_barista/train tts_commands/train)
+outsiders=(outsiders/{told,asked,refused,off_menu,player}_{a,b})
 . local/decodings.sh # tests, decodings
 
 if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other commands"; then
@@ -66,6 +67,8 @@ if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other
     ${librispeech:+--librispeech "$librispeech"} --max_lost "$max_lost"
   python local/prepare_outdomain_text.py --out "$data" --spoken "$spoken_commands" \
     ${snips_nlu:+--snips_nlu "$snips_nlu"} ${top:+--top "$top"} --max_lost "$max_lost"
+  python local/prepare_outsiders.py --out "$data/outsiders" --wavs "$wavs/outsiders" \
+    ${mini:+--times 1 --clips 2}
   for name in "${tests[@]}"; do
     python local/trim_silence.py --data "$data/$name" --out "$data/${name}_trimmed"
   done
@@ -73,6 +76,7 @@ fi
 
 if stage 1 "Synthetic speech, clean and in rooms"; then
   atat synthesis --data "${spoken_sets[@]/#/$data/}" --wavs "$wavs" --nj "$nj"
+  atat synthesis --data "${outsiders[@]/#/$data/}" --wavs "$wavs/outsiders" --nj "$nj"
   for name in "${room_sets[@]}"; do
     python local/add_rooms.py --data "$data/$name" --out "$data/${name}_rooms" \
       --wavs "$wavs/rooms/$name" --nj "$nj"
@@ -81,7 +85,7 @@ fi
 
 if stage 2 "Validate the data dirs"; then
   for name in human_{train,dev} "${spoken_sets[@]}" "${room_sets[@]/%/_rooms}" \
-    text_barista/train; do
+    "${outsiders[@]}" outsiders/music_{a,b} text_barista/train; do
     atat datadir validate "$data/$name" --nj "$nj"
   done
 fi
