@@ -55,7 +55,6 @@ keep_marks "$exp"
 
 spoken_sets=(tts_barista/{train,dev} tts_commands/{train,dev})
 room_sets=(human_train tts_barista/train tts_commands/train)
-outsiders=(outsiders/{told,asked,refused,off_menu,player}_{a,b})
 . local/decodings.sh # tests, decodings
 
 if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other commands"; then

@@ -1,6 +1,8 @@
 # What run.sh, which sources this, decodes: the test sets, $tests, and the lines of `decode`
 # (utils/models.sh), $decodings: MODEL SET TASK [OPTION ...].
 
+outsiders=(outsiders/{told,asked,refused,off_menu,player}_{a,b}) # that are spoken; no order among them
+
 tests=(real)
 for snr in $snrs; do tests+=("noisy_$(printf %02d "$snr")"); done
 
