@@ -95,8 +95,8 @@ def find(model: str | Path) -> Path:
     sure = str(model).startswith(HUB)
     if not _HUB_NAME.fullmatch(name) or (not sure and path.parent.is_dir()):
         raise InputError(
-            f"{model}: no such folder or archive; training writes a packed model to "
-            "exp/<name>/model, and a name of the hub is owner/name"
+            f"{model}: not a packed model: no such folder or archive. Training writes one to "
+            "exp/<name>/model; a name of the hub is owner/name"
         )
     return _of_hub(name, sure=sure)
 

@@ -20,7 +20,7 @@ from instruments import music
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.base.files import read_lines
-from atat.datadir import kaldi_dir
+from atat.datadir import kaldi_dir, licence
 from atat.prepare.spoken import Sentence, write_spoken
 from atat.speech import audio
 from atat.text.normalize import normalize
@@ -61,6 +61,7 @@ def write_music(folder: Path, wavs: Path, clips: int, rng: np.random.Generator) 
             )
         )
     kaldi_dir.write(folder, utterances)
+    licence.write(folder, licence.OWN)
     print(f"{folder}: {clips} recordings of music")
 
 
@@ -86,6 +87,7 @@ def main(argv: list[str] | None = None) -> None:
             rng = random.Random(f"outsiders {kind} {half} {options.seed}")
             folder = options.out / f"{kind}_{half}"
             write_spoken(folder, said, options.voices, f"outsiders_{half}", rng)
+            licence.write(folder, licence.OWN)
         drawn = np.random.default_rng([options.seed, number])
         write_music(options.out / f"music_{half}", options.wavs, options.clips, drawn)
 
