@@ -118,5 +118,7 @@ def test_a_mistyped_path_is_never_asked_of_the_hub(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(model.parent.parent)
-    with pytest.raises(InputError, match="exp/modle: not a packed model: no such folder or archive"):
+    with pytest.raises(
+        InputError, match="exp/modle: not a packed model: no such folder or archive"
+    ):
         named_model.find("exp/modle")

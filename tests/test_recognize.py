@@ -196,7 +196,7 @@ def test_a_model_of_a_newer_version_and_none_are_sentences(model, high, tmp_path
     for given, message in (
         (newer, "version 2, made by a newer atat"),
         (tmp_path, "not a packed model"),
-        (high, "high.wav: is a file; expected the folder of a packed model"),
+        (high, "high.wav: not a packed model: a file, not a folder; expected a folder"),
         (tmp_path / "no/such/folder", "no such folder or archive. Training writes"),
     ):
         assert run(given, high) == recognize.BAD_INPUT

@@ -87,8 +87,8 @@ def find(model: str | Path) -> Path:
         if path.name == CONFIG:
             return path.parent
         raise InputError(
-            f"{path}: is a file; expected the folder of a packed model, or an archive of one "
-            f"({', '.join(ARCHIVES)})"
+            f"{path}: not a packed model: a file, not a folder; expected a folder, or an archive "
+            f"of one ({', '.join(ARCHIVES)})"
         )
     name = str(model).removeprefix(HUB)
     # A path that begins with a folder of here is mistyped; the hub need not hear of it.
