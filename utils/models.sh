@@ -62,6 +62,17 @@ check_encoder() {
   atat encoder check "${encoder:-none}" ${1:+--model "$1"} ${2:+--data "$2"}
 }
 
+# find_bert: what --bert names: a folder, from where the user is, minilm-l6 or a name of the hub.
+find_bert() {
+  bert=${bert%/}
+  if [ -n "$bert" ] && [ -f "$recipe_caller/$bert/config.json" ]; then
+    bert=$recipe_caller/$bert
+  fi
+  case $bert in
+    /* | ./* | ../*) [ -f "$bert/config.json" ] || refuse "--bert: no config.json in '$bert'" ;;
+  esac
+}
+
 # copy_confs OLD NEW CONF ...: copies of training confs in $confs, in which all that lies below the
 # folder OLD lies below NEW. With --mini their models are tiny and trained for a few steps.
 copy_confs() {

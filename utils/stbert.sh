@@ -33,8 +33,7 @@ choose_stbert() {
   fi
   listener=${acoustic_model:-$exp/acoustic/seed$first_seed/model}
   if [ "$bert" = none ] || { [ -n "$mini" ] && ! is_given bert; }; then bert=""; fi
-  # A folder is meant from where the user is.
-  [ ! -f "$recipe_caller/$bert/config.json" ] || bert=$recipe_caller/$bert
+  find_bert
 }
 
 # stbert_start MODEL: the packed model that all finetunings of a model start from.

@@ -21,7 +21,7 @@ flag mini "the same as --size mini"
 option experiments main "of: main low_resource full_music real_audio ablations"
 encoder_option
 path_option embeddings "" "word embeddings of the BiLSTM-CRF, GloVe's text format; random without"
-path_option bert "" "folder of bert-base-uncased, for the rows of the ablations that need it"
+option bert "" "BERT for those of the ablations that need one: folder, minilm-l6 or hub name"
 number_option vocab_size 500 "word pieces at most; with fewer words there are fewer"
 parse_options "$@"
 
@@ -41,8 +41,8 @@ if [ "$size" = mini ]; then
   confs=$exp/conf
   is_given experiments || experiments="main full_music"
 fi
-[ -z "$bert" ] || [ -f "$bert/config.json" ] || refuse "--bert: no config.json in '$bert'"
-train_set[pretrain_bert]=${bert:+model.text_encoder.bert=$bert}
+find_bert
+train_set[pretrain_bert]=${bert:+model.text_encoder.bert=$(quoted "$bert")}
 
 . local/experiments.sh
 . local/two_stage.sh

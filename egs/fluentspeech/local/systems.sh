@@ -48,8 +48,7 @@ choose_students() {
   students_of "$students"
   models=("${students_chosen[@]/#/distill_}") teachers=(${of_teacher:+teacher} ${of_professor:+professor})
   conf_files+=("$1"/{teacher,professor}.yaml)
-  # A folder is meant from where the user is.
-  [ ! -f "$recipe_caller/$bert/config.json" ] || bert=$recipe_caller/$bert
+  find_bert
   [ "$bert" != none ] || refuse "--bert none is for --system stbert; teachers need a BERT"
   if [ -n "$mini" ] && ! is_given bert; then bert=$data/bert; fi
   for teacher in "${teachers[@]}"; do

@@ -26,6 +26,7 @@ rows_of_mini=(
 # use_encoder, which gives models of an encoder a folder of their own beside $mfcc_exp.
 choose_corpus() {
   generated="" results=RESULTS.md folder=conf
+  find_bert
   if [ -n "$corpus" ]; then
     is_given size || size=paper
     results=RESULTS.corpus.md
@@ -54,7 +55,7 @@ choose_corpus() {
   mfcc_exp=$exp
   arks=mfcc
   features_options=(--kind mfcc)
-  train_set[text_bert]=${bert:+bert=$bert}
+  train_set[text_bert]=${bert:+bert=$(quoted "$bert")}
 }
 
 # also_people: the autoencoder's training reads $data/people, too.
