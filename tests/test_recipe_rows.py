@@ -208,7 +208,8 @@ def test_every_row_of_answers_is_of_models_that_are_trained(
     trained = {call["--out"]: call for call in calls if call["program"] == "atat train"}
     answered = {call["--out"]: call for call in calls if call["program"] == "atat answer"}
     scored = {call["--decoded"]: call for call in calls if call["program"] == "atat score_answers"}
-    assert scored.keys() == answered.keys() and len(answered) == 2 * 8
+    in_noise = 0 if "--corpus" in options else 4  # this corpus has no such versions of the test
+    assert scored.keys() == answered.keys() and len(answered) == 2 * (8 + in_noise)
     for out, call in answered.items():
         assert scored[out]["--data"] == call["--data"] and call["--data"].endswith(
             out.rpartition("answer_")[2]
@@ -227,9 +228,9 @@ def test_every_row_of_answers_is_of_models_that_are_trained(
     for part in report.tables:
         for row in part.rows:
             for condition in part.conditions.values() or ["found"]:
-                pattern = row.decoded.replace("{condition}", condition)
-                matches = {out for out in answered if fnmatch(f"{out}/{condition}", pattern)}
-                assert matches or not row.decoded, pattern
+                pattern = row.decoded.replace("{condition}", condition).rpartition("/")[0]
+                matches = {out for out in answered if fnmatch(out, pattern)}
+                assert matches or not row.decoded or ("WER" in pattern and not in_noise), pattern
                 found |= matches
     assert found == answered.keys()
 

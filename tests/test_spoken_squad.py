@@ -17,7 +17,7 @@ from atat.datadir import kaldi_dir, questions, tables
 from atat.datadir.corpus_spoken_squad import Given, Paragraph
 from atat.datadir.ctm import Word, read_ctm, write_ctm
 from atat.datadir.questions import Answer, Question, Span
-from atat.scoring import spans
+from atat.scoring import metrics, spans
 from atat.speech import audio
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "spoken_squad" / "local"
@@ -278,6 +278,46 @@ def test_the_spoken_file_has_what_was_heard(local: Any) -> None:
     assert heard["context"] == "and lee. rome is."
     (one,) = heard["qas"]  # the second is lost
     assert one["id"] == "q1" and one["answers"] == [{"answer_start": 9, "text": "rome"}]
+
+
+def test_as_many_words_are_misheard_as_a_version_says(local: Any) -> None:
+    rng = random.Random(1)
+    vocabulary = [f"{first}{second}" for first in "abcdefgh" for second in "klmnoprs"]
+    paragraphs, found = [], []
+    for number in range(40):
+        sentences = [" ".join(rng.choices(vocabulary, k=12)) for _ in range(3)]
+        asked = (layout.Asked(f"q{number}", "What?", (Given(sentences[0].split()[0], 0),)),)
+        paragraphs.append(Paragraph(0, number, ". ".join(sentences) + ".", asked))
+        sentences[2] = sentences[2].replace("a", "b")  # what the recogniser itself got wrong
+        found.append(local("write_spoken").heard(paragraphs[-1], sentences))
+    for rate in (0.44, 0.54):
+        made = local("write_spoken").misheard(paragraphs, found, rate, random.Random(2))
+        wrong = total = 0.0
+        for one, other in zip(paragraphs, made):
+            words = other["context"].replace(".", "")
+            edits, count = metrics.text_counts(" ".join(layout.words_of(one)), words)["wer"]
+            wrong, total = wrong + edits, total + count
+        assert wrong / total == pytest.approx(rate, abs=0.05)
+        assert [one["qas"] for one in made] == [one["qas"] for one in found]
+        assert all(one["context"].count(".") == 3 for one in made)
+
+
+def test_what_was_heard_in_noise_has_the_questions_of_the_test(corpus: Path, local: Any) -> None:
+    names = layout.PARTS["test"]
+    content = json.loads((corpus / names.spoken).read_text())
+    for topic in content["data"]:
+        for paragraph in topic["paragraphs"]:
+            paragraph["context"] = "nothing of it was heard"
+    (corpus / layout.version_of(names.spoken, "WER54")).write_text(json.dumps(content))
+    data = prepare(local, corpus, "--max_lost", "0.5")
+    left = {one.id for one in questions.read(data / "test_WER54")}
+    heard = questions.read(data / "test")
+    listed = {one["id"] for t in content["data"] for p in t["paragraphs"] for one in p["qas"]}
+    assert left == listed & {one.id for one in heard} and left
+    assert all(one.lost for one in questions.read(data / "test_WER54"))
+    texts = tables.read_table(data / "test_WER54" / "text")
+    assert set(texts.values()) == {"nothing of it was heard"}
+    assert not (data / "test_WER44").exists()
 
 
 @pytest.mark.parametrize("version", ["", "WER44", "WER54"])

@@ -50,6 +50,10 @@ PARTS = {
 }
 
 
+# Of the test: what was heard of it in noise, with this WER in %.
+VERSIONS = ("WER44", "WER54")
+
+
 class Given(NamedTuple):
     """An answer: its text and the number of its first character in the context."""
 

@@ -55,7 +55,7 @@ if stage 2 "Data dirs: a paragraph is an utterance, with its questions"; then
   python local/prepare_spoken_squad.py --corpus "$corpus" --out "$data" --limit $limit \
     --max_lost "$max_lost"
   if ((${#speech[@]} > 0)); then atat datadir combine "$data/people" "${speech[@]}"; fi
-  for set in "${spoken[@]}" "${heard[@]}" ${people[@]+"${people[@]}"}; do
+  for set in "${spoken[@]}" "${heard[@]}" ${noisy[@]+"${noisy[@]}"} ${people[@]+"${people[@]}"}; do
     atat datadir validate "$data/$set" --nj "$nj"
   done
 fi

@@ -8,6 +8,8 @@ heard (train_asr, dev_asr, test). dev are the last topics of the published train
 none. The recordings of a paragraph's sentences become one, in OUT/wavs. Where the corpus has times
 of words (train_wav.ctm, in a generated one) they become `ctm`; else `atat align` makes it. The
 questions have the words of their answers but no times yet: local/time_questions.py adds these.
+What was heard of the test in noise, where the corpus has it (spoken_test-v1.1_WER44.json), becomes
+test_WER44, for models that read: all questions of spoken_test-v1.1.json, without times.
 
 A paragraph without questions is passed over. One whose recordings are missing or damaged, and a
 question whose answer is not in its context, are left out, counted, and listed in OUT/findings.txt.
@@ -59,15 +61,21 @@ class Item:
     asked: list[tuple[Question, Question]] = field(default_factory=list)  # spoken, heard
 
 
-def items_of(folder: Path, part: str, out: Path, oddities: Oddities, limit: int) -> list[Item]:
-    """The usable paragraphs of a part of the corpus, with their questions."""
+def items_of(
+    folder: Path, part: str, out: Path, oddities: Oddities, limit: int, version: str = ""
+) -> list[Item]:
+    """The usable paragraphs of a part of the corpus, with their questions.
+
+    version: heard otherwise than in the spoken file, whose questions these are.
+    """
     names = layout.PARTS[part]
+    spoken = layout.version_of(names.spoken, version) if version else names.spoken
     pairs = [
         (original, heard)
         for original, heard in layout.joined(
-            layout.read(folder / names.reference), layout.read(folder / names.spoken), names
+            layout.read(folder / names.reference), layout.read(folder / spoken), names
         )
-        if original.asked
+        if original.asked and (heard.asked or not version)
     ]
     if 0 < limit < len(pairs):
         pairs = limited(pairs, limit, seed=1)
@@ -91,6 +99,9 @@ def items_of(folder: Path, part: str, out: Path, oddities: Oddities, limit: int)
             continue
         item = Item(key, topic, original, heard, wav, seconds, words)
         _ask(item, oddities)
+        if version:
+            left = {one.id for one in heard.asked}
+            item.asked = [pair for pair in item.asked if pair[0].id in left]
         if item.asked:
             found.append(item)
     return found
@@ -178,24 +189,7 @@ def divide(items: Sequence[Item], share: float) -> tuple[list[Item], list[Item]]
 def write(out: Path, part: str, items: Sequence[Item]) -> None:
     """The two data dirs of a part, and what is in them on the terminal."""
     for kind, name in enumerate(FOLDERS[part]):
-        texts = {
-            item.key: " ".join(layout.words_of(item.heard if kind else item.original)) or "<unk>"
-            for item in items
-        }
-        kaldi_dir.write(
-            out / name,
-            (
-                Utterance(
-                    item.key,
-                    item.speaker,
-                    wav=str(item.wav),
-                    duration=item.seconds,
-                    text=texts[item.key],
-                )
-                for item in items
-            ),
-        )
-        questions.write(out / name, (pair[kind] for item in items for pair in item.asked))
+        _write(out / name, items, heard=bool(kind))
     times = {item.key: item.words for item in items if item.words is not None}
     spoken = out / FOLDERS[part][0] / "ctm"
     about = spoken.with_name("ctm.json")  # of `atat align`, which made the ctm if it is there
@@ -212,6 +206,45 @@ def write(out: Path, part: str, items: Sequence[Item]) -> None:
         f"recogniser, of {_error_rate(items):.1f} % WER, lost {lost}; times of words in "
         f"{len(times)}"
     )
+
+
+def write_version(folder: Path, out: Path, version: str, limit: int) -> None:
+    """The data dir of what was heard of the test in noise, if the corpus has it; else nothing."""
+    name = layout.version_of(layout.PARTS["test"].spoken, version)
+    if not (folder / name).is_file():
+        return
+    # Lost recordings and answers are those of the test and have been told of.
+    items = items_of(folder, "test", out / "wavs" / "test", Oddities(), limit, version)
+    if not items:
+        raise InputError(f"{folder / name}: no question of the test is in it; get it again")
+    _write(out / f"test_{version}", items, heard=True)
+    asked = [one for item in items for _, one in item.asked]
+    print(
+        f"test_{version}: {len(asked)} questions, WER {_error_rate(items):.1f} %, answers of "
+        f"{sum(one.lost for one in asked)} are not among the words"
+    )
+
+
+def _write(folder: Path, items: Sequence[Item], *, heard: bool) -> None:
+    """A data dir of paragraphs, whose text is what was heard or what was said."""
+    texts = {
+        item.key: " ".join(layout.words_of(item.heard if heard else item.original)) or "<unk>"
+        for item in items
+    }
+    kaldi_dir.write(
+        folder,
+        (
+            Utterance(
+                item.key,
+                item.speaker,
+                wav=str(item.wav),
+                duration=item.seconds,
+                text=texts[item.key],
+            )
+            for item in items
+        ),
+    )
+    questions.write(folder, (pair[heard] for item in items for pair in item.asked))
 
 
 def _error_rate(items: Sequence[Item]) -> float:
@@ -253,6 +286,8 @@ def prepare(
         write(out, part, items)
         for name in FOLDERS[part]:
             licence.write(out / name, licence.of_corpus(folder, PUBLISHED))
+    for version in layout.VERSIONS:
+        write_version(folder, out, version, limits[-1])
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 spoken=(train dev test_reference) # data dirs whose text was said
 heard=(train_asr dev_asr test)    # ... the same recordings and questions; text is what was heard
+noisy=()                          # ... the test's words as they were heard in noise
 
 # The rows of the tables: a name, the test set, and the models that answer together.
 rows=(
@@ -14,6 +15,7 @@ rows=(
   "e_and_d test speechbert cascade"           # (h)
   "d_and_d test cascade cascade_again"        # (i)
 )
+rows_of_noise=("text %s text" "cascade %s cascade")
 
 # One of each kind, since each loads models again.
 rows_of_mini=(
@@ -21,6 +23,7 @@ rows_of_mini=(
   "better_boundaries test_reference speechbert"
   "d_and_d test cascade cascade_again"
 )
+rows_of_noise_of_mini=("cascade %s cascade")
 
 # choose_corpus: where corpus, data and models are, and which confs are trained. To be called before
 # use_encoder, which gives models of an encoder a folder of their own beside $mfcc_exp.
@@ -51,11 +54,26 @@ choose_corpus() {
     people=(people) results=${results%.md}.people.md
     is_given exp || exp+=_people
   fi
-  [ -z "$mini" ] || rows=("${rows_of_mini[@]}")
+  if [ -n "$mini" ]; then
+    rows=("${rows_of_mini[@]}") rows_of_noise=("${rows_of_noise_of_mini[@]}")
+  fi
+  choose_noise
   mfcc_exp=$exp
   arks=mfcc
   features_options=(--kind mfcc)
   train_set[text_bert]=${bert:+bert=$(quoted "$bert")}
+}
+
+# choose_noise: what was heard of the test in noise, and its rows; not every copy of the corpus has it.
+choose_noise() {
+  local version row
+  for version in WER44 WER54; do
+    if [ -n "$generated" ] || [ -f "$corpus/spoken_test-v1.1_$version.json" ]; then
+      noisy+=("test_$version")
+      # shellcheck disable=SC2059  # the row is the format
+      for row in "${rows_of_noise[@]}"; do rows+=("$(printf "$row" "test_$version")"); done
+    fi
+  done
 }
 
 # also_people: the autoencoder's training reads $data/people, too.
