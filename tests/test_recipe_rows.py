@@ -235,22 +235,32 @@ def test_every_row_of_answers_is_of_models_that_are_trained(
     assert found == answered.keys()
 
 
-def test_mfcc_and_states_are_compared_once_both_were_run(clone: Path) -> None:
-    on_mfcc = ["--bert", "minilm-l6"]
-    called(clone, "spoken_squad", on_mfcc)
+@pytest.mark.parametrize(
+    ("options", "folder", "conf"),
+    [
+        (["--encoder", "moonshine-tiny"], "small_minilm-l6_moonshine-tiny", "features.yaml"),
+        (["--speech", "/h"], "small_minilm-l6_people", "people.yaml"),
+    ],
+    ids=["states", "people"],
+)
+def test_what_is_heard_otherwise_is_compared_once_both_were_run(
+    clone: Path, options: list[str], folder: str, conf: str
+) -> None:
+    plain = ["--bert", "minilm-l6"]
+    called(clone, "spoken_squad", plain)
     exp = clone / "egs/spoken_squad/exp"
     (exp / "small_minilm-l6/speechbert").mkdir(parents=True)  # as the training leaves it
     for name, seed in itertools.product(("text_bert", "cascade", "cascade_again", "text"), "34"):
         (exp / f"small_minilm-l6/{name}/seed{seed}/model").mkdir(parents=True)
         (exp / f"small_minilm-l6/{name}/seed{seed}/train.json").write_text("{}")
-    calls = called(clone, "spoken_squad", [*on_mfcc, "--encoder", "moonshine-tiny"])
+    calls = called(clone, "spoken_squad", [*plain, *options])
     answered = {call["--out"] for call in calls if call["program"] == "atat answer"}
     trained = [call["--out"] for call in calls if call["program"] == "atat train"]
-    again = {Path(out).parts[2] for out in trained if "moonshine" in out}
+    # Models that read are taken over.
+    again = {Path(out).parts[2] for out in trained if folder in out}
     assert again == {"audio_words", "joint", "speechbert", "speechbert_no_mlm"}
-    assert (exp / "small_minilm-l6_moonshine-tiny/cascade/seed4/model").is_dir()
-    filled = exp / "small_minilm-l6_moonshine-tiny/features.yaml"
-    (table,) = config.load(filled, Report).tables
+    assert (exp / folder / "cascade/seed4/model").is_dir()
+    (table,) = config.load(exp / folder / conf, Report).tables
     for row in table.rows:
         for condition in table.conditions.values():
             pattern = row.decoded.replace("{condition}", condition)

@@ -96,6 +96,6 @@ fi
 if stage 9 "Score and write the tables"; then
   each_of score_row "${rows[@]}"
   table conf/results.yaml "$(table_file "$results")"
-  beside_mfcc
+  beside_the_other
   report
 fi

@@ -25,8 +25,9 @@ rows_of_mini=(
 )
 rows_of_noise_of_mini=("cascade %s cascade")
 
-# choose_corpus: where corpus, data and models are, and which confs are trained. To be called before
-# use_encoder, which gives models of an encoder a folder of their own beside $mfcc_exp.
+# choose_corpus: where corpus, data and models are, and which confs are trained; $plain_exp is the folder
+# of a run without --speech and --encoder. To be called before use_encoder, which gives models of an
+# encoder a folder of their own beside $mfcc_exp.
 choose_corpus() {
   generated="" results=RESULTS.md folder=conf
   find_bert
@@ -49,7 +50,7 @@ choose_corpus() {
     results=${results%.md}.${bert##*/}.md note="BERT begins as ${bert##*/} (--bert)"
   fi
   [ -z "$generated" ] || corpus=$data/corpus
-  people=()
+  plain_exp=$exp people=()
   if ((${#speech[@]} > 0)); then
     people=(people) results=${results%.md}.people.md
     is_given exp || exp+=_people
@@ -76,11 +77,11 @@ choose_noise() {
   done
 }
 
-# also_people: the autoencoder's training reads $data/people, too.
+# also_people: the autoencoder's training reads $data/people, too, for a quarter of each step.
 also_people() {
   if ((${#people[@]} == 0)); then return; fi
   local one="task: audio_words"
-  train_set[audio_words]="train=[{data: $(quoted "$data/train"), $one},"
+  train_set[audio_words]="train=[{data: $(quoted "$data/train"), $one, weight: 3},"
   train_set[audio_words]+=" {data: $(quoted "$data/people"), $one}]"
 }
 
@@ -118,18 +119,18 @@ same_features() {
   done
 }
 
-# taken_over NAME: whether a model that reads text alone is there from a run without --encoder; it does not
-# depend on the features, and is used instead of training it again.
+# taken_over NAME: whether a model that reads text alone is there from the plain run; it does not
+# depend on what is heard, and is used instead of training it again.
 taken_over() {
   local seed folder
-  [ "$mfcc_exp" != "$exp" ] || return 1
+  [ "$plain_exp" != "$exp" ] || return 1
   for seed in $seeds; do
-    [ -f "$mfcc_exp/$1/seed$seed/train.json" ] || return 1
+    [ -f "$plain_exp/$1/seed$seed/train.json" ] || return 1
   done
   for seed in $seeds; do
     folder=$exp/$1/seed$seed
     mkdir -p "$folder"
-    [ -e "$folder/model" ] || ln -s "$(realpath "$mfcc_exp/$1/seed$seed")"/{model,train.json} "$folder"
+    [ -e "$folder/model" ] || ln -s "$(realpath "$plain_exp/$1/seed$seed")"/{model,train.json} "$folder"
   done
 }
 
@@ -174,8 +175,15 @@ score_row() {
   done
 }
 
-# beside_mfcc: with --encoder, the table of both kinds of features, once both were run.
-beside_mfcc() {
-  if [ -z "$encoder" ] || [ "$mfcc_exp" = "$exp" ] || [ ! -d "$mfcc_exp/speechbert" ]; then return; fi
-  table conf/features.yaml "$(table_file "${results/RESULTS/RESULTS.features}")" mfcc "$mfcc_exp"
+# beside_the_other: with --encoder the table of both kinds of features, with --speech that of what the
+# autoencoder has heard, once both were run.
+beside_the_other() {
+  local file
+  if [ -n "$encoder" ]; then
+    if [ "$mfcc_exp" = "$exp" ] || [ ! -d "$mfcc_exp/speechbert" ]; then return; fi
+    table conf/features.yaml "$(table_file "${results/RESULTS/RESULTS.features}")" mfcc "$mfcc_exp"
+  elif ((${#people[@]} > 0)) && [ "$plain_exp" != "$exp" ] && [ -d "$plain_exp/speechbert" ]; then
+    file=${results/RESULTS/RESULTS.heard}
+    table conf/people.yaml "$(table_file "${file%.people.md}.md")" plain "$plain_exp"
+  fi
 }
