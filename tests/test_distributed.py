@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,13 +20,13 @@ import pytest
 import tiny
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from forks import from_one
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from waiting import LIMIT
 
-from atat.base import cli, config, environment
+from atat.base import cli, config, precision
 from atat.base.errors import InputError
 from atat.engine import assembly, checkpoint, distributed, model_folder, nonfinite
 from atat.engine import train as train_cli
@@ -38,7 +39,6 @@ from atat.systems.joint.batch import Example, collate
 from atat.systems.joint.settings import OptimSettings, TrainSettings
 from atat.systems.joint.system import system
 
-ROOT = Path(__file__).resolve().parent.parent
 RANKS = 2
 
 
@@ -113,16 +113,6 @@ def test_two_processes_train_as_one_that_makes_the_same_steps_alone(
 def run_everywhere(function: Callable[[int, Path], None], folder: Path) -> None:
     """Call function(rank, folder) in RANKS processes of one group."""
     from_one(_join, RANKS, folder, function)
-
-
-def from_one(function: Callable[..., None], count: int, *arguments: Any) -> None:
-    """Call function(number, *arguments) in `count` processes.
-
-    They are forks of one process that has loaded torch and has used nothing of it.
-    """
-    mp.set_forkserver_preload(["torch", "atat.systems.joint.system", "atat.engine.assembly"])
-    with environment.changed(CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(ROOT)):
-        mp.start_processes(function, arguments, nprocs=count, start_method="forkserver")
 
 
 def _join(rank: int, folder: Path, function: Callable[[int, Path], None]) -> None:
@@ -316,3 +306,59 @@ def _nonfinite(rank: int, folder: Path) -> None:
 
 def test_what_made_a_loss_not_finite_is_told_of_every_rank(tmp_path: Path) -> None:
     run_everywhere(_nonfinite, tmp_path)
+
+
+def _mixed_precision(rank: int, folder: Path) -> None:
+    corpus = Path((folder / "corpus").read_text())
+    facts = {"flags": "amx_bf16" if rank else "avx2"}
+    built = []
+
+    def build(system: Any, run: TrainSettings, *others: Any) -> Trainer:
+        built.append(run.precision)
+        return assembly_build(system, run, *others)
+
+    assembly_build = assembly.build
+    with (
+        mock.patch.object(precision, "processor_facts", lambda: facts),
+        mock.patch.object(assembly, "build", build),
+    ):
+        train_cli.train(settings(corpus, precision="auto", steps=1), folder / "run")
+    assert built == ["fp32"]
+    assert config.read_yaml(folder / "run" / "config.yaml")["precision"] == "fp32"
+
+
+def test_machines_that_differ_train_in_the_precision_of_the_first(
+    corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "corpus").write_text(str(corpus))
+    run_everywhere(_mixed_precision, tmp_path)
+
+
+def _late(rank: int, folder: Path) -> None:
+    """The first rank's checkpoint is seen by the second after a while, or never."""
+    corpus = Path((folder / "corpus").read_text())
+    trainer = assembly.build(system, settings(corpus), folder, torch.device("cpu"))
+    trainer.progress.step = 2
+    trainer._save_checkpoint()
+    trainer.progress.step = 0
+    listed, hidden = checkpoint.paths_in, [True, True]
+
+    def paths_in(run: Path) -> list[Path]:
+        return [] if rank and hidden and hidden.pop() else listed(run)
+
+    with mock.patch.object(checkpoint, "paths_in", paths_in):
+        trainer.resume()
+        assert trainer.progress.step == 2 and not (rank and hidden)
+    not_older = partial(checkpoint.not_older, patience=0)
+    with mock.patch.object(checkpoint, "not_older", not_older):
+        trainer.folder = folder / f"disk{rank}"  # which they do not share
+        trainer.folder.mkdir()
+        trainer._save_checkpoint()
+        words = "another machine .* step 2 there; .* there is none" if rank else "another process"
+        with pytest.raises(InputError, match=words):
+            trainer.resume()
+
+
+def test_a_machine_waits_for_the_checkpoint_that_another_sees(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "corpus").write_text(str(corpus))
+    run_everywhere(_late, tmp_path)

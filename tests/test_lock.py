@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,7 @@ def test_a_name_is_held_by_a_file_that_goes_and_many_take_turns(tmp_path):
     """Whoever waits on a file that its holder has removed must not hold a lock beside the next."""
     turns = """
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from atat.base import lock
 count = Path(sys.argv[1]) / "count"
@@ -124,3 +126,29 @@ def test_work_that_fails_before_it_has_begun_leaves_no_folder(tmp_path):
                     (tmp_path / name / "file").touch()
                 raise KeyError
         assert (tmp_path / name).exists() == left
+
+
+def test_the_lock_of_another_machine_is_waited_for_and_that_of_this_one_is_not(
+    tmp_path, monkeypatch, caplog
+):
+    with ExitStack() as other:
+        other.enter_context(lock.hold(tmp_path, "theirs"))
+        monkeypatch.setattr(lock.time, "sleep", lambda seconds: other.close())
+        with pytest.raises(InputError, match="theirs .* is at work"):
+            with lock.hold(tmp_path, "mine", patience=1000):
+                pass
+        assert "waiting" not in caplog.text
+        monkeypatch.setattr(lock.socket, "gethostname", lambda: "another")
+        with lock.hold(tmp_path, "mine", patience=1000):
+            assert "held by theirs (process" in caplog.text and "at most 1000 s" in caplog.text
+            assert json.loads((tmp_path / lock.NAME).read_text())["host"] == "another"
+
+
+def test_a_machine_that_lives_keeps_its_lock(tmp_path, monkeypatch):
+    with lock.hold(tmp_path, "theirs"):
+        monkeypatch.setattr(lock.socket, "gethostname", lambda: "another")
+        monkeypatch.setattr(lock, "POLL", 0.01)
+        with pytest.raises(InputError, match="theirs .* is at work .* try again later"):
+            with lock.hold(tmp_path, "mine", patience=0.05):
+                pass
+        assert json.loads((tmp_path / lock.NAME).read_text())["what"] == "theirs"

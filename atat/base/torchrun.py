@@ -18,3 +18,13 @@ def rank() -> int:
 def local_rank() -> int:
     """The number of this process among those of its machine, which is that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def size() -> int:
+    """The number of processes; 1 if this one is alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def max_restarts() -> int:
+    """How often torchrun starts the processes again after one has ended; 0 without torchrun."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))

@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -29,6 +31,8 @@ END = b"PK\x05\x06"  # how the last record of a zip begins; its last two bytes: 
 END_SIZE = 22
 MARK = b"sha256:"
 COMMENT_SIZE = len(MARK) + 64
+LAG = 180.0  # s that a network disk may take to show a machine what another has written
+POLL = 0.5  # s between two looks
 BLOCK = 2**20  # bytes read at a time
 
 
@@ -167,7 +171,29 @@ def paths_in(folder: Path) -> list[Path]:
 def scheduled(folder: Path, every: int) -> list[Path]:
     """Checkpoints that an uninterrupted run would also have: every `every` steps, and the last."""
     paths = paths_in(folder)
-    return [path for path in paths if _step(path) % every == 0 or path == paths[-1]]
+    return [path for path in paths if step_of(path) % every == 0 or path == paths[-1]]
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint of a run, readable or not; 0 if there is none."""
+    return max(map(step_of, paths_in(folder)), default=0)
+
+
+def not_older(folder: Path, step: int, patience: float = LAG) -> None:
+    """Return once this machine sees a checkpoint of `step`, which another one sees, or a later one.
+
+    Raises InputError if it does not appear within `patience` seconds.
+    """
+    end = time.monotonic() + patience
+    while (seen := newest_step(folder)) < step:
+        if time.monotonic() >= end:
+            last = f"the newest is of step {seen}" if seen else "there is none"
+            raise InputError(
+                f"{folder}: another machine of this training sees a checkpoint of step {step} "
+                f"there; on {socket.gethostname()}, after {patience:.0f} s, {last}. All machines "
+                "need the same folder, on a disk that they share"
+            )
+        time.sleep(POLL)
 
 
 def keep_last(folder: Path, count: int, every: int) -> None:
@@ -178,7 +204,8 @@ def keep_last(folder: Path, count: int, every: int) -> None:
             path.unlink()
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """1500 of checkpoint-00001500.pt"""
     match = _NAME.fullmatch(path.name)
     assert match is not None
     return int(match[1])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -19,20 +18,21 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.rendezvous import rendezvous
 
 from atat.base import torchrun
 from atat.base.errors import InputError
+from atat.engine import meeting
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 # Rank 0 validates and packs while the others wait for it.
 TIMEOUT = datetime.timedelta(hours=6)
-# Words of gloo and NCCL about a process that has ended.
-BROKEN = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited")
+# Words of gloo, NCCL and the store about a process that has ended, or whose machine is gone.
+BROKEN = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited",
+          "likely closed", "Connection timed out", "No route to host")  # fmt: skip
 
-_store: dist.Store | None = None  # through which the processes of the group have met
+_store: dist.Store | None = None  # of the group, through which its processes have met
 
 
 class Ended(InputError):
@@ -41,8 +41,8 @@ class Ended(InputError):
     def __init__(self) -> None:
         super().__init__(
             "another process of this training has ended: its own message says why; if it has none, "
-            "it was killed, most often because memory ran out. Checkpoints are kept: the same "
-            "command continues"
+            "it was killed, most often because memory ran out, or its machine is gone. Checkpoints "
+            "are kept: the same command continues"
         )
 
 
@@ -80,38 +80,31 @@ def _said(text: str) -> bool:
     if _store is None:
         return False
     try:
-        return _store.add(f"said {_attempt()} {hashlib.sha256(text.encode()).hexdigest()}", 1) > 1
+        return _store.add(f"said {hashlib.sha256(text.encode()).hexdigest()}", 1) > 1
     except RuntimeError:  # the process that kept the store has ended
         return False
 
 
 def start() -> torch.device:
-    """Join the group that torchrun describes, if any; returns the device of this process."""
+    """Join the group that torchrun describes, if any; returns the device of this process.
+
+    Raises NotMet if the group is not complete after some minutes.
+    """
     gpu = torch.cuda.is_available()
     local = torchrun.local_rank()
     if gpu:
         torch.cuda.set_device(local)
     if torchrun.is_launched() and not dist.is_initialized():
-        global _store
-        _store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
-        dist.init_process_group(
-            "nccl" if gpu else "gloo",
-            store=dist.PrefixStore(f"attempt {_attempt()}", _store),
-            rank=number,
-            world_size=count,
-            timeout=TIMEOUT,
-        )
+        _join("nccl" if gpu else "gloo")
     return torch.device("cuda", local) if gpu else torch.device("cpu")
 
 
-def _attempt() -> str:
-    """Tells a group from that of before a restart.
-
-    torchrun keeps one store over its restarts, and a process must not meet the addresses of those
-    that have died. Each machine counts its own restarts: the count names nothing on several.
-    """
-    machines = os.environ.get("GROUP_WORLD_SIZE", "1")
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if machines == "1" else "any"
+@_waits
+def _join(backend: str) -> None:
+    global _store
+    _store, number, count = meeting.join()
+    _store.set_timeout(TIMEOUT)
+    dist.init_process_group(backend, store=_store, rank=number, world_size=count, timeout=TIMEOUT)
 
 
 def stop() -> None:

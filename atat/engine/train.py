@@ -17,7 +17,7 @@ import shutil
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from atat.base import cli, config, lock, machine, precision, torchrun
 from atat.engine import forecast, named_model, pack, registry, run_folder
@@ -101,14 +101,28 @@ def _train(options: argparse.Namespace) -> None:
         machine.tune()
         check(settings, options.out, system)
         return
-    has_model = (options.out / run_folder.MODEL).is_dir()
-    if has_model and run_folder.finished_steps(options.out) == settings.steps:
-        run_folder.check_same(options.out, settings)
+    if _is_finished(options.out, settings):
         if torchrun.rank() == 0:
             print(f"{options.out}: finished before; remove the folder to train again")
         return
     machine.tune()
     train(settings, options.out, system)
+
+
+def _is_finished(folder: Path, settings: RunSettings) -> bool:
+    """Whether the training of the folder is done, as any machine sees it.
+
+    Raises InputError if it was another one.
+    """
+    has_model = (folder / run_folder.MODEL).is_dir()
+    finished = has_model and run_folder.finished_steps(folder) == settings.steps
+    if finished:
+        run_folder.check_same(folder, settings)
+    if not torchrun.is_launched():
+        return finished
+    from atat.engine import distributed
+
+    return str(True) in distributed.gather([str(finished)])
 
 
 def check(settings: RunSettings, folder: Path, system: System) -> None:
@@ -120,7 +134,7 @@ def check(settings: RunSettings, folder: Path, system: System) -> None:
 
     device = distributed.start()
     try:
-        settings = replace(settings, precision=_precision(settings, folder, device).name)
+        settings = replace(settings, precision=_agreed(_precision(settings, folder, device)))
         rehearsal.rehearse(assembly.build(system, settings, folder, device), print)
     finally:
         distributed.stop()
@@ -134,15 +148,16 @@ def train(settings: RunSettings, folder: Path, system: System | None = None) -> 
     device = distributed.start()
     with ExitStack() as stack:
         stack.callback(distributed.stop)
+        found = _precision(settings, folder, device)
         if distributed.rank() == 0:
-            stack.enter_context(lock.hold(folder, "a training"))
-            found = _precision(settings, folder, device)
+            # torchrun may have started this again after the loss of the machine that held it.
+            patience = lock.LOST if torchrun.max_restarts() else 0.0
+            stack.enter_context(lock.hold(folder, "a training", patience=patience))
+            found = _precision(settings, folder, device)  # as in the folder, which is ours now
             run_folder.open_for(folder, replace(settings, precision=found.name))
             stack.enter_context(run_folder.logging_to(folder))
             precision.announce(found)
-        distributed.barrier()
-        # The same on every rank and machine: it is in the folder by now.
-        settings = replace(settings, precision=_precision(settings, folder, device).name)
+        settings = replace(settings, precision=_agreed(found))
         trainer = assembly.build(system, settings, folder, device)
         packed = trainer.parts.packed
         if distributed.rank() == 0:
@@ -165,6 +180,14 @@ def _precision(settings: RunSettings, folder: Path, device: Any) -> precision.Re
         begun = config.read_yaml(path).get("precision", "fp32")
         return precision.resolve(begun, device, "as the run was begun")
     return precision.resolve(settings.precision, device)
+
+
+def _agreed(found: precision.Resolved) -> Literal["fp32", "bf16"]:
+    """The precision of the first process, once it has one: machines may differ in what they have,
+    and in how soon they see a file that another has written."""
+    from atat.engine import distributed
+
+    return "bf16" if distributed.gather([found.name])[0] == "bf16" else "fp32"
 
 
 def _settle_steps(trainer: Trainer) -> None:

@@ -75,8 +75,17 @@ class Trainer:
 
     def resume(self) -> None:
         """Continue from the newest readable checkpoint in the folder, if there is one."""
+        # On a network disk a machine may not see yet what another has written before it was lost.
+        seen = distributed.gather([str(checkpoint.newest_step(self.folder))])
+        checkpoint.not_older(self.folder, max(map(int, seen)))
         state, damaged = checkpoint.newest(self.folder)
-        distributed.barrier()  # all ranks have read the same files
+        read = state["progress"]["step"] if state else 0
+        steps = set(map(int, distributed.gather([str(read)])))
+        if len(steps) > 1:
+            raise InputError(
+                f"{self.folder}: the newest checkpoint that can be read is of step {min(steps)} on "
+                f"one machine and of step {max(steps)} on another. Remove those after {min(steps)}"
+            )
         if state is None:
             return
         path = checkpoint.path_of(self.folder, state["progress"]["step"])
