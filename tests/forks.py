@@ -12,12 +12,14 @@ import torch.multiprocessing as mp
 from atat.base import environment
 
 ROOT = Path(__file__).resolve().parent.parent
+# The first optimizer of a process loads torch._dynamo, which takes seconds.
+PRELOADED = ["torch", "torch._dynamo", "atat.systems.joint.system", "atat.engine.train"]
 
 
 @contextmanager
 def forkserver() -> Iterator[Any]:
     """Inside, the context of multiprocessing whose processes are such forks."""
-    mp.set_forkserver_preload(["torch", "atat.systems.joint.system", "atat.engine.assembly"])
+    mp.set_forkserver_preload(PRELOADED)
     with environment.changed(CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(ROOT)):
         yield mp.get_context("forkserver")
 
