@@ -11,6 +11,9 @@ round ends with a run that is left alone. Its files must then be those of the un
 for bit. Prints kills and differences; ends with 1 if there is one. `tests/test_killed.py` kills at
 chosen steps.
 
+--folder keeps the folder, with its copy of the repository, and works in it again if it is there.
+One that another commit has made is refused: its copy would be killed instead of what is here now.
+
 A recipe is its miniature in a copy of the repository, and goes on after each kill. Its stages are
 killed in turn, all of them if --kills is at least their number. Its table must be the undisturbed
 one but for times, and so must models, hypotheses, features and the rest. No voice of piper takes
@@ -41,6 +44,7 @@ import sound
 import torch
 import yaml
 
+from atat.base import provenance
 from atat.datadir import ark, tables
 from atat.engine import checkpoint
 
@@ -51,6 +55,7 @@ VARIABLE = (
     *("*.lock", ".*", "train.log", "events.*", "README.md", "about.json", "SHA256SUMS"),
     *("train.json", "decode.json", "*.made", "*.partial*", "report.html", "synthesis.jsonl"),
 )
+MADE_BY = "made_by"  # a file in the folder of the work: the commit of the repository
 WITHOUT_PIPER = "without_piper"  # folder of a module that stands for piper and cannot be imported
 # What tables and scores say of times.
 TIMES = re.compile(
@@ -140,6 +145,24 @@ def run(
 def atat(command: str) -> list[str]:
     """The words of a command of atat."""
     return [sys.executable, "-m", "atat", *command.split()]
+
+
+def other_state(folder: Path) -> str:
+    """Why what lies in a folder may not be of this repository as it is now; empty if it is.
+
+    An empty folder is of it from now on.
+    """
+    record, now = folder / MADE_BY, provenance.commit()
+    if not any(folder.iterdir()):
+        record.write_text(now)
+        return ""
+    before = record.read_text().strip() if record.is_file() else "an unknown commit"
+    if before == now and not now.endswith("+changes"):
+        return ""
+    return (
+        f"what lies in {folder} was made by {before}, and this is {now}; remove it, or give "
+        "another --folder"
+    )
 
 
 def make_corpus(folder: Path) -> None:
@@ -285,7 +308,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="of each command (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
     parser.add_argument(
-        "--folder", type=Path, help="where to work; kept (default: a temporary one)"
+        "--folder",
+        type=Path,
+        help="where to work; kept, and used again by the same commit (default: a temporary one)",
     )
     parser.add_argument(
         "works",
@@ -302,6 +327,9 @@ def main() -> int:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="atat-kill-"))
         )
         folder.mkdir(parents=True, exist_ok=True)
+        older = other_state(folder)
+        if older:
+            parser.error(older)
         if any(one in COMMANDS for one in chosen):
             make_corpus(folder)
         for one in chosen:
