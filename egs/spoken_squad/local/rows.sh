@@ -23,7 +23,6 @@ rows_of_mini=(
   "better_boundaries test_reference speechbert"
   "d_and_d test cascade cascade_again"
 )
-rows_of_noise_of_mini=("cascade %s cascade")
 
 # choose_corpus: where corpus, data and models are, and which confs are trained; $plain_exp is the folder
 # of a run without --speech and --encoder. To be called before use_encoder, which gives models of an
@@ -55,9 +54,7 @@ choose_corpus() {
     people=(people) results=${results%.md}.people.md
     is_given exp || exp+=_people
   fi
-  if [ -n "$mini" ]; then
-    rows=("${rows_of_mini[@]}") rows_of_noise=("${rows_of_noise_of_mini[@]}")
-  fi
+  [ -z "$mini" ] || rows=("${rows_of_mini[@]}")
   choose_noise
   mfcc_exp=$exp
   arks=mfcc
@@ -65,9 +62,11 @@ choose_corpus() {
   train_set[text_bert]=${bert:+bert=$(quoted "$bert")}
 }
 
-# choose_noise: what was heard of the test in noise, and its rows; not every copy of the corpus has it.
+# choose_noise: what was heard of the test in noise, and its rows. Not every copy of the corpus has it, and of
+# a miniature nothing is heard rightly that could be misheard.
 choose_noise() {
   local version row
+  [ -z "$mini" ] || return 0
   for version in WER44 WER54; do
     if [ -n "$generated" ] || [ -f "$corpus/spoken_test-v1.1_$version.json" ]; then
       noisy+=("test_$version")
