@@ -93,11 +93,13 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
 }
 
+_ANEW = [[name] for name in COMMANDS["Use"]]  # begin anew; all others keep what they have finished
+
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script: every mistake is one line and exit code 2."""
     arguments = sys.argv[1:] if argv is None else argv
-    cli.run(lambda: _run(arguments))
+    cli.run(lambda: _run(arguments), continues=arguments[:1] not in _ANEW)
 
 
 def _run(arguments: list[str]) -> None:

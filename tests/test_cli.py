@@ -39,6 +39,36 @@ def test_errors_of_the_system_that_a_user_can_change_are_one_line(number, code, 
     assert said.startswith(f"error: {message}") and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3 TiB"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate\nmore"),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate"),
+    ],
+)
+def test_too_little_memory_is_one_line(error, capsys):
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main)
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and said.startswith("error: not enough memory")
+    assert "a smaller --beam" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("continues", "said"), [(True, "to continue"), (False, "interrupted\n")])
+def test_only_what_keeps_its_work_says_that_it_continues(continues, said, capsys):
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main, continues=continues)
+    assert ended.value.code == 130 and said in capsys.readouterr().err
+
+
 def test_work_that_died_is_one_sentence(capsys):
     def main() -> None:
         raise WorkFailed("a worker process died; smaller --nj")

@@ -197,6 +197,15 @@ def test_what_was_changed_on_the_hub_is_refused_and_nothing_is_written_elsewhere
     assert not list(tmp_path.rglob("evil*"))
 
 
+def test_a_hub_that_cannot_be_reached_is_one_line(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    with hub.running() as gone:
+        pass
+    done = in_process(gone, tmp_path, "publish", str(model), "--to", "anna/tones")
+    assert done.returncode == 2 and done.stderr.startswith("error: --to anna/tones: cannot be upl")
+    assert "try again with a connection" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_what_the_hub_refuses_is_said_and_public_is_never_by_accident(
     model: Path, tmp_path: Path
 ) -> None:

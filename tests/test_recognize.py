@@ -168,9 +168,14 @@ def test_slots_line_up_and_have_their_times() -> None:
         (["a.wav", "--nbest", "0"], "--nbest is 0"),
         (
             ["a.wav", "--task", "sing"],
-            "task sing: unknown to the model's system; its tasks: lis",
+            "task sing: unknown to the model; there are: lis",
         ),
-        (["a.wav", "--task", "read"], "task read reads text, not audio"),
+        (["a.wav", "--task", "lisen"], "did you mean `listen`?"),
+        (["a.wav", "--task", "read"], "task read reads text, not audio; give it that, or name a"),
+        (["a.wav", "--longest", "nan"], "longest is nan; expected seconds, or 0"),
+        (["a.wav", "--longest", "-1"], "longest is -1; expected seconds, or 0"),
+        (["a.wav", "--vad", "silero.onnx"], "--vad finds speech for --microphone"),
+        (["--text", "b", "--channel", "0"], "--channel is of recordings"),
     ],
 )
 def test_a_wrong_command_is_a_sentence(model, capsys, words, message) -> None:

@@ -285,7 +285,10 @@ def test_the_search_is_that_of_the_calibration_and_another_one_has_no_confidence
         ),
         ({"recording": list(SOUND)}, "a recording, its bytes or a numpy array, found list"),
         ({"recording": torch.from_numpy(SOUND)}, "found Tensor; make an array of it"),
-        ({"recording": SOUND[:100]}, "shorter than one frame"),
+        (
+            {"recording": SOUND[:100]},
+            "^the recording is shorter than one frame .*; record it again",
+        ),
         ({"recording": SOUND[:0]}, "shorter than one frame"),
         ({"recording": SOUND, "rate": 0}, "rate is 0, expected Hz"),
         ({"recording": SOUND, "sample_rate": "16k"}, "rate is '16k', expected Hz"),
@@ -300,6 +303,12 @@ def test_what_is_no_recording_is_named(
     with pytest.raises(InputError, match=message) as caught:
         recognizer(**given)
     assert "wav.scp" not in str(caught.value)
+
+
+def test_a_recording_that_is_too_short_is_named(recognizer: Recognizer, tmp_path: Path) -> None:
+    audio.save(tmp_path / "short.wav", SOUND[:100])
+    with pytest.raises(InputError, match="short.wav: the recording is shorter than one frame"):
+        recognizer(tmp_path / "short.wav")
 
 
 def test_one_of_several_channels(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from atat.nn.beam_search import beam_search as search_with_torch
 from atat.nn.bridge import heard as heard_with_torch
 from atat.nn.settings import AudioEncoderSettings, BridgeSettings, CtcSettings
 from atat.runtime import Recognizer, description
+from atat.runtime import __main__ as runtime
 from atat.runtime.graphs import Graphs
 from atat.runtime.heard import heard
 from atat.runtime.search import Mixed, beam_search
@@ -343,7 +346,10 @@ class OnlyThese:
 
 sys.meta_path.insert(0, OnlyThese())
 from atat.runtime.__main__ import main
-main(sys.argv[1:])
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    assert ended.code == 1  # a model of random weights need not come to an end
 assert not {"torch", "scipy", "yaml", "soundfile"} & set(sys.modules)
 """
 
@@ -362,8 +368,10 @@ def test_a_process_without_torch_answers_in_json(device: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     recognizer = Recognizer.load(device, nbest=1, bridge=0.5, well_formed=True)
     here = [recognizer(wav), recognizer(text="play the song")]
+    names = [(str(wav), None), (None, "play the song")]
     for line, found in zip(done.stdout.splitlines(), here, strict=True):
         said, wanted = json.loads(line), found.to_dict()
+        assert (said.pop("recording", None), said.pop("sentence", None)) in names
         for one, other in zip(said.pop("nbest"), wanted.pop("nbest"), strict=True):
             # numpy's FFT, in place of scipy's, rounds otherwise
             assert one.pop("score") == pytest.approx(other.pop("score"), abs=2e-3)
@@ -508,5 +516,30 @@ def test_calls_that_make_no_sense_are_refused(device: Path) -> None:
         recognizer()
     with pytest.raises(InputError, match="task nlu reads text"):
         recognizer(noise(0), task="nlu")
-    with pytest.raises(InputError, match="shorter than one frame"):
+    with pytest.raises(InputError, match="the recording: shorter than one frame"):
         recognizer(noise(0)[:100])
+    with pytest.raises(InputError, match="longest is -1; expected seconds"):
+        Recognizer.load(device, longest=-1)
+
+
+def test_what_can_be_read_is_answered_and_the_code_tells_scripts(
+    device: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wav, short, silent = tmp_path / "a.wav", tmp_path / "short.wav", tmp_path / "silent.wav"
+    audio.save(wav, noise(1))
+    audio.save(short, noise(1)[:100])
+    audio.save(silent, np.zeros(8000, np.float32))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(wav.read_bytes())))
+    runtime.main([str(device), str(wav), "-"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one.pop("recording") for one in lines] == [str(wav), "-"] and lines[0] == lines[1]
+    for given, code in (([silent, wav], 1), ([short, "gone.wav", silent], 2)):
+        with pytest.raises(SystemExit) as ended:
+            runtime.main([str(device), *map(str, given)])
+        assert ended.value.code == code
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["understood"] for line in out.splitlines()] == [False, True, False]
+    assert f"error: {short}: shorter than one frame" in err and "gone.wav: no such audio" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -108,7 +109,8 @@ def test_a_process_without_torch_answers(device: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from atat.runtime.__main__ import main; main()"
     line = [sys.executable, "-c", code, str(device), str(tmp_path / "a.wav")]
     said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    assert Recognizer.load(device)(tmp_path / "a.wav").to_json() == said.strip()
+    wav = str(tmp_path / "a.wav")
+    assert {"recording": wav, **Recognizer.load(device)(wav).to_dict()} == json.loads(said)
 
 
 def test_what_it_cannot_do_is_refused(model: Path, device: Path, tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ def test_ten_minutes_are_refused_in_a_sentence_that_says_how_much_is_understood(
 @pytest.mark.parametrize(
     ("query", "part"),
     [
-        ("task=fly", "task fly"),
+        ("task=fly", "task fly: unknown to the model; there are: "),
         ("task=nlu", "task nlu reads text"),
         ("task=../../etc/passwd", "unknown"),
         ("nbest=0", "nbest is '0'"),

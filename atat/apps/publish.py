@@ -80,10 +80,13 @@ def publish(model: str | Path, name: str, *, public: bool = False) -> str:
             f"--to {name}: the hub refuses ({str(error).splitlines()[0]}); "
             f"{mend.get(status or 0, 'try again later')}"
         ) from None
-    except (OSError, ValueError) as error:  # no connection, no token
+    except InputError:
+        raise
+    except Exception as error:  # its client raises those of several libraries: no connection ...
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"--to {name}: cannot be uploaded ({str(error).splitlines()[0]}); log in with "
-            "`hf auth login`, or try again with a connection"
+            f"--to {name}: cannot be uploaded ({reason}); log in with `hf auth login`, or try "
+            "again with a connection"
         ) from None
     seen = "everyone" if public else "you alone"
     return f"{hub.endpoint}/{name}: {len(names)} files, for {seen}; atat recognize {name} order.wav"

@@ -124,7 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--channel", type=int, metavar="C", help="of recordings, from 0")
     parser.add_argument(
-        "--longest", type=float, default=60.0, metavar="S", help="seconds of a recording (60)"
+        "--longest",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds of a recording; 0: any number (default: 60)",
     )
     parser.add_argument(
         "--no_transcript",
@@ -168,6 +172,12 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--ctm is for --question")
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise InputError(f"--threshold is {options.threshold:g}; expected a confidence, 0 to 1")
+    if options.vad is not None and not options.microphone:
+        raise InputError("--vad finds speech for --microphone; without that leave it out")
+    if options.channel is not None and not options.recordings:
+        raise InputError("--channel is of recordings; name one, or leave it out")
+    if options.task is not None and options.question:
+        raise InputError("a question is no task: give --question or --task")
     cli.check_positive(options, "nbest", "beam")
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from atat.apps.answers import Answered, asked
 from atat.apps.listener import Listener
-from atat.base import machine
+from atat.base import machine, suggest
 from atat.base.calibration import Calibration
 from atat.base.errors import InputError
 from atat.engine import model_folder, named_model, registry
@@ -31,7 +31,7 @@ from atat.engine.batching import batch_slices
 from atat.engine.contract import Answers
 from atat.prepare.align_model import Heard, ModelAligner, has_ctc
 from atat.speech import audio
-from atat.speech.given import Given, samples_of
+from atat.speech.given import Given, check_longest, samples_of, title_of
 from atat.speech.silence import is_silent
 from atat.text import understanding
 from atat.text.evidence import evidence
@@ -93,6 +93,7 @@ class Recognizer:
             raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
         if nbest is not None and nbest < 1:
             raise InputError(f"nbest is {nbest}; expected 1 or more")
+        check_longest(longest)
         if threads < 1:
             raise InputError(f"threads is {threads}; expected 1 or more")
         self.engine = engine
@@ -299,10 +300,14 @@ class Recognizer:
             found = self._known[name]
         else:
             raise InputError(
-                f"task {name}: unknown to the model's system; its tasks: {', '.join(self._known)}"
+                f"task {name}: unknown to the model; {suggest.among(name, self.tasks)}"
             )
         if found.source != source:
-            raise InputError(f"task {found.name} reads {found.source}, not {source}")
+            others = [one.name for one in self.tasks.values() if one.source == source]
+            raise InputError(
+                f"task {found.name} reads {found.source}, not {source}; give it that, or name a "
+                f"task for {source}: {', '.join(others) or 'this model has none'}"
+            )
         self.engine.check_task(found.name)
         return found
 
@@ -316,10 +321,14 @@ class Recognizer:
         name: str = "the recording",
     ) -> Prepared:
         """Read a recording; `name` is what messages call its bytes."""
-        return self._of_samples(
-            samples_of(recording, rate=rate, channel=channel, longest=self.longest, name=name),
-            task.name,
-        )
+        samples = samples_of(recording, rate=rate, channel=channel, longest=self.longest, name=name)
+        try:
+            return self._of_samples(samples, task.name)
+        except InputError as error:
+            title = title_of(recording, name)
+            if str(error).startswith(title):
+                raise
+            raise InputError(f"{title}: {error}") from None
 
     def _of_samples(self, samples: np.ndarray, task: str) -> Prepared:
         """Samples (T,) at 16 kHz; silence is not for the model."""

@@ -48,8 +48,11 @@ def guide(what: str, *examples: str, reads: str, writes: str) -> str:
     return "\n\n".join(paragraphs)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a command: a user's mistake is one line and exit code 2, never a traceback."""
+def run(main: Callable[[], None], *, continues: bool = True) -> None:
+    """Run a command: a user's mistake is one line and exit code 2, never a traceback.
+
+    continues: whether the command goes on where it was interrupted when it is run again.
+    """
     _announce_other_checkout()
     try:
         main()
@@ -66,8 +69,19 @@ def run(main: Callable[[], None]) -> None:
         print(f"error: {sentence}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
+        again = "; run the same command again to continue" if continues else ""
+        print(f"\ninterrupted{again}", file=sys.stderr)
         sys.exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = str(error).strip().splitlines()
+        print(
+            f"error: not enough memory{f' ({reason[0]})' if reason else ''}; give the command less "
+            "at once (a smaller --beam, --nj or batch, shorter recordings), or end other programs",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except BrokenPipeError:
         # The reader of our output (head, less) has ended: nothing more can be printed.
         sys.stderr.close()
@@ -85,6 +99,15 @@ def run(main: Callable[[], None]) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether there was no memory left, of the machine or of a GPU; torch has errors of its own."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _announce_other_checkout() -> None:

@@ -2,54 +2,121 @@
 
 python -m atat.runtime DIR order.wav
 python -m atat.runtime DIR --text "two coffees please"
+arecord -f S16_LE -r 16000 -d 4 | python -m atat.runtime DIR -
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.runtime.recognizer import Recognizer
+from atat.text.understanding import Understanding
+
+ALL, SOME_NOT, BAD_INPUT = 0, 1, 2  # exit codes, those of `atat recognize`
+EXIT_CODES = """Exit codes: 0 everything was understood; 1 something was not; 2 something could not
+be read, or the command is wrong. What could be read is answered all the same."""
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Command line; exits with one of the codes."""
+    options = _parser().parse_args(argv)
+    cli.check_positive(options, "beam", "nbest", "threads")
+    if not options.recordings and not options.text:
+        raise InputError("give recordings, or sentences with --text")
+    if options.recordings.count("-") > 1:
+        raise InputError("- is given twice; stdin can be read once")
+    code = run(options)
+    if code:
+        sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m atat.runtime",
         description=cli.guide(
             "Understand recordings or sentences with an exported model, without torch.",
             "python -m atat.runtime exp/joint/device order.wav",
-            reads="DIR, made by `atat export`; recordings of 16 kHz.",
+            "arecord -f S16_LE -r 16000 -d 4 | python -m atat.runtime exp/joint/device -",
+            reads="DIR, made by `atat export`; recordings: wav files of 16 bits and 16 kHz, or, "
+            "where the packages soundfile and soxr are, of any format and rate.",
             writes="a line of JSON for each to standard output, with the keys that "
-            "atat/text/understanding.py explains.",
-        ),
+            "atat/text/understanding.py explains; mistakes to standard error.",
+        )
+        + f"\n\n{EXIT_CODES}",
         formatter_class=cli.HelpFormatter,
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="exported model")
-    parser.add_argument("recordings", nargs="*", metavar="RECORDING", help="wav files")
-    parser.add_argument("--text", nargs="+", default=[], help="sentences, for task nlu")
-    parser.add_argument("--task", help="slu or asr, of recordings; by default slu")
-    parser.add_argument("--nbest", type=int, default=1, help="hypotheses written")
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="exported model")
+    add("recordings", nargs="*", metavar="WAV", help="recordings; - is a recording on stdin")
+    add(
+        "--text",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SENTENCE",
+        help="sentences; may be given repeatedly",
+    )
+    add("--task", help="of recordings: slu, asr ...; by default what writes trees")
+    add("--nbest", type=int, default=1, metavar="N", help="hypotheses written")
+    add(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="not understood below this confidence, 0 to 1 (default: that of `atat calibrate`)",
+    )
+    add("--channel", type=int, metavar="C", help="of recordings, from 0")
+    add(
+        "--longest",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds of a recording; 0: any number",
+    )
     cli.add_search(parser)
-    parser.add_argument("--transcribe", action="store_true", help="write down what was said, too")
-    parser.add_argument("--threads", type=int, default=1, help="of a CPU")
-    options = parser.parse_args(argv)
-    cli.check_positive(options, "beam", "nbest", "threads")
-    if not options.recordings and not options.text:
-        raise InputError("give recordings, or sentences with --text")
+    add("--transcribe", action="store_true", help="write down what was said, too")
+    add("--threads", type=int, default=1, help="of a CPU")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Answer everything that was given; returns the exit code."""
     recognizer = Recognizer.load(
         options.folder,
         nbest=options.nbest,
+        threshold=options.threshold,
         threads=options.threads,
         transcribe=options.transcribe,
+        longest=options.longest,
         **cli.search_of(options),
     )
-    for recording in options.recordings:
-        print(recognizer(recording, task=options.task).to_json(), flush=True)
-    for text in options.text:
-        print(recognizer(text=text).to_json(), flush=True)
+
+    def hear(name: str) -> Understanding:
+        given = sys.stdin.buffer.read() if name == "-" else name
+        return recognizer(given, task=options.task, channel=options.channel)
+
+    codes = [_written("recording", name, hear) for name in options.recordings]
+    codes += [
+        _written("sentence", text, lambda text: recognizer(text=text)) for text in options.text
+    ]
+    return max(codes)
+
+
+def _written(kind: str, name: str, answer: Callable[[str], Understanding]) -> int:
+    """Write one answer, or why there is none; returns its exit code."""
+    try:
+        found = answer(name)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    print(json.dumps({kind: name, **found.to_dict()}, ensure_ascii=False), flush=True)
+    return ALL if found.understood else SOME_NOT
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, continues=False)

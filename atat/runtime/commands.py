@@ -65,4 +65,4 @@ class CommandRecognizer(Recognizer):
 
     @property
     def _too_short(self) -> str:
-        return "the recording has no samples"
+        return "holds no samples; record it again, or leave it out"

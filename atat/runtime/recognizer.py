@@ -30,7 +30,7 @@ from atat.runtime.search import Mixed, beam_search
 from atat.speech import audio as audio_files
 from atat.speech import frontend
 from atat.speech.frontend import Frontend, Lfb
-from atat.speech.given import Given, samples_of
+from atat.speech.given import Given, check_longest, samples_of, title_of
 from atat.speech.silence import is_silent
 from atat.text.constraint import TreeConstraint, WordConstraint, read_pairs
 from atat.text.encoder_ids import OwnIds, own_ids
@@ -106,6 +106,7 @@ class Recognizer:
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
+        check_longest(longest)
         self.about = Description.read(folder)
         checksums.check(folder, _PARTS)
         self.options, self.calibration, self.threshold = options, calibration, threshold
@@ -202,7 +203,9 @@ class Recognizer:
         task = task or self._default("audio" if text is None else "text")
         self.check_task(task)
         if (self.tasks[task].source == "text") != (text is not None):
-            raise InputError(f"task {task} reads {self.tasks[task].source}")
+            raise InputError(
+                f"task {task} reads {self.tasks[task].source}; give it that, or leave the task out"
+            )
         if text is not None:
             words = normalize(text)
             if not words:
@@ -213,7 +216,7 @@ class Recognizer:
         duration = len(samples) / audio_files.SAMPLE_RATE
         frames = self.frames(samples)
         if not len(frames):
-            raise InputError(self._too_short)
+            raise InputError(f"{title_of(recording)}: {self._too_short}")
         if is_silent(samples, audio_files.SAMPLE_RATE):
             return nothing(task, SILENCE, duration=duration)
         memories = self._hear(frames)
@@ -270,7 +273,7 @@ class Recognizer:
     @property
     def _too_short(self) -> str:
         shortest = 1000 * self._frontend.shortest / audio_files.SAMPLE_RATE
-        return f"the recording is shorter than one frame ({shortest:.0f} ms)"
+        return f"shorter than one frame ({shortest:.0f} ms); record it again, or leave it out"
 
     def _hear(self, frames: np.ndarray) -> list[Memory]:
         """What the decoder is to read of a recording, the audio's own memory last."""

@@ -238,8 +238,13 @@ def _check_file(path: str) -> None:
     size = os.path.getsize(path)
     if size == 0:
         raise InputError(f"{path}: is empty (0 bytes); fetch the file again or leave it out")
-    with open(path, "rb") as stream:
-        check_whole(stream, path)
+    try:
+        with open(path, "rb") as stream:
+            check_whole(stream, path)
+    except PermissionError:
+        raise InputError(
+            f"{path}: permission denied; ask for the right to read it (chmod), or leave it out"
+        ) from None
 
 
 def check_whole(stream: BinaryIO, name: str) -> None:

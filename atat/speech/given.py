@@ -40,7 +40,7 @@ def samples_of(
         if rate is not None:
             raise InputError("the rate is for samples; a file says its own")
         source = io.BytesIO(given) if isinstance(given, bytes) else given
-        title = name if isinstance(given, bytes) else str(given)
+        title = title_of(given, name)
         if isinstance(source, io.BytesIO):
             if not given:
                 raise InputError(f"{name}: is empty (0 bytes); send a wav, flac, ogg or opus")
@@ -54,6 +54,17 @@ def samples_of(
     if from_rate == audio.SAMPLE_RATE or not len(samples):
         return samples
     return audio.resample(samples, from_rate, audio.SAMPLE_RATE)
+
+
+def title_of(given: Given, name: str = "the recording") -> str:
+    """What messages call a recording: its path, or `name` where it has none."""
+    return str(given) if isinstance(given, (str, Path)) else name
+
+
+def check_longest(seconds: float) -> None:
+    """Raise InputError for a limit that is none; 0 is no limit."""
+    if not seconds >= 0:  # nor NaN
+        raise InputError(f"longest is {seconds:g}; expected seconds, or 0 for any length")
 
 
 def _check_length(name: str, seconds: float, longest: float) -> None:

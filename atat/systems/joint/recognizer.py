@@ -138,7 +138,10 @@ class Recognizer:
             return self.text_source(given)
         features = self.features(given)
         if not len(features):
-            raise InputError(f"the recording is shorter than one frame ({self._shortest})")
+            raise InputError(
+                f"the recording is shorter than one frame ({self._shortest}); record it again, or "
+                "leave it out"
+            )
         return features
 
     def text_source(self, text: str) -> np.ndarray:
@@ -151,7 +154,9 @@ class Recognizer:
         """Sources (T, F), or samples (T,), or (S,) of one task -> what its search reads."""
         self.check_task(task)
         if any(len(source) == 0 for source in sources):
-            raise InputError(f"a recording is shorter than one frame ({self._shortest})")
+            raise InputError(
+                f"a recording is shorter than one frame ({self._shortest}); leave it out"
+            )
         tensors = [torch.from_numpy(source) for source in sources]
         padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(self.device)
         lengths = torch.tensor([len(source) for source in sources], device=self.device)
