@@ -17,7 +17,7 @@ from atat.base.errors import InputError
 from atat.engine import model_folder, quantize
 from atat.engine.settings import SourceSettings
 from atat.engine.train import train
-from atat.nn.int8 import Int8Linear, convert
+from atat.nn.int8 import Int8Linear, convert, restore
 from atat.systems.joint.model import build_model
 from atat.systems.joint.settings import InitSettings, TrainSettings
 
@@ -50,6 +50,18 @@ def test_every_linear_layer_is_converted_and_copies_work():
     layer = next(module for module in model.modules() if isinstance(module, Int8Linear))
     x = torch.randn(3, layer.weight.shape[1])
     torch.testing.assert_close(copy.deepcopy(layer)(x), layer(x))
+
+
+def test_a_restored_layer_has_the_weights_of_the_8_bits_and_gives_them_again():
+    torch.manual_seed(2)
+    model, _ = build_model(tiny.MODEL, tiny.make_tokenizer())
+    small = convert(copy.deepcopy(model))
+    floats = restore(copy.deepcopy(small))
+    assert {*floats.state_dict()} == {*model.state_dict()}
+    assert not any(isinstance(module, Int8Linear) for module in floats.modules())
+    again = convert(copy.deepcopy(floats))
+    for name, value in small.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value)
 
 
 def test_quantised_written_read_and_understood_alike(folder, tmp_path):

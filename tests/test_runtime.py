@@ -24,8 +24,9 @@ from atat import Recognizer as WithTorch
 from atat.base import checksums, encoder_files
 from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
-from atat.engine import export, model_folder
+from atat.engine import export, model_folder, quantize
 from atat.engine.model_folder import load
+from atat.nn import int8
 from atat.nn.beam_search import beam_search as search_with_torch
 from atat.nn.bridge import heard as heard_with_torch
 from atat.nn.settings import AudioEncoderSettings, BridgeSettings, CtcSettings
@@ -407,6 +408,22 @@ def test_eight_bits_are_close_and_a_model_of_audio_alone_reads_no_text(
         recognizer(text="play")
     with pytest.raises(InputError, match="bridge needs a model that was trained with one"):
         Recognizer.load(out, bridge=1.0)
+
+
+def test_a_model_of_8_bits_is_exported_with_the_weights_that_it_has(
+    model: Path, tmp_path: Path
+) -> None:
+    quantize.quantize(model, tmp_path / "int8")
+    export.export(tmp_path / "int8", tmp_path / "device")
+    about = description.Description.read(tmp_path / "device")
+    small = load(tmp_path / "int8")
+    floats = int8.restore(small.model)
+    frames = np.random.default_rng(0).normal(size=(90, 16)).astype(np.float32)
+    with torch.inference_mode():
+        wanted, _ = floats.encode(True, torch.from_numpy(frames)[None], torch.tensor([90]))
+    found, _ = Graphs(tmp_path / "device", about).audio(frames)
+    assert about.weights == "float32"
+    np.testing.assert_allclose(found, wanted[0], rtol=1e-5, atol=1e-5)
 
 
 def test_the_speech_encoder_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,13 @@ _REFUSAL = (
 def export(model: Path, out: Path, weights: Literal["float32", "int8"] = "float32") -> None:
     """Write the model's graphs and files at `out`, whole or not at all.
 
-    An earlier export there is replaced. Raises InputError for a model that cannot be exported and
+    An earlier export there is replaced. A model of 8 bits is exported with the weights that these
+    stand for. Raises InputError for a model that cannot be exported and
     for a folder that holds anything else.
     """
     from atat.engine import model_folder, registry
     from atat.engine.contract import Exports
+    from atat.nn import int8
 
     packed = model_folder.load(model)
     system = registry.find(packed.system, str(model))
@@ -38,6 +40,9 @@ def export(model: Path, out: Path, weights: Literal["float32", "int8"] = "float3
         raise InputError(f"{model}: {_REFUSAL.format(system=packed.system)}")
     model_folder.check_finite(packed.model.state_dict(), str(model))
     check_replaceable(out)
+    if packed.weights == "int8":  # graphs are made of floats, and rounded again if asked for
+        int8.restore(packed.model)
+        packed.weights = "float32"
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -68,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
             "atat export exp/joint/model --onnx --int8 --out exp/joint/device_int8",
             "python -m atat.runtime exp/joint/device order.wav",
             reads="MODEL, a packed model of the system `joint`, or one of `lugosch` or `distill` "
-            "for commands.",
+            "for commands; of 8 bits (`atat quantize`), too.",
             writes="OUT, a folder to copy to the device.",
         ),
         formatter_class=cli.HelpFormatter,

@@ -48,6 +48,15 @@ class Int8Linear(nn.Module):
             layer.bias.copy_(linear.bias.detach())
         return layer
 
+    def restored(self) -> nn.Linear:
+        """A layer of floats with exactly the values that these weights stand for."""
+        rows, columns = self.weight.shape
+        linear = nn.Linear(columns, rows)
+        with torch.no_grad():
+            linear.weight.copy_(self.weight.float() * self.scale[:, None])
+            linear.bias.copy_(self.bias)
+        return linear.requires_grad_(False).eval()
+
     def forward(self, x: Tensor) -> Tensor:
         if self._product is None:
             zeros = torch.zeros(len(self.scale), dtype=torch.long)
@@ -64,6 +73,19 @@ class Int8Linear(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Without the reordered weights, which cannot be copied; they are made again."""
         return {**self.__dict__, "_product": None}
+
+
+def restore(module: nn.Module) -> nn.Module:
+    """Replace every Int8Linear by a layer of floats with the same weights, in place.
+
+    What is lost is lost; but activations are no longer rounded, and graphs can be made of it.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, Int8Linear):
+            setattr(module, name, child.restored())
+        else:
+            restore(child)
+    return module
 
 
 def convert(module: nn.Module) -> nn.Module:

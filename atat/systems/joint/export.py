@@ -65,11 +65,6 @@ def export(packed: Packed, folder: Path, weights: Literal["float32", "int8"]) ->
 def check(packed: Packed) -> None:
     """Raise InputError for a model that cannot be exported, with what can be done instead."""
     audio, text = packed.model.audio_encoder, packed.model.text_encoder
-    if packed.weights == "int8":
-        raise InputError(
-            "a model with weights of 8 bits cannot be exported; export the one it was made from, "
-            "with --int8"
-        )
     if audio is not None and not isinstance(audio, AudioEncoder):
         raise InputError(
             "an encoder of ESPnet (audio_encoder.kind espnet) cannot be exported; the kinds "
