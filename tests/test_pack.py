@@ -132,6 +132,8 @@ def test_the_model_is_of_the_checkpoints_that_were_asked_for(corpus, tmp_path, c
         with pytest.raises(InputError, match=message):
             pack.main([str(exp), *options])
     assert (tmp_path / "mean" / "model.safetensors").read_bytes() == kept
+    with pytest.raises(InputError, match="is a packed model already; expected the folder of a tr"):
+        pack.main([str(tmp_path / "mean")])
     with pytest.raises(InputError, match="no config.yaml, so not a training folder"):
         pack.main([str(tmp_path / "mean" / "tokenizer")])
 

@@ -535,6 +535,8 @@ def test_calls_that_make_no_sense_are_refused(device: Path) -> None:
         recognizer(noise(0), task="nlu")
     with pytest.raises(InputError, match="the recording: shorter than one frame"):
         recognizer(noise(0)[:100])
+    with pytest.raises(InputError, match="It is an exported one: python -m atat.runtime"):
+        load(device)
     with pytest.raises(InputError, match="longest is -1; expected seconds"):
         Recognizer.load(device, longest=-1)
 

@@ -11,12 +11,13 @@ data that you report.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atat.apps.calibration_report import Answered, confidences, figures_of, lines_of, write
-from atat.base import checksums, cli, machine
+from atat.base import checksums, cli, machine, permissions
 from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
@@ -104,6 +105,9 @@ def calibrate(options: argparse.Namespace) -> None:
     from atat.engine import model_folder
 
     model_folder.check(options.model)
+    refused = "the calibration cannot be written into the model"
+    with permissions.to_write(options.model, refused):  # before the work, not after it
+        tempfile.TemporaryFile(dir=options.model).close()
     given = cli.search_of(options) | {"ctc_weight": options.ctc_weight}
     search = {"beam": 4, "well_formed": False} | {name: one for name, one in given.items() if one}
     recognizer = Recognizer.load(options.model, device=options.device, longest=0, **search)

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
             "atat grammar expand music.yaml --out data/music --number 5000",
             "atat grammar expand music.yaml --out data/music --by sentence --number 500",
             reads="GRAMMAR: a file of our own, of hassil (Home Assistant) or of Rhino.",
-            writes="OUT: text, semantics, utt2spk, spk2utt. What was there is replaced whole, or "
+            writes="DATA: text, semantics, utt2spk, spk2utt. What was there is replaced whole, or "
             "stays as it was if the grammar has a mistake.",
         )
         + "\n\n"

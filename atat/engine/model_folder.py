@@ -149,7 +149,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{VERSION}. Update atat, or ask for a model of version {VERSION}"
         )
     if version != VERSION:
-        raise InputError(f"{path}: version {version}, expected {VERSION}")
+        raise InputError(
+            f"{path}: version {version}, expected {VERSION}; copy the packed model again, or pack "
+            "it again from its training"
+        )
     kinds = ("float32", "int8")
     if about.setdefault("weights", "float32") not in kinds:
         raise InputError(f"{path}: `weights` is {about['weights']}, expected float32 or int8")
@@ -225,6 +228,8 @@ def check(folder: Path) -> System:
     if folder.is_dir():
         why = f"no {', '.join(missing)}"
         why += f"; did you mean {inside}?" if (inside / CONFIG).exists() else "."
+        if (folder / "runtime.json").is_file():
+            why += f" It is an exported one: python -m atat.runtime {folder} RECORDING."
     else:
         why = (
             "a file, not a folder; unpack an archive first."

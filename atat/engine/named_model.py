@@ -128,7 +128,7 @@ def cache() -> Path:
 
 def _of_hub(name: str, sure: bool) -> Path:
     """A model of the hub; sure: the user said that it is one of the hub, not a folder."""
-    what = f"{name}: no such folder here" + ("" if sure else ", and as a name of the hub")
+    what = f"{HUB}{name}" if sure else f"{name}: no such folder here, and as a name of the hub"
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import (
@@ -181,8 +181,9 @@ def _unpacked(archive: Path) -> Path:
                 if not folder.is_dir():  # unpacked by another process meanwhile: the same files
                     raise
         except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            reason = str(error).splitlines()[0].rstrip(":")  # tarfile tries several formats
             raise InputError(
-                f"{archive}: damaged or not an archive ({error}); fetch it again"
+                f"{archive}: damaged or not an archive ({reason}); fetch it again"
             ) from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -231,4 +231,9 @@ def _settings(run: Path) -> RunSettings:
     path = run / "config.yaml"
     if not path.is_file():
         raise InputError(f"{run}: no config.yaml, so not a training folder (--out of atat train)")
+    if (run / "model.safetensors").is_file():
+        raise InputError(
+            f"{run}: is a packed model already; expected the folder of a training (--out of atat "
+            "train)"
+        )
     return registry.load_settings(path)[1]
