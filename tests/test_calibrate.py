@@ -18,7 +18,7 @@ from atat.base.calibration import NAME, Calibration, Fitted
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir
 from atat.datadir.kaldi_dir import Utterance
-from atat.engine import model_folder
+from atat.engine import model_card, model_folder
 from atat.scoring import confidence
 from atat.speech import audio
 from atat.text.evidence import evidence
@@ -185,6 +185,31 @@ def test_the_figures_are_those_of_the_answers(root: Path, done: Path) -> None:
     assert shares == sorted(shares, reverse=True) and shares[0] == 1
     counts = [int(float(one["answers"])) for one in table(root / "out" / "reliability.csv")]
     assert sum(counts) == 80 + 40
+
+
+def test_the_card_says_what_is_accepted(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "model", tmp_path / "model")
+    model_card.write(tmp_path / "model", model_card.About("Tones"))
+    advice = "`atat calibrate` makes it say"
+    assert advice in (tmp_path / "model/README.md").read_text()
+    calibrate.main(
+        f"{tmp_path}/model --data {root}/dev --outside {root}/hiss --test {root}/test "
+        f"--out {tmp_path}/out".split()
+    )
+    card = (tmp_path / "model/README.md").read_text()
+    figures = json.loads((tmp_path / "out/calibrate.json").read_text())
+    noise = figures["dev"]["groups"][f"{root}/hiss"]
+    asked = figures["test"]["groups"][f"{root}/test"]
+    folder = root.name  # of paths elsewhere only the end is shown
+    assert f"| listen | dev | {folder}/hiss | 30 | not for it | {noise['accepted']} | – |" in card
+    assert (
+        f"| listen | test | {folder}/test | 40 | {asked['right']} | {asked['accepted']} | "
+        f"{asked['accepted_right']} |" in card
+    )
+    assert f"below a confidence of {figures['threshold']:.2f} (`listen`)" in card
+    assert advice not in card and str(root) not in card
+    model_folder.load(tmp_path / "model")  # its digests are right
+    assert str(tmp_path) not in (tmp_path / "model/calibration.json").read_text()
 
 
 def test_a_share_of_the_right_answers_may_be_asked_for(root: Path, tmp_path: Path) -> None:

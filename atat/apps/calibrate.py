@@ -62,9 +62,10 @@ def _parser() -> argparse.ArgumentParser:
             reads="MODEL, a packed model; data dirs with recordings or features (or text) and the "
             "table that the task writes; outside ones without it.",
             writes="MODEL/calibration.json, which `atat recognize` and the Recognizer use, with "
-            "the options of the search given here; OUT/answers.csv, every answer with its "
-            "confidence; OUT/acceptance.csv, what each threshold accepts; OUT/reliability.csv, "
-            "confidence against correctness; OUT/calibrate.json, the figures.",
+            "the options of the search given here; MODEL/README.md, where there is a card: what is "
+            "accepted; OUT/answers.csv, every answer with its confidence; OUT/acceptance.csv, what "
+            "each threshold accepts; OUT/reliability.csv, confidence against correctness; "
+            "OUT/calibrate.json, the figures.",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -142,7 +143,10 @@ def calibrate(options: argparse.Namespace) -> None:
         },
     }
     about = figures | {
-        "model": fingerprint.of_model(options.model),
+        # Where the model lay is private: it may be published.
+        "model": {
+            Path(name).name: one for name, one in fingerprint.of_model(options.model).items()
+        },
         "search": search,
         "provenance": provenance(),
     }
@@ -282,7 +286,13 @@ def _held_out(answers: Sequence[Answered], names: Sequence[str]) -> float:
 
 def _store(model: Path, search: dict[str, Any], task: Task, fitted: Fitted) -> None:
     """Add the task to the model's calibration; those of another search are of no use any more."""
+    from atat.engine import model_card
+
     before = Calibration.read(model)
     tasks = before.tasks if before is not None and before.search == search else {}
     Calibration(search, {**tasks, task.name: fitted}).write(model)
-    checksums.write(model)
+    about = model_card.read(model)
+    if about is not None:
+        model_card.write(model, about)  # it says what is accepted
+    else:
+        checksums.write(model)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from atat.base import checksums, digests, encoder_files
+from atat.base.calibration import Calibration
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_json, read_object, read_object_or_none
@@ -188,6 +189,7 @@ def card(about: About, model: Path) -> str:
     # A model that does not say what it was trained on may do anything.
     names = [name for name in config.get("tasks") or system.tasks if name in system.tasks]
     tasks = [system.tasks[name] for name in names]
+    calibration = Calibration.read(model)
     tags = ["atat", "speech", "spoken-language-understanding", system.name]
     head = {"license": about.license, "library_name": "atat", "tags": tags}
     parts = [
@@ -196,7 +198,8 @@ def card(about: About, model: Path) -> str:
         _use(tasks, about),
         _learned(about),
         _scored(about),
-        _limits(about),
+        *([] if calibration is None else [_sure(calibration)]),
+        _limits(about, calibration is not None),
     ]
     return "\n".join(parts)
 
@@ -284,17 +287,41 @@ def _figure(found: Mapping[str, Any] | None) -> str:
     return format_interval(Interval(found["value"], found.get("low"), found.get("high")))
 
 
-def _limits(about: About) -> str:
+def _sure(calibration: Calibration) -> str:
+    search = ", ".join(f"{name} {value}" for name, value in calibration.search.items())
+    limits = ", ".join(f"{one.threshold:.2f} (`{t}`)" for t, one in calibration.tasks.items())
+    lines = [
+        "## When it does not understand\n",
+        f"`understood` is false below a confidence of {limits}; the search is {search}. How many "
+        "answers are accepted, and how many of these are right; nothing was fitted on what is for "
+        "the test:\n",
+        "| task | for | data | n | right | accepted | of these right |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task, one in calibration.tasks.items():
+        for part in ("dev", "test"):
+            for data, found in one.about.get(part, {}).get("groups", {}).items():
+                right = "not for it" if found["outside"] else found["right"]
+                of_these = "–" if found["outside"] else found["accepted_right"]
+                lines.append(
+                    f"| {task} | {part} | {_shown(data)} | {found['n']} | {right} | "
+                    f"{found['accepted']} | {of_these} |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def _limits(about: About, calibrated: bool) -> str:
     notes = list(about.notes)
     if about.data and all(one.license == UNKNOWN for one in about.data):
         notes.append("The licences of its data are unknown: find them out before you pass it on.")
     voices = {name for one in about.data for name in one.voices}
     if voices:
         notes.append("It has heard synthetic voices; people are harder unless the table says so.")
-    notes.append(
-        "It answers whatever it hears with what it knows. `atat calibrate` makes it say when it "
-        "does not understand."
-    )
+    if not calibrated:
+        notes.append(
+            "It answers whatever it hears with what it knows. `atat calibrate` makes it say when "
+            "it does not understand."
+        )
     return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
 
 
