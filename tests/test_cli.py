@@ -120,3 +120,46 @@ def test_of_the_search_only_what_is_given_is_asked_for():
     assert cli.search_of(parser.parse_args([])) == {}
     given = parser.parse_args(["--beam", "2", "--bridge", "0", "--well_formed"])
     assert cli.search_of(given) == {"beam": 2, "bridge": 0.0, "well_formed": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--daat x", "unknown option --daat; did you mean --data?"),
+        ("--daat=x", "unknown option --daat; did you mean --data?"),
+        ("--data x --zzz", "unknown option --zzz; prog --help lists them"),
+        ("sub --naem y", "unknown option --naem; did you mean --name?"),
+    ],
+)
+def test_a_mistyped_option_is_told_the_nearest_before_a_missing_one(
+    given: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = cli.Parser(prog="prog")
+    if given.startswith("sub"):
+        commands = parser.add_subparsers(required=True)
+        commands.add_parser("sub").add_argument("--name", required=True)
+    else:
+        parser.add_argument("--data", required=True)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(given.split())
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_abbreviations_and_what_stands_behind_two_dashes_are_no_mistakes() -> None:
+    parser = cli.Parser()
+    parser.add_argument("--data_dir")
+    parser.add_argument("files", nargs="*")
+    found = parser.parse_args(["--data", "x", "--", "--file"])
+    assert (found.data_dir, found.files) == ("x", ["--file"])
+
+
+def test_all_commands_and_programs_of_recipes_have_this_parser() -> None:
+    own = [
+        path
+        for folder in ("atat", "egs")
+        for path in (ROOT / folder).rglob("*.py")
+        if "argparse.ArgumentParser(" in path.read_text(encoding="utf-8")
+        and path != ROOT / "atat/base/cli.py"
+    ]
+    assert own == []

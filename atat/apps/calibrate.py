@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat calibrate",
         description=cli.guide(
             "Fit how sure a model's answers are on dev data, and choose the confidence below "

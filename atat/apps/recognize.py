@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat recognize",
         description=cli.guide(
             "Understand recordings or sentences with a packed model: a readable tree on a "

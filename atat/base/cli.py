@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from atat.base import extras
+from atat.base import extras, suggest
 from atat.base.errors import InputError, WorkFailed
 
 _DENIED = "permission denied; ask for the right to read or write it (chmod), or give another path"
@@ -25,6 +26,27 @@ _SENTENCES: dict[int | None, str] = {
     errno.ENAMETOOLONG: "this name is too long for the file system; give a shorter one",
     errno.ELOOP: "its symbolic links lead in a circle; remove the link",
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """That of all commands: who mistypes an option is told the nearest one."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse's, but an unknown option is an error before a missing one is."""
+        if self._subparsers is None:  # else the options are those of the subcommand
+            self._check_options(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def _check_options(self, args: Sequence[str]) -> None:
+        known = self._option_string_actions
+        for one in itertools.takewhile(lambda one: one != "--", args):
+            name = one.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                near = suggest.nearest(name, known)
+                more = f"did you mean {near}?" if near else f"{self.prog} --help lists them"
+                self.error(f"unknown option {name}; {more}")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

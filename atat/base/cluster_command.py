@@ -7,7 +7,6 @@ What recipes do with --cluster. `atat.base.cluster` explains the settings.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import get_args
@@ -36,7 +35,7 @@ EXAMPLE = """An example of cluster.yaml; a key that is left out has the value sh
 
 def main(argv: list[str] | None = None) -> None:
     """Run `atat cluster`; raises InputError for wrong settings, TaskFailed if a task fails."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat cluster",
         description=cli.guide(
             "Work on many machines: Slurm.",

@@ -9,7 +9,6 @@ of two corpora can be added.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -103,7 +102,7 @@ def _utterances(data: Sequence[str], most: int) -> list[Utterance]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat cmvn",
         description=cli.guide(
             "Sum up mean and variance of the features of data dirs, in Kaldi's format.",

@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat datadir",
         description=cli.guide(
             "Check, repair, cut, join and import Kaldi data dirs.",

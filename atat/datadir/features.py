@@ -12,7 +12,6 @@ have their name instead of lfb, feats_type and frame_shift, too. A rerun makes w
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
@@ -158,7 +157,7 @@ def _too_short(made: dict[str, Made], made_by: Frontend) -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat features",
         description=cli.guide(
             "Compute log-mel filterbanks (LFB) of the recordings of data dirs, or MFCC, or the "

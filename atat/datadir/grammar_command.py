@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat grammar",
         description=cli.guide(
             "Sentences with their meaning from a grammar.",

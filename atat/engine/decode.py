@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat decode",
         description=cli.guide(
             "Decode a data dir with a packed model. After an interruption the same command "

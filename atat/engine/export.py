@@ -7,7 +7,6 @@ Knows no system: one that can be exported says so (`atat.engine.contract.Exports
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -64,7 +63,7 @@ def check_replaceable(out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat export",
         description=cli.guide(
             "Write a packed model as ONNX graphs, for `atat.runtime`: it recognises without torch, "

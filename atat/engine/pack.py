@@ -32,7 +32,7 @@ LOCK = ".pack.lock"
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat pack",
         description=cli.guide(
             "Make a model of a training's checkpoints, at any time: while it runs, when it "

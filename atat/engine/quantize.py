@@ -9,7 +9,6 @@ trained further. Measure the loss of accuracy with `atat decode` and `atat score
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def quantize(model: Path, out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat quantize",
         description=cli.guide(
             "Bring the weights of a packed model to 8 bits, for decoding on a CPU.",

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat train",
         description=cli.guide(
             "Train a model as a YAML file says. After an interruption the same command "

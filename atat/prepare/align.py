@@ -236,7 +236,7 @@ def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat align",
         description=cli.guide(
             "Find out when each word of a data dir is spoken. A rerun aligns only what is "
@@ -306,7 +306,7 @@ def main(argv: list[str] | None = None) -> None:
     """Align a data dir, or with `report` compare ctms."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["report"]:
-        parser = argparse.ArgumentParser(
+        parser = cli.Parser(
             prog="atat align report",
             description=cli.guide(
                 "The table of boundary errors: how far the word boundaries of aligners lie "

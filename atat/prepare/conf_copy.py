@@ -95,7 +95,7 @@ def read(path: Path, options: argparse.Namespace) -> Content:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat conf_copy",
         description=cli.guide(
             "Copy training confs, with other values of some keys or data in another folder. "

@@ -22,7 +22,7 @@ NONE = "none"  # filterbanks, computed by no encoder
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat encoder",
         description=cli.guide(
             "Get the weights of a pretrained encoder. Of speech: `atat features --encoder` "

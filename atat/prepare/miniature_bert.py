@@ -9,7 +9,6 @@ folder takes this. Knows nothing of what it is for.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def write(texts: Iterable[str], folder: Path, seed: int = 1) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat miniature_bert",
         description=cli.guide(
             "Write a tiny BERT with the word pieces of a data dir and random weights. A miniature "

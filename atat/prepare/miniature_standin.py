@@ -9,7 +9,6 @@ are to a real pretrained model. Knows nothing of models.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from atat.base import cli
@@ -40,7 +39,7 @@ def write(source: Path, target: Path, utterances: int = 0) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat miniature_standin",
         description=cli.guide(
             "Write a copy of a data dir in which all tags have other names. A miniature run "

@@ -8,7 +8,6 @@ explains the file of voices. Makes no audio, and knows nothing of what is said.
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,7 +100,7 @@ def cast(data: Path, path: Path, out: Path, spoken: int, seed: int) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run `atat cast`; raises InputError for tables or voices that cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat cast",
         description=cli.guide(
             "Give sentences with a meaning to the speakers of a voices file, before `atat "

@@ -10,7 +10,6 @@ with `unavailable` and `speak`.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -329,7 +328,7 @@ def _rows(results: Mapping[str, Spoken], kind: str) -> tables.Table:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat synthesis",
         description=cli.guide(
             "Speak the text of data dirs with synthetic voices. A rerun speaks only what is "

@@ -140,7 +140,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat transcribe",
         description=cli.guide(
             "Transcribe a data dir with a recogniser: pocketsphinx, Moonshine, or a packed model "

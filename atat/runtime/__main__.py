@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m atat.runtime",
         description=cli.guide(
             "Understand recordings or sentences with an exported model, without torch.",

@@ -17,7 +17,6 @@ errors. The measures are those of `atat.scoring.spans`. Knows nothing of models.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -143,7 +142,7 @@ def _write(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat score_answers",
         description=cli.guide(
             "Score the answers to questions about spoken paragraphs: exact match and F1 in words, "

@@ -26,7 +26,6 @@ text layout (`atat.scoring.markdown`).
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -248,7 +247,7 @@ def _legend(report: Report) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat results",
         description=cli.guide(
             "Write the results tables of a recipe.",

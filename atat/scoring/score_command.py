@@ -46,7 +46,7 @@ def _figure(value: float | None) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     formatter = cli.HelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat score",
         description=cli.guide(
             "Score the hypotheses of a decoded dir against a data dir, or compare two decoded "

@@ -13,7 +13,6 @@ transcripts become data to learn from (`atat.scoring.pseudo_transcripts`).
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from atat.base import cli
@@ -57,7 +56,7 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat heard",
         description=cli.guide(
             "Make a data dir of the words that a recogniser heard. For --task nlu, so that an nlu "

@@ -49,7 +49,7 @@ def read_data(folders: Iterable[str | Path]) -> tuple[list[str], set[str]]:
 def main(argv: list[str] | None = None) -> None:
     """Train a tokenizer from data dirs, or add the tags of data dirs to one."""
     show = cli.HelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat tokenizer",
         description=cli.guide(
             "Train a tokenizer, or add the tags of further data dirs to one.",

@@ -57,7 +57,7 @@ def _title(folder: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat report",
         description=cli.guide(
             "Write one page about experiments, to be looked at in a browser: systems compared with "

@@ -112,9 +112,7 @@ def _check(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     from atat.apps.server.limits import Limits
 
-    parser = argparse.ArgumentParser(
-        "atat serve", description=DESCRIPTION, formatter_class=cli.HelpFormatter
-    )
+    parser = cli.Parser("atat serve", description=DESCRIPTION, formatter_class=cli.HelpFormatter)
     add = parser.add_argument
     add("model", metavar="MODEL", nargs="?", help=named_model.KINDS)
     add(

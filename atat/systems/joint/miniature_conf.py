@@ -8,7 +8,6 @@ recipe; settings that concern neither size nor duration are not changed.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +91,7 @@ def _shrink_audio(audio: AudioEncoderSettings) -> AudioEncoderSettings:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat miniature_conf",
         description=cli.guide(
             "Write training confs in miniature: the same sources and tasks, a tiny model, a "

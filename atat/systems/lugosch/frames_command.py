@@ -27,7 +27,7 @@ from atat.systems.lugosch.settings import ACOUSTIC
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat frames",
         description=cli.guide(
             "Measure how many frames of a data dir an acoustic model (system lugosch, task "

@@ -36,7 +36,7 @@ ABOUT = "decode.json"
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat answer",
         description=cli.guide(
             "Answer the questions about the recordings of a data dir: which words answer each, and "

@@ -240,7 +240,7 @@ def _is_finished(path: Path, key: dict[str, Any]) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     formatter = cli.HelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="atat pipeline",
         description=cli.guide(
             "The second stage of a two-stage system: tag intent and slots in the words of a "

@@ -56,7 +56,7 @@ def with_textgrids(folder: Path, oddities: Oddities) -> list[Recording]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_people.py "
         "--speechocean ~/speechocean762 --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -63,7 +63,7 @@ def write_part(out: Path, part: str, lines: Iterable[str], rng: random.Random) -
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_spoken.py "
         "--text data/read/text --out data/spoken",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -117,7 +117,7 @@ def write_missing(jobs: list[tuple[Utterance, Path]], options: argparse.Namespac
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/add_rooms.py --data "
         "data/tts_barista/train --out data/tts_barista/train_rooms --wavs wavs/rooms",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

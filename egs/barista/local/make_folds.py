@@ -44,7 +44,7 @@ def write_part(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_folds.py "
         "--data data/real --out data/folds",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

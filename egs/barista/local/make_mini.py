@@ -196,7 +196,7 @@ def cut(path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_mini.py "
         "--out data_mini/corpus",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -26,7 +26,7 @@ from atat.scoring import decoded_dir
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/pocketsphinx_grammar.py "
         "--data data/real --corpus ~/speech-to-intent-benchmark "
         "--out exp/pocketsphinx_grammar/decode_real",

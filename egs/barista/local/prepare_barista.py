@@ -133,7 +133,7 @@ def _loudest(samples: np.ndarray) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_barista.py "
         "--corpus ~/speech-to-intent-benchmark --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

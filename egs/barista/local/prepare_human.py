@@ -29,7 +29,7 @@ def speechocean(folder: Path, _: Oddities) -> list[Recording]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_human.py "
         "--speechocean ~/speechocean762 --librispeech ~/LibriSpeech --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

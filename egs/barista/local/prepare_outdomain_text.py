@@ -58,7 +58,7 @@ def write_trees(folder: Path, trees: dict[str, list[Tree]]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_outdomain_text.py "
         "--top ~/top-dataset-semantic-parsing --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

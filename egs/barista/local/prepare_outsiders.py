@@ -66,7 +66,7 @@ def write_music(folder: Path, wavs: Path, clips: int, rng: np.random.Generator) 
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_outsiders.py "
         "--out data/outsiders --wavs wavs/outsiders",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -79,7 +79,7 @@ def write_text(folder: Path, grammar: Grammar, sources: Mapping[str, list[str]])
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_text.py "
         "--corpus ~/speech-to-intent-benchmark --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -27,7 +27,7 @@ from atat.text.trees import parse
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/transcribe_with_labels.py "
         "--data data/real --corpus ~/speech-to-intent-benchmark --out data/real_transcribed",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

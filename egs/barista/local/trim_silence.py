@@ -53,7 +53,7 @@ def speech_span(samples: np.ndarray, margin: float) -> tuple[float, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/trim_silence.py "
         "--data data/real --out data/real_trimmed",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

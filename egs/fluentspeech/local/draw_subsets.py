@@ -61,7 +61,7 @@ def write_confs(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/draw_subsets.py "
         "--data data/train --percent 10 --number 10 --out data/subsets/10 --confs exp/conf",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -51,7 +51,7 @@ def read(path: Path) -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/google_transcripts.py "
         "--corpus ~/fluent_speech_commands_dataset --data data/test --out exp/google/decode_test",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

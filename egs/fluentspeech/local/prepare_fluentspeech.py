@@ -142,7 +142,7 @@ def write(folder: Path, part: Sequence[tuple[Row, kaldi_dir.Utterance]]) -> None
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_fluentspeech.py "
         "--corpus ~/fluent_speech_commands_dataset --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -107,7 +107,7 @@ def write(folder: Path, rows: Rows, voice_of: Mapping[str, str]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_spoken.py "
         "--corpus ~/fluent_speech_commands_dataset --out data --limit 2000 300 500",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -83,7 +83,7 @@ def take_over(known: Path, data: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/align_folders.py "
         "--corpus ~/LibriSpeech --data data/train_clean_100",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

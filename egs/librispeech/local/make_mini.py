@@ -152,7 +152,7 @@ def write(out: Path, seed: int) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_mini.py "
         "--out data_mini/corpus",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

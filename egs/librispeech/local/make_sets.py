@@ -77,7 +77,7 @@ def _write_aligned(source: Path, target: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_sets.py "
         "--train data/train_clean_100 --eval data/dev_clean --out data/train",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -178,7 +178,7 @@ def write_lists(lists: Path, train: Sequence[Path], evaluate: Sequence[Path]) ->
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_librispeech.py "
         "--corpus ~/LibriSpeech --out data --lists data/train",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -233,7 +233,7 @@ def gather(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/gather.py --slu "
         "../synthetic_tts/data/full/train_music --dev_slu ../synthetic_tts/data/full/dev_music "
         "--asr ../librispeech/data/train/asr --dev_asr ../librispeech/data/train/dev --out data",

@@ -66,7 +66,7 @@ def _with_times(source: Path, target: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/join.py --data data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -54,7 +54,7 @@ def _rows(path: Path, name: str) -> list[list[str]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/validations.py "
         "exp/two_tasks exp/three_tasks --out exp/validations.md",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -23,7 +23,7 @@ from atat.datadir.folds import part_of
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_folds.py "
         "--data data/close --out data/folds/close",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

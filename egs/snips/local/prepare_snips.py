@@ -149,7 +149,7 @@ def prepare(corpus: Path, field: str, out: Path, max_lost: float) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_snips.py "
         "--corpus ~/snips_slu_data_v1.0 --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -22,7 +22,7 @@ def intent_of(tree: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/intents.py --data data/test",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -50,7 +50,7 @@ def sentences(template: str) -> list[list[dict[str, str]]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_mini.py "
         "--out data_mini/corpus",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

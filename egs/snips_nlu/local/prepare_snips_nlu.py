@@ -93,7 +93,7 @@ def write(folder: Path, rows: Sequence[Row], path: Path, seed: int) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_snips_nlu.py "
         "--corpus ~/2017-06-custom-intent-engines --out data --limit 2000 200 700",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

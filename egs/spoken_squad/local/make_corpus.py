@@ -127,7 +127,7 @@ def write_sentences(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_corpus.py --size small "
         "--out data/small/corpus",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -292,7 +292,7 @@ def prepare(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_spoken_squad.py "
         "--corpus ~/Spoken-SQuAD --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

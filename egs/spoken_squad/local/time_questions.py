@@ -109,7 +109,7 @@ def _times(folder: Path) -> dict[str, list[Word]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/time_questions.py "
         "--spoken data/test_reference --heard data/test",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

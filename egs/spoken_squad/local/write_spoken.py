@@ -127,7 +127,7 @@ def _write(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/write_spoken.py "
         "--corpus data/small/corpus",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -36,7 +36,7 @@ def show(recognizer: Recognizer, utterance: Utterance, tasks: tuple[str, ...]) -
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python local/demo.py",
         description="Show what a model makes of some recordings. "
         "Example: python local/demo.py --model exp/tiny/finetune/seed1/model --data data/tiny/test",

@@ -323,7 +323,7 @@ def _describe(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python local/make_corpus.py",
         description="Make the data dirs of the corpus, without audio. "
         "Example: python local/make_corpus.py --size tiny --out data --seed 1",

@@ -76,7 +76,7 @@ def table(utterances: Sequence[Utterance], folder: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_example.py "
         "--recordings 1000 --out ~/commands",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -35,7 +35,7 @@ def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare.py "
         "--corpus ~/commands --csv ~/commands/utterances.csv --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -18,7 +18,7 @@ from atat.text.trees import is_open, parse, tags
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/known_tags.py "
         "--tokenizer ../pretrain/exp/four_tasks/seed1/model/tokenizer --data data/text_train",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -200,7 +200,7 @@ def _cut(path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/make_mini.py "
         "--out data_mini/corpus --pretrain data_mini/pretrain",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

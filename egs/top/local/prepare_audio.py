@@ -215,7 +215,7 @@ def _check_folder(recordings: list[Recording], folder: Path, option: str, names:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_audio.py "
         "--audio ~/top-audio --audio_csv ~/top-audio/test.csv --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

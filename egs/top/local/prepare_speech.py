@@ -93,7 +93,7 @@ def read_sentences(path: Path, shortest: int, longest: int) -> dict[str, list[ka
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_speech.py "
         "--data data --spoken 3000",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

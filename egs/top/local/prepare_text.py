@@ -45,7 +45,7 @@ def write_text(folder: Path, corpus: str, part: str, rows: Sequence[Row]) -> Non
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/prepare_text.py "
         "--corpus ~/top-dataset-semantic-parsing --out data",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
