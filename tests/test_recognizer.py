@@ -20,7 +20,7 @@ from atat.base.errors import InputError
 from atat.engine import model_folder, named_model
 from atat.nn.beam_search import SearchOptions
 from atat.speech import audio
-from atat.speech.silence import is_silent
+from atat.speech.silence import is_silent, onset
 from atat.systems.joint import recognizer as joint
 from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.packed import Packed
@@ -126,6 +126,27 @@ def test_quiet_speech_of_people_is_not_silence(peak: int) -> None:
         assert not is_silent(in_16_bits, RATE), path
         noisy = in_16_bits + noise(len(samples) / RATE, 20 * np.log10(quiet.std()) - 10)
         assert not is_silent(noisy, RATE), path
+
+
+@pytest.mark.parametrize("background", [None, -60, -45])
+def test_the_first_sound_begins_where_it_does(background: int | None) -> None:
+    def behind(seconds: float) -> np.ndarray:
+        sound = np.concatenate([np.zeros(round(seconds * RATE), np.float32), tone(1, -20)])
+        return sound if background is None else sound + noise(len(sound) / RATE, background)
+
+    for seconds in (0.0, 0.2, 1.5):
+        assert onset(behind(seconds), RATE) == pytest.approx(seconds, abs=0.02)
+    assert onset(np.zeros(RATE, np.float32), RATE) == onset(np.zeros(3, np.float32), RATE) == 0
+
+
+def test_silence_in_front_is_no_part_of_the_first_word() -> None:
+    model = Recognizer.load("demo:music")
+    samples = audio.load(named_model.example())
+    silence = np.zeros(RATE // 5, np.float32)
+    at_once, later = model(samples), model(np.concatenate([silence, samples]))
+    first, second = at_once.words[0].seconds, later.words[0].seconds
+    assert at_once.transcript == later.transcript and first is not None and second is not None
+    assert second[0] - first[0] == pytest.approx(0.2, abs=0.02)
 
 
 def test_another_rate_is_resampled(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from atat.engine.contract import Answers
 from atat.prepare.align_model import Heard, ModelAligner, has_ctc
 from atat.speech import audio
 from atat.speech.given import Given, check_longest, samples_of, title_of
-from atat.speech.silence import is_silent
+from atat.speech.silence import is_silent, onset
 from atat.text import understanding
 from atat.text.evidence import evidence
 from atat.text.normalize import normalize
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from atat.engine import contract
     from atat.nn.beam_search import SearchOptions
 
+SHORTEST = 0.1  # s that are left of a word
 LONGEST = 60.0  # s of a recording that is understood at once
 BUDGET = {"audio": 160.0, "text": 2000.0}  # padded seconds, or characters, of a batch
 
@@ -56,6 +57,7 @@ class Prepared:
     answer: Understanding | None = None
     words: tuple[str, ...] = ()  # of a text
     duration: float | None = None  # s
+    onset: float = 0.0  # s before the first sound
 
 
 class Weighed(NamedTuple):
@@ -337,7 +339,7 @@ class Recognizer:
         if is_silent(samples, audio.SAMPLE_RATE):
             answer = understanding.nothing(task, understanding.SILENCE, duration=duration)
             return Prepared(None, answer, duration=duration)
-        return Prepared(source, duration=duration)
+        return Prepared(source, duration=duration, onset=onset(samples, audio.SAMPLE_RATE))
 
     def prepare_text(self, text: str, task: Task) -> Prepared:
         """Normalise a sentence."""
@@ -381,10 +383,10 @@ class Recognizer:
         if task.source == "text":
             said = [[SaidWord(word) for word in one.words] for one in given]
         elif not is_tree:
-            said = self._said(shared, [nbest[0].text for nbest in found])
+            said = self._said(shared, [nbest[0].text for nbest in found], given)
         elif self._transcriber is not None:
             heard = _hypotheses(shared.hypotheses(self._transcriber.name))
-            said = self._said(shared, [nbest[0].text for nbest in heard])
+            said = self._said(shared, [nbest[0].text for nbest in heard], given)
         else:
             said = [None] * len(sources)
         return [
@@ -415,7 +417,9 @@ class Recognizer:
         )
         return Weighed(answer, found)
 
-    def _said(self, shared: Heard, texts: Sequence[str]) -> list[list[SaidWord] | None]:
+    def _said(
+        self, shared: Heard, texts: Sequence[str], given: Sequence[Prepared]
+    ) -> list[list[SaidWord] | None]:
         """The words of transcripts, with times where the CTC head finds them."""
         found: Sequence[Sequence[Word] | str] = ["there is no CTC head"] * len(texts)
         if self._aligner is not None:
@@ -423,8 +427,8 @@ class Recognizer:
         return [
             [SaidWord(word) for word in text.split()]
             if isinstance(words, str)
-            else [SaidWord(word.text, (word.start, word.end)) for word in words]
-            for text, words in zip(texts, found)
+            else _timed(words, one.onset)
+            for text, words, one in zip(texts, found, given)
         ]
 
     def _find(self, source: str, target: str) -> Task | None:
@@ -432,6 +436,14 @@ class Recognizer:
             if (task.source, task.target) == (source, target):
                 return task
         return None
+
+
+def _timed(words: Sequence[Word], onset: float) -> list[SaidWord]:
+    """The CTC head may take what is before the first sound for the beginning of the first word."""
+    timed = [SaidWord(word.text, (word.start, word.end)) for word in words]
+    if words and words[0].start < onset < words[0].end - SHORTEST:
+        timed[0] = SaidWord(words[0].text, (onset, words[0].end))
+    return timed
 
 
 def _hypotheses(found: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[Hypothesis]]:

@@ -21,6 +21,7 @@ QUIET = -50.0  # dB: recordings louder than this never count as silence
 # second for the signal without bass, whose level varies (rumble has 10 dB, without bass 1).
 EVEN, EVEN_ABOVE_BASS = 12.0, 3.0
 NOTHING = -90.0  # dB: one step of 16 bits
+SOUND, RISE, FAINT = 3, 6.0, 45.0  # blocks, dB, dB: where a sound begins
 
 
 def is_silent(samples: np.ndarray, sample_rate: int) -> bool:
@@ -31,6 +32,21 @@ def is_silent(samples: np.ndarray, sample_rate: int) -> bool:
     high, high_background = _range(np.diff(samples), sample_rate)
     even = loudest - background < EVEN and high - high_background < EVEN_ABOVE_BASS
     return loudest < NOTHING or even
+
+
+def onset(samples: np.ndarray, sample_rate: int) -> float:
+    """Seconds of background before the first sound in samples (T,); 0 if there is no telling.
+
+    A sound lasts for three blocks, each `RISE` louder than the background and not `FAINT` softer
+    than the loudest 0.1 s.
+    """
+    levels = _levels(samples, sample_rate)
+    if len(levels) < SOUND:
+        return 0.0
+    loudest, background = _range(samples, sample_rate)
+    loud = levels > max(background + RISE, loudest - FAINT)
+    lasting = np.convolve(loud, np.ones(SOUND), "valid") == SOUND
+    return float(lasting.argmax()) * BLOCK if lasting.any() else 0.0
 
 
 def _range(samples: np.ndarray, sample_rate: int) -> tuple[float, float]:
