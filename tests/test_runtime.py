@@ -461,7 +461,6 @@ def test_models_that_cannot_be_exported_are_refused_before_anything_is_written(
     refused = [
         (with_bert, "a model with BERT .* cannot be exported"),
         (of_espnet, "an encoder of ESPnet .* cannot be exported"),
-        (replace(load(model), weights="int8"), "export the one it was made from, with --int8"),
     ]
     from atat.systems.joint.export import export as write
 
@@ -552,13 +551,22 @@ def test_what_can_be_read_is_answered_and_the_code_tells_scripts(
     audio.save(short, noise(1)[:100])
     audio.save(silent, np.zeros(8000, np.float32))
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(wav.read_bytes())))
-    runtime.main([str(device), str(wav), "-"])
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one.pop("recording") for one in lines] == [str(wav), "-"] and lines[0] == lines[1]
-    for given, code in (([silent, wav], 1), ([short, "gone.wav", silent], 2)):
-        with pytest.raises(SystemExit) as ended:
+
+    def asked(*given: object) -> tuple[object, list[dict[str, Any]], str]:
+        code: object = 0
+        try:
             runtime.main([str(device), *map(str, given)])
-        assert ended.value.code == code
-    out, err = capsys.readouterr()
-    assert [json.loads(line)["understood"] for line in out.splitlines()] == [False, True, False]
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capsys.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    code, lines, _ = asked(wav, "-")
+    assert [one.pop("recording") for one in lines] == [str(wav), "-"] and lines[0] == lines[1]
+    understood = lines[0]["understood"]  # of a model with random weights: may be either
+    assert code == (0 if understood else 1)
+    code, lines, _ = asked(silent, wav)
+    assert code == 1 and [one["understood"] for one in lines] == [False, understood]
+    code, lines, err = asked(short, "gone.wav", silent)
+    assert code == 2 and [one["understood"] for one in lines] == [False]
     assert f"error: {short}: shorter than one frame" in err and "gone.wav: no such audio" in err
