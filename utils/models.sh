@@ -38,15 +38,20 @@ encoder_option() {
   option encoder none "states of this speech encoder instead of LFB, such as moonshine-tiny"
 }
 
+# from_caller NAME: a published model's name as it is; its folder, from where the user is.
+from_caller() {
+  local name=${1%/}
+  [ ! -f "$recipe_caller/$name/config.json" ] || name=$recipe_caller/$name
+  echo "$name"
+}
+
 # use_encoder: data dirs, models and tables of an encoder have names of their own, with its name.
 # What does not depend on an encoder, such as synthetic speech, may be in $lfb_data.
 use_encoder() {
   lfb_data=$data
   [ "$encoder" != none ] || encoder=""
   [ -n "$encoder" ] || return 0
-  # A folder is meant from where the user is.
-  [ ! -f "$recipe_caller/$encoder/config.json" ] || encoder=$recipe_caller/$encoder
-  encoder=${encoder%/}
+  encoder=$(from_caller "$encoder")
   encoder_name=${encoder##*/}
   is_given exp || exp+=_$encoder_name
   is_given data || data+=_$encoder_name
@@ -64,10 +69,7 @@ check_encoder() {
 
 # find_bert: what --bert names: a folder, from where the user is, minilm-l6 or a name of the hub.
 find_bert() {
-  bert=${bert%/}
-  if [ -n "$bert" ] && [ -f "$recipe_caller/$bert/config.json" ]; then
-    bert=$recipe_caller/$bert
-  fi
+  [ -z "$bert" ] || bert=$(from_caller "$bert")
   case $bert in
     /* | ./* | ../*) [ -f "$bert/config.json" ] || refuse "--bert: no config.json in '$bert'" ;;
   esac

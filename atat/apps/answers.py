@@ -82,9 +82,9 @@ class Answered:
             "duration": round(self.duration, 3),
         }
 
-    def to_json(self) -> str:
-        """The JSON object as text, letters of every script as they are."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+    def to_json(self, **before: object) -> str:
+        """The JSON object as text, letters of every script as they are; before: keys in front."""
+        return json.dumps({**before, **self.to_dict()}, ensure_ascii=False)
 
 
 def asked(

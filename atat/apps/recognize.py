@@ -12,7 +12,6 @@ atat recognize --demo order.wav                   # with the model that comes wi
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from atat.apps import show
 from atat.base import cli
+from atat.base.cli import ALL, BAD_INPUT, SOME_NOT
 from atat.base.errors import InputError
 from atat.datadir.ctm import Word, read_ctm
 from atat.engine import named_model
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from atat.apps.recognizer import Prepared, Recognizer
     from atat.text.tasks import Task
 
-ALL, SOME_NOT, BAD_INPUT = 0, 1, 2  # exit codes
 TOGETHER = 8  # recordings of a batch: answers come soon, and faster than one by one
 EXIT_CODES = """Exit codes, for scripts:
   0    everything was understood
@@ -225,7 +224,7 @@ class Out:
         if not found.understood:
             self.code = max(self.code, SOME_NOT)
         if self._json:
-            line = json.dumps({self._names: name, **found.to_dict()}, ensure_ascii=False)
+            line = found.to_json(**{self._names: name})
         else:
             colours = show.wants_colours(sys.stdout)
             line = show.render(name, found, colours=colours, nbest=self._nbest) + "\n"
@@ -236,9 +235,7 @@ class Out:
         if not found.text:
             self.code = max(self.code, SOME_NOT)
         if self._json:
-            print(
-                json.dumps({"recording": name, **found.to_dict()}, ensure_ascii=False), flush=True
-            )
+            print(found.to_json(recording=name), flush=True)
         else:
             colours = show.wants_colours(sys.stdout)
             print(show.render_answer(name, found, colours=colours, nbest=self._nbest) + "\n")

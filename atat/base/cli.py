@@ -28,6 +28,10 @@ _SENTENCES: dict[int | None, str] = {
 }
 
 
+# Exit codes of commands that answer recordings and sentences.
+ALL, SOME_NOT, BAD_INPUT = 0, 1, 2  # understood; not understood; what could not be read
+
+
 class Parser(argparse.ArgumentParser):
     """That of all commands: who mistypes an option is told the nearest one."""
 

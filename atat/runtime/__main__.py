@@ -8,17 +8,16 @@ arecord -f S16_LE -r 16000 -d 4 | python -m atat.runtime DIR -
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from atat.base import cli
+from atat.base.cli import ALL, BAD_INPUT, SOME_NOT
 from atat.base.errors import InputError
 from atat.runtime.recognizer import Recognizer
 from atat.text.understanding import Understanding
 
-ALL, SOME_NOT, BAD_INPUT = 0, 1, 2  # exit codes, those of `atat recognize`
 EXIT_CODES = """Exit codes: 0 everything was understood; 1 something was not; 2 something could not
 be read, or the command is wrong. What could be read is answered all the same."""
 
@@ -114,7 +113,7 @@ def _written(kind: str, name: str, answer: Callable[[str], Understanding]) -> in
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    print(json.dumps({kind: name, **found.to_dict()}, ensure_ascii=False), flush=True)
+    print(found.to_json(**{kind: name}), flush=True)
     return ALL if found.understood else SOME_NOT
 
 

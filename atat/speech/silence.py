@@ -26,10 +26,10 @@ SOUND, RISE, FAINT = 3, 6.0, 45.0  # blocks, dB, dB: where a sound begins
 
 def is_silent(samples: np.ndarray, sample_rate: int) -> bool:
     """Whether samples (T,) in [-1, 1] hold no speech, judged by loudness."""
-    loudest, background = _range(samples, sample_rate)
+    loudest, background = _range(_levels(samples, sample_rate))
     if loudest >= QUIET or not len(samples):
         return False
-    high, high_background = _range(np.diff(samples), sample_rate)
+    high, high_background = _range(_levels(np.diff(samples), sample_rate))
     even = loudest - background < EVEN and high - high_background < EVEN_ABOVE_BASS
     return loudest < NOTHING or even
 
@@ -43,15 +43,15 @@ def onset(samples: np.ndarray, sample_rate: int) -> float:
     levels = _levels(samples, sample_rate)
     if len(levels) < SOUND:
         return 0.0
-    loudest, background = _range(samples, sample_rate)
+    loudest, background = _range(levels)
     loud = levels > max(background + RISE, loudest - FAINT)
     lasting = np.convolve(loud, np.ones(SOUND), "valid") == SOUND
     return float(lasting.argmax()) * BLOCK if lasting.any() else 0.0
 
 
-def _range(samples: np.ndarray, sample_rate: int) -> tuple[float, float]:
+def _range(levels: np.ndarray) -> tuple[float, float]:
     """Decibels of the loudest 0.1 s and of the background (nine in ten blocks are louder)."""
-    levels = np.sort(_levels(samples, sample_rate))
+    levels = np.sort(levels)
     if not len(levels):
         return -np.inf, -np.inf
     return float(levels[-min(SYLLABLE, len(levels))]), float(levels[len(levels) // 10])

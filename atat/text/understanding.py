@@ -202,9 +202,9 @@ class Understanding:
             "duration": _rounded(self.duration, 3),
         }
 
-    def to_json(self) -> str:
-        """`to_dict` as one line."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+    def to_json(self, **before: object) -> str:
+        """`to_dict` as one line; before: keys that stand in front, such as what was understood."""
+        return json.dumps({**before, **self.to_dict()}, ensure_ascii=False)
 
 
 def _seconds(span: Seconds | None) -> list[float] | None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,21 +61,15 @@ class Item:
     asked: list[tuple[Question, Question]] = field(default_factory=list)  # spoken, heard
 
 
-def items_of(
-    folder: Path, part: str, out: Path, oddities: Oddities, limit: int, version: str = ""
-) -> list[Item]:
-    """The usable paragraphs of a part of the corpus, with their questions.
-
-    version: heard otherwise than in the spoken file, whose questions these are.
-    """
+def items_of(folder: Path, part: str, out: Path, oddities: Oddities, limit: int) -> list[Item]:
+    """The usable paragraphs of a part of the corpus, with their questions."""
     names = layout.PARTS[part]
-    spoken = layout.version_of(names.spoken, version) if version else names.spoken
     pairs = [
         (original, heard)
         for original, heard in layout.joined(
-            layout.read(folder / names.reference), layout.read(folder / spoken), names
+            layout.read(folder / names.reference), layout.read(folder / names.spoken), names
         )
-        if original.asked and (heard.asked or not version)
+        if original.asked
     ]
     if 0 < limit < len(pairs):
         pairs = limited(pairs, limit, seed=1)
@@ -99,9 +93,6 @@ def items_of(
             continue
         item = Item(key, topic, original, heard, wav, seconds, words)
         _ask(item, oddities)
-        if version:
-            left = {one.id for one in heard.asked}
-            item.asked = [pair for pair in item.asked if pair[0].id in left]
         if item.asked:
             found.append(item)
     return found
@@ -208,17 +199,39 @@ def write(out: Path, part: str, items: Sequence[Item]) -> None:
     )
 
 
-def write_version(folder: Path, out: Path, version: str, limit: int) -> None:
+def heard_in_noise(items: Sequence[Item], spoken: Path) -> list[Item]:
+    """The same paragraphs as another file has them, with the questions of that file."""
+    names = layout.PARTS["test"]._replace(spoken=spoken.name)
+    reference = layout.read(spoken.with_name(names.reference))
+    heard_of = {
+        (one.topic, one.number): heard
+        for one, heard in layout.joined(reference, layout.read(spoken), names)
+    }
+    found = []
+    for item in items:
+        heard = heard_of.get((item.original.topic, item.original.number))
+        if heard is None:
+            continue
+        again = replace(item, heard=heard, asked=[])
+        _ask(again, Oddities())  # what is odd about the test has been told
+        left = {one.id for one in heard.asked}
+        again.asked = [pair for pair in again.asked if pair[0].id in left]
+        if again.asked:
+            found.append(again)
+    return found
+
+
+def write_version(folder: Path, out: Path, version: str, test: Sequence[Item]) -> None:
     """The data dir of what was heard of the test in noise, if the corpus has it; else nothing."""
-    name = layout.version_of(layout.PARTS["test"].spoken, version)
-    if not (folder / name).is_file():
+    spoken = folder / layout.version_of(layout.PARTS["test"].spoken, version)
+    if not spoken.is_file():
         return
-    # Lost recordings and answers are those of the test and have been told of.
-    items = items_of(folder, "test", out / "wavs" / "test", Oddities(), limit, version)
+    items = heard_in_noise(test, spoken)
     if not items:
-        print(f"test_{version}: not made, since {folder / name} has none of the test's questions")
+        print(f"test_{version}: not made, since {spoken} has none of the test's questions")
         return
     _write(out / f"test_{version}", items, heard=True)
+    licence.write(out / f"test_{version}", licence.of_corpus(folder, PUBLISHED))
     asked = [one for item in items for _, one in item.asked]
     print(
         f"test_{version}: {len(asked)} questions, WER {_error_rate(items):.1f} %, answers of "
@@ -288,7 +301,7 @@ def prepare(
         for name in FOLDERS[part]:
             licence.write(out / name, licence.of_corpus(folder, PUBLISHED))
     for version in layout.VERSIONS:
-        write_version(folder, out, version, limits[-1])
+        write_version(folder, out, version, found["test"])
 
 
 def main(argv: list[str] | None = None) -> None:

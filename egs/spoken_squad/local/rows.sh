@@ -15,7 +15,6 @@ rows=(
   "e_and_d test speechbert cascade"           # (h)
   "d_and_d test cascade cascade_again"        # (i)
 )
-rows_of_noise=("text %s text" "cascade %s cascade")
 
 # One of each kind, since each loads models again.
 rows_of_mini=(
@@ -65,13 +64,12 @@ choose_corpus() {
 # choose_noise: what was heard of the test in noise, and its rows. Not every copy of the corpus has it, and of
 # a miniature nothing is heard rightly that could be misheard.
 choose_noise() {
-  local version row
+  local version
   [ -z "$mini" ] || return 0
   for version in WER44 WER54; do
     if [ -n "$generated" ] || [ -f "$corpus/spoken_test-v1.1_$version.json" ]; then
       noisy+=("test_$version")
-      # shellcheck disable=SC2059  # the row is the format
-      for row in "${rows_of_noise[@]}"; do rows+=("$(printf "$row" "test_$version")"); done
+      rows+=("text test_$version text" "cascade test_$version cascade")
     fi
   done
 }

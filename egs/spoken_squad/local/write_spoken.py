@@ -74,10 +74,8 @@ def write(corpus: Path, part: str) -> None:
             paragraphs,
             misheard(paragraphs, found, rate, random.Random(version)),
         )
-    kept, total = (
-        sum(map(len, counted))
-        for counted in ((one["qas"] for one in found), (one.asked for one in paragraphs))
-    )
+    kept = sum(len(one["qas"]) for one in found)
+    total = sum(len(one.asked) for one in paragraphs)
     for folder in layout.audio_folders(corpus, part):
         shutil.copyfile(
             corpus / "sentences" / names.audio / "ctm", folder.with_name(f"{names.audio}.ctm")
