@@ -9,6 +9,7 @@ rows=(
   "text test_reference text"                  # (c), column A
   "text test text"                            # (c), column B
   "cascade test cascade"                      # (d)
+  "text_cascade test text_cascade"            # (d) that begins with (c)
   "speechbert test speechbert"                # (e)
   "speechbert_no_mlm test speechbert_no_mlm"  # (f)
   "better_boundaries test_reference speechbert" # (g)
@@ -139,6 +140,10 @@ finetune() {
   if [ -n "$mini" ]; then return; fi
   train speechbert_no_mlm audio_words speechbert
   taken_over text || train text text_bert
+  if ! taken_over text_cascade; then
+    run_queue
+    train text_cascade text cascade
+  fi
 }
 
 # train_again NAME START: another training of the same conf, of other random numbers: NAME_again.
