@@ -12,6 +12,6 @@ export LC_ALL=C
 . "$(dirname "$0")/environment.sh"
 activate
 cd "$atat_root"
-# One test file a core; each process keeps to one thread.
+# One test file a core, in the order of tests/conftest.py; each process keeps to one thread.
 export OMP_NUM_THREADS=1
-exec python -m pytest --numprocesses auto --dist loadfile "$@"
+exec python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder "$@"
