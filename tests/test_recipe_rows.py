@@ -268,6 +268,27 @@ def test_what_is_heard_otherwise_is_compared_once_both_were_run(
             assert [out for out in answered if fnmatch(f"{out}/{condition}", pattern)], pattern
 
 
+@pytest.mark.parametrize(
+    ("ablations", "stems"),
+    [
+        ("none", {"stbert"}),
+        ("dapt", {"stbert", "stbert_dapt"}),
+        ("no_text", {"stbert", "stbert_no_text"}),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["fluentspeech", "snips"])
+def test_only_the_rows_of_st_bert_that_were_asked_for_are_trained(
+    clone: Path, recipe: str, ablations: str, stems: set[str]
+) -> None:
+    options = ["--corpus", "/c", "--system", "stbert", "--pairs", "/p", "--acoustic_model", "model"]
+    calls = called(clone, recipe, [*options, "--ablations", ablations])
+    pretrained = {stem.replace("stbert", "stbert_pretrain") for stem in stems}
+    trained = {Path(one["--out"]).parent.name for one in calls if one["program"] == "atat train"}
+    assert trained == stems | pretrained
+    decoded = {Path(one["--model"]).parts[-3] for one in calls if one["program"] == "atat decode"}
+    assert decoded == stems
+
+
 def test_one_pretraining_may_serve_every_seed(clone: Path) -> None:
     options = ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--pretrain_seed", "7"]
     calls = [one for one in called(clone, "barista", options) if one["program"] == "atat train"]

@@ -20,17 +20,21 @@ stbert_options() {
   model_option acoustic_model "packed model that tells phones (system lugosch), for ST-BERT"
   number_option pretrain_steps 160000 "steps of ST-BERT's pretraining"
   number_option pretrain_batch 512 "pairs in each of them"
+  option ablations "no_clm no_text dapt" "rows of ST-BERT besides its own; none: no others"
 }
 
 # choose_stbert: sets $stbert, and $listener, the acoustic model.
 choose_stbert() {
-  stbert=(stbert stbert_no_clm stbert_no_text stbert_dapt) first_seed=${seeds%% *}
-  if [ -n "$init" ]; then
-    stbert=(stbert stbert_dapt)
-  elif [ -z "$pairs" ]; then
-    # Pretrained on the training set itself, there is nothing to adapt to.
-    stbert=(stbert stbert_no_clm stbert_no_text)
-  fi
+  local name
+  stbert=(stbert) first_seed=${seeds%% *}
+  for name in ${ablations#none}; do
+    case $name in
+      no_clm | no_text) [ -n "$init" ] || stbert+=("stbert_$name") ;;
+      # Pretrained on the training set itself, there is nothing to adapt to.
+      dapt) [ -z "$init$pairs" ] || stbert+=(stbert_dapt) ;;
+      *) refuse "--ablations: '$name' is not no_clm, no_text, dapt or none" ;;
+    esac
+  done
   listener=${acoustic_model:-$exp/acoustic/seed$first_seed/model}
   if [ "$bert" = none ] || { [ -n "$mini" ] && ! is_given bert; }; then bert=""; fi
   find_bert

@@ -61,8 +61,10 @@ finetune() {
     done
     return
   fi
-  for part in "${parts[@]}"; do train "$part/stbert_pretrain_dapt" "$start"; done
-  run_queue
+  if [[ " ${models[*]} " == *" stbert_dapt "* ]]; then
+    for part in "${parts[@]}"; do train "$part/stbert_pretrain_dapt" "$start"; done
+    run_queue
+  fi
   for part in "${parts[@]}"; do
     for model in "${models[@]}"; do finetune_stbert "$part" "$model"; done
   done
