@@ -385,11 +385,22 @@ def test_what_cannot_be_spoken_is_counted(
     with pytest.raises(InputError, match="1 of 4 utterances.*\n.*b-1"):
         synthesis.synthesise(data, wavs)
     assert not (data / "wav.scp").exists()
+    assert len(tables.read_table(data / "text")) == 4
     assert len(spoken_files(wavs)) == 3
     synthesis.synthesise(data, wavs, max_lost=0.5)
     assert list(tables.read_table(data / "wav.scp")) == ["a-1", "a-2", "b-2"]
-    assert "datadir repair" in capsys.readouterr().err
+    assert "dropped from its tables" in capsys.readouterr().err
     assert list(tables.read_table(wavs / "synthesis.lost")) == ["b-1"]
+    assert list(tables.read_table(data / ".backup/text")) == ["a-1", "a-2", "b-1", "b-2"]
+    # What is left is a whole data dir, of which nothing is spoken again.
+    assert not validate(data).errors
+    before = spoken_files(wavs)
+    synthesis.synthesise(data, wavs)
+    assert spoken_files(wavs) == before and list(tables.read_table(data / "text")) == [
+        "a-1",
+        "a-2",
+        "b-2",
+    ]
 
 
 def test_wrong_orders_name_file_and_line(data: Path, tmp_path: Path) -> None:

@@ -142,14 +142,31 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
             f"({percent(len(todo.lost), todo.total)}) would go, more than {100 * max_lost:g} %; "
             "nothing was changed. Fix the cause, or allow it with --max_lost"
         )
+    return _replace(todo.data, todo.tables, {**todo.lost_alignments, **todo.lost})
+
+
+def drop(folder: str | Path, lost: Mapping[str, str]) -> list[str]:
+    """Drop utterances, by name with the reason; returns the names of changed files, whose old
+    ones go to `DIR/.backup`.
+
+    Raises InputError, and changes nothing, if nothing would be left.
+    """
+    data = scan_dir(folder)
+    kept = data.speakers.keys() - lost.keys()
+    if not kept:
+        raise InputError(f"{folder}: no utterance would be left; nothing was changed")
+    return _replace(data, select(data, kept), lost)
+
+
+def _replace(data: DataDir, tables: Mapping[str, Table], dropped: Mapping[str, str]) -> list[str]:
+    """Write the tables that differ, after a copy of the old ones was made; returns their names."""
+    folder = data.folder
     changed = {
-        name: table
-        for name, table in todo.tables.items()
-        if table and _differs(todo.data, name, table)
+        name: table for name, table in tables.items() if table and _differs(data, name, table)
     }
-    emptied = [name for name, table in todo.tables.items() if not table]
+    emptied = [name for name, table in tables.items() if not table]
     names = [name for name in (*changed, *emptied) if (folder / name).exists()]
-    _back_up(folder, names, {**todo.lost_alignments, **todo.lost})
+    _back_up(folder, names, dropped)
     write_tables(folder, changed, remove=emptied)
     return sorted((*changed, *emptied))
 
@@ -164,7 +181,7 @@ def _differs(data: DataDir, name: str, table: Table) -> bool:
     }
 
 
-def _back_up(folder: Path, names: list[str], dropped: dict[str, str]) -> None:
+def _back_up(folder: Path, names: list[str], dropped: Mapping[str, str]) -> None:
     """Copy files to `.backup` (`.backup.2` … if an earlier repair left its own).
 
     The table `dropped` beside them says why each utterance, or its alignment, was dropped.

@@ -24,7 +24,7 @@ import numpy as np
 from atat.base import cli, digests, lock, parallel, suggest
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
-from atat.datadir import ids, kaldi_dir, tables
+from atat.datadir import ids, kaldi_dir, repair, tables
 from atat.datadir.ctm import PHONES, Word, ctm_rows
 from atat.datadir.lost import report as report_lost
 from atat.prepare import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
@@ -175,9 +175,10 @@ def _plain(words: Sequence[Word] | None) -> list[tuple[str, float, float]] | Non
 def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: float = 0.01) -> None:
     """Speak the missing utterances of a data dir, then write wav.scp, utt2dur, spk2utt and ctm.
 
-    Utterances that no engine could speak are left out of these tables, listed in
-    WAVS/synthesis.lost and counted; more than `max_lost` (a share) of them is an InputError, and
-    so is another synthesis running in WAVS.
+    Utterances that no engine could speak are dropped from all tables (the old ones are kept in
+    DATA/.backup), listed in WAVS/synthesis.lost and counted; more than `max_lost` (a share) of
+    them is an InputError, after which the tables are what they were, and so is another synthesis
+    running in WAVS.
     """
     data, wavs = Path(data), Path(os.path.abspath(wavs))
     tables.refuse_line_breaks(wavs)
@@ -201,9 +202,11 @@ def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lo
         "fix their text or voice (what was spoken is kept)",
         data=data,
         path=wavs / "synthesis.lost",
-        advice=f"\ndrop them from the other files with: atat datadir repair {data}",
+        advice=f"\nthey are dropped from its tables; the old ones are in {data}/.backup",
     )
     _write_tables(data, [order for order in orders if order.utterance not in lost], spoken)
+    if lost:
+        repair.drop(data, {utterance: str(why) for utterance, why in lost.items()})
     hours = sum(result.duration for result in results) / 3600
     count = len(orders) - len(lost)
     print(f"{data}: speech of {count} utterances, {hours:.2f} h ({len(missing)} spoken now)")

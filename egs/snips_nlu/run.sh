@@ -46,7 +46,6 @@ fi
 
 if stage 1 "Synthetic speech"; then
   atat synthesis --data "${sets[@]}" --wavs "$lfb_data/wavs" --nj "$nj" --max_lost "$max_lost"
-  for set in "${sets[@]}"; do atat datadir repair "$set"; done
 fi
 
 if stage 2 "Validate the data dirs; sentences of the test that training has"; then
