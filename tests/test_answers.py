@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,21 @@ def test_folders_by_kind_of_question(tmp_path):
     lines = score.load_scored(decoded / "found")
     assert [one.utt for one in lines] == ["q1", "q3", "q4"] and lines[0].ref == "winter light"
     assert "target" not in json.loads((decoded / "lost" / "decode.json").read_text())
+
+
+def test_a_version_of_the_test_may_have_fewer_paragraphs_and_none_of_its_own(
+    tmp_path: Path,
+) -> None:
+    data, spoken, decoded = made(tmp_path)
+    found = answers.score_answers(data, decoded, spoken)
+    tables.write_table(spoken / "text", {**TEXTS, "p4": "of it nothing is asked"})
+    again = answers.score_answers(data, decoded, spoken)
+    assert {name: one["n"] for name, one in again.items()} == {
+        name: one["n"] for name, one in found.items()
+    }
+    tables.write_table(spoken / "text", {key: TEXTS[key] for key in ("p1", "p2")})
+    with pytest.raises(InputError, match=r"test_reference/text.*p3"):
+        answers.score_answers(data, decoded, spoken)
 
 
 def test_scored_again_leaves_no_folder_of_before(tmp_path):

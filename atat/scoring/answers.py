@@ -53,8 +53,8 @@ def score_answers(
 ) -> dict[str, dict[str, Any]]:
     """Write the folders below a decoded folder; returns the score.json of each by its name.
 
-    spoken: data dir with the words spoken, for groups by word error rate. Raises InputError if the
-    answers are not those of the data dir's questions.
+    spoken: data dir with the words spoken, of these paragraphs and maybe of others, for groups by
+    word error rate. Raises InputError if the answers are not those of the data dir's questions.
     """
     rows = _rows(data, decoded, spoken)
     about = read_object(decoded / "decode.json", score.DECODE_AGAIN)
@@ -90,10 +90,12 @@ def _rows(data: Path, decoded: Path, spoken: Path | None) -> list[Row]:
 
 
 def _error_rates(heard: Mapping[str, str], spoken: Path | None) -> dict[str, float]:
-    """WER of each utterance, in %."""
+    """WER of each utterance, in %. There may be further ones in `spoken`: a version of the test
+    with fewer questions has fewer paragraphs."""
     if spoken is None:
         return {}
-    references = tables.read_table(spoken / "text")
+    known = tables.read_table(spoken / "text")
+    references = {key: text for key, text in known.items() if key in heard}
     score.check_same_utterances(heard, references, "the data dir", f"{spoken / 'text'}")
     rates = {}
     for key, text in heard.items():
