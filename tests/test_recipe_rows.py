@@ -209,7 +209,7 @@ def test_every_row_of_answers_is_of_models_that_are_trained(
     answered = {call["--out"]: call for call in calls if call["program"] == "atat answer"}
     scored = {call["--decoded"]: call for call in calls if call["program"] == "atat score_answers"}
     in_noise = 0 if "--corpus" in options else 4  # this corpus has no such versions of the test
-    assert scored.keys() == answered.keys() and len(answered) == 2 * (9 + in_noise)
+    assert scored.keys() == answered.keys() and len(answered) == 2 * (11 + in_noise)
     for out, call in answered.items():
         assert scored[out]["--data"] == call["--data"] and call["--data"].endswith(
             out.rpartition("answer_")[2]
@@ -259,7 +259,11 @@ def test_what_is_heard_otherwise_is_compared_once_both_were_run(
     trained = [call["--out"] for call in calls if call["program"] == "atat train"]
     # Models that read are taken over.
     again = {Path(out).parts[2] for out in trained if folder in out}
-    assert again == {"audio_words", "joint", "speechbert", "speechbert_no_mlm"}
+    assert again == {
+        "audio_words",
+        "joint",
+        *(f"speechbert{end}" for end in ("", "_no_mlm", "_all")),
+    }
     assert (exp / folder / "cascade/seed4/model").is_dir()
     (table,) = config.load(exp / folder / conf, Report).tables
     for row in table.rows:

@@ -13,7 +13,9 @@ rows=(
   "speechbert test speechbert"                # (e)
   "speechbert_no_mlm test speechbert_no_mlm"  # (f)
   "better_boundaries test_reference speechbert" # (g)
+  "speechbert_all test speechbert_all"        # (e) from all questions
   "e_and_d test speechbert cascade"           # (h)
+  "all_together test speechbert_all text_cascade" # (h) of (e) from all questions and (d) that begins with (c)
   "d_and_d test cascade cascade_again"        # (i)
 )
 
@@ -59,6 +61,7 @@ choose_corpus() {
   mfcc_exp=$exp
   arks=mfcc
   features_options=(--kind mfcc)
+  train_set[speechbert_all]="lost_questions=true"
   train_set[text_bert]=${bert:+bert=$(quoted "$bert")}
 }
 
@@ -139,6 +142,7 @@ finetune() {
   taken_over cascade_again || train_again cascade text_bert
   if [ -n "$mini" ]; then return; fi
   train speechbert_no_mlm audio_words speechbert
+  train speechbert_all joint speechbert
   taken_over text || train text text_bert
   if ! taken_over text_cascade; then
     run_queue
