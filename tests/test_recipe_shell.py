@@ -367,6 +367,9 @@ def test_paths_may_be_repeated_and_hold_any_character(folder: Path) -> None:
         "train": [{"data": f"{exp}/data/train", "task": "slu"}],
         "steps": 6,
     }
+    two = subprocess.run(["toy/run.sh", "--asr", "one", "two"], cwd=folder, capture_output=True)
+    assert two.returncode == 2 and b"'two' is not an option" in two.stderr
+    assert b"for several, --asr stands before each" in two.stderr
 
 
 def test_a_stage_is_done_again_when_a_repeated_option_changes(folder: Path) -> None:

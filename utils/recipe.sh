@@ -148,7 +148,7 @@ declare_option() {
 
 # parse_options "$@": sets the variables from the command line; answers --help.
 parse_options() {
-  local name
+  local name="" again
   while (($#)); do
     case $1 in
       -h | --help)
@@ -161,7 +161,11 @@ parse_options() {
         set -- "$name" "${1#*=}" "${@:2}"
         ;;
       --*) ;;
-      *) refuse "'$1' is not an option; options are written --name value (see --help)" ;;
+      *)
+        again=""
+        [ "$(kind_of "$name")" != paths ] || again="; for several, --$name stands before each"
+        refuse "'$1' is not an option; options are written --name value$again (see --help)"
+        ;;
     esac
     name=${1#--}
     if [ "$(kind_of "$name")" = flag ]; then
