@@ -27,7 +27,7 @@ choose_system() {
     if [ -z "$init$acoustic_model" ]; then acoustic=acoustic conf_files+=("$folder/acoustic.yaml"); fi
     return
   fi
-  start=$init models=(lugosch) task=intent conf_files=("$folder"/"$system"{,_subset}.yaml)
+  start=$init models=(lugosch lugosch_frozen) task=intent conf_files=("$folder"/"$system"{,_subset}.yaml)
   [ "$system" != distill ] || choose_students "$folder"
   if [ -z "$start" ]; then
     acoustic=acoustic start=$exp/acoustic/seed$first_seed/model
@@ -151,6 +151,9 @@ finetune() {
   if [ "$system" = distill ]; then
     for model in "${models[@]}"; do each_training train_student "$model"; done
     return
+  elif [ "$system" = lugosch ]; then
+    for model in "${models[@]}"; do each_training train_classifier "$model"; done
+    return
   elif [ "$system" != stbert ]; then
     each_training train "${models[-1]}" "$start"
     return
@@ -169,6 +172,12 @@ finetune_stbert() {
   start=$(stbert_start "$model")
   [ "$model" != stbert_dapt ] || start=stbert_pretrain${1#stbert} # of the same subset
   train "$1" "$start" "stbert${1#"$model"}"
+}
+
+# train_classifier lugosch[_frozen][_10|_1]: queues its trainings.
+train_classifier() {
+  if [[ $1 == *_frozen* ]]; then train_set[$1]="unfreeze=none"; fi
+  train "$1" "$start" "${1/_frozen/}"
 }
 
 # train_student distill_WHO_SCHEDULE_LOSS[_10|_1]: queues its trainings.
@@ -194,6 +203,7 @@ draw_subsets() {
   [ "$system" = joint ] || names=("${models[@]}")
   [ "$system" != stbert ] || names=(stbert stbert_pretrain_dapt)
   [ "$system" != distill ] || names=(distill)
+  [ "$system" != lugosch ] || names=(lugosch)
   python local/draw_subsets.py --data "$data/train" --percent "$1" --number "$2" \
     --out "$data/subsets/$1" --confs "$confs" --models "${names[@]}"
 }
