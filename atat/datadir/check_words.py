@@ -183,7 +183,8 @@ def _difference(found: list[str], expected: list[str]) -> str:
 def check_alignments(data: DataDir, report: Report, durations: Mapping[str, float]) -> None:
     """Every line of ctm and phones.ctm is valid, with times within the utterance.
 
-    A ctm has the words of the text, phones.ctm phones of the set.
+    A ctm has the words of the text, phones.ctm phones of the set. A long silence behind the last
+    word is a warning.
     """
     texts = data.table("text")
     for name in ALIGNMENTS:
@@ -208,14 +209,22 @@ def check_alignments(data: DataDir, report: Report, durations: Mapping[str, floa
             else:
                 problems = check(spoken, texts.get(utterance), durations.get(utterance))
             for problem in problems:
+                # People pause: where a file does not say how long it is, it may well be whole.
+                quiet = "shorter than its audio" in problem
+                fix = (
+                    "align it again if there is speech behind that"
+                    if quiet
+                    else "align it again or drop the alignment (repair)"
+                )
                 report.add(
                     Finding(
                         str(scan.path),
                         scan.line(utterance),
-                        _kind(problem),
-                        f"{utterance!r}: {problem}; align it again or drop the alignment (repair)",
+                        "alignment ends early" if quiet else _kind(problem),
+                        f"{utterance!r}: {problem}; {fix}",
+                        is_error=not quiet,
                     ),
-                    (name, utterance),
+                    None if quiet else (name, utterance),
                 )
 
 
