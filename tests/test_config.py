@@ -131,7 +131,10 @@ def test_the_number_proposed_is_one_that_yaml_reads(text):
     assert yaml.safe_load(config._yaml_float(text)) == float(text)
 
 
-def test_a_system_that_is_not_known_is_told_with_those_that_are(tmp_path: Path) -> None:
+def test_a_system_that_is_not_known_is_told_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_registered", {})  # without those of other tests
     conf = tmp_path / "train.yaml"
     conf.write_text("system: jiont\n")
     with pytest.raises(InputError) as error:
