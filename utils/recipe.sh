@@ -148,7 +148,7 @@ declare_option() {
 
 # parse_options "$@": sets the variables from the command line; answers --help.
 parse_options() {
-  local name="" again
+  local name="" again=""
   while (($#)); do
     case $1 in
       -h | --help)
@@ -162,7 +162,6 @@ parse_options() {
         ;;
       --*) ;;
       *)
-        again=""
         [ "$(kind_of "$name")" != paths ] || again="; for several, --$name stands before each"
         refuse "'$1' is not an option; options are written --name value$again (see --help)"
         ;;

@@ -27,11 +27,12 @@ stbert_options() {
 choose_stbert() {
   local name
   stbert=(stbert) first_seed=${seeds%% *}
-  for name in ${ablations#none}; do
+  for name in $ablations; do
     case $name in
       no_clm | no_text) [ -n "$init" ] || stbert+=("stbert_$name") ;;
       # Pretrained on the training set itself, there is nothing to adapt to.
       dapt) [ -z "$init$pairs" ] || stbert+=(stbert_dapt) ;;
+      none) ;;
       *) refuse "--ablations: '$name' is not no_clm, no_text, dapt or none" ;;
     esac
   done

@@ -22,6 +22,7 @@ from atat.text.normalize import normalize
 
 # Characters of normalised text, except letters of other scripts.
 PLAIN = re.compile("[a-z' ]*")
+ENDS_EARLY = "alignment ends early"  # a kind of finding, which only warns
 
 
 def check_questions(data: DataDir, report: Report) -> None:
@@ -209,22 +210,18 @@ def check_alignments(data: DataDir, report: Report, durations: Mapping[str, floa
             else:
                 problems = check(spoken, texts.get(utterance), durations.get(utterance))
             for problem in problems:
+                kind = _kind(problem)
                 # People pause: where a file does not say how long it is, it may well be whole.
-                quiet = "shorter than its audio" in problem
+                early = kind == ENDS_EARLY
                 fix = (
-                    "align it again if there is speech behind that"
-                    if quiet
-                    else "align it again or drop the alignment (repair)"
+                    "if there is speech behind that" if early else "or drop the alignment (repair)"
                 )
+                message = f"{utterance!r}: {problem}; align it again {fix}"
                 report.add(
                     Finding(
-                        str(scan.path),
-                        scan.line(utterance),
-                        "alignment ends early" if quiet else _kind(problem),
-                        f"{utterance!r}: {problem}; {fix}",
-                        is_error=not quiet,
+                        str(scan.path), scan.line(utterance), kind, message, is_error=not early
                     ),
-                    None if quiet else (name, utterance),
+                    (name, utterance),
                 )
 
 
@@ -242,6 +239,8 @@ def _parse_row(row: str) -> Word:
 
 def _kind(problem: str) -> str:
     """The kind of a message of `ctm.check`."""
+    if "shorter than its audio" in problem:
+        return ENDS_EARLY
     if "its audio" in problem:
         return "alignment unlike audio"
     return "alignment unlike text" if "text" in problem else "malformed ctm"

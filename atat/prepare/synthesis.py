@@ -202,11 +202,11 @@ def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lo
         "fix their text or voice (what was spoken is kept)",
         data=data,
         path=wavs / "synthesis.lost",
-        advice=f"\nthey are dropped from its tables; the old ones are in {data}/.backup",
+        advice="\nthey are dropped from its tables; a copy of the old ones is kept (.backup)",
     )
     _write_tables(data, [order for order in orders if order.utterance not in lost], spoken)
     if lost:
-        repair.drop(data, {utterance: str(why) for utterance, why in lost.items()})
+        repair.drop(data, lost)
     hours = sum(result.duration for result in results) / 3600
     count = len(orders) - len(lost)
     print(f"{data}: speech of {count} utterances, {hours:.2f} h ({len(missing)} spoken now)")

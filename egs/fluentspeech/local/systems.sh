@@ -199,11 +199,13 @@ train_student() {
 
 # draw_subsets PERCENT NUMBER: random subsets of the training set, and confs of each.
 draw_subsets() {
-  local names=(e2e atat)
-  [ "$system" = joint ] || names=("${models[@]}")
-  [ "$system" != stbert ] || names=(stbert stbert_pretrain_dapt)
-  [ "$system" != distill ] || names=(distill)
-  [ "$system" != lugosch ] || names=(lugosch)
+  local names
+  case $system in
+    joint) names=(e2e atat) ;;
+    cascade) names=(nlu) ;;
+    stbert) names=(stbert stbert_pretrain_dapt) ;;
+    *) names=("$system") ;;
+  esac
   python local/draw_subsets.py --data "$data/train" --percent "$1" --number "$2" \
     --out "$data/subsets/$1" --confs "$confs" --models "${names[@]}"
 }
