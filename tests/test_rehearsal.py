@@ -74,7 +74,7 @@ for size in (1, 400, 1):  # and what is over is not counted
 
 
 def test_memory_is_counted_where_linux_counts_it() -> None:
-    """In a process of its own: where the count cannot be set back, earlier tests may have had more."""
+    """In a process of its own: what other tests have freed and malloc has kept is in use again."""
     if not rehearsal._status("VmHWM"):
         pytest.skip("no /proc/self/status")
     done = subprocess.run(
