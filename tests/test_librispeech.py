@@ -90,6 +90,32 @@ def test_folders_to_train_on(local: Any) -> None:
         choose(present, ["train-clean-360"], False)
     with pytest.raises(InputError, match="no train-"):
         choose(["dev-clean"], [], False)
+    assert choose(["dev-clean"], [], False, may_lack=True) == []
+
+
+def test_other_speech_may_be_all_there_is_to_train_on(
+    local: Any, corpus: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It keeps the times that it came with; without such, published alignments are not for it."""
+    for folder in corpus.glob("train-*"):
+        shutil.rmtree(folder)
+    speech = tmp_path / "speech"
+    prepare(local, corpus, tmp_path, "--partial", "--speech", str(speech))
+    assert (tmp_path / "train" / "train_dirs").read_text() == f"{speech}\n"
+    prepare(local, made / "LibriSpeech", tmp_path / "whole", "--speech", str(speech))
+    dirs = (tmp_path / "whole" / "train" / "train_dirs").read_text().split()
+    assert [Path(name).name for name in dirs] == ["train_clean_100", "train_other_500", "speech"]
+    (tmp_path / "whole" / "train_clean_100").rename(speech)
+    published = made / "LibriSpeech-Alignments"
+    settings_for = local("align_folders").settings_for
+    assert settings_for("speech", corpus, published).backend == "pocketsphinx"
+    assert settings_for("dev-clean", corpus, published).backend == "librispeech"
+    first = kaldi_dir.load(speech)[0]
+    times = f"{first.id} 1 0.1 0.2 {first.text.split()[0]}\n"
+    (speech / "ctm").write_text(times)
+    align(local, corpus, speech)
+    assert (speech / "ctm").read_text() == times
+    assert "the times that it came with" in capsys.readouterr().out
 
 
 def test_a_training_set_keeps_its_folders(local: Any, made: Path, tmp_path: Path) -> None:

@@ -22,13 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 ENCODER = "moonshine-tiny"
 SPOKEN = ("train_espeak", "dev_espeak", "test_flite")
 PRETRAINED = ["--slu", "/s", "--dev_slu", "/ds", "--asr", "/a", "--dev_asr", "/da"]
-# The recipe, options with which all of its rows are run, and its filled table.
-RECIPES = [
+TOP = ["--corpus", "/c", "--stop", "/s", "--conf", "cpu", "--pretrain_data", "made"]
+# The recipe, options with which all of its rows are run, and its filled table. Of these some rows
+# are run over an encoder alone ...
+OVER_ENCODER = [
     (
         "barista",
-        ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--encoder", "moonshine-tiny"],
-        "exp_moonshine-tiny/results.yaml",
+        ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--encoder", ENCODER],
+        f"exp_{ENCODER}/results.yaml",
     ),
+    ("top", [*TOP, "--encoder", ENCODER], f"exp_{ENCODER}/cpu/results.yaml"),
+]
+# ... of these none.
+RECIPES = [
     (
         "fluentspeech",
         ["--corpus", "/c", "--init", "model", "--subsets_10", "2", "--subsets_1", "2"],
@@ -41,11 +47,6 @@ RECIPES = [
     ),
     ("snips", ["--corpus", "/c", "--init", "model"], "exp/folds5/results.yaml"),
     ("snips_nlu", ["--corpus", "/c", "--init", "model"], "exp/results.yaml"),
-    (
-        "top",
-        ["--corpus", "/c", "--stop", "/s", "--conf", "cpu", "--pretrain_data", "made"],
-        "exp/cpu/results.yaml",
-    ),
     ("librispeech", ["--corpus", "/c"], "exp/train/results.yaml"),
     ("pretrain", PRETRAINED, "exp/results.yaml"),
 ]
@@ -74,12 +75,15 @@ FURTHER_RUNS = {  # by recipe and table
         ["--system", "stbert", "--init", "", "--pairs", "/p", "--acoustic_model", "model"],
     ],
     ("snips_nlu", "exp/results.yaml"): SYSTEMS[:1],
-    ("librispeech", "exp/train/results.yaml"): [["--models", "acoustic"]],
+    ("librispeech", "exp/train/results.yaml"): [
+        ["--models", "acoustic"],
+        ["--recognisers", "pocketsphinx moonshine"],
+    ],
 }
 # A run with a table of its own, which takes no encoder.
 STUDENTS = (
     "fluentspeech",
-    [*RECIPES[1][1], "--system", "distill", "--students", "all"],
+    [*RECIPES[0][1], "--system", "distill", "--students", "all"],
     "exp/results_distill.yaml",
 )
 
@@ -153,7 +157,7 @@ def called(clone: Path, recipe: str, options: list[str]) -> list[dict[str, str]]
 
 @pytest.mark.parametrize(
     ("recipe", "options", "table"),
-    [*RECIPES, *OF_FRAMES, STUDENTS],
+    [*OVER_ENCODER, *RECIPES, *OF_FRAMES, STUDENTS],
     ids=lambda value: str(value)[:20],
 )
 def test_every_row_is_decoded_of_a_model_that_is_trained(
@@ -304,6 +308,20 @@ def test_one_pretraining_may_serve_every_seed(clone: Path) -> None:
         assert starts[f"exp/folds/4/seed{seed}"] == f"exp/tts/seed{seed}/model"
 
 
+def test_other_speech_has_a_set_and_a_table_of_its_own(clone: Path) -> None:
+    data = clone / "egs/librispeech/data/train+speech"
+    data.mkdir(parents=True)
+    (data / "train_dirs").write_text("data/speech\n")
+    (data / "eval_dirs").write_text("data/test_other\n")
+    options = ["--corpus", "/c", "--speech", "/a", "--speech", "/b", "--conf", "cpu"]
+    calls = called(clone, "librispeech", [*options, "--models", "asr"])
+    by_program = {call["program"]: call for call in calls}
+    assert by_program["local/prepare_librispeech.py"]["--speech"] == "data/speech"
+    assert by_program["atat conf_copy"]["--out"] == "exp/cpu/train+speech/conf"
+    assert by_program["atat results"]["--out"] == "RESULTS.cpu.train+speech.md"
+    assert "datadir\tcombine\tdata/speech\t/a\t/b" in (clone / "calls").read_text()
+
+
 def test_spoken_sentences_have_folders_and_a_table_of_their_own(clone: Path) -> None:
     """Of a run over an encoder, too; its speech is the same."""
     options = ["--corpus", "/c", "--speak", "--speak_limit", "9 5 7", "--subsets_1", "1"]
@@ -344,7 +362,9 @@ def test_the_miniature_of_barista_decodes_models_that_it_trains(clone: Path, enc
         assert call.get("--wavs", "data_mini/").startswith("data_mini/")
 
 
-@pytest.mark.parametrize("recipe, options, table", RECIPES, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    "recipe, options, table", [*OVER_ENCODER, *RECIPES], ids=lambda value: str(value)[:20]
+)
 def test_an_encoder_reaches_every_command_that_needs_it(
     clone: Path, recipe: str, options: list[str], table: str
 ) -> None:
@@ -376,10 +396,12 @@ def test_an_encoder_reaches_every_command_that_needs_it(
     assert len(note) == 1 and f"encoder {ENCODER}" in note[0]
 
 
-@pytest.mark.parametrize("recipe, options, table", RECIPES[1:], ids=lambda value: str(value)[:20])
-def test_without_an_encoder_all_is_lfb(
-    clone: Path, recipe: str, options: list[str], table: str
-) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [*(one[:2] for one in RECIPES), ("top", TOP)],
+    ids=lambda value: str(value)[:20],
+)
+def test_without_an_encoder_all_is_lfb(clone: Path, recipe: str, options: list[str]) -> None:
     called(clone, recipe, [*options, "--encoder", "none"])
     explicit = (clone / "calls").read_text()
     (clone / "calls").unlink()

@@ -9,6 +9,7 @@
 #   egs/librispeech/run.sh --corpus ~/LibriSpeech --models acoustic --alignments ~/TextGrids
 #   egs/librispeech/run.sh --mini                           a made-up corpus, two minutes
 #   ... --encoder moonshine-tiny                            over a pretrained speech encoder
+#   ... --speech DATA --conf cpu                            other people to train on; small models
 #
 # Get the corpus from https://www.openslr.org/12; any of its folders will do. Each choice of folders
 # to train on has data, models and table of its own; LFB are shared.
@@ -18,10 +19,13 @@
 path_option corpus "" "the folder LibriSpeech, which holds train-clean-100, ..."
 option train "" "folders to train on, such as \"train-clean-100 dev-other\"; every train-* unless given"
 flag all "train on every folder, dev and test included (the paper's \"all splits\")"
+paths_option speech "data dir of other transcribed speech to train on as well, or alone"
 path_option alignments "" "word times made by others: TextGrids, *.alignment.txt or Gentle's JSON"
 flag partial "parts of folders are meant: do not compare them with SPEAKERS.TXT"
 encoder_option
 option models "asr asr_mlm" "which confs to train: asr, asr_mlm, acoustic"
+choice_option conf paper "paper cpu" "sizes of asr and asr_mlm, conf/ or conf/cpu/"
+option recognisers "" "finished recognisers to compare with: some of pocketsphinx moonshine"
 number_option vocab_size 5000 "word pieces at most"
 option max_lost 0.01 "share of a folder's utterances that may be unusable or unaligned"
 # Two of few dozen utterances have no alignment on purpose; processes cost more than they give.
@@ -38,9 +42,11 @@ fi
 use_encoder
 # Each choice of folders has a name, data, models and a table.
 name=${all:+all}
-name=${name:-${train:-train}} name=${name// /+} results=$(table_file RESULTS.md)
-if [ "$name" != train ]; then results=$(table_file "RESULTS.$name.md"); fi
-set=$data/$name exp=$exp/$name
+name=${name:-${train:-train}}${speech:+ speech} name=${name// /+} conf_folder=conf table=RESULTS
+set=$data/$name
+if [ "$conf" = cpu ]; then conf_folder=conf/cpu table+=.cpu exp=$exp/cpu; fi
+if [ "$name" != train ]; then table+=.$name; fi
+exp=$exp/$name results=$(table_file "$table.md")
 # Those that read features, and the one that reads recordings.
 joint=" $models " acoustic=""
 if [[ $joint == *" acoustic "* ]]; then acoustic=acoustic joint=${joint/ acoustic / }; fi
@@ -50,10 +56,12 @@ activate
 check_encoder
 keep_marks "$exp"
 
-if stage 0 "Corpus: a data dir for each folder"; then
+if stage 0 "Corpus: a data dir for each folder, one of all other speech"; then
   if [ -n "$mini" ]; then python local/make_mini.py --out "$(dirname "$corpus")"; fi
+  [ -z "${speech:+yes}" ] || atat datadir combine "$data/speech" "${speech[@]}"
   python local/prepare_librispeech.py --corpus "$corpus" --out "$data" --lists "$set" \
-    --train "$train" ${all:+--all} ${partial:+--partial} --max_lost "$max_lost"
+    --train "$train" ${all:+--all} ${speech:+--speech "$data/speech"} ${partial:+--partial} \
+    --max_lost "$max_lost"
 fi
 
 [ -f "$set/train_dirs" ] || refuse "$set is not there yet; begin with stage 0"
@@ -92,7 +100,7 @@ fi
 
 if [ -n "$joint" ] && stage 6 "Train asr, and asr with mlm"; then
   for model in $joint; do
-    copy_confs data/train "$set" "conf/$model.yaml"
+    copy_confs data/train "$set" "$conf_folder/$model.yaml"
     train "$model"
   done
   run_queue
@@ -104,16 +112,23 @@ if [ -n "$acoustic" ] && stage 7 "Train the acoustic model on phones and words";
   run_queue
 fi
 
-if stage 8 "Decode dev and test; count the frames that are right"; then
+if stage 8 "Decode dev and test, by other recognisers too; count the frames that are right"; then
   for folder in ${tested[@]+"${tested[@]}"}; do
     for model in $joint; do decode "$model" "${folder##*/}" asr; done
     [ -z "$acoustic" ] || frames acoustic "${folder##*/}"
+    for engine in $recognisers; do
+      atat transcribe --engine "$engine" --data "$folder" --out "$exp/$engine/decode_${folder##*/}" \
+        --nj "$nj"
+    done
   done
 fi
 
 if stage 9 "Score and write the tables"; then
-  for model in $joint; do
-    for folder in ${tested[@]+"${tested[@]}"}; do score "$model" "${folder##*/}" asr; done
+  for folder in ${tested[@]+"${tested[@]}"}; do
+    for model in $joint; do score "$model" "${folder##*/}" asr; done
+    for engine in $recognisers; do
+      atat score --data "$folder" --task asr --decoded "$exp/$engine/decode_${folder##*/}"
+    done
   done
   table conf/results.yaml "$results"
   report

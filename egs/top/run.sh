@@ -95,7 +95,8 @@ if stage 5 "Tokenizer: that of the pretrained model, then the tags of TOP; confs
     atat tokenizer extend --tokenizer "$base" --data "$data"/text_{train,dev} \
       --out "$tokenizer"
   fi
-  copy_confs data "$data" conf/cpu/{pretrain*,replay}.yaml "$conf_folder"/{e2e,zeroshot,tts}.yaml
+  copy_confs data "$data" "$pretrain_folder"/{pretrain*,replay}.yaml \
+    "$start_folder"/{e2e,zeroshot}.yaml "$conf_folder/tts.yaml"
 fi
 
 if stage 6 "Pretrain on four tasks, where --init names no model"; then

@@ -6,7 +6,8 @@
 Reads the condensed `<speaker>-<chapter>.alignment.txt`, TextGrids and Gentle's JSON (one file an
 utterance), from the folder given or, without one, beside the recordings. Writes DATA/ctm;
 utterances without times are listed in DATA/ctm.lost: they stay in asr and are left out of mlm. The
-forms themselves are `atat align`'s. What --known has of the same recordings is not made again.
+forms themselves are `atat align`'s. What --known has of the same recordings is not made again, and
+times that a data dir came with are kept (other speech to train on, see `run.sh --speech`).
 Only TextGrids hold phones: with --phones the other forms are refused.
 """
 
@@ -45,9 +46,10 @@ def settings_for(
 ) -> Settings:
     """How the folder `name` (train-clean-100) is aligned.
 
-    Raises InputError when alignments were promised and there are none, or they hold no phones.
+    Other speech is no folder of the corpus: published alignments are not for it. Raises InputError
+    when alignments were promised and there are none, or they hold no phones.
     """
-    if alignments is None:
+    if alignments is None or not (corpus / name).is_dir():
         form = find_form(corpus / name)
         if form and (not phones or form in WITH_PHONES):
             return Settings(form, str(corpus / name), phones=phones)
@@ -82,6 +84,12 @@ def take_over(known: Path, data: Path) -> None:
             shutil.copyfile(source / name, data / name)
 
 
+def came_with_times(data: Path, *, phones: bool) -> bool:
+    """Whether the times in a data dir are its own, not of an earlier run of this program."""
+    wanted = ["ctm", PHONES] if phones else ["ctm"]
+    return all((data / name).is_file() for name in wanted) and not (data / "ctm.json").exists()
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = cli.Parser(
         description=__doc__.split("\n\n")[0] + " Example: python local/align_folders.py "
@@ -101,6 +109,9 @@ def main(argv: list[str] | None = None) -> None:
     if options.alignments is not None and not options.alignments.is_dir():
         raise InputError(f"--alignments {options.alignments}: no such folder")
     for data in options.data:
+        if came_with_times(data, phones=options.phones):
+            print(f"{data}: has the times that it came with")
+            continue
         if options.known is not None:
             take_over(options.known, data)
         settings = settings_for(

@@ -4,9 +4,9 @@
 
 writes `data/train_clean_100`, `data/dev_other`, ... (`text` normalised, `text.raw` as published,
 `spk2gender` from SPEAKERS.TXT); the speaker is the reader. `LISTS/train_dirs` and `LISTS/eval_dirs`
-name the data dirs to train on and those of dev and test, one a line. What cannot be used is listed
-in `OUT/findings/<data dir>.txt` and counted. Reads no audio but its headers: whether it decodes,
-the next stage tells.
+name the data dirs to train on and those of dev and test, one a line; that of --speech is one
+to train on. What cannot be used is listed in `OUT/findings/<data dir>.txt` and counted. Reads no
+audio but its headers: whether it decodes, the next stage tells.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ from atat.text.normalize import normalize
 SHOWN = 5  # speakers in a message
 
 
-def choose(present: Sequence[str], train: Sequence[str], everything: bool) -> list[str]:
+def choose(
+    present: Sequence[str], train: Sequence[str], everything: bool, *, may_lack: bool = False
+) -> list[str]:
     """The folders to train on: those asked for, else every train-*, or all there are.
 
-    Raises InputError for one that is not there, and where there is none.
+    Raises InputError for one that is not there, and, unless `may_lack`, where there is none.
     """
     if everything:
         return list(present)
@@ -48,10 +50,10 @@ def choose(present: Sequence[str], train: Sequence[str], everything: bool) -> li
                 f"--train {name}: no such folder in the corpus; there are: {', '.join(present)}"
             )
     chosen = sorted(set(train)) or [name for name in present if name.startswith("train-")]
-    if not chosen:
+    if not chosen and not may_lack:
         raise InputError(
             f"no train-* folder in the corpus, only {', '.join(present)}; get "
-            "one, or name the folders to train on with --train"
+            "one, name the folders to train on with --train, or give other speech with --speech"
         )
     return chosen
 
@@ -189,6 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--lists", type=Path, default=Path("data/train"), help="where the two lists go")
     add("--train", default="", help="folders to train on, parted by blanks; every train-* if empty")
     add("--all", action="store_true", help="train on every folder, dev and test included")
+    add("--speech", type=Path, help="data dir of other speech to train on as well, or alone")
     add("--partial", action="store_true", help=f"do not compare the folders with {SPEAKERS}")
     add(
         "--max_lost",
@@ -198,10 +201,15 @@ def main(argv: list[str] | None = None) -> None:
     )
     options = parser.parse_args(argv)
     present = folders(options.corpus)
-    train = choose(present, options.train.split(), options.all)
+    other = [options.speech] if options.speech else []
+    train = choose(present, options.train.split(), options.all, may_lack=bool(other))
     evaluate = [name for name in present if not name.startswith("train-")]
     dirs = {name: options.out / data_dir(name) for name in present}
-    write_lists(options.lists, [dirs[name] for name in train], [dirs[name] for name in evaluate])
+    write_lists(
+        options.lists,
+        [*(dirs[name] for name in train), *other],
+        [dirs[name] for name in evaluate],
+    )
     speakers = read_speakers(options.corpus)
     if speakers is None:
         print(f"{options.corpus / SPEAKERS}: no such file; nobody can tell whether speakers lack")

@@ -21,6 +21,11 @@ if [ -z "$init" ] && [ -n "$mini$pretrain_data" ]; then
 else
   librispeech_text=""
 fi
+# What is pretrained here over a speech encoder has a bridge; models of others need not have one.
+pretrain_folder=conf/cpu start_folder=$conf_folder bridge=""
+if [ -n "$pretrain" ] && [ -n "$encoder" ]; then
+  pretrain_folder=conf/cpu/encoder start_folder=conf/cpu/encoder bridge=yes
+fi
 [ -n "$start" ] || echo "Without --init (or --conf cpu with --pretrain_data) nothing can be \
 trained: data are prepared, and the table says \"not run\"."
 
@@ -50,9 +55,17 @@ for set in "${tests[@]}"; do
     decodings+=("$model $set slu" "$model $set slu well_formed")
   done
   decodings+=("zeroshot $set nlu")
+  [ -z "$bridge" ] || for model in "${models[@]}"; do
+    case $model in
+      e2e) ;;
+      tts) decodings+=("$model $set slu bridge=0.5 well_formed") ;;
+      *) decodings+=("$model $set slu bridge" "$model $set slu bridge well_formed") ;;
+    esac
+  done
 done
 if [ -n "$mini" ]; then
   decodings=("e2e real_test slu" "zeroshot real_test slu" "zeroshot real_test slu well_formed"
     "zeroshot real_test nlu" "tts real_test slu" "tts tts_test slu")
   if [ "${models[*]: -1}" = replay ]; then decodings+=("replay real_test slu"); fi
+  [ -z "$bridge" ] || decodings+=("zeroshot real_test slu bridge well_formed")
 fi
