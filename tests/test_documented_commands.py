@@ -73,7 +73,7 @@ RULES = [
     (".*", r"atat .*(moonshine|TEXTGRIDS).*", "understood"),  # an encoder's weights; an aligner
     ("docs/pages/systems/.*", "atat .*", "understood"),  # models of the papers' sizes, for hours
     (
-        "(egs/barista|atat/systems)/README.md",
+        "(egs/(barista|fluentspeech)|atat/systems)/README.md",
         "atat .*",
         "understood",
     ),  # days; a system of one's own
