@@ -311,7 +311,7 @@ def understand(
             command(arguments)
     for option, value in zip(arguments, arguments[1:]):
         if option == "--config" and "mine" not in value:
-            made = re.sub(r"^exp[^/]*/", "", value)  # recipes copy their confs to exp/conf
+            made = re.sub(r"^exp[^/]*/conf/", "conf/**/", value)  # copies
             assert Path(value).exists() or list(ROOT.glob(f"egs/*/{made}")), value
 
 

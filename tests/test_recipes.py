@@ -129,6 +129,8 @@ def test_every_configuration_builds_a_model(path):
     sizes = settings.model_of_mix()
     if sizes.text_encoder is not None and sizes.text_encoder.kind == "bert":
         sizes = replace(sizes, text_encoder=replace(sizes.text_encoder, kind="small", bert=None))
+    if sizes.audio_encoder is not None and sizes.audio_encoder.trained:  # its files are not here
+        sizes = replace(sizes, audio_encoder=replace(sizes.audio_encoder, trained=False))
     model, _ = build_model(sizes, tiny.make_tokenizer(), pretrained=False)
     for source in settings.train:
         assert model.accepts(source.task)
