@@ -21,9 +21,10 @@ if [ -z "$init" ] && [ -n "$mini$pretrain_data" ]; then
 else
   librispeech_text=""
 fi
-# What is pretrained here over a speech encoder has a bridge; models of others need not have one.
+# With --conf cpu, what is pretrained here over a speech encoder has a bridge; models of others need not
+# have one.
 pretrain_folder=conf/cpu start_folder=$conf_folder bridge=""
-if [ -n "$pretrain" ] && [ -n "$encoder" ]; then
+if [ "$conf" = cpu ] && [ -n "$pretrain" ] && [ -n "$encoder" ]; then
   pretrain_folder=conf/cpu/encoder start_folder=conf/cpu/encoder bridge=yes
 fi
 [ -n "$start" ] || echo "Without --init (or --conf cpu with --pretrain_data) nothing can be \
