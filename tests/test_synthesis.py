@@ -227,7 +227,8 @@ def test_piper_speaks_faster_and_slower() -> None:
         for rate in ("0.8", "1.3")
     )
     assert slow.words is None
-    assert len(slow.samples) > 1.3 * len(fast.samples) > SAMPLE_RATE
+    # Its lengths are drawn: of 24 pairs the slow one was 1.28 to 1.47 times as long.
+    assert len(slow.samples) > 1.1 * len(fast.samples) > SAMPLE_RATE
 
 
 def polly_speaks(marks: list[dict[str, object]]) -> Speech:
