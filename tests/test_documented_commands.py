@@ -311,7 +311,8 @@ def understand(
             command(arguments)
     for option, value in zip(arguments, arguments[1:]):
         if option == "--config" and "mine" not in value:
-            made = re.sub(r"^exp[^/]*/conf/", "conf/**/", value)  # copies
+            # Recipes copy their confs, which may lie in folders of conf, to exp/conf.
+            made = re.sub(r"^exp[^/]*/conf/", "conf/**/", value)
             assert Path(value).exists() or list(ROOT.glob(f"egs/*/{made}")), value
 
 

@@ -44,7 +44,10 @@ use_encoder
 name=${all:+all}
 name=${name:-${train:-train}}${speech:+ speech} name=${name// /+} conf_folder=conf table=RESULTS
 set=$data/$name
-if [ "$conf" = cpu ]; then conf_folder=conf/cpu table+=.cpu exp=$exp/cpu; fi
+if [ "$conf" = cpu ]; then
+  conf_folder=conf/cpu table+=.cpu exp=$exp/cpu
+  note=${note:-Small models (--conf cpu), trained on two CPU cores}
+fi
 if [ "$name" != train ]; then table+=.$name; fi
 exp=$exp/$name results=$(table_file "$table.md")
 # Those that read features, and the one that reads recordings.
@@ -58,7 +61,7 @@ keep_marks "$exp"
 
 if stage 0 "Corpus: a data dir for each folder, one of all other speech"; then
   if [ -n "$mini" ]; then python local/make_mini.py --out "$(dirname "$corpus")"; fi
-  [ -z "${speech:+yes}" ] || atat datadir combine "$data/speech" "${speech[@]}"
+  if ((${#speech[@]} > 0)); then atat datadir combine "$data/speech" "${speech[@]}"; fi
   python local/prepare_librispeech.py --corpus "$corpus" --out "$data" --lists "$set" \
     --train "$train" ${all:+--all} ${speech:+--speech "$data/speech"} ${partial:+--partial} \
     --max_lost "$max_lost"

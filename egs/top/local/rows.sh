@@ -56,13 +56,10 @@ for set in "${tests[@]}"; do
     decodings+=("$model $set slu" "$model $set slu well_formed")
   done
   decodings+=("zeroshot $set nlu")
-  [ -z "$bridge" ] || for model in "${models[@]}"; do
-    case $model in
-      e2e) ;;
-      tts) decodings+=("$model $set slu bridge=0.5 well_formed") ;;
-      *) decodings+=("$model $set slu bridge" "$model $set slu bridge well_formed") ;;
-    esac
-  done
+  if [ -n "$bridge" ]; then
+    decodings+=({zeroshot,replay}" $set slu bridge" {zeroshot,replay}" $set slu bridge well_formed"
+      "tts $set slu bridge=0.5 well_formed")
+  fi
 done
 if [ -n "$mini" ]; then
   decodings=("e2e real_test slu" "zeroshot real_test slu" "zeroshot real_test slu well_formed"
