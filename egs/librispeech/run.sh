@@ -44,10 +44,7 @@ use_encoder
 name=${all:+all}
 name=${name:-${train:-train}}${speech:+ speech} name=${name// /+} conf_folder=conf table=RESULTS
 set=$data/$name
-if [ "$conf" = cpu ]; then
-  conf_folder=conf/cpu table+=.cpu exp=$exp/cpu
-  note=${note:-Small models (--conf cpu), trained on two CPU cores}
-fi
+[ "$conf" = paper ] || conf_folder=conf/cpu table+=.cpu exp=$exp/cpu note=${note:-Small models}
 if [ "$name" != train ]; then table+=.$name; fi
 exp=$exp/$name results=$(table_file "$table.md")
 # Those that read features, and the one that reads recordings.
