@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -382,3 +384,17 @@ def test_cmvn_names_what_is_no_statistics(tmp_path: Path) -> None:
         cmvn.load(tmp_path / "a.ark")
     with pytest.raises(InputError, match="no features"):
         cmvn.accumulate([])
+
+
+def test_a_data_dir_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_data(tmp_path, LENGTHS)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(data))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match=f"{data}: its tables .* name a folder that you may write"):
+        features.make(data, tmp_path / "arks")
+    assert not (tmp_path / "arks").exists()

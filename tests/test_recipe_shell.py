@@ -396,6 +396,7 @@ KINDS = """#!/usr/bin/env bash
 . "$atat_root/utils/models.sh"
 path_option corpus "" "folder of the corpus"
 choice_option field both "close far both" "where the microphone is"
+words_option kinds "a b" "a b c" "which kinds"
 model_option init "model to start from"
 option max_lost 0.01 "share"
 mini_flag max_lost 0.5 nj 1 corpus data_mini/corpus
@@ -403,7 +404,7 @@ parse_options "$@"
 need corpus "the folder, from https://example.org"
 start_from_init
 echo "$data $exp $(table_file RESULTS.md) $max_lost $nj $corpus|$note"
-echo "$field; $seeds; $start; $base; $standin"
+echo "$field; $kinds; $seeds; $start; $base; $standin"
 if stage 0 "Zero"; then :; fi
 if [ -n "$start" ] && stage 7 "Seven of $field"; then :; fi
 """
@@ -425,16 +426,29 @@ def kinds(folder: Path) -> Run:
 
 def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Path) -> None:
     said = kinds("--corpus", "/c", "--nj", "3").stdout.splitlines()
-    assert said[1:3] == ["data exp RESULTS.md 0.01 3 /c|", "both; 1; ; /tokenizer; "]
+    assert said[1:3] == ["data exp RESULTS.md 0.01 3 /c|", "both; a b; 1; ; /tokenizer; "]
     assert "no --init" in said[0]
     said = kinds("--mini").stdout.splitlines()
     assert said[0].startswith("data_mini exp_mini exp_mini/RESULTS.md 0.5 1 data_mini/corpus|Mini")
-    assert said[1] == "both; 1; exp_mini/standin/seed1/model; data_mini/tokenizer_standin; standin"
+    assert (
+        said[1]
+        == "both; a b; 1; exp_mini/standin/seed1/model; data_mini/tokenizer_standin; standin"
+    )
     said = kinds(
-        "--mini", "--max_lost", "0.1", "--exp", "/e", "--init", "model", "--seeds", "4 5"
+        "--mini",
+        "--max_lost",
+        "0.1",
+        "--exp",
+        "/e",
+        "--init",
+        "model",
+        "--seeds",
+        "4 5",
+        "--kinds",
+        "c a",
     ).stdout.splitlines()
     assert said[0].startswith("data_mini /e /e/RESULTS.md 0.1 1 ")
-    assert said[1] == f"both; 4 5; {folder}/model; {folder}/model/tokenizer; "
+    assert said[1] == f"both; c a; 4 5; {folder}/model; {folder}/model/tokenizer; "
     assert "=== stage 7: Seven of both" in "\n".join(said)
 
 
@@ -450,6 +464,8 @@ def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Pat
         (["--field", "near"], "--field is one of: close far both; found 'near'"),
         (["--field", "close far"], "--field is one of: close far both; found 'close far'"),
         (["--field", ""], "--field is one of: close far both; found ''"),
+        (["--kinds", "a d"], "--kinds are some of: a b c; found 'd'"),
+        (["--kinds", "a*"], "--kinds are some of: a b c; found 'a*'"),
         (["--seeds", "1 two"], "--seeds wants whole numbers such as \"1 2 3\", found '1 two'"),
         (["--seeds", ""], "--seeds wants whole numbers"),
         (["--init", "toy"], "toy: is no packed model; expected a folder with config.yaml and SHA"),
@@ -465,6 +481,7 @@ def test_help_lists_the_stages(kinds: Run) -> None:
     said = kinds("--help").stdout
     assert "   0  Zero\n   7  Seven of $field\n" in said
     assert "where the microphone is: close far both (both)" in said
+    assert "which kinds, some of: a b c (a b)" in said
 
 
 ENCODERS = """#!/usr/bin/env bash

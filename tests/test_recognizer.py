@@ -50,6 +50,11 @@ def of(packed: Packed, **options: Any) -> Recognizer:
     return Recognizer(joint.Recognizer(packed, precision="fp32"), TASKS, **options)
 
 
+def test_the_task_that_fills_in_what_is_masked_answers_nothing(recognizer: Recognizer) -> None:
+    with pytest.raises(InputError, match="task mlm fills in .*; the model's tasks: asr, slu, nlu"):
+        recognizer.task_for("audio", "mlm")
+
+
 def noise(seconds: float, level: float, seed: int = 0) -> np.ndarray:
     """White noise of so many dB below full scale."""
     rng = np.random.default_rng(seed)

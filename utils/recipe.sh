@@ -5,6 +5,7 @@
 #   . "$(dirname "$0")/../../utils/recipe.sh"      # also goes to the folder of run.sh
 #   option lists "a b" "which lists"               # declares --lists and the variable $lists
 #   choice_option size tiny "tiny full" "how much" # one of several words
+#   words_option models "a b" "a b c" "which"      # some of several words: --models "a c"
 #   numbers_option seeds 1 "one training for each" # whole numbers: --seeds "1 2 3"
 #   path_option corpus "" "folder of the corpus"   # the same for a path
 #   paths_option asr "data dirs"                   # the same for several: --asr A --asr B; an array
@@ -70,7 +71,7 @@ refuse_control_characters "$PWD"
 option_names=()
 option_kinds=()
 option_helps=()
-declare -A option_choices=() # of choice_option: name -> words
+declare -A option_choices=() # of choice_option and words_option: name -> words
 mini_values=()
 
 # option NAME DEFAULT HELP: declares --NAME, and the variable NAME that holds its value.
@@ -92,11 +93,16 @@ number_option() { declare_option number "$@"; }
 numbers_option() { declare_option numbers "$@"; }
 
 # choice_option NAME DEFAULT "WORD WORD ..." HELP: the same for one of some words.
-choice_option() {
+choice_option() { declare_words choice "$1" "$2" "$3" "$4: "; }
+
+# words_option NAME DEFAULT "WORD WORD ..." HELP: the same for some of them, separated by blanks.
+words_option() { declare_words words "$1" "$2" "$3" "$4, some of: "; }
+
+declare_words() {
   local words
-  read -r -a words <<<"$3"
-  declare_option choice "$1" "$2" "$4: ${words[*]}"
-  option_choices[$1]=$3
+  read -r -a words <<<"$4"
+  declare_option "$1" "$2" "$3" "$5${words[*]}"
+  option_choices[$2]=${words[*]}
 }
 
 # model_option NAME HELP: the same for a packed model, the folder that a training calls model.
@@ -212,6 +218,13 @@ set_option() {
         refuse "--$name wants whole numbers such as \"1 2 3\", found '$value'" ;;
       choice) [[ " ${option_choices[$name]} " == *" $value "* && $value != *\ * ]] ||
         refuse "--$name is one of: ${option_choices[$name]}; found '$value'" ;;
+      words)
+        local word
+        for word in $value; do
+          [[ " ${option_choices[$name]} " == *" $word "* ]] ||
+            refuse "--$name are some of: ${option_choices[$name]}; found '$word'"
+        done
+        ;;
       path | paths | model)
         [[ -z $value || $value == /* ]] || value=$recipe_caller/$value
         refuse_control_characters "$value"

@@ -20,7 +20,7 @@ stbert_options() {
   model_option acoustic_model "packed model that tells phones (system lugosch), for ST-BERT"
   number_option pretrain_steps 160000 "steps of ST-BERT's pretraining"
   number_option pretrain_batch 512 "pairs in each of them"
-  option ablations "no_clm no_text dapt" "rows of ST-BERT besides its own; none: no others"
+  words_option ablations "no_clm no_text dapt" "no_clm no_text dapt none" "rows of ST-BERT besides its own"
 }
 
 # choose_stbert: sets $stbert, and $listener, the acoustic model.
@@ -32,8 +32,6 @@ choose_stbert() {
       no_clm | no_text) [ -n "$init" ] || stbert+=("stbert_$name") ;;
       # Pretrained on the training set itself, there is nothing to adapt to.
       dapt) [ -z "$init$pairs" ] || stbert+=(stbert_dapt) ;;
-      none) ;;
-      *) refuse "--ablations: '$name' is not no_clm, no_text, dapt or none" ;;
     esac
   done
   listener=${acoustic_model:-$exp/acoustic/seed$first_seed/model}

@@ -11,7 +11,6 @@ data that you report.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,9 +105,7 @@ def calibrate(options: argparse.Namespace) -> None:
     from atat.engine import model_folder
 
     model_folder.check(options.model)
-    refused = "the calibration cannot be written into the model"
-    with permissions.to_write(options.model, refused):  # before the work, not after it
-        tempfile.TemporaryFile(dir=options.model).close()
+    permissions.check(options.model, "the calibration cannot be written into the model")
     given = cli.search_of(options) | {"ctc_weight": options.ctc_weight}
     search = {"beam": 4, "well_formed": False} | {name: one for name, one in given.items() if one}
     recognizer = Recognizer.load(options.model, device=options.device, longest=0, **search)

@@ -304,6 +304,11 @@ class Recognizer:
             raise InputError(
                 f"task {name}: unknown to the model; {suggest.among(name, self.tasks)}"
             )
+        if found.masked:
+            raise InputError(
+                f"task {name} fills in what training has masked, and answers nothing; the model's "
+                f"tasks: {', '.join(self.tasks)}"
+            )
         if found.source != source:
             others = [one.name for one in self.tasks.values() if one.source == source]
             raise InputError(

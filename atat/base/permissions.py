@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,12 @@ def to_write(folder: str | Path, refused: str) -> Iterator[None]:
             f"{folder}: {refused} ({error.strerror}: {error.filename}); name a folder that you may "
             "write to"
         ) from None
+
+
+def check(folder: str | Path, refused: str) -> None:
+    """Raise the same where a file cannot be made in a folder: before the work, not after it."""
+    with to_write(folder, refused):
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from atat.base import cli, lock, parallel
+from atat.base import cli, lock, parallel, permissions
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import feats_type, tables
@@ -62,6 +62,7 @@ def make(
     data, arks = Path(data), Path(os.path.abspath(arks))
     tables.refuse_line_breaks(arks / data.resolve().name)  # of which arks have their names
     clips = read_clips(data, settings)
+    permissions.check(data, "its tables of the features cannot be written")
     with lock.hold(arks, f"feature extraction of {data}"):
         _make(data, arks, clips, nj, settings, max_lost)
 

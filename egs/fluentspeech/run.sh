@@ -28,7 +28,7 @@ number_option subsets_10 0 "random subsets of 10 % to train on as well; publishe
 number_option subsets_1 0 "random subsets of 1 %; published: 20"
 choice_option system joint "joint lugosch distill stbert cascade" "whose rows are made (README.md)"
 distill_and_stbert_options
-option recognisers pocketsphinx "of --system cascade: some of pocketsphinx moonshine google"
+words_option recognisers pocketsphinx "pocketsphinx moonshine google" "of --system cascade"
 choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
 flag speak "synthetic voices say the sentences of the csv files; no recordings are needed"
 numbers_option speak_limit 0 "--speak: rows of train, dev and each test at most; 0: all"

@@ -23,9 +23,9 @@ paths_option speech "data dir of other transcribed speech to train on as well, o
 path_option alignments "" "word times made by others: TextGrids, *.alignment.txt or Gentle's JSON"
 flag partial "parts of folders are meant: do not compare them with SPEAKERS.TXT"
 encoder_option
-option models "asr asr_mlm" "which confs to train: asr, asr_mlm, acoustic"
+words_option models "asr asr_mlm" "asr asr_mlm acoustic" "which confs to train"
 choice_option conf paper "paper cpu" "sizes of asr and asr_mlm, conf/ or conf/cpu/"
-option recognisers "" "finished recognisers to compare with: some of pocketsphinx moonshine"
+words_option recognisers "" "pocketsphinx moonshine" "finished recognisers to compare with"
 number_option vocab_size 5000 "word pieces at most"
 option max_lost 0.01 "share of a folder's utterances that may be unusable or unaligned"
 # Two of few dozen utterances have no alignment on purpose; processes cost more than they give.

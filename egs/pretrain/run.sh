@@ -19,7 +19,8 @@ paths_option nlu "data dir to learn nlu from: text with semantics; those of --sl
 paths_option dev_slu "data dir that models are validated on"
 paths_option dev_asr "the same for asr"
 paths_option dev_nlu "the same for nlu; those of --dev_slu unless given"
-option models "two_tasks three_tasks four_tasks" "which confs to train"
+words_option models "two_tasks three_tasks four_tasks" "two_tasks three_tasks four_tasks" \
+  "which confs to train"
 encoder_option
 path_option data "data" "folder of what is gathered"
 number_option vocab_size 5000 "word pieces at most"

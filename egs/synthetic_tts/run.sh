@@ -18,7 +18,7 @@
 . "$atat_root/utils/models.sh"
 choice_option size tiny "mini tiny full" "how much data and how large the models"
 flag mini "the same as --size mini"
-option experiments main "of: main low_resource full_music real_audio ablations"
+words_option experiments main "main low_resource full_music real_audio ablations" "which tables"
 encoder_option
 path_option embeddings "" "word embeddings of the BiLSTM-CRF, GloVe's text format; random without"
 option bert "" "BERT for those of the ablations that need one: folder, minilm-l6 or hub name"
