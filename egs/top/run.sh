@@ -96,7 +96,7 @@ if stage 5 "Tokenizer: that of the pretrained model, then the tags of TOP; confs
       --out "$tokenizer"
   fi
   copy_confs data "$data" "$pretrain_folder"/{pretrain*,replay}.yaml \
-    "$start_folder"/{e2e,zeroshot}.yaml "$conf_folder/tts.yaml"
+    "$start_folder"/{e2e,zeroshot,tts}.yaml
 fi
 
 if stage 6 "Pretrain on four tasks, where --init names no model"; then
