@@ -193,8 +193,12 @@ def test_moonshine_in_torch_gives_the_states_that_onnxruntime_gives(tmp_path, ca
     if not encoder_files.is_here("moonshine-tiny"):
         pytest.skip("moonshine-tiny has not been fetched")
     out = str(tmp_path / "torch")
+    (tmp_path / "torch.partial").mkdir()  # what an interrupted call has left
+    (tmp_path / "torch.partial/half").touch()
     for name in (out, str(tmp_path / "again")):
         encoder_command.main(["torch", "moonshine-tiny", "--out", name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "torch"]
+    assert not (tmp_path / "torch/half").exists()
     made, published = frontend.find(out), frontend.find("moonshine-tiny")
     assert made.origin.sha256 == frontend.find(str(tmp_path / "again")).origin.sha256
     assert (made.dim, made.frame_shift, made.shortest) == (288, 0.024, 895)

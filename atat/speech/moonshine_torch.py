@@ -53,10 +53,13 @@ def write(name: str, folder: Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise InputError(f"{path}: not built as Moonshine tiny is ({first})") from None
-    folder.mkdir(parents=True)
-    with permissions.of_new_files(folder / "model.safetensors"):
-        model.save_pretrained(folder)
-    shutil.copyfile(path.with_name(ORIGIN), folder / ORIGIN)  # the licence is the same
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an interrupted call
+    partial.mkdir(parents=True)
+    with permissions.of_new_files(partial / "model.safetensors"):
+        model.save_pretrained(partial)
+    shutil.copyfile(path.with_name(ORIGIN), partial / ORIGIN)  # the licence is the same
+    partial.rename(folder)
 
 
 def _as_onnx(path: Path, name: str) -> bytes:
