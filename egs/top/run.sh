@@ -113,8 +113,16 @@ if stage 7 "Finetune: E2E on synthetic speech; AT-AT on text, and on both"; then
   fi
 fi
 
-if stage 8 "Decode recordings and the synthetic test"; then
-  if [ -n "$start" ]; then each_of decode "${decodings[@]}"; fi
+if stage 8 "Decode recordings and the synthetic test; Moonshine before our nlu"; then
+  if [ -n "$start" ]; then
+    for name in ${heard[@]+"${heard[@]}"}; do
+      atat transcribe --engine moonshine --data "$data/$name" --nj "$nj" \
+        --out "$exp/moonshine/decode_$name"
+      atat heard --data "$data/$name" --decoded "$exp/moonshine/decode_$name" \
+        --out "$data/${name}_heard_by_moonshine"
+    done
+    each_of decode "${decodings[@]}"
+  fi
 fi
 
 if stage 9 "Score and write the table"; then

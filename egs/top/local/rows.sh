@@ -49,13 +49,18 @@ if [ -n "$stop$audio" ]; then
   with_audio+=("$data/real_test")
 fi
 
-# What is decoded: model, test set, task, and an option of atat decode. The miniature, a part of it.
-decodings=()
+# What is decoded: model, test set, task, and options of atat decode. The miniature, a part of it. And
+# what the encoder's own recogniser writes down for our nlu.
+decodings=() heard=()
 for set in "${tests[@]}"; do
   for model in "${models[@]}"; do
     decodings+=("$model $set slu" "$model $set slu well_formed")
   done
   decodings+=("zeroshot $set nlu")
+  if [ "$encoder" = moonshine-tiny ]; then
+    heard+=("$set")
+    decodings+=("zeroshot ${set}_heard_by_moonshine nlu"{," well_formed"})
+  fi
   if [ -n "$bridge" ]; then
     decodings+=({zeroshot,replay}" $set slu bridge" {zeroshot,replay}" $set slu bridge well_formed"
       "tts $set slu bridge=0.5 well_formed")
@@ -66,4 +71,5 @@ if [ -n "$mini" ]; then
     "zeroshot real_test nlu" "tts real_test slu" "tts tts_test slu")
   if [ "${models[*]: -1}" = replay ]; then decodings+=("replay real_test slu"); fi
   [ -z "$bridge" ] || decodings+=("zeroshot real_test slu bridge well_formed")
+  ((${#heard[@]} == 0)) || heard=(real_test) decodings+=("zeroshot real_test_heard_by_moonshine nlu")
 fi
