@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -213,6 +214,21 @@ def test_the_loss_reaches_the_head_over_the_bridge(tmp_path: Path) -> None:
     assert model.losses(batch)["ce"].total != crossed  # validation reads the audio itself
 
 
+def test_where_the_head_hears_nothing_the_decoder_reads_the_audio(tokenizer: Tokenizer) -> None:
+    """Of masked recordings, too, of which nobody says how many units there are."""
+    model, _ = build_model(bridged(share=1.0), tokenizer)
+    model.train()
+    memory, lengths = torch.randn(2, 9, 32), torch.tensor([9, 7])
+    batch = SimpleNamespace(unit_lengths=torch.zeros(2, dtype=torch.long))
+    with torch.no_grad():
+        model.ctc.output.bias[BLANK] = 99.0
+        found, sizes = model._partly_crossed(batch, memory, lengths)  # type: ignore[arg-type]
+        assert torch.equal(found, memory) and torch.equal(sizes, lengths)
+        model.ctc.output.bias[BLANK] = -99.0
+        found, sizes = model._partly_crossed(batch, memory, lengths)  # type: ignore[arg-type]
+    assert not torch.equal(found[:, :9], memory) and int(sizes.min()) > 2
+
+
 def test_a_transcript_is_framed_as_the_text_encoder_reads_it(tokenizer: Tokenizer) -> None:
     model, units = build_model(bridged("phones"), tokenizer)
     assert units is not None and model.bridge is not None
@@ -247,6 +263,9 @@ def test_consistency_teaches_the_recordings_and_leaves_the_text_as_it_is(tmp_pat
     whole = model.losses(first)["consistency"].total.detach()
     torch.testing.assert_close(half, whole)
     assert "consistency" in model.terms
+    # Words that are hidden from the text encoder are not hidden from the text of recordings.
+    model.text_encoder.hidden_words = 0.9
+    torch.testing.assert_close(model.losses(first)["consistency"].total.detach(), whole)
     model.eval()
     assert "consistency" not in model.losses(batch)
 
@@ -272,6 +291,9 @@ def test_consistency_needs_a_bridge(tmp_path: Path) -> None:
         build(replace(settings, optim=optim))
     with pytest.raises(InputError, match="expected at least 0"):
         replace(optim, consistency=-1.0)
+    heard = tuple(source for source in settings.train if source.task == "slu")
+    with pytest.raises(InputError, match="no task of the mix reads text, .* add a source of task"):
+        build(replace(settings, optim=optim, model=bridged(), train=heard))
 
 
 def test_trained_packed_and_decoded_over_the_bridge_and_guided(tmp_path: Path) -> None:

@@ -576,6 +576,9 @@ def test_a_model_names_the_encoder_that_it_wants(spoken, encoder, trained, tmp_p
     for name in (encoder, moved):
         check(name, "--model", str(trained), "--data", str(spoken / "train"))
     check("none")
+    check(encoder, "--layers", "all")
+    with pytest.raises(InputError, match="encoder's states of --layers last, found .*all"):
+        check(encoder, "--layers", "all", "--model", str(trained))
     with pytest.raises(InputError, match=f"give --encoder {encoder}, found nothing"):
         check("none", "--model", str(trained))
     other = str(save_wav2vec2(tmp_path / "w2v", seed=1))

@@ -67,6 +67,9 @@ def test_padding_and_neighbours_change_no_state(tmp_path, kind) -> None:
     for row, length in enumerate(LENGTHS):
         alone = found(samples[row, :length].numpy())
         np.testing.assert_allclose(together[row, : counted[row]], alone, atol=2e-5)
+    assert len(found(samples[0, : found.shortest].numpy())) > 0
+    short = found.shortest - 1
+    assert found.num_frames(short) == 0 and len(found(samples[0, :short].numpy())) == 0
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2 group", "wav2vec2 layer", "moonshine", "whisper"])

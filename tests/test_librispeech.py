@@ -110,12 +110,40 @@ def test_other_speech_may_be_all_there_is_to_train_on(
     settings_for = local("align_folders").settings_for
     assert settings_for("speech", corpus, published).backend == "pocketsphinx"
     assert settings_for("dev-clean", corpus, published).backend == "librispeech"
-    first = kaldi_dir.load(speech)[0]
-    times = f"{first.id} 1 0.1 0.2 {first.text.split()[0]}\n"
+    times = "".join(f"{one.id} 1 0.1 0.2 {one.text.split()[0]}\n" for one in kaldi_dir.load(speech))
     (speech / "ctm").write_text(times)
     align(local, corpus, speech)
     assert (speech / "ctm").read_text() == times
     assert "the times that it came with" in capsys.readouterr().out
+    came_with_times = local("align_folders").came_with_times
+    (speech / "ctm").write_text(times.splitlines(keepends=True)[0])
+    assert not came_with_times(speech, phones=False, max_lost=0.01)
+    assert came_with_times(speech, phones=False, max_lost=0.99)
+
+
+def test_an_utterance_of_two_dirs_of_other_speech_is_refused(
+    local: Any, made: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        tables.write_table(tmp_path / name / "utt2spk", {"a": "s", name: "s"})
+    with pytest.raises(InputError, match="utterance a is in .*one and in .*two; leave one"):
+        prepare(
+            local,
+            made / "LibriSpeech",
+            tmp_path,
+            "--speech",
+            str(tmp_path / "one"),
+            str(tmp_path / "two"),
+        )
+
+
+def test_what_is_trained_on_is_no_test(local: Any, made: Path, tmp_path: Path) -> None:
+    for more, tests in ([], ["test_clean"]), (["--all"], ["dev_clean", "test_clean"]):
+        folder = tmp_path / str(len(more))
+        train = [] if more else ["--train", "train-clean-100 dev-clean"]
+        prepare(local, made / "LibriSpeech", folder, *train, *more)
+        lists = (folder / "train" / "eval_dirs").read_text().split()
+        assert [Path(name).name for name in lists] == tests
 
 
 def test_a_training_set_keeps_its_folders(local: Any, made: Path, tmp_path: Path) -> None:

@@ -115,6 +115,17 @@ def test_time_masks_last_as_long_over_an_encoder(path: Path, tmp_path: Path) -> 
     assert config.load(tmp_path / path.name, TrainSettings).augment.time_mask_width == 5
 
 
+def test_both_sides_of_a_bridge_get_the_same_units_over_an_encoder(tmp_path: Path) -> None:
+    encoder, path = save_wav2vec2(tmp_path / "w2v"), tmp_path / "letters.yaml"
+    path.write_text(
+        f"base: {PAPER}\nmodel:\n  text_encoder: {{kind: small, units: characters}}\n"
+        "  ctc: {weight: 1.0, units: characters}\n  bridge: {share: 0.4}\n"
+    )
+    conf_copy.main([str(path), "--out", str(tmp_path / "out"), "--encoder", str(encoder)])
+    made = config.load(tmp_path / "out/letters.yaml", TrainSettings).model
+    assert made.text_encoder is not None and made.text_encoder.units == made.ctc.units == "pieces"
+
+
 def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:
     copy = tmp_path / "paper.yaml"
     copy.write_bytes(PAPER.read_bytes())

@@ -17,7 +17,7 @@ from encoders import save_wav2vec2
 
 from atat.apps.recognizer import Recognizer
 from atat.base.errors import InputError
-from atat.datadir import ark, feats_type, features, kaldi_dir, tables
+from atat.datadir import ark, cmvn, feats_type, features, kaldi_dir, tables
 from atat.engine import checkpoint, decode, model_folder, quantize
 from atat.engine.settings import BatchSettings, SourceSettings, ValidSettings
 from atat.engine.train import train
@@ -27,6 +27,7 @@ from atat.prepare import encoder_command
 from atat.prepare.align_model import ModelAligner
 from atat.speech import audio, frontend
 from atat.speech.settings import AugmentSettings
+from atat.systems.joint.build import build
 from atat.systems.joint.settings import InitSettings, OptimSettings, TrainSettings
 
 transformers = pytest.importorskip("transformers")
@@ -134,6 +135,8 @@ def test_all_layers_in_arks_are_read_and_weighted(
         recognizer(one.wav),
     )
     assert of_ark.text == of_wav.text and of_ark.score == pytest.approx(of_wav.score, abs=1e-4)
+    every_layer = ["--layers", "all", "--model", str(tmp_path / "exp/model")]
+    encoder_command.main(["check", encoder, *every_layer, "--data", str(tmp_path / "test")])
     last = settings(tmp_path, encoder, audio={"trained": False}, features="ark")
     with pytest.raises(InputError, match="its features are w2v@.*all, the model reads w2v@"):
         train(last, tmp_path / "other")
@@ -279,6 +282,90 @@ def test_settings_of_frames_are_refused(
         train(settings(spoken, encoder, **changes), tmp_path / "exp")
 
 
+def test_another_speed_makes_no_recording_too_short_or_too_long(spoken: Path, encoder: str) -> None:
+    frozen = settings(spoken, encoder, audio={"trained": False})
+    slu = build(frozen).train[0]
+    plain = slu.example(0).source
+
+    class Faster:
+        """Makes every recording so many samples long."""
+
+        def __init__(self, samples: int) -> None:
+            self.samples = samples
+
+        def waveform(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            return np.resize(samples, self.samples)
+
+        def features(self, found: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            return found
+
+    shortest = slu.frontend.shortest
+    for samples, frames in ((shortest - 1, len(plain)), (shortest, 1)):
+        slu.reader.augmenter = Faster(samples)  # type: ignore[assignment]
+        assert len(slu.example(0, np.random.default_rng(0)).source) == frames
+
+
+@pytest.mark.parametrize("form", ["ark", "wav"])
+def test_recordings_whose_words_are_masked_must_stay_what_they_are(
+    spoken: Path, encoder: str, form: Any
+) -> None:
+    """Words are masked before the encoder, so that mlm reads recordings, whatever others read."""
+    mlm = (SourceSettings(str(spoken / "train"), "mlm"),)
+    run = settings(spoken, encoder, audio={"trained": False}, features=form, train=mlm)
+    assert f"what {spoken}/train/wav.scp names" in run.digests()
+    of_frames = tiny.training(spoken, features=form, train=mlm)
+    assert (f"what {spoken}/train/wav.scp names" in of_frames.digests()) == (form == "wav")
+
+
+def test_frames_are_not_counted_in_features_of_another_kind(
+    spoken: Path, encoder: str, tmp_path: Path
+) -> None:
+    """Filterbanks made of recordings, in a data dir that has states of an encoder."""
+    lengths = []
+    for name, options in (("plain", []), ("states", ["--encoder", encoder])):
+        shutil.copytree(spoken, tmp_path / name)
+        for part in ("train", "test"):
+            data = ["--data", str(tmp_path / name / part), "--arks", str(tmp_path / name / "arks")]
+            features.main([*data, *options])
+        if name == "plain":
+            cmvn.main(["--data", str(tmp_path / "plain/train"), "--out", str(tmp_path / "cmvn")])
+        slu = (SourceSettings(str(tmp_path / name / "train"), "slu"),)
+        run = tiny.training(tmp_path / name, features="wav", train=slu, cmvn=str(tmp_path / "cmvn"))
+        valid = replace(run.valid, sources=(SourceSettings(str(tmp_path / name / "test"), "slu"),))
+        sizes = replace(run.model.audio_encoder, mel_bins=80)
+        model = replace(run.model, audio_encoder=sizes)
+        lengths.append(build(replace(run, valid=valid, model=model)).train[0].lengths.tolist())
+    assert lengths[0] == lengths[1]
+
+
+def test_a_folder_is_found_from_everywhere_and_never_taken_for_a_published_encoder(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(encoder, tmp_path / "moonshine-tiny"))
+    monkeypatch.chdir(tmp_path)
+    found = frontend.find("./moonshine-tiny").origin
+    assert found is not None
+    assert (found.name, found.source) == ("moonshine-tiny-folder", str(folder))
+    assert found.argument == str(folder)
+    with pytest.raises(InputError, match="this name means the published one; name another folder"):
+        encoder_command.main(["torch", "moonshine-tiny", "--out", "moonshine-tiny"])
+
+
+def test_a_model_whose_encoder_is_gone_says_which_it_wants(
+    spoken: Path, encoder: str, tmp_path: Path
+) -> None:
+    folder = str(shutil.copytree(encoder, tmp_path / "w2v"))
+    frozen = settings(spoken, folder, audio={"trained": False}, steps=1)
+    train(frozen, tmp_path / "exp")
+    shutil.rmtree(folder)
+    frontend.load.cache_clear()
+    one = kaldi_dir.load(spoken / "test")[0]
+    with pytest.raises(InputError, match=f"reads the states of w2v@.*, from {folder}, which can"):
+        Recognizer.load(tmp_path / "exp/model")(one.wav)
+
+
 def test_only_a_pretrained_encoder_trains_or_has_layers() -> None:
+    with pytest.raises(InputError, match="layer_norm is for the sum of all layers, layers_read is"):
+        AudioEncoderSettings(kind="pretrained", pretrained="x", layer_norm=True)
     with pytest.raises(InputError, match="trained and layers_read are of a pretrained speech enc"):
         AudioEncoderSettings(trained=True)

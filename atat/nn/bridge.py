@@ -19,14 +19,16 @@ from torch import Tensor, nn
 from atat.nn.attention import length_mask
 from atat.text.ctc_labels import BLANK
 
+FRAME = 2  # <cls> and <sep>, around what is heard
+
 
 class ReadsEmbeddings(Protocol):
     """A text encoder with an embedding of its own."""
 
     embedding: nn.Embedding
 
-    def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """(B, S, D), lengths (B,) -> (B, S, D)."""
+    def read(self, embedded: Tensor, lengths: Tensor, *, hide: bool = True) -> Tensor:
+        """(B, S, D), lengths (B,) -> (B, S, D); hide: in training, some of the words."""
 
 
 def heard(log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +75,7 @@ class Bridge(nn.Module):
         rows = torch.arange(len(words), device=words.device)
         ends = torch.zeros_like(embedded)
         ends[rows, sizes + 1] = table[self.sep_id]
-        return text_encoder.read(embedded + ends, sizes + 2), sizes + 2
+        return text_encoder.read(embedded + ends, sizes + FRAME), sizes + FRAME
 
     def framed(self, units: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Units of the head (B, L), lengths (B,) -> <cls> their ids <sep> (B, L + 2), lengths (B,).
@@ -83,4 +85,4 @@ class Bridge(nn.Module):
         ids = nn.functional.pad(self.ids[units], (1, 1), value=self.cls_id)
         rows = torch.arange(len(ids), device=ids.device)
         ids[rows, lengths + 1] = self.sep_id
-        return ids * length_mask(lengths + 2, ids.shape[1]), lengths + 2
+        return ids * length_mask(lengths + FRAME, ids.shape[1]), lengths + FRAME

@@ -94,6 +94,11 @@ class AudioEncoderSettings:
                 "kind pretrained needs the key `pretrained`: moonshine-tiny, or a folder or hub "
                 "name of a speech encoder of `transformers`"
             )
+        if self.layer_norm and self.layers_read != "all":
+            raise InputError(
+                f"layer_norm is for the sum of all layers, layers_read is {self.layers_read}; set "
+                "layers_read to all, or remove layer_norm"
+            )
         if self.kind != "pretrained" and (self.trained or self.layers_read != "last"):
             raise InputError(
                 f"trained and layers_read are of a pretrained speech encoder, kind is {self.kind}; "

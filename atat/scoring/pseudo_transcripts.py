@@ -17,7 +17,7 @@ from atat.base.files import atomic_write
 from atat.base.json_file import read_object
 from atat.base.provenance import provenance
 from atat.datadir import edit
-from atat.datadir.ctm import Word, check, ctm_rows, normalize_words, read_ctm
+from atat.datadir.ctm import PHONES, Word, check, ctm_rows, normalize_words, read_ctm
 from atat.datadir.files import DataDir
 from atat.datadir.kaldi_dir import path_resolver
 from atat.scoring import decoded_dir
@@ -26,7 +26,7 @@ from atat.text.normalize import normalize
 
 ABOUT = "text.json"
 # Of the words that people wrote for these recordings, if they did.
-OF_ANOTHER_TEXT = ("text.raw", "semantics", "ctm", "utt2conf")
+OF_ANOTHER_TEXT = ("text.raw", "semantics", "ctm", PHONES, "utt2conf")
 EMPTY, CUT, UNSURE = "no words", "ended by the length limit", "confidence below the least"
 
 

@@ -212,7 +212,7 @@ class Stored:
     def _encoder(self) -> Frontend:
         name = self.origin.argument
         if self.folder is None:
-            found = find(name, layers=self.layers)
+            found = self._found(name)
         else:
             found = load(self.origin.name, str(self.folder), 1, self.layers)
         if found.origin is None or found.origin.sha256 != self.origin.sha256:
@@ -221,6 +221,16 @@ class Stored:
                 f"encoder here is {found.kind}; get that one: atat encoder get {name} --again"
             )
         return found
+
+    def _found(self, name: str) -> Frontend:
+        """The encoder on this machine."""
+        try:
+            return find(name, layers=self.layers)
+        except InputError as error:
+            raise InputError(
+                f"the model reads the states of {self.kind}, from {self.origin.source}, which "
+                f"cannot be had here: {error}"
+            ) from None
 
 
 def read(model: Path) -> Stored | Within:

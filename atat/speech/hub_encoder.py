@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from atat.base import digests, extras
-from atat.base.encoder_files import ORIGIN, Origin, read_origin
+from atat.base.encoder_files import ORIGIN, PUBLISHED, Origin, read_origin
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object
@@ -180,9 +180,19 @@ def origin_of(name: str) -> Origin:
     for file in WEIGHTS:
         path = _file(name, file)
         if path is not None:
-            short = Path(name).resolve().name if Path(name).is_dir() else name
-            return Origin(short, name, digests.of_file(path), licence)
+            return Origin(*_named(name), digests.of_file(path), licence)
     raise InputError(f"{name}: none of {', '.join(WEIGHTS)} is there")
+
+
+def _named(name: str) -> tuple[str, str]:
+    """A short name, and where the encoder is found again from any folder.
+
+    A short name of a published encoder would mean that one (`encoder_files.PUBLISHED`).
+    """
+    if not Path(name).is_dir():
+        return name, name
+    folder = Path(name).resolve()
+    return folder.name + ("-folder" if folder.name in PUBLISHED else ""), str(folder)
 
 
 def _transformers(name: str) -> Any:

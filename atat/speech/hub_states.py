@@ -48,6 +48,7 @@ class Shape:
     padding: Literal["free", "masked", "none"]
     # free: every recording is padded to the same length; masked: an attention mask hides padding;
     # none: nothing does
+    squeeze: int = 1  # outputs of the convolutions that SEW's transformer reads as one
 
     @classmethod
     def of(cls, config: Any, name: str) -> Shape:
@@ -72,6 +73,7 @@ class Shape:
             convolutions=tuple((int(kernel), int(stride)) for kernel, stride in stack),
             longest=longest,
             padding="free" if kind == "whisper" else "none" if kind in REACHING else "masked",
+            squeeze=int(config.squeeze_factor) if kind == "sew" else 1,
         )
 
     @property
@@ -83,12 +85,17 @@ class Shape:
     def shortest(self) -> int:
         """The fewest samples that give a state."""
         # Whisper's features are padded: a last state may cover less than its hop.
-        return 1 if self.type == "whisper" else convolutions.shortest(self.convolutions)
+        if self.type == "whisper":
+            return 1
+        more = (self.squeeze - 1) * convolutions.shift(self.convolutions)
+        return convolutions.shortest(self.convolutions) + more
 
     def num_frames(self, num_samples: int) -> int:
         """States of a recording."""
         if self.type == "whisper":
             return -(-num_samples // WHISPER_SHIFT)
+        if num_samples < self.shortest:
+            return 0
         return convolutions.outputs(self.convolutions, num_samples)
 
     def check(self, num_samples: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from atat.base import extras, permissions
-from atat.base.encoder_files import ORIGIN, folder_of
+from atat.base.encoder_files import ORIGIN, PUBLISHED, folder_of
 from atat.base.errors import InputError
 from atat.speech.moonshine import FILE, session
 
@@ -35,6 +35,11 @@ def write(name: str, folder: Path) -> None:
     Raises InputError for a folder that exists, an encoder that has not been fetched, and one that
     is built otherwise.
     """
+    if str(folder) in PUBLISHED:
+        raise InputError(
+            f"{folder}: as an encoder, this name means the published one; name another folder, "
+            f"such as encoders/{folder}-torch"
+        )
     if folder.exists():
         raise InputError(f"{folder}: exists already; name another folder, or remove it")
     path = folder_of(name) / FILE

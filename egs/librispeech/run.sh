@@ -17,7 +17,7 @@
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
 path_option corpus "" "the folder LibriSpeech, which holds train-clean-100, ..."
-option train "" "folders to train on, such as \"train-clean-100 dev-other\"; every train-* unless given"
+option train "" "folders to train on, such as \"train-clean-100 dev-other\", which are then no test; every train-* unless given"
 flag all "train on every folder, dev and test included (the paper's \"all splits\")"
 paths_option speech "data dir of other transcribed speech to train on as well, or alone"
 path_option alignments "" "word times made by others: TextGrids, *.alignment.txt or Gentle's JSON"
@@ -58,9 +58,15 @@ keep_marks "$exp"
 
 if stage 0 "Corpus: a data dir for each folder, one of all other speech"; then
   if [ -n "$mini" ]; then python local/make_mini.py --out "$(dirname "$corpus")"; fi
-  if ((${#speech[@]} > 0)); then atat datadir combine "$data/speech" "${speech[@]}"; fi
+  others=()
+  for folder in ${speech[@]+"${speech[@]}"}; do
+    others+=("$data/speech$((${#others[@]} + 1))")
+    atat datadir combine "${others[-1]}" "$folder"
+    # It says that the times are ours, which they were in an earlier run.
+    if [ -f "$folder/ctm" ]; then rm -f "${others[-1]}/ctm.json"; fi
+  done
   python local/prepare_librispeech.py --corpus "$corpus" --out "$data" --lists "$set" \
-    --train "$train" ${all:+--all} ${speech:+--speech "$data/speech"} ${partial:+--partial} \
+    --train "$train" ${all:+--all} ${speech:+--speech "${others[@]}"} ${partial:+--partial} \
     --max_lost "$max_lost"
 fi
 

@@ -76,6 +76,11 @@ def build(settings: TrainSettings) -> Parts:
 
 def _check_consistency(settings: TrainSettings, model: Atat) -> None:
     """Raise InputError if the text encoder does not read the units of transcripts that CTC has."""
+    if model.bridge is None and settings.init.model is None and settings.model.bridge.share > 0:
+        raise InputError(
+            f"optim.consistency is {settings.optim.consistency:g}, but no task of the mix reads "
+            "text, so the model has no text encoder; add a source of task nlu, or set it to 0"
+        )
     if model.bridge is None:
         raise InputError(
             f"optim.consistency is {settings.optim.consistency:g}, but the model has no bridge, so "

@@ -222,8 +222,14 @@ class TaskData:
         if not self.is_audio:
             return len((utterance.text or "").split()) + 2
         frames = self.frontend.num_frames
-        if utterance.num_frames is not None and not (self.hears and self.encoding.pretrained):
-            return utterance.num_frames  # of the data dir's features, if it has some
+        # Of the data dir's features, if it has some and they are of the model's kind.
+        alike = feats_type.alike(utterance.feats_type, self.frontend.kind)
+        if (
+            utterance.num_frames is not None
+            and alike
+            and not (self.hears and self.encoding.pretrained)
+        ):
+            return utterance.num_frames
         if utterance.duration is not None:
             return frames(round(utterance.duration * audio.SAMPLE_RATE))
         if self.hears:

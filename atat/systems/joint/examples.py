@@ -132,10 +132,15 @@ class ExampleReader:
         samples = contents.read_recording(utterance)
         for start, end in spans:
             samples[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)] = 0
+        frontend = self.encoding.frontend
         if rng is not None and self.augmenter is not None:
-            samples = self.augmenter.waveform(samples, rng)
+            changed = self.augmenter.waveform(samples, rng)
+            # Another speed may make it shorter or longer than what the encoder takes.
+            longest = frontend.longest or len(changed)
+            if frontend.shortest <= len(changed) <= longest:
+                samples = changed
         try:
-            return self.encoding.frontend(samples)
+            return frontend(samples)
         except InputError as error:
             raise InputError(f"{self.source.data}: {utterance.id} {error}") from None
 

@@ -6,12 +6,14 @@ The decoder sees a memory and does not know which encoder it came from.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from atat.engine.contract import Term
 from atat.nn.audio_encoder import build_audio_encoder
-from atat.nn.bridge import Bridge
+from atat.nn.bridge import FRAME, Bridge, ReadsEmbeddings
 from atat.nn.cmvn import Cmvn
 from atat.nn.ctc import CtcHead
 from atat.nn.decoder import Decoder
@@ -109,7 +111,8 @@ class Atat(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """What the decoder reads of audio: in training a share of the rows over the bridge.
 
-        A recording of which the head hears less than half of the units says too little.
+        A recording of which the head hears less than half of the units says too little; of one
+        without units (mlm), where it hears nothing.
         """
         if self.bridge is None or self.ctc is None or not self.training:
             return memory, lengths
@@ -118,7 +121,7 @@ class Atat(nn.Module):
         if not len(rows):
             return memory, lengths
         crossed, sizes = self.cross(self.ctc.log_probs(memory[rows]), lengths[rows])
-        enough = 2 * sizes >= batch.unit_lengths[rows]
+        enough = (2 * sizes >= batch.unit_lengths[rows]) & (sizes > FRAME)
         rows, crossed, sizes = rows[enough], crossed[enough], sizes[enough]
         longest = max(memory.shape[1], crossed.shape[1])
         memory = nn.functional.pad(memory, (0, 0, 0, longest - memory.shape[1]))
@@ -136,7 +139,9 @@ class Atat(nn.Module):
         assert self.bridge is not None
         with torch.no_grad():
             ids, lengths = self.bridge.framed(batch.units, batch.unit_lengths)
-            teacher = self.decoder(batch.inputs, *self.encode(False, ids, lengths))
+            reader = cast("ReadsEmbeddings", self.text_encoder)
+            read = reader.read(reader.embedding(ids), lengths, hide=False)
+            teacher = self.decoder(batch.inputs, read, lengths)
         weights = batch.weights * (batch.unit_lengths > 0)
         divergence = divergence_sum(logits, teacher, batch.outputs, weights)
         return Term(divergence, self.consistency, of="ce")

@@ -7,6 +7,7 @@ This module holds only values; what they do is in the modules named in the comme
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Optional
@@ -143,6 +144,21 @@ class TrainSettings(engine.RunSettings):
             model = self.model_of_mix()
         return config.to_dict(replace(self, model=model))
 
+    def _sounds(self, sources: Iterable[engine.SourceSettings]) -> Iterator[tuple[str, str]]:
+        """Data dirs whose sound is read, and of which kind: mlm masks it before an encoder."""
+        from atat.speech import frontend
+
+        if self.init.model is not None:
+            encoded = (Path(self.init.model) / frontend.DESCRIPTION).is_file()
+        else:
+            audio = self.model.audio_encoder
+            encoded = audio is not None and audio.kind == "pretrained"
+        for source in sources:
+            task = TASKS[source.task]
+            if task.source == "audio":
+                samples = self.features == "wav" or (task.masked and encoded)
+                yield source.data, "wav" if samples else "feats"
+
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings, tokenizer, and the start or BERT and the CMVN."""
         from atat.datadir import fingerprint
@@ -150,9 +166,7 @@ class TrainSettings(engine.RunSettings):
 
         sources = (*self.train, *self.valid.sources)
         found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
-        kind = "wav" if self.features == "wav" else "feats"
-        heard = (source.data for source in sources if TASKS[source.task].source == "audio")
-        for folder in dict.fromkeys(heard):
+        for folder, kind in dict.fromkeys(self._sounds(sources)):
             found |= fingerprint.of_sound(folder, kind)
         # It contains the fingerprint of the word pieces.
         found |= fingerprint.of_file(Path(self.tokenizer) / "tokenizer.json")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.datadir import ctm, tables
 from atat.datadir.ctm import PHONES
 from atat.prepare import align
 from atat.prepare.align_backends import WITH_PHONES, Settings
@@ -84,10 +85,16 @@ def take_over(known: Path, data: Path) -> None:
             shutil.copyfile(source / name, data / name)
 
 
-def came_with_times(data: Path, *, phones: bool) -> bool:
-    """Whether the times in a data dir are its own, not of an earlier run of this program."""
+def came_with_times(data: Path, *, phones: bool, max_lost: float) -> bool:
+    """Whether the times in a data dir are its own, not of an earlier run of this program.
+
+    Those that more than `max_lost` of its utterances lack do not count.
+    """
     wanted = ["ctm", PHONES] if phones else ["ctm"]
-    return all((data / name).is_file() for name in wanted) and not (data / "ctm.json").exists()
+    if (data / "ctm.json").exists() or not all((data / name).is_file() for name in wanted):
+        return False
+    utterances, timed = tables.read_table(data / "utt2spk"), ctm.read_ctm(data / "ctm")
+    return len(utterances.keys() - timed.keys()) <= max_lost * len(utterances)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -109,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
     if options.alignments is not None and not options.alignments.is_dir():
         raise InputError(f"--alignments {options.alignments}: no such folder")
     for data in options.data:
-        if came_with_times(data, phones=options.phones):
+        if came_with_times(data, phones=options.phones, max_lost=options.max_lost):
             print(f"{data}: has the times that it came with")
             continue
         if options.known is not None:

@@ -4,9 +4,10 @@
 
 writes `data/train_clean_100`, `data/dev_other`, ... (`text` normalised, `text.raw` as published,
 `spk2gender` from SPEAKERS.TXT); the speaker is the reader. `LISTS/train_dirs` and `LISTS/eval_dirs`
-name the data dirs to train on and those of dev and test, one a line; that of --speech is one
-to train on. What cannot be used is listed in `OUT/findings/<data dir>.txt` and counted. Reads no
-audio but its headers: whether it decodes, the next stage tells.
+name the data dirs to train on and those of dev and test, one a line; those of --speech are to
+train on, and a folder of --train is no test. What cannot be used is listed in
+`OUT/findings/<data dir>.txt` and counted. Reads no audio but its headers: whether it decodes, the
+next stage tells.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ from atat.speech import audio
 from atat.text.normalize import normalize
 
 SHOWN = 5  # speakers in a message
+
+
+def refuse_shared(speech: Sequence[Path]) -> None:
+    """Raise InputError for an utterance of two dirs, which could not be told apart later."""
+    seen: dict[str, Path] = {}
+    for folder in speech if len(speech) > 1 else ():
+        for name in tables.read_table(folder / "utt2spk"):
+            if name in seen:
+                raise InputError(
+                    f"--speech: utterance {name} is in {seen[name]} and in {folder}; leave one of "
+                    "them out, or give its utterances other names"
+                )
+            seen[name] = folder
 
 
 def choose(
@@ -191,7 +205,13 @@ def main(argv: list[str] | None = None) -> None:
     add("--lists", type=Path, default=Path("data/train"), help="where the two lists go")
     add("--train", default="", help="folders to train on, parted by blanks; every train-* if empty")
     add("--all", action="store_true", help="train on every folder, dev and test included")
-    add("--speech", type=Path, help="data dir of other speech to train on as well, or alone")
+    add(
+        "--speech",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="data dirs of other speech to train on as well, or alone",
+    )
     add("--partial", action="store_true", help=f"do not compare the folders with {SPEAKERS}")
     add(
         "--max_lost",
@@ -200,14 +220,18 @@ def main(argv: list[str] | None = None) -> None:
         help="share of a folder's utterances (speakers) that may be lacking",
     )
     options = parser.parse_args(argv)
+    refuse_shared(options.speech)
     present = folders(options.corpus)
-    other = [options.speech] if options.speech else []
-    train = choose(present, options.train.split(), options.all, may_lack=bool(other))
-    evaluate = [name for name in present if not name.startswith("train-")]
+    train = choose(present, options.train.split(), options.all, may_lack=bool(options.speech))
+    evaluate = [
+        name
+        for name in present
+        if not name.startswith("train-") and (options.all or name not in train)
+    ]
     dirs = {name: options.out / data_dir(name) for name in present}
     write_lists(
         options.lists,
-        [*(dirs[name] for name in train), *other],
+        [*(dirs[name] for name in train), *options.speech],
         [dirs[name] for name in evaluate],
     )
     speakers = read_speakers(options.corpus)
