@@ -166,7 +166,8 @@ def test_several_dirs_of_one_option(local: Any, dirs: dict[str, Path], tmp_path:
     )
     local("join").main(["--data", str(tmp_path / "data")])
     assert ids(tmp_path / "data" / "train_slu") == {"a-1", "a-2", "f-1"}
-    assert not (tmp_path / "data" / "train_nlu").exists()  # no model reads it
+    # Whichever models are trained, their word pieces are of the same text.
+    assert ids(tmp_path / "data" / "train_nlu") == {"a-1", "a-2", "f-1"}
     again = write_dir(tmp_path / "again", ["a-2"])
     with pytest.raises(InputError, match="'a-2' is also in .*music; give each utterance once"):
         local("gather").main(
@@ -202,6 +203,13 @@ def test_a_dir_that_lacks_what_its_task_needs(
     with pytest.raises(InputError, match=f"--{option} .*wrong: .*(?:{message})"):
         gather(local, dirs, tmp_path / "data")
     assert not (tmp_path / "data" / "parts").exists()
+
+
+def test_further_models_may_be_trained_later(
+    local: Any, dirs: dict[str, Path], tmp_path: Path
+) -> None:
+    for models in (["two_tasks"], ["two_tasks", "four_tasks"], ["three_tasks"]):
+        gather(local, dirs, tmp_path / "data", "--models", *models)
 
 
 def test_word_times_are_for_mlm_alone(local: Any, dirs: dict[str, Path], tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ RECOGNISERS = ["--recognisers", "pocketsphinx moonshine google"]
 SYSTEMS = [
     ["--system", "lugosch"],
     ["--system", "distill"],
-    ["--system", "stbert", "--init", "", "--pairs", "/p"],
-    ["--system", "cascade", "--init", "", *RECOGNISERS],
+    ["--system", "stbert", "--init", "", "--pairs", "pairs"],
+    ["--system", "cascade", "--init", "", "--corpus", "corpus", *RECOGNISERS],
 ]
 FURTHER_RUNS = {  # by recipe and table
     ("fluentspeech", "exp/results.yaml"): SYSTEMS,
@@ -72,7 +72,7 @@ FURTHER_RUNS = {  # by recipe and table
     ("fluentspeech", "exp/results_distill.yaml"): SYSTEMS[:1],
     ("snips", "exp/folds5/results.yaml"): [
         ["--system", "lugosch"],
-        ["--system", "stbert", "--init", "", "--pairs", "/p", "--acoustic_model", "model"],
+        ["--system", "stbert", "--init", "", "--pairs", "pairs", "--acoustic_model", "model"],
     ],
     ("snips_nlu", "exp/results.yaml"): SYSTEMS[:1],
     ("librispeech", "exp/train/results.yaml"): [
@@ -95,7 +95,7 @@ def clone(tmp_path: Path) -> Path:
         shutil.copytree(
             ROOT / name,
             tmp_path / name,
-            ignore=shutil.ignore_patterns("data*", "exp*", "wavs", "lfb", "bench"),
+            ignore=shutil.ignore_patterns("data*", "exp", "exp_*", "wavs", "lfb", "bench"),
         )
     # A line is written at once: several programs run side by side.
     note = f'echo "$line" >>"{tmp_path}/calls"'
@@ -113,6 +113,8 @@ def clone(tmp_path: Path) -> Path:
         "model/config.yaml": "",
         "model/SHA256SUMS": "",
         "made/train_music/feats.scp": "",
+        "pairs/utt2spk": "",
+        "corpus/gcloud_transcription.csv": "",
     }
     for data in ("data", f"data_{ENCODER}"):
         made |= {
@@ -127,16 +129,19 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def called(clone: Path, recipe: str, options: list[str]) -> list[dict[str, str]]:
-    """What the recipe has called so far: the module, and the value of each of its options."""
-    environment = {**os.environ, "ATAT_VENV": str(clone / "venv")}
-    done = subprocess.run(
+def run(clone: Path, recipe: str, options: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [f"egs/{recipe}/run.sh", "--ngpu", "0", "--nj", "2", "--seeds", "3 4", *options],
         cwd=clone,
         capture_output=True,
         text=True,
-        env=environment,
+        env={**os.environ, "ATAT_VENV": str(clone / "venv")},
     )
+
+
+def called(clone: Path, recipe: str, options: list[str]) -> list[dict[str, str]]:
+    """What the recipe has called so far: the module, and the value of each of its options."""
+    done = run(clone, recipe, options)
     assert done.returncode == 0, done.stderr
     calls = []
     for line in (clone / "calls").read_text().splitlines():
@@ -288,7 +293,16 @@ def test_what_is_heard_otherwise_is_compared_once_both_were_run(
 def test_only_the_rows_of_st_bert_that_were_asked_for_are_trained(
     clone: Path, recipe: str, ablations: str, stems: set[str]
 ) -> None:
-    options = ["--corpus", "/c", "--system", "stbert", "--pairs", "/p", "--acoustic_model", "model"]
+    options = [
+        "--corpus",
+        "/c",
+        "--system",
+        "stbert",
+        "--pairs",
+        "pairs",
+        "--acoustic_model",
+        "model",
+    ]
     calls = called(clone, recipe, [*options, "--ablations", ablations])
     pretrained = {stem.replace("stbert", "stbert_pretrain") for stem in stems}
     trained = {Path(one["--out"]).parent.name for one in calls if one["program"] == "atat train"}
@@ -321,7 +335,7 @@ def test_other_speech_has_a_set_and_a_table_of_its_own(clone: Path) -> None:
     lines = (clone / "calls").read_text()
     assert "\t--speech\tdata/speech1\tdata/speech2\t" in lines
     for name, folder in (("speech1", "/a"), ("speech2", "/b")):
-        assert f"datadir\tcombine\tdata/{name}\t{folder}\n" in lines
+        assert f"datadir\tcombine\tdata/{name}\t{folder}\t\n" in lines
 
 
 def test_spoken_sentences_have_folders_and_a_table_of_their_own(clone: Path) -> None:
@@ -412,3 +426,78 @@ def test_without_an_encoder_all_is_lfb(clone: Path, recipe: str, options: list[s
     # Trainings side by side come in any order.
     assert sorted((clone / "calls").read_text().splitlines()) == sorted(explicit.splitlines())
     assert "moonshine" not in explicit and "--encoder\t" not in explicit
+
+
+FLUENT, STBERT = ["--corpus", "/c"], ["--corpus", "/c", "--system", "stbert"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "message"),
+    [
+        (
+            "fluentspeech",
+            [*FLUENT, "--init", "stbert"],
+            "a model of the system stbert; expected on",
+        ),
+        ("fluentspeech", [*STBERT, "--init", "joint"], "a model of the system joint; expected one"),
+        (
+            "fluentspeech",
+            [*STBERT, "--acoustic_model", "joint"],
+            "expected one of the system lugos",
+        ),
+        ("fluentspeech", [*STBERT, "--pairs", "made"], "made: no data dir (there is no utt2spk)"),
+        (
+            "fluentspeech",
+            [*FLUENT, "--system", "lugosch", "--acoustic_model", "model"],
+            "--acoustic_model is for --system stbert; lugosch starts from --init",
+        ),
+        ("fluentspeech", [*FLUENT, "--speak_limit", "9"], "--speak_limit is for --speak"),
+        (
+            "fluentspeech",
+            [*FLUENT, "--system", "cascade", "--recognisers", "google"],
+            "no /c/gcloud_transcription.csv",
+        ),
+        ("snips", [*FLUENT, "--system", "lugosch", "--init", "joint"], "of the system lugosch"),
+        ("snips_nlu", [*FLUENT, "--init", "stbert"], "expected one of the system joint"),
+        ("top", [*FLUENT, "--init", "stbert"], "expected one of the system joint"),
+        ("top", [*FLUENT, "--init", "joint"], "joint: has learned nothing of text, which zero-sh"),
+        ("top", [*FLUENT, "--audio_csv", "x"], "--audio_csv says what is in --audio; give both"),
+        ("top", [*FLUENT, "--librispeech_text", "x"], "--librispeech_text is read in pretraining"),
+        ("top", [*TOP, "--librispeech_text", "x"], "x: no such file"),
+        (
+            "top",
+            [*TOP, "--init", "model"],
+            "--pretrain_data is for a model that is pretrained here",
+        ),
+        ("librispeech", [*FLUENT, "--alignments", "gone"], "gone: no such folder"),
+        (
+            "librispeech",
+            [*FLUENT, "--models", "acoustic", "--encoder", ENCODER],
+            "--encoder: acoustic reads recordings, no states",
+        ),
+        ("synthetic_tts", ["--embeddings", "gone"], "gone: no such file"),
+        ("synthetic_tts", ["--embeddings", "model/SHA256SUMS"], "are of --experiments full_music"),
+        ("synthetic_tts", ["--bert", "minilm-l6"], "--bert is of --experiments ablations"),
+        ("pretrain", ["--mini", "--slu", "/c"], "--mini makes its own data dirs"),
+        ("barista", ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--folds", "1"], "le"),
+        ("barista", ["--mini", "--snrs", "6 100"], "--snrs are some of: 6 9 12 15 18 21 24; found"),
+        ("top", [*TOP, "--encoder", "my encoder"], "the name 'my encoder' has a blank"),
+    ],
+)
+def test_what_would_end_a_run_hours_later_or_do_nothing_is_refused_at_once(
+    clone: Path, recipe: str, options: list[str], message: str
+) -> None:
+    for name, tasks in (("joint", ["slu"]), ("stbert", ["intent"])):
+        (clone / name).mkdir()
+        (clone / name / "SHA256SUMS").touch()
+        rows = ["version: 1", f"system: {name}", "tasks:", *(f"- {task}" for task in tasks)]
+        (clone / name / "config.yaml").write_text("\n".join(rows) + "\n")
+    done = run(clone, recipe, options)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert "=== stage" not in done.stdout
+
+
+def test_a_recogniser_is_looked_for_at_once(clone: Path) -> None:
+    called(clone, "librispeech", ["--corpus", "/c", "--recognisers", "moonshine"])
+    first = (clone / "calls").read_text().splitlines()[0].split("\t")
+    assert first[:3] == ["atat encoder", "check", ENCODER]

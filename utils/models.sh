@@ -53,6 +53,8 @@ use_encoder() {
   [ -n "$encoder" ] || return 0
   encoder=$(from_caller "$encoder")
   encoder_name=${encoder##*/}
+  [[ $encoder_name != *[[:space:]]* ]] ||
+    refuse "--encoder: the name '$encoder_name' has a blank, and folders here are called after it; rename it"
   is_given exp || exp+=_$encoder_name
   is_given data || data+=_$encoder_name
   arks=states
@@ -63,6 +65,7 @@ use_encoder() {
 # check_encoder [MODEL [DATA]]: refuses an --encoder that is not on this machine, a model to start
 # from that reads other features, and a data dir that has others; MODEL and DATA may be empty.
 check_encoder() {
+  [[ " ${recognisers-} " != *" moonshine "* ]] || atat encoder check moonshine-tiny
   [ -n "$encoder${1-}${2-}" ] || return 0
   atat encoder check "${encoder:-none}" ${1:+--model "$1"} ${2:+--data "$2"}
 }
@@ -169,9 +172,18 @@ report() {
   echo "Pictures of all this: $(realpath "$exp/report.html")"
 }
 
+# check_start OPTION SYSTEM: refuses a packed model, the value of an option, of another system.
+check_start() {
+  local found=""
+  [ -z "${!1}" ] || found=$(sed -n 's/^system: *//p' "${!1}/config.yaml")
+  [ -z "$found" ] || [ "$found" = "$2" ] ||
+    refuse "--$1 ${!1}: a model of the system $found; expected one of the system $2"
+}
+
 # start_from_init: finetuning starts from the model of --init, $start; its tokenizer is $base.
 # A miniature without --init trains a stand-in on its own training set, with other tags ($standin).
 start_from_init() {
+  check_start init joint
   start=$init base=$init/tokenizer standin=""
   if [ -n "$mini" ] && [ -z "$init" ]; then
     standin=standin start=$exp/standin/seed${seeds%% *}/model base=$data/tokenizer_standin

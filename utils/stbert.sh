@@ -34,6 +34,10 @@ choose_stbert() {
       dapt) [ -z "$init$pairs" ] || stbert+=(stbert_dapt) ;;
     esac
   done
+  check_start init stbert
+  check_start acoustic_model lugosch
+  ! is_given pairs || [ -f "$pairs/utt2spk" ] || refuse "--pairs $pairs: no data dir (there is no utt2spk); \
+expected one with speech and text, such as egs/librispeech/data/train/asr"
   listener=${acoustic_model:-$exp/acoustic/seed$first_seed/model}
   if [ "$bert" = none ] || { [ -n "$mini" ] && ! is_given bert; }; then bert=""; fi
   find_bert

@@ -21,7 +21,7 @@ number_option spoken_commands 8000 "commands of other domains that are spoken"
 number_option folds 5 "folds of the rows with real speech"
 encoder_option
 number_option pretrain_seed "" "finetune every seed from the pretraining of this one, not its own"
-option snrs "6 9 12 15 18 21 24" "levels of kitchen noise in the test, dB; \"\" = clean only"
+words_option snrs "6 9 12 15 18 21 24" "6 9 12 15 18 21 24" "dB of kitchen noise in the test (\"\": none)"
 option max_lost 0.01 "share of the recordings or sentences of a corpus that may be unusable"
 wavs=wavs mini_corpora=data_mini/corpus
 # Of so few recordings and rows the planted faults are many per cent; what learns nothing writes on.
@@ -36,10 +36,10 @@ need corpus "the folder of the recordings. Get them with:
 [ -n "$speechocean$librispeech" ] || refuse "give --speechocean or --librispeech or both: without \
 any human speech a model cannot learn to listen to people"
 [ -n "$snips_nlu$top" ] || refuse "give --snips_nlu or --top or both: commands of other domains"
+((folds >= 2)) || refuse "--folds wants at least 2"
 use_encoder
 templates=(conf/{pretrain,zeroshot,replay,tts}.yaml) fold_template=conf/fold.yaml
-if [ -n "$encoder" ]; then
-  # These confs are for states already.
+if [ -n "$encoder" ]; then # confs for states
   templates=(conf/encoder/{pretrain,zeroshot,replay,tts}.yaml)
   fold_template=conf/encoder/fold.yaml
   conf_options=(--set "model.audio_encoder.pretrained=$encoder")

@@ -36,7 +36,7 @@ path_option data "data" "folder of data dirs"
 encoder_option
 option max_lost 0.01 "share of recordings that may be unusable before it is an error"
 # Of so few recordings the two planted faults are more than 1 %; what learns nothing writes on.
-mini_flag corpus data_mini/corpus subsets_10 2 students hybrid_err_mae max_lost 0.05 pairs data_mini/dev \
+mini_flag corpus data_mini/corpus subsets_10 2 students hybrid_err_mae max_lost 0.05 \
   decode_options "--max_length=40"
 parse_options "$@"
 
@@ -49,7 +49,7 @@ tests=(test) results=conf/results.yaml file=$(table_file "$(table_name)")
 if [ "$split" != original ]; then
   ! is_given subsets_10 && ! is_given subsets_1 || refuse "subsets are of --split original"
   tests=(test_speaker test_utterance) results=conf/results_resplit.yaml
-  data=$data/$split lfb_data=$lfb_data/$split exp=$exp/$split subsets_10=0 file=$exp/$split/RESULTS.md
+  data=$data/$split lfb_data=$lfb_data/$split exp=$exp/$split subsets_10=0 file=$exp/RESULTS.md
 fi
 confs=$exp/conf first_seed=${seeds%% *}
 choose_system

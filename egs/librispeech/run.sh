@@ -36,9 +36,7 @@ parse_options "$@"
 [ -z "$all" ] || [ -z "$train" ] || refuse "--all and --train exclude each other"
 need corpus "the folder LibriSpeech. Get it from
   https://www.openslr.org/12 (any folder of it, e.g. train-clean-100.tar.gz and dev-clean.tar.gz)."
-if [ -n "$all" ]; then
-  note=${note:-Trained on every folder, dev and test included (--all, as the paper): no fair WER}
-fi
+[ -z "$all" ] || note=${note:-Trained on every folder, tests included (--all, as the paper): no fair WER}
 use_encoder
 # Each choice of folders has a name, data, models and a table.
 name=${all:+all}
@@ -51,6 +49,8 @@ exp=$exp/$name results=$(table_file "$table.md")
 joint=" $models " acoustic=""
 if [[ $joint == *" acoustic "* ]]; then acoustic=acoustic joint=${joint/ acoustic / }; fi
 joint=${joint## }
+[ -n "${joint// /}" ] || [ -z "$encoder" ] || refuse "--encoder: acoustic reads recordings, no states"
+[ -n "$mini" ] || [ -d "${alignments:-/}" ] || refuse "--alignments $alignments: no such folder"
 confs=$exp/conf
 activate
 check_encoder

@@ -32,6 +32,8 @@ parse_options "$@"
 corpus=$(realpath -m "$data")/corpus
 use_encoder
 if [ -n "$mini" ]; then
+  [ -z "${slu[*]-}${asr[*]-}${nlu[*]-}" ] || refuse "--mini makes its own data dirs; leave out --slu, --asr \
+and --nlu, or --mini"
   slu=("$corpus/music/train_music") dev_slu=("$corpus/music/dev_music")
   asr=("$corpus"/read/train_{clean_100,other_500}) dev_asr=("$corpus/read/dev_clean")
 fi
@@ -75,9 +77,7 @@ if stage 4 "Features where there are none, data dirs by task, mean and variance"
 fi
 
 if stage 5 "Tokenizer"; then
-  text=("$data"/train_{slu,asr})
-  if [ -d "$data/train_nlu" ]; then text+=("$data/train_nlu"); fi
-  atat tokenizer train --data "${text[@]}" --vocab_size "$vocab_size" \
+  atat tokenizer train --data "$data"/train_{slu,asr,nlu} --vocab_size "$vocab_size" \
     --out "$data/tokenizer"
 fi
 

@@ -46,6 +46,7 @@ train_set[pretrain_bert]=${bert:+model.text_encoder.bert=$(quoted "$bert")}
 
 . local/experiments.sh
 . local/two_stage.sh
+refuse_unread
 activate
 check_encoder
 keep_marks "$exp"

@@ -35,6 +35,7 @@ parse_options "$@"
 [ -n "$stop" ] || need corpus "Facebook's TOP, the folder of the zip at
   http://fb.me/semanticparsingdialog
 or STOP alone: --stop, https://dl.fbaipublicfiles.com/stop/stop.tar.gz"
+[ -z "$audio_csv" ] || [ -n "$audio" ] || refuse "--audio_csv says what is in --audio; give both"
 use_encoder
 if [ -n "$pretrain_data" ]; then
   [ "$conf" = cpu ] || refuse "--pretrain_data goes with --conf cpu; models of the paper's sizes \

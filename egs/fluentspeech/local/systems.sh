@@ -18,15 +18,21 @@ choose_system() {
     [ -z "$init" ] || refuse "--init is not for --system cascade: its nlu is trained from scratch"
     start="" models=(nlu) scratch=(nlu) task=nlu tokenized=yes conf_files=(conf/nlu{,_subset}.yaml)
     each_transcript add_heard
+    [[ " $recognisers " != *" google "* ]] || [ -f "$corpus/gcloud_transcription.csv" ] ||
+      refuse "--recognisers google: no $corpus/gcloud_transcription.csv (README.md, \"What it needs\")"
     return
   fi
   if [ "$system" = stbert ]; then
+    # Its miniature pretrains on little.
+    if [ -n "$mini" ] && [ -z "$pairs" ]; then pairs=$data/dev; fi
     choose_stbert
     models=("${stbert[@]}") task=intent start=$(stbert_start stbert)
     conf_files=("$folder"/stbert{,_10,_1}.yaml "$folder"/stbert_pretrain_dapt{,_10,_1}.yaml)
     if [ -z "$init$acoustic_model" ]; then acoustic=acoustic conf_files+=("$folder/acoustic.yaml"); fi
     return
   fi
+  check_start init lugosch
+  [ -z "$acoustic_model" ] || refuse "--acoustic_model is for --system stbert; $system starts from --init"
   start=$init models=(lugosch lugosch_frozen) task=intent conf_files=("$folder"/"$system"{,_subset}.yaml)
   [ "$system" != distill ] || choose_students "$folder"
   if [ -z "$start" ]; then
@@ -95,7 +101,10 @@ use_conf() {
 
 # use_voices: with --speak data dirs, models and table have names of their own.
 use_voices() {
-  [ -n "$speak" ] || return 0
+  if [ -z "$speak" ]; then
+    ! is_given speak_limit || refuse "--speak_limit is for --speak, sentences that synthetic voices say"
+    return 0
+  fi
   is_given data || data+=_spoken
   is_given exp || exp+=_spoken
   note+="${note:+. }Synthetic voices say the sentences of the corpus (--speak), the test those of an \

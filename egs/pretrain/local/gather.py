@@ -257,10 +257,10 @@ def main(argv: list[str] | None = None) -> None:
         "dev_slu": options.dev_slu,
         "asr": options.asr,
         "dev_asr": options.dev_asr,
+        # Whatever is trained now, so that all models have the same word pieces.
+        "nlu": options.nlu or options.slu,
+        "dev_nlu": options.dev_nlu or options.dev_slu,
     }
-    if "nlu" in tasks:
-        chosen["nlu"] = options.nlu or options.slu
-        chosen["dev_nlu"] = options.dev_nlu or options.dev_slu
     made_by = frontend.find(options.encoder) if options.encoder else Lfb()
     gather(chosen, options.out, "mlm" in tasks, options.max_lost, made_by)
 

@@ -12,6 +12,8 @@ choose_system() {
   [ -z "$encoder" ] || refuse "--encoder is for --system joint: $system reads recordings"
   if [ -n "$mini" ] && [ -z "$init$acoustic_model" ]; then acoustic=acoustic; fi
   if [ "$system" = lugosch ]; then
+    check_start init lugosch
+    [ -z "$acoustic_model" ] || refuse "--acoustic_model is for --system stbert; $system starts from --init"
     start=${init:-${acoustic:+$exp/acoustic/seed${seeds%% *}/model}} models=(lugosch)
     fold_confs=(conf/lugosch.yaml)
     [ -n "$start" ] || refuse "--init is missing: for --system lugosch a packed model of phones and

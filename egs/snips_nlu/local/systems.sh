@@ -12,6 +12,7 @@ choose_system() {
     return
   fi
   [ -z "$encoder" ] || refuse "--encoder is for --system joint: $system reads no states"
+  check_start init lugosch
   start=$init models=(lugosch) task=intent kind=_intent conf_files=("$folder/lugosch.yaml")
   if [ -z "$start" ]; then
     acoustic=acoustic start=$exp/acoustic/seed${seeds%% *}/model

@@ -131,3 +131,11 @@ is_among() {
 }
 
 for experiment in $experiments; do "experiment_$experiment"; done
+
+# refuse_unread: options that no experiment reads, or would miss hours later.
+refuse_unread() {
+  [ -z "$embeddings" ] || [ -f "$embeddings" ] || refuse "--embeddings $embeddings: no such file"
+  [ -z "$embeddings" ] || is_among full_music $experiments ||
+    refuse "--embeddings are of --experiments full_music"
+  [ -z "$bert" ] || is_among ablations $experiments || refuse "--bert is of --experiments ablations"
+}

@@ -6,6 +6,7 @@ sphinx=$exp/pocketsphinx/decode_test_music
 
 # Recognises, trains the taggers and lets them read. Our own asr has decoded before.
 two_stage_decode() {
+  run_queue # what our asr makes of a part is there before taggers learn from it
   atat transcribe --data "$data/test_music" --lm_text "$data/train_music" --nj "$nj" \
     --out "$sphinx"
   each_of_seeds train_tagger "${taggers[@]}"

@@ -18,9 +18,17 @@ text_of_stop="" # whether text and trees are STOP's own
 start=$init base=$init/tokenizer pretrain=""
 if [ -z "$init" ] && [ -n "$mini$pretrain_data" ]; then
   start=pretrain base=$data/cpu/tokenizer pretrain=pretrain${librispeech_text:+_reading}
-else
-  librispeech_text=""
+elif [ -n "$librispeech_text" ]; then
+  refuse "--librispeech_text is read in pretraining; give --conf cpu and --pretrain_data, without --init"
 fi
+[ -z "$librispeech_text" ] || [ -f "$librispeech_text" ] ||
+  refuse "--librispeech_text $librispeech_text: no such file"
+[ -z "$init" ] || [ -z "$pretrain_data" ] ||
+  refuse "--pretrain_data is for a model that is pretrained here; leave it out, or --init"
+check_start init joint
+[ -z "$init" ] || ! grep -q '^tasks:' "$init/config.yaml" || grep -qx -e '- nlu' "$init/config.yaml" ||
+  refuse "--init $init: has learned nothing of text, which zero-shot learning needs; expected a model \
+of four tasks, such as egs/pretrain/exp/four_tasks/seed1/model"
 # With --conf cpu, what is pretrained here over a speech encoder has a bridge; models of others need not
 # have one.
 pretrain_folder=conf/cpu start_folder=$conf_folder bridge=""
