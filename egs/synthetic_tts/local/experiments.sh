@@ -130,8 +130,6 @@ is_among() {
   return 1
 }
 
-for experiment in $experiments; do "experiment_$experiment"; done
-
 # refuse_unread: options that no experiment reads, or would miss hours later.
 refuse_unread() {
   [ -z "$embeddings" ] || [ -f "$embeddings" ] || refuse "--embeddings $embeddings: no such file"
@@ -139,3 +137,5 @@ refuse_unread() {
     refuse "--embeddings are of --experiments full_music"
   [ -z "$bert" ] || is_among ablations $experiments || refuse "--bert is of --experiments ablations"
 }
+
+for experiment in $experiments; do "experiment_$experiment"; done
