@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -133,9 +134,22 @@ def test_a_wav_from_a_pipe_with_unknown_length_is_whole(tmp_path: Path) -> None:
     audio.save(tmp_path / "a.wav", samples_16bit())
     data = bytearray((tmp_path / "a.wav").read_bytes())
     at = data.index(b"data") + 4
-    data[at : at + 4] = b"\xff\xff\xff\xff"
-    (tmp_path / "b.wav").write_bytes(data)
-    np.testing.assert_array_equal(audio.load(tmp_path / "b.wav"), samples_16bit())
+    for unknown in (b"\xff\xff\xff\xff", b"\0\0\0\0"):
+        data[at : at + 4] = unknown
+        (tmp_path / "b.wav").write_bytes(data)
+        np.testing.assert_array_equal(audio.load(tmp_path / "b.wav"), samples_16bit())
+        np.testing.assert_array_equal(audio.load(io.BytesIO(data)), samples_16bit())
+    (tmp_path / "b.wav").write_bytes(data[: at + 4])
+    with pytest.raises(InputError, match="holds no samples"):
+        audio.load(tmp_path / "b.wav")
+
+
+def test_audio_in_an_archive_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "wavs.ark").write_bytes(b"a \0B")
+    with pytest.raises(InputError, match="wavs.ark:3: is audio in an archive, which is not read"):
+        audio.load(f"{tmp_path}/wavs.ark:3")
+    with pytest.raises(InputError, match="gone.ark:3: no such audio file"):
+        audio.load(f"{tmp_path}/gone.ark:3")
 
 
 def test_another_rate_and_channel_are_taken_when_asked_for(tmp_path: Path) -> None:

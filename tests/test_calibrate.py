@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import echo
 import numpy as np
@@ -80,6 +81,15 @@ def test_the_curve_goes_from_everything_to_nothing() -> None:
     points = confidence.curve(sure, right, outside)
     assert [tuple(point)[1:] for point in points] == [(4, 2, 1), (3, 2, 0), (1, 1, 0), (0, 0, 0)]
     assert [point.threshold for point in points][:3] == [0.3, 0.8, 0.9]
+
+
+@pytest.mark.parametrize("count", [10, 20, 100])
+def test_a_threshold_accepts_the_share_that_is_asked_for(count: int) -> None:
+    right = [SimpleNamespace(right=True)] * count
+    sure = np.arange(1, count + 1) / count
+    for accept in (0.9, 0.8, 0.7):
+        found = calibrate._threshold(sure, right, accept)  # type: ignore[arg-type]
+        assert int((sure >= found).sum()) == round(accept * count)
 
 
 def test_the_threshold_parts_right_from_wrong() -> None:

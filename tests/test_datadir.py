@@ -14,12 +14,12 @@ import pytest
 import soundfile
 
 from atat.base.errors import InputError
-from atat.datadir import commands
+from atat.datadir import commands, imported
 from atat.datadir import edit as tools
 from atat.datadir.check import validate
 from atat.datadir.check_audio import AudioOptions
 from atat.datadir.files import ALIGNMENTS
-from atat.datadir.kaldi_dir import load, speakers_to_utterances
+from atat.datadir.kaldi_dir import Utterance, load, speakers_to_utterances
 from atat.datadir.repair import apply, plan
 from atat.datadir.tables import read_table, write_tables
 
@@ -650,3 +650,28 @@ def test_a_dir_made_by_kaldi_validates_and_is_cut(data_root, tmp_path):
     tools.subset(folder, tmp_path / "two", tools.first(2))
     feats = read_table(tmp_path / "two" / "feats.scp")
     assert feats["lbi-6241-61943-0000"] == (f"{folder}/data/raw_mfcc_mini_librispeech2.1.ark:25996")
+
+
+def test_other_channels_are_refused_as_segments_would_be_cut_from_the_first(made):
+    segmented(made)
+    segments = read_table(made / "segments")
+    write_tables(made, {"segments": {u: f"{row} 0" for u, row in segments.items()}})
+    assert load(made)[0].start == 0
+    write_tables(made, {"segments": {u: f"{row} 1" for u, row in segments.items()}})
+    with pytest.raises(InputError, match="segments:1: found channel '1'; .* a file of its own"):
+        load(made)
+
+
+def test_a_new_dir_has_nothing_of_the_old_one_in_its_place(made, tmp_path):
+    """Neither of tables that are known nor of others."""
+    tools.subset(made, tmp_path / "new", lambda data: list(data.speakers))
+    for name in ("text.raw", "ctm", "utt2group", "utt2mood"):
+        (made / name).unlink()
+    tools.subset(made, tmp_path / "new", lambda data: list(data.speakers)[:2])
+    assert not validate(tmp_path / "new").errors
+    assert not any((tmp_path / "new" / name).exists() for name in ("text.raw", "ctm", "utt2mood"))
+    words = Utterance("x-1", "x", text="play", semantics="[IN:PLAY play ]")
+    imported.write(tmp_path / "new", [words])
+    assert not validate(tmp_path / "new").errors
+    left = {path.name for path in (tmp_path / "new").iterdir() if not path.name.startswith(".")}
+    assert left <= {"utt2spk", "spk2utt", "text", "semantics", "feats_type", "license"}

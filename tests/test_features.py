@@ -386,6 +386,33 @@ def test_cmvn_names_what_is_no_statistics(tmp_path: Path) -> None:
         cmvn.accumulate([])
 
 
+def test_only_what_gives_no_features_is_dropped(tmp_path: Path) -> None:
+    """Whatever else is wrong with a data dir, it is not half changed."""
+    data = write_data(tmp_path, LENGTHS)
+    first, second, *rest = LENGTHS
+    (tmp_path / f"wavs/{first}.wav").write_bytes(b"")
+    tables.write_table(data / "text", {**dict.fromkeys(LENGTHS, "a"), second: ""})
+    features.make(data, tmp_path / "arks", max_lost=0.1)
+    for name in ("feats.scp", "utt2dur", "utt2spk", "wav.scp", "text"):
+        assert list(tables.read_table(data / name)) == [second, *rest]
+    assert (data / ".backup").is_dir()
+
+
+def test_a_pipe_is_heard_again_when_its_file_has_changed(tmp_path: Path) -> None:
+    data = write_data(tmp_path, {"s-0": 0.5})
+    path = tmp_path / "wavs/s-0.wav"
+    tables.write_table(data / "wav.scp", {"s-0": f"cat '{path}' |"})
+    for seconds in (0.5, 0.7):
+        audio.save(path, np.zeros(int(seconds * 16000)) + 0.1)
+        features.make(data, tmp_path / "arks", settings=Settings(allow_pipes=True))
+        assert float(tables.read_table(data / "utt2dur")["s-0"]) == pytest.approx(seconds)
+
+
+def test_vectors_have_no_mean_of_frames(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found a vector of 5 values, as i-vectors are"):
+        cmvn.accumulate([np.zeros(5, np.float32)])
+
+
 def test_a_data_dir_that_cannot_be_written_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

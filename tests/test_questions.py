@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import check, questions, tables
+from atat.datadir import check, edit, questions, tables
 from atat.datadir.ctm import Word
 from atat.datadir.questions import Answer, Prediction, Question, Span
 
@@ -31,6 +31,23 @@ def test_what_is_written_is_read(tmp_path):
     given.insert(0, Prediction("q0", Span()))
     questions.write_predictions(tmp_path, reversed(given))
     assert questions.read_predictions(tmp_path) == given
+
+
+def test_questions_go_with_their_utterances(tmp_path):
+    for name, utterances in (("one", ["p1", "p2"]), ("two", ["r1"])):
+        tables.write_table(tmp_path / name / "utt2spk", {u: u for u in utterances})
+        texts = dict.fromkeys(utterances, TEXTS["p1"])
+        tables.write_table(tmp_path / name / "text", texts)
+        asked = [replace(QUESTION, id=f"q-{u}", utt=u) for u in utterances]
+        questions.write(tmp_path / name, asked)
+    edit.subset(tmp_path / "one", tmp_path / "part", edit.first(1))
+    assert [one.utt for one in questions.read(tmp_path / "part")] == ["p1"]
+    edit.combine(tmp_path / "all", [tmp_path / "one", tmp_path / "two"])
+    assert [one.utt for one in questions.read(tmp_path / "all")] == ["p1", "p2", "r1"]
+    assert not check.validate(tmp_path / "all").errors
+    (tmp_path / "two/questions.jsonl").unlink()
+    edit.subset(tmp_path / "two", tmp_path / "part", edit.first(1))
+    assert not (tmp_path / "part/questions.jsonl").exists()
 
 
 def test_an_answer_is_at_the_place_nearest_to_its_time():

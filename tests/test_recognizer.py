@@ -50,6 +50,14 @@ def of(packed: Packed, **options: Any) -> Recognizer:
     return Recognizer(joint.Recognizer(packed, precision="fp32"), TASKS, **options)
 
 
+def test_options_of_a_search_and_nbest_go_together() -> None:
+    """An n-best list of its own wins over that of the options."""
+    from atat.nn.beam_search import SearchOptions
+
+    model = Recognizer.load("demo:music", options=SearchOptions(beam=3), nbest=2)
+    assert len(model(text="play silver river").nbest) == 2
+
+
 def test_the_task_that_fills_in_what_is_masked_answers_nothing(recognizer: Recognizer) -> None:
     with pytest.raises(InputError, match="task mlm fills in .*; the model's tasks: asr, slu, nlu"):
         recognizer.task_for("audio", "mlm")

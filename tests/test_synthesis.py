@@ -372,6 +372,13 @@ def test_rerun_speaks_only_what_is_missing(data: Path, tmp_path: Path) -> None:
     assert after["a-2.wav"] == before["a-2.wav"] and after["b-2.wav"] == before["b-2.wav"]
     assert after["b-1.wav"][0] == before["b-1.wav"][0]
     assert after["a-1.wav"][0] != before["a-1.wav"][0]
+    # Features of what was said before are gone, of the same speech they stay.
+    tables.write_table(data / "feats.scp", dict.fromkeys(text, "x.ark:1"))
+    synthesis.synthesise(data, wavs)
+    assert (data / "feats.scp").is_file()
+    tables.write_table(data / "text", {**text, "a-1": "play the long song of the wide river"})
+    synthesis.synthesise(data, wavs)
+    assert not (data / "feats.scp").exists()
     tables.write_table(data / "text", text)
     synthesis.synthesise(data, wavs)
     assert (data / "ctm").read_bytes() == ctm

@@ -11,6 +11,7 @@ data that you report.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,7 +259,8 @@ def _threshold(sure: np.ndarray, answers: Sequence[Answered], accept: float | No
     if accept is None:
         return confidence.best_threshold(sure, right)
     good = np.sort(sure[right])
-    return float(good[int((1 - accept) * len(good))])
+    # As many as may be left out; a tenth of ten is one, whatever 1 - 0.9 is.
+    return float(good[math.floor(round((1 - accept) * len(good), 6))])
 
 
 def _held_out(answers: Sequence[Answered], names: Sequence[str]) -> float:

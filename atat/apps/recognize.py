@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from atat.apps import show
 from atat.base import cli
+from atat.base.calibration import OF_NO_USE
 from atat.base.cli import ALL, BAD_INPUT, SOME_NOT
 from atat.base.errors import InputError
 from atat.datadir.ctm import Word, read_ctm
@@ -216,6 +217,7 @@ class Out:
         self._json = options.json or not sys.stdout.isatty()
         self._nbest = options.nbest is not None
         self._debug = options.debug
+        self._threshold = options.threshold
         self._names = "sentence" if options.text else "recording"
         self.code = ALL
 
@@ -223,6 +225,9 @@ class Out:
         """One answer."""
         if not found.understood:
             self.code = max(self.code, SOME_NOT)
+        elif found.confidence is None and self._threshold is not None:
+            self._threshold = None  # once is enough
+            print(OF_NO_USE, file=sys.stderr)
         if self._json:
             line = found.to_json(**{self._names: name})
         else:

@@ -140,7 +140,8 @@ class Recognizer:
         """
         if options is not None:
             search = dataclasses.asdict(options) | search
-            nbest = nbest or search.pop("nbest")
+            kept = search.pop("nbest")
+            nbest = nbest or kept
         folder = named_model.find(model)
         packed = model_folder.load(folder, device)
         system = registry.find(packed.system, str(folder))

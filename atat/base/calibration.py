@@ -23,6 +23,14 @@ NAME = "calibration.json"  # in a packed model
 VERSION = 1
 
 
+# What commands say where a threshold was given, but answers have no confidence.
+OF_NO_USE = (
+    "warning: --threshold is of no use: these answers have no confidence. It takes a model that "
+    "was calibrated (atat calibrate), the search of its calibration, and what that weighs, such as "
+    "the transcript"
+)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The confidence of one task."""

@@ -32,6 +32,11 @@ def accumulate(features: Iterable[np.ndarray]) -> np.ndarray:
     """
     stats: np.ndarray | None = None
     for matrix in features:
+        if matrix.ndim != 2:
+            raise InputError(
+                f"found a vector of {matrix.size} values, as i-vectors are; expected a matrix of "
+                "frames for each utterance"
+            )
         if stats is None:
             stats = np.zeros((2, matrix.shape[1] + 1))
         if matrix.shape[1] + 1 != stats.shape[1]:

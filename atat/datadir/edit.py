@@ -17,7 +17,7 @@ from typing import cast
 from atat.base.errors import InputError
 from atat.base.files import fields, read_lines
 from atat.base.pipes import is_pipe
-from atat.datadir import feats_type, licence
+from atat.datadir import feats_type, licence, questions
 from atat.datadir.ctm import read_ctm
 from atat.datadir.files import (
     ALIGNMENTS,
@@ -281,10 +281,20 @@ def relocate(folder: str | Path, old: str, new: str) -> int:
     return count
 
 
-def write_dir(target: str | Path, tables: dict[str, Table], sources: list[DataDir]) -> None:
-    """Write a data dir; all tables of an older one in its place are removed."""
+def write_dir(
+    target: str | Path,
+    tables: dict[str, Table],
+    sources: list[DataDir],
+    *,
+    with_questions: bool = True,
+) -> None:
+    """Write a data dir; all tables of an older one in its place are removed.
+
+    with_questions: those of `sources` about its utterances come along.
+    """
     target = Path(target)
-    stale = [name for name in KNOWN if not tables.get(name) and (target / name).exists()]
+    older = scan_dir(target).scans if (target / "utt2spk").is_file() else {}
+    stale = [name for name in {*KNOWN, *older} if not tables.get(name) and (target / name).exists()]
     settings = {}
     for name in SETTINGS:
         values = {feats_type.word(data.folder / name) for data in sources}
@@ -301,7 +311,17 @@ def write_dir(target: str | Path, tables: dict[str, Table], sources: list[DataDi
             settings[name] = {first: rest}  # a line of its own, without a key
         elif (target / name).exists():
             stale.append(name)
+    asked = [
+        question
+        for data in sources
+        if with_questions and (data.folder / questions.QUESTIONS).is_file()
+        for question in questions.read(data.folder)
+        if question.utt in tables["utt2spk"]
+    ]
+    (target / questions.QUESTIONS).unlink(missing_ok=True)
     write_tables(target, {**{k: v for k, v in tables.items() if v}, **settings}, remove=stale)
+    if asked:
+        questions.write(target, asked)
 
 
 def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> Table:

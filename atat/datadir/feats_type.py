@@ -44,6 +44,10 @@ def check(folder: str | Path, frontend: Frontend) -> None:
         )
 
 
+# What a data dir has of its features.
+FILES = ("feats.scp", "utt2num_frames", KIND, SHIFT)
+
+
 def tables_of(frontend: Frontend) -> dict[str, Table]:
     """The two files as tables (of one key without a value); none for filterbanks."""
     if frontend.kind == LFB:

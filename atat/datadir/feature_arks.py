@@ -250,7 +250,13 @@ def remove_unfinished(arks: Path, name: str) -> None:
 
 
 def _version(wav: str) -> str:
-    """A value that changes when an audio file is written again; the same for all missing files."""
+    """A value that changes when an audio file is written again; the same for all missing files.
+
+    Of a pipe: when a file that its command names is written again.
+    """
+    if pipes.is_pipe(wav):
+        files = [word.strip("'\"") for word in wav.split()]
+        return " ".join(_version(file) for file in files if os.path.isfile(file)) or "none"
     try:
         status = os.stat(wav)
     except OSError:

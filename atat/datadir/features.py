@@ -21,7 +21,7 @@ from pathlib import Path
 from atat.base import cli, lock, parallel, permissions
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
-from atat.datadir import feats_type, tables
+from atat.datadir import feats_type, repair, tables
 from atat.datadir.feature_arks import (
     Chunk,
     Clip,
@@ -104,7 +104,12 @@ def _make(
     )
     remove_unfinished(arks, name)
     if lost:
-        _drop_elsewhere(data, max_lost, settings.allow_pipes)
+        repair.drop(data, lost)
+        print(
+            f"{data}: {len(lost)} utterances dropped from all tables; the old files are in "
+            f"{data}/.backup",
+            file=sys.stderr,
+        )
     hours = sum(row.duration for row in rows.values()) / 3600
     print(f"{data}: features of {len(rows)} utterances, {hours:.2f} h ({len(missing)} made now)")
 
@@ -131,17 +136,6 @@ def _compute(
             rate = seconds / max(progress.format_dict["elapsed"], 1e-3)
             progress.set_postfix_str(f"{rate:.0f} s of audio/s")
             yield outcome
-
-
-def _drop_elsewhere(data: Path, max_lost: float, allow_pipes: bool) -> None:
-    """Remove utterances without features from all tables, so that the data dir loads."""
-    from atat.datadir import repair
-    from atat.datadir.check_audio import AudioOptions
-
-    options = AudioOptions(check_audio=False, allow_pipes=allow_pipes)
-    plan = repair.plan(data, options)
-    repair.apply(plan, max_lost=max_lost)
-    print(f"{plan}\nthe old files are in {data}/.backup", file=sys.stderr)
 
 
 def _is_made(clip: Clip, made: dict[str, Made]) -> bool:

@@ -7,15 +7,17 @@ table, else it is left alone. Knows nothing of valid values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from atat.base import together
 from atat.base.errors import InputError
 from atat.base.files import fields
+from atat.datadir import feats_type
 from atat.datadir.ctm import PHONES
 from atat.datadir.kaldi_dir import check_ids
+from atat.datadir.questions import QUESTIONS
 from atat.datadir.tables import Scan, scan_table
 
 UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
@@ -114,6 +116,18 @@ def _scan_dir(folder: Path) -> DataDir:
     for name in unknown:
         _sort_in(data, name)
     return data
+
+
+def remove_extras(folder: str | Path, written: Collection[str]) -> None:
+    """Remove what an older data dir in a folder has beside the files that are to be written.
+
+    For a data dir that is made anew: word times, languages and the like are of the old utterances.
+    """
+    if not (Path(folder) / "utt2spk").is_file():
+        return
+    names = {*scan_dir(folder).scans, *KNOWN, feats_type.SHIFT, QUESTIONS}
+    for name in names - set(written):
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def require_sound(data: DataDir) -> None:

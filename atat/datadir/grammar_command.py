@@ -13,7 +13,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir
+from atat.datadir import files, kaldi_dir
 from atat.text import grammar_files, trees
 from atat.text.grammar import BY, INTENT, Grammar, Sentence
 
@@ -170,6 +170,7 @@ def write(out: Path, sentences: Sequence[Sentence]) -> None:
     """Write sentences as a data dir without recordings."""
     if not sentences:
         raise InputError(f"{out}: no sentences to write; the templates have no words")
+    files.remove_extras(out, kaldi_dir.LOADED)
     kaldi_dir.write(
         out,
         (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from atat.base.errors import InputError
 from atat.base.files import scratch_folder
-from atat.datadir import kaldi_dir, own_corpus, tables
+from atat.datadir import files, kaldi_dir, own_corpus, tables
 from atat.datadir.check import validate
 from atat.datadir.corpus import Oddities
 from atat.datadir.utterance_table import Table
@@ -53,6 +53,7 @@ def write(
                 f"{out}: {report.errors.total()} errors would be in the data dir, see above; "
                 "nothing was written"
             )
+    files.remove_extras(out, kaldi_dir.LOADED)
     kaldi_dir.write(out, utterances)
     if raw:
         tables.write_table(out / "text.raw", raw)

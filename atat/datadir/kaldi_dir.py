@@ -324,7 +324,7 @@ def _load_segments(
 
 
 def parse_segment(value: str) -> tuple[str, float, float | None]:
-    """`<recording> <start> <end> [<channel>]` of a segments file; an end of -1 means None.
+    """`<recording> <start> <end> [0]` of a segments file; an end of -1 means None.
 
     Raises ValueError, saying what was expected.
     """
@@ -336,6 +336,11 @@ def parse_segment(value: str) -> tuple[str, float, float | None]:
         start, end = float(found[1]), float(found[2])
     except ValueError:
         raise ValueError(f"found times {found[1]!r} and {found[2]!r}; {expected}") from None
+    if len(found) == 4 and found[3] != "0":
+        raise ValueError(
+            f"found channel {found[3]!r}; segments of other channels than 0 are not cut: write "
+            "each channel to a file of its own, such as: sox call.wav call-B.wav remix 2"
+        )
     if not (start >= 0 and (start < end < math.inf or end == -1)):
         raise ValueError(f"found times {found[1]} to {found[2]}; {expected}")
     return found[0], start, None if end == -1 else end

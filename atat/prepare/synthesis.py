@@ -24,7 +24,7 @@ import numpy as np
 from atat.base import cli, digests, lock, parallel, suggest
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
-from atat.datadir import ids, kaldi_dir, repair, tables
+from atat.datadir import feats_type, ids, kaldi_dir, repair, tables
 from atat.datadir.ctm import PHONES, Word, ctm_rows
 from atat.datadir.lost import report as report_lost
 from atat.prepare import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
@@ -37,6 +37,7 @@ from atat.text.phones import SILENCE
 VERSION = 1
 # Utterances of one job: enough to keep a worker busy, few enough to lose little when interrupted.
 CHUNK = 20
+SAME = 0.001  # s by which two lengths of the same speech may differ
 JOURNAL = "synthesis.jsonl"
 
 _ENGINES: dict[str, ModuleType] = {
@@ -312,13 +313,28 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
     }
     timed = {"ctm": _rows(results, "words"), PHONES: _rows(results, "phones")}
     found |= {name: rows for name, rows in timed.items() if rows}
-    tables.write_tables(data, found, remove=[name for name, rows in timed.items() if not rows])
+    stale = [name for name, rows in timed.items() if not rows]
+    if _sounds_otherwise(data, results):
+        stale += feats_type.FILES
+    tables.write_tables(data, found, remove=stale)
     if len(timed[PHONES]) < len(timed["ctm"]):
         print(
             f"{data}/{PHONES}: {len(timed[PHONES])} of {len(results)} utterances have times of "
             "phones, which English voices of espeak give; if they spoke before atat could write "
             "them, remove the wavs"
         )
+
+
+def _sounds_otherwise(data: Path, results: Mapping[str, Spoken]) -> bool:
+    """Whether what a data dir's features were made of was spoken anew since."""
+    path = data / "utt2dur"
+    try:
+        before = {name: float(found) for name, found in tables.read_table(path).items()}
+    except (InputError, ValueError):  # there is none, or it is at fault
+        return True
+    return before.keys() != results.keys() or any(
+        abs(before[name] - result.duration) > SAME for name, result in results.items()
+    )
 
 
 def _rows(results: Mapping[str, Spoken], kind: str) -> tables.Table:

@@ -30,12 +30,13 @@ from typing import Any, Literal
 
 from atat.base import config
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import feats_type, kaldi_dir, tables
+from atat.datadir.ctm import PHONES
 from atat.prepare import synthesis
 from atat.prepare.synthesis_voice import parse_voice
 
 # Files that synthesis and later steps add; they are removed if sentences or voices change.
-DERIVED = ("wav.scp", "utt2dur", "ctm", "phones.ctm", "feats.scp", "utt2num_frames")
+DERIVED = ("wav.scp", "utt2dur", "ctm", PHONES, *feats_type.FILES)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from atat.base import cli
+from atat.base.calibration import OF_NO_USE
 from atat.base.cli import ALL, BAD_INPUT, SOME_NOT
 from atat.base.errors import InputError
 from atat.runtime.recognizer import Recognizer
@@ -78,7 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds of a recording; 0: any number",
     )
     cli.add_search(parser)
-    add("--transcribe", action="store_true", help="write down what was said, too")
+    add(
+        "--transcribe",
+        action="store_true",
+        help="write down what was said, too; most calibrations need it, so that there is no "
+        "confidence without, and nothing is below a threshold",
+    )
     add("--threads", type=int, default=1, help="of a CPU")
     return parser
 
@@ -99,22 +105,26 @@ def run(options: argparse.Namespace) -> int:
         given = sys.stdin.buffer.read() if name == "-" else name
         return recognizer(given, task=options.task, channel=options.channel)
 
-    codes = [_written("recording", name, hear) for name in options.recordings]
+    judged: list[bool] = []
+
+    def written(kind: str, name: str, answer: Callable[[str], Understanding]) -> int:
+        """Write one answer, or why there is none; returns its exit code."""
+        try:
+            found = answer(name)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_INPUT
+        print(found.to_json(**{kind: name}), flush=True)
+        judged.append(not found.understood or found.confidence is not None)
+        return ALL if found.understood else SOME_NOT
+
+    codes = [written("recording", name, hear) for name in options.recordings]
     codes += [
-        _written("sentence", text, lambda text: recognizer(text=text)) for text in options.text
+        written("sentence", text, lambda text: recognizer(text=text)) for text in options.text
     ]
+    if options.threshold is not None and not all(judged):
+        print(OF_NO_USE, file=sys.stderr)
     return max(codes)
-
-
-def _written(kind: str, name: str, answer: Callable[[str], Understanding]) -> int:
-    """Write one answer, or why there is none; returns its exit code."""
-    try:
-        found = answer(name)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    print(found.to_json(**{kind: name}), flush=True)
-    return ALL if found.understood else SOME_NOT
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def write(data: Path, decoded: Path, out: Path, min_confidence: float | None = N
         "provenance": provenance(),
     }
     (out / ABOUT).unlink(missing_ok=True)
-    edit.write_dir(out, tables, [source])
+    edit.write_dir(out, tables, [source], with_questions=False)
     with atomic_write(out / ABOUT) as stream:
         json.dump(about, stream, indent=1, ensure_ascii=False)
     times_of = f"word times in {len(times)}" if times else "no word times"

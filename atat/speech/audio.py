@@ -178,6 +178,10 @@ def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile | W
     stream = _opened(source, name)
     if stream.frames == 0:
         stream.close()
+        sized = _sized(source)
+        stream = stream if sized is None else _opened(sized, name)
+    if stream.frames == 0:
+        stream.close()
         raise InputError(f"{name}: holds no samples; fetch the file again or leave it out")
     return stream
 
@@ -195,6 +199,18 @@ def _opened(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile |
             f"{name}: cannot be read as audio ({reason}); expected wav, flac, ogg or opus: "
             "fetch or convert the file again"
         ) from None
+
+
+def _sized(source: str | Path | io.BytesIO) -> io.BytesIO | None:
+    """A wav whose header says 0 bytes where others follow, as programs write into a pipe,
+    with their number there; None for anything else."""
+    data = source.getvalue() if isinstance(source, io.BytesIO) else Path(source).read_bytes()
+    stream = io.BytesIO(data)
+    promised = _declared_wav_end(stream)
+    first = stream.tell()  # of the samples; before it `data` and their number
+    if promised is not None or data[first - 8 : first - 4] != b"data" or len(data) == first:
+        return None
+    return io.BytesIO(data[: first - 4] + struct.pack("<I", len(data) - first) + data[first:])
 
 
 def _info(stream: soundfile.SoundFile | Wav) -> Info:
@@ -231,6 +247,12 @@ def _check_file(path: str) -> None:
     if os.path.isdir(path):
         raise InputError(f"{path}: is a folder, an audio file was expected")
     if not os.path.exists(path):
+        ark, _, offset = path.rpartition(":")
+        if offset.isdigit() and os.path.exists(ark):
+            raise InputError(
+                f"{path}: is audio in an archive, which is not read; write it to files, with "
+                "Kaldi: wav-copy scp:wav.scp scp:files.scp"
+            )
         raise InputError(
             f"{path}: no such audio file; correct its path (a relative one starts from the working "
             "folder) or fetch the file"

@@ -32,7 +32,7 @@ from atat.speech.frontend import Frontend, Lfb
 # Mean difference to our own features: 0.02 after compression; whitened ones are whole units away.
 SAME = 0.3
 # What tells of the features of a data dir.
-FEATURES = ("feats.scp", "utt2num_frames", "cmvn.scp", feats_type.KIND, feats_type.SHIFT)
+FEATURES = (*feats_type.FILES, "cmvn.scp")
 
 
 @dataclass(frozen=True)
