@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atat.nn.beam_search import SearchOptions, beam_search
-from atat.nn.ctc_prefix import CtcGuide, Spelling
+from atat.nn.ctc_prefix import FLOOR, CtcGuide, Spelling
 
 TAG, A, B, AB, EOS = range(5)  # A and B are a unit each, AB is both, TAG is silent
 UNITS = [[], [1], [2], [1, 2], []]
@@ -90,8 +90,28 @@ def test_what_does_not_fit_into_the_states_is_impossible() -> None:
     guide = guide_over(random_log_probs(1, 3, 3), [3])
     for token in (A, A):  # with the blank between them three states
         assert step(guide, token) > float("-inf")
-    assert step(guide, B) == float("-inf")
-    assert step(guide, A) == float("-inf")  # and stays so
+    assert step(guide, B) == FLOOR
+    assert step(guide, A) == FLOOR  # and stays so
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_where_nothing_fits_the_audio_the_search_ends_all_the_same(beam: int) -> None:
+    """A state, and a decoder that wants two words of two units each, then the end."""
+    wanted = torch.full((4, len(UNITS)), -9.0)
+    wanted[:2, AB], wanted[2:, EOS] = 0.0, 0.0
+
+    class Sure(Undecided):
+        def __init__(self) -> None:
+            self.steps = iter(wanted.log_softmax(-1))
+
+        def step(self, tokens: Tensor) -> Tensor:
+            return next(self.steps).expand(len(tokens), -1)
+
+    guide = guide_over(random_log_probs(1, 1, 3), [1], beam=beam)
+    guide.width = 1  # only the decoder's best is judged
+    options = SearchOptions(beam=beam, max_length=3)
+    found = beam_search(Sure(), torch.tensor([TAG]), EOS, options, guide=guide)[0]
+    assert found
 
 
 def test_utterances_that_leave_the_batch_change_nothing() -> None:

@@ -328,6 +328,22 @@ def test_bootstrap_agrees_with_the_normal_approximation() -> None:
     )
 
 
+def test_an_extreme_figure_is_bounded_by_what_it_is_defined_in() -> None:
+    """As the precision of brackets, where few outputs are trees."""
+    counts = np.zeros((1000, 1, 2))
+    counts[::100] = 1
+    (found,) = bootstrap.intervals(counts, utterances=bootstrap.defined(counts))
+    assert found.high == 100.0 and found.low == pytest.approx(69.2, abs=0.1)
+
+
+def test_a_single_cluster_is_no_evidence() -> None:
+    one = np.array([[[1.0, 3.0]]])
+    (found,) = bootstrap.intervals(one, utterances=1)
+    assert found.value == pytest.approx(100 / 3) and found.low is found.high is None
+    difference = bootstrap.compare(one, one * 0 + 1).difference
+    assert difference.value is not None and difference.low is None
+
+
 def test_bootstrap_in_chunks_draws_whole_rows() -> None:
     counts = shares((np.arange(1500) % 2).astype(float))
     drawn = bootstrap.resample(counts, seed=3, replicates=3000)  # several chunks

@@ -7,7 +7,13 @@ import tiny
 import torch
 
 from atat.engine.contract import Group
-from atat.engine.optim import Optimizer, frozen_steps, learning_rate, multiplier
+from atat.engine.optim import (
+    Optimizer,
+    change_of_steps,
+    frozen_steps,
+    learning_rate,
+    multiplier,
+)
 from atat.systems.joint.build import groups
 from atat.systems.joint.model import build_model
 from atat.systems.joint.settings import InitSettings, OptimSettings
@@ -123,3 +129,16 @@ def test_the_papers_rate_at_its_thaw():
     optimizer, rates = groups_of_a_finetuning(OptimSettings(), 10000)
     optimizer.prepare(501)
     assert rates["pretrained"]["lr"] == pytest.approx(0.2 * 256**-0.5 * 501 * 4000**-1.5)
+
+
+def test_what_other_steps_change_is_said_of_each_part_of_the_schedule() -> None:
+    linear = OptimSettings(schedule="linear", peak=1e-3, warmup=20)
+    said = {
+        done: change_of_steps(linear, 30, now, done, width=16)
+        for done, now in ((6, 8), (7, 40), (25, 41))
+    }
+    assert said[6].endswith(
+        "8 instead of 30; the rate grows until step 20 (optim.warmup), as before"
+    )
+    assert "; the rate grows until step 20 (optim.warmup), then it falls to 0 at step 40" in said[7]
+    assert "; from here on the rate falls to 0 at step 41 (linear): at step 26 it is" in said[25]

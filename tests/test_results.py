@@ -193,6 +193,15 @@ def test_groups_stand_below_their_row() -> None:
     assert cells(text, "· seen")[1] == cells(text, "· unseen")[1] == "12"
 
 
+def test_runs_that_were_scored_with_other_groups_are_refused() -> None:
+    row = {"name": "E2E", "decoded": "exp/e2e/seed*/decode_test"}
+    for seed in (1, 2):
+        decode(f"exp/e2e/seed{seed}", wrong=0)
+        tables.write_table("data/test/utt2group", dict.fromkeys(UTTERANCES, "seen"))
+    with pytest.raises(InputError, match="seed1.* and .*seed2.*: scored with other groups"):
+        write(table([row], groups=True))
+
+
 def test_a_row_is_compared_with_its_baseline() -> None:
     decode("exp/e2e", wrong=8)
     decode("exp/atat", wrong=2)
@@ -468,6 +477,10 @@ def test_where_nothing_was_run_the_figures_of_others_are_looked_at() -> None:
         "nothing was run here yet; of the figures of others, AT-AT (paper) is first "
         "with EM hyp 99.50, +0.50 points against the next, SOTA (published)."
     )
+    rows = ours("E2E", paper={"em_hyp": 80}) + ours("text", ceiling=True, paper={"em_hyp": 99})
+    assert "E2E (paper) is first with EM hyp 80.00." in summary(write(table(rows)))[1]
+    decode("exp/text", wrong=0)
+    assert summary(write(table(rows)))[1].startswith("no system was run here yet; of the figures")
     difference = ours("E2E", paper_difference={"semer": 1.0})
     assert summary(write(table(difference)))[1] == (
         "nothing was run here yet, and others give no figures to set beside."

@@ -471,6 +471,17 @@ def test_models_that_cannot_be_exported_are_refused_before_anything_is_written(
         assert not any((tmp_path / "out").iterdir())
 
 
+def test_an_export_replaces_an_export_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "runtime.json").touch()
+    checksums.write(tmp_path)
+    export.check_replaceable(tmp_path)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/order.wav").touch()
+    with pytest.raises(InputError, match="holds notes/order.wav beside an earlier export"):
+        export.check_replaceable(tmp_path)
+    export.check_replaceable(tmp_path / "free")
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

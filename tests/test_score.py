@@ -159,6 +159,21 @@ def test_compare_pairs_the_utterances(tmp_path: Path) -> None:
         score.compare(one, two, ["wer"])
 
 
+def test_compare_refuses_references_that_were_corrected_in_between(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    one = make_decoded(tmp_path / "one", trees())
+    two = make_decoded(tmp_path / "two", trees())
+    score.score(data, one)
+    corrected = dict(tables.read_table(data / "semantics"))
+    corrected["bob-1"] = "[IN:STOP stop ]"
+    tables.write_table(data / "semantics", corrected)
+    score.score(data, two)
+    with pytest.raises(InputError, match="other references, of bob-1 .* score both again"):
+        score.compare(one, two)
+    score.score(data, one)
+    assert score.compare(one, two)["em_hyp"].difference.value == 0
+
+
 def test_compare_refuses_other_test_sets(tmp_path: Path) -> None:
     one = make_decoded(tmp_path / "one", trees())
     score.score(make_data(tmp_path / "data"), one)

@@ -55,6 +55,12 @@ def check(folder: Path, parts: Iterable[str]) -> None:
             )
 
 
+def others(folder: Path) -> list[str]:
+    """Files in the folder that the list does not name; all of them if there is no list."""
+    listed = _read(folder / NAME) if (folder / NAME).is_file() else {}
+    return [name for name in _files(folder, ["."]) if name not in listed]
+
+
 def _files(folder: Path, parts: Iterable[str]) -> list[str]:
     """Names of the files of these parts, relative to the folder, without the list itself."""
     found = []

@@ -57,9 +57,16 @@ def export(model: Path, out: Path, weights: Literal["float32", "int8"] = "float3
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise InputError unless `out` is free, or an earlier export."""
-    if out.exists() and not (out / description.NAME).is_file() and any(out.iterdir()):
+    """Raise InputError unless `out` is free, or an earlier export and nothing else."""
+    if not out.exists():
+        return
+    if not (out / description.NAME).is_file() and any(out.iterdir()):
         raise InputError(f"{out}: exists and is no earlier export; name another folder")
+    if found := checksums.others(out):
+        raise InputError(
+            f"{out}: holds {found[0]} beside an earlier export, which a new one would replace; "
+            "move it, or name another folder"
+        )
 
 
 def main(argv: list[str] | None = None) -> None:

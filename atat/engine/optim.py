@@ -39,11 +39,16 @@ def change_of_steps(settings: OptimSettings, before: int, now: int, done: int, w
     text = f"steps: {now:,} instead of {before:,}"
     if settings.schedule in ("noam", "constant"):
         return f"{text}; the schedule ({settings.schedule}) does not depend on it"
+    if now <= settings.warmup:
+        return f"{text}; the rate grows until step {settings.warmup:,} (optim.warmup), as before"
     old, new = (
         learning_rate(settings, done + 1, width=width, total=total) for total in (before, now)
     )
+    then = "from here on the rate falls"
+    if done < settings.warmup:
+        then = f"the rate grows until step {settings.warmup:,} (optim.warmup), then it falls"
     return (
-        f"{text}; from here on the rate falls to 0 at step {now:,} ({settings.schedule}): at step "
+        f"{text}; {then} to 0 at step {now:,} ({settings.schedule}): at step "
         f"{done + 1:,} it is {new:.3g} where it would have been {old:.3g}. The result differs "
         f"from that of a run with {now:,} steps from the start"
     )

@@ -21,6 +21,9 @@ from atat.nn.beam_search import NEVER
 from atat.text.ctc_labels import BLANK
 
 WIDTH = 40  # the decoder's best continuations that are judged
+# Of a continuation that the audio has no room for. Not -inf: where all that are judged are such, as
+# of a recording of a tenth of a second, the decoder's order counts, and the search ends.
+FLOOR = -1e4
 
 
 class Spelling:
@@ -71,7 +74,7 @@ class CtcGuide:
         _, prefix, _ = self._extended(rows, tokens.reshape(-1))
         gained = prefix - self.prefix[rows]
         # What was impossible before stays so.
-        return gained.nan_to_num(nan=NEVER, neginf=NEVER).view(tokens.shape)
+        return gained.nan_to_num(nan=FLOOR, neginf=FLOOR).view(tokens.shape)
 
     def advance(self, hypotheses: Tensor, tokens: Tensor) -> None:
         """See `Guide`."""

@@ -68,20 +68,32 @@ def cluster_sums(
     return sums, names
 
 
+def defined(counts: np.ndarray) -> np.ndarray:
+    """Of `counts` (utterances, M, 2) the number of utterances (M,) in which a figure is defined."""
+    found: np.ndarray = (counts[:, :, 1] > 0).sum(axis=0)
+    return found
+
+
 def intervals(
-    counts: np.ndarray, *, utterances: int, seed: int = 0, replicates: int = REPLICATES
+    counts: np.ndarray,
+    *,
+    utterances: int | np.ndarray,
+    seed: int = 0,
+    replicates: int = REPLICATES,
 ) -> list[Interval]:
-    """An interval for each of M ratios, `counts` (K, M, 2).
+    """An interval for each of M ratios, `counts` (K, M, 2); none for a single cluster.
 
     If a figure is 0 or 100 % in all clusters, resampling would give an interval of width 0; the
-    exact binomial bound for this number of utterances (Clopper and Pearson 1934) replaces it.
+    exact binomial bound (Clopper and Pearson 1934) for `utterances`, the number in which a
+    figure is defined, (M,) or the same for all, replaces it.
     """
     values = ratios(counts.sum(axis=0))
+    known = np.broadcast_to(utterances, values.shape)
     drawn = resample(counts, seed=seed, replicates=replicates)
     found = []
     for figure, value in enumerate(values):
         low, high = _percentiles(drawn[:, figure])
-        low, high = _widen(counts[:, figure], utterances, low, high)
+        low, high = _widen(counts[:, figure], int(known[figure]), low, high)
         found.append(Interval(_plain(value), low, high))
     return found
 
@@ -103,7 +115,8 @@ def compare(
     one, two = (_plain(ratios(c.sum(axis=0)).mean()) for c in (first, second))
     if one is None or two is None:
         return Comparison(one, two, Interval(None, None, None), None, known.size, replicates)
-    interval = Interval(one - two, *_percentiles(difference))
+    bounds = _percentiles(difference) if len(first) > 1 else (None, None)
+    interval = Interval(one - two, *bounds)
     p_value = _p_value(known, _differing(first, second)) if interval.low is not None else None
     return Comparison(one, two, interval, p_value, known.size, replicates)
 
@@ -129,7 +142,10 @@ def _differing(first: np.ndarray, second: np.ndarray) -> int:
 def mean_interval(
     counts: np.ndarray, *, utterances: int, seed: int = 0, replicates: int = REPLICATES
 ) -> Interval:
-    """Like `intervals`, for the mean ratio of S runs on the same clusters, `counts` (K, S, 2)."""
+    """Like `intervals`, for the mean ratio of S runs on the same clusters, `counts` (K, S, 2).
+
+    utterances: the number in which the figure is defined.
+    """
     drawn = resample(counts, seed=seed, replicates=replicates).mean(axis=1)
     low, high = _percentiles(drawn)
     low, high = _widen(counts.sum(axis=1), utterances, low, high)
@@ -182,7 +198,8 @@ def _widen(
         return 0.0, bound
     if np.array_equal(numerator, denominator):
         return 100 - bound, 100.0
-    return low, high
+    # Draws of a single cluster all agree, which is no evidence.
+    return (low, high) if len(counts) > 1 else (None, None)
 
 
 def _plain(value: float) -> float | None:

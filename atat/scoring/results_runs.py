@@ -28,7 +28,13 @@ from atat.base.errors import InputError
 from atat.base.json_file import read_object
 from atat.scoring import bootstrap
 from atat.scoring.bootstrap import Comparison, Interval
-from atat.scoring.score import Scored, check_same_utterances, counts_array, load_scored
+from atat.scoring.score import (
+    Scored,
+    check_same_references,
+    check_same_utterances,
+    counts_array,
+    load_scored,
+)
 
 SEED = "{seed}"
 WRITERS = {
@@ -109,7 +115,8 @@ class Runs:
         """Mean over the runs with its interval; all runs use the same drawn test set."""
         counts = self._counts(metric, group)
         clusters = self._clusters(counts, group)
-        interval = bootstrap.mean_interval(clusters, utterances=len(counts))
+        utterances = int((counts[:, :, 1] > 0).any(axis=1).sum())
+        interval = bootstrap.mean_interval(clusters, utterances=utterances)
         return Figure(tuple(_values(counts)), interval, len(counts), self._folds(metric, group))
 
     def _folds(self, metric: str, group: str | None) -> tuple[float | None, ...]:
@@ -121,7 +128,7 @@ class Runs:
 
     def against(self, baseline: Runs, metric: str) -> Comparison:
         """Paired bootstrap of this row minus `baseline` on the same utterances."""
-        check_same_utterances(*_ids(self.runs[0], baseline.runs[0]))
+        _check_alike(self.runs[0], baseline.runs[0])
         mine, theirs = self._counts(metric, None), baseline._counts(metric, None)
         clusters = [self._clusters(counts, None) for counts in (mine, theirs)]
         return bootstrap.compare(clusters[0], clusters[1])
@@ -167,7 +174,13 @@ def find(pattern: str, *, pool: int = 0, data: str = "") -> Runs:
             return Runs((), tuple(unfinished) or (Path(pattern),))
     runs = [_load_run(name, grouped[name], data) for name in sorted(grouped, key=_natural)]
     for run in runs[1:]:
-        check_same_utterances(*_ids(runs[0], run))
+        _check_alike(runs[0], run)
+        first, other = ({one.utt: one.group for one in each.scored} for each in (runs[0], run))
+        if first != other:
+            raise InputError(
+                f"{runs[0].folders[0]} and {run.folders[0]}: scored with other groups "
+                "(utt2group); score both again (atat score)"
+            )
     return Runs(tuple(runs), tuple(unfinished))
 
 
@@ -275,6 +288,12 @@ def _values(counts: np.ndarray) -> list[float | None]:
 
 def _of_group(scored: Sequence[Scored], group: str | None) -> list[Scored]:
     return [one for one in scored if group is None or one.group == group]
+
+
+def _check_alike(one: Run, two: Run) -> None:
+    """Raise InputError for runs on other utterances, or scored against other references."""
+    check_same_utterances(*_ids(one, two))
+    check_same_references(one.scored, two.scored, str(one.folders[0]), str(two.folders[0]))
 
 
 def _ids(one: Run, two: Run) -> tuple[set[str], set[str], str, str]:

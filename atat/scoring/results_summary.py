@@ -97,12 +97,14 @@ def _first(entries: Sequence[Entry], columns: Sequence[ColumnLike]) -> str:
     for column in columns:
         if any(entry.runs.get(column.condition) for entry in entries if entry.kind == "system"):
             return _first_of_ours(entries, column)
-    said = "nothing was run here yet"
+    ceilings = any(entry.is_run for entry in entries if entry.kind == "ceiling")
+    said = "no system was run here yet" if ceilings else "nothing was run here yet"
     for column in columns:
         given = [
             (f"{entry.name} ({'published' if entry.kind == 'published' else 'paper'})", value)
             for entry in entries
-            if isinstance(value := entry.given.get(column.key), (int, float))
+            if entry.kind != "ceiling"
+            and isinstance(value := entry.given.get(column.key), (int, float))
         ]
         if given:
             return f"{said}; of the figures of others, {_first_given(given, column)}."
@@ -133,6 +135,9 @@ def _first_of_ours(entries: Sequence[Entry], column: ColumnLike) -> str:
     value, name, runs = ranked[0]
     figure = f"{column.title} {value:.2f}"
     if len(ranked) == 1:
+        others = [e for e in entries if e.kind == "system" and e.runs.get(column.condition)]
+        if len(others) > 1:
+            return f"{name} has {figure}; of the other systems it is undefined."
         return f"{name} has {figure}; no other system was run to compare it with."
     following, top = ranked[1], values[0]
     against = [_against(runs, following, column, "the next")]

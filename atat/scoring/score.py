@@ -119,7 +119,7 @@ def summarize(scored: Sequence[Scored]) -> dict[str, Any]:
     counts = counts_array(scored, names)
     sums, speakers = bootstrap.cluster_sums(counts, [one.spk for one in scored])
     total = metrics.add(one.counts for one in scored)
-    found = bootstrap.intervals(sums, utterances=len(scored))
+    found = bootstrap.intervals(sums, utterances=bootstrap.defined(counts))
     figures = {
         name: {
             **asdict(interval),
@@ -179,6 +179,7 @@ def compare(
     """
     one, two = load_scored(first), load_scored(second)
     check_same_utterances({s.utt for s in one}, {s.utt for s in two}, str(first), str(second))
+    check_same_references(one, two, str(first), str(second))
     common = [name for name in one[0].counts if name in two[0].counts]
     unknown = [name for name in names if name not in common]
     if unknown or not common:
@@ -195,6 +196,20 @@ def compare(
         name: bootstrap.compare(sums[0][:, i : i + 1], sums[1][:, i : i + 1])
         for i, name in enumerate(chosen)
     }
+
+
+def check_same_references(
+    one: Sequence[Scored], two: Sequence[Scored], first: str, second: str
+) -> None:
+    """Raise InputError, naming an utterance, where two decodings of the same utterances were scored
+    against other references, as when these were corrected in between."""
+    expected = {scored.utt: scored.ref for scored in one}
+    for scored in two:
+        if expected[scored.utt] != scored.ref:
+            raise InputError(
+                f"{first} and {second}: scored against other references, of {scored.utt} "
+                f"{expected[scored.utt]!r} and {scored.ref!r}; score both again (atat score)"
+            )
 
 
 def check_same_utterances(

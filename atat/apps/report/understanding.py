@@ -242,7 +242,8 @@ def _by_value(
     sums, _ = bootstrap.cluster_sums(counts, [one.spk for one in scored])
     intervals = {
         group: bootstrap.intervals(
-            sums[:, group : group + 1], utterances=int(np.count_nonzero(counts[:, group, 1]))
+            sums[:, group : group + 1],
+            utterances=bootstrap.defined(counts[:, group : group + 1]),
         )[0]
         for group in present
     }
