@@ -5,6 +5,7 @@ The corpus is that of `tone_commands`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
@@ -111,6 +112,17 @@ def test_what_the_outputs_cannot_say_is_unknown() -> None:
     for other in ("[IN:ON [SL:OBJECT tea ] ]", "[IN:ON [SL:OBJECT heat ] [SL:NEW heat ] ]"):
         assert not labels.is_known(other)
     assert labels.is_known("[IN:ON [SL:OBJECT lamp ] please ]")
+
+
+def test_a_command_of_another_order_cannot_be_said_as_it_is() -> None:
+    """Its classes are known, but its slots come out in their own order, which the score sees."""
+    usual, other = (
+        f"[IN:ON {one} {two} ]"
+        for one, two in itertools.permutations(["[SL:COLOR red ]", "[SL:ROOM hall ]"])
+    )
+    labels = Labels(fields=fields_of([usual, usual, other]))
+    assert labels.is_known(usual) and labels.is_known(other)
+    assert labels.can_say(usual.replace("]", "] please", 1)) and not labels.can_say(other)
 
 
 @pytest.mark.parametrize(
@@ -451,6 +463,30 @@ def test_a_phone_outside_the_set_is_named(copied: Path) -> None:
     path.write_text(path.read_text().replace(" AA\n", " QQ\n", 1))
     with pytest.raises(InputError, match="phones.ctm: anna-0: the phone 'QQ' is none of the 39"):
         build.build(settings(copied, ACOUSTIC))
+
+
+@pytest.mark.parametrize("name", ["ctm", "phones.ctm"])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("reversed", "its alignment is at fault"), ("stretched", "ends at .* lasts")],
+)
+def test_alignments_that_cannot_be_are_lost_and_counted(
+    copied: Path, name: str, how: str, message: str
+) -> None:
+    """Of which frames would have the labels of others."""
+    path = copied / name
+    lines = path.read_text().splitlines()
+    if how == "reversed":
+        lines.reverse()
+    else:
+        rows = [line.split() for line in lines]
+        lines = [f"{u} {c} {9 * float(s)} {9 * float(d)} {w}" for u, c, s, d, w in rows]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=f"(?s)[68] of 8 utterances cannot be used.*{message}"):
+        build.build(settings(copied, ACOUSTIC))
+    if how == "stretched":
+        with pytest.raises(InputError, match="no utterance can be used"):
+            build.build(settings(copied, ACOUSTIC, max_lost=1.0))
 
 
 def test_trees_of_another_kind_are_lost_and_counted(copied: Path) -> None:

@@ -331,7 +331,7 @@ def test_windows_cover_every_word_and_the_one_with_most_context_counts(
     ("question", "stride", "message"),
     [
         (38, 6, "leaves room for 0 of the paragraph's 50"),
-        (33, 6, "leaves room for 4 .*too long"),
+        (33, 6, "leaves room for 4 .*too long; shorten it, lower stride, or raise"),
         (5, 0, "50 words, and beside the question 32 fit .*stride 128"),
     ],
 )
@@ -707,6 +707,11 @@ def test_programs_ask_with_given_words_and_with_those_that_are_heard(
     found = recognizer(str(utterance.wav), question=asked.question, words=said)
     assert (found.text, found.seconds) == (wanted.text.lower(), (wanted.start, wanted.end))
     assert found.to_dict()["words"] == [wanted.first, wanted.last]
+    loud = [Word(word.text.upper(), word.start, word.duration) for word in said]
+    assert recognizer(str(utterance.wav), question=asked.question, words=loud) == found
+    late = [*said, Word("late", said[-1].end + 9, 1.0)]
+    with pytest.raises(InputError, match="its alignment ends at .* correct the times of the words"):
+        recognizer(str(utterance.wav), question=asked.question, words=late)
     heard: list[str] = []
 
     def hear(samples: np.ndarray, engine: str) -> list[Word]:

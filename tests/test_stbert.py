@@ -818,6 +818,8 @@ def test_settings_that_do_not_fit_are_refused(data: Path) -> None:
         replace(one, text=False)
     with pytest.raises(InputError, match="expected some of mlm, speech_to_text, text_to_speech"):
         replace(one, objectives=("clm",))
+    with pytest.raises(InputError, match="objectives and text are of the task pretrain; remove"):
+        settings(data, INTENT, objectives=("mlm",))
     with pytest.raises(InputError, match="masked is 15.0; expected a share"):
         replace(one, masked=15.0)
     with pytest.raises(InputError, match="exact_match is for the task intent"):

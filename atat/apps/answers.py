@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 
 from atat.base.errors import InputError
-from atat.datadir.ctm import Word
+from atat.datadir.ctm import Word, normalize_words
+from atat.datadir.frame_labels import fault
 from atat.datadir.questions import Prediction, Span
 from atat.engine.contract import Answers
 from atat.prepare import timed_words
@@ -99,6 +100,10 @@ def asked(
         raise InputError("the model answers no questions; its system has no task for it")
     if words is None:
         words = timed_words.heard(samples, engine.asr)
+    else:
+        words = normalize_words(words)
+        if why := fault(words, len(samples) / SAMPLE_RATE):
+            raise InputError(f"{why}; correct the times of the words")
     found = engine.answer(samples, words, question) if words else Prediction("", Span())
     duration = len(samples) / SAMPLE_RATE
     return Answered(question, found.best, found.nbest, tuple(words), duration)

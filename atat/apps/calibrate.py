@@ -160,6 +160,9 @@ def _task(recognizer: Recognizer, name: str | None) -> Task:
     if name is not None:
         known = recognizer.tasks
         return recognizer.task_for(known[name].source if name in known else "audio", name)
+    if len(recognizer.tasks) == 1:  # of a teacher, which reads text
+        (only,) = recognizer.tasks.values()
+        return recognizer.task_for(only.source, only.name)
     return recognizer.task_for("audio")
 
 

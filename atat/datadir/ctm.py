@@ -110,7 +110,7 @@ def normalize_words(words: Sequence[Word]) -> list[Word]:
         letters = sum(map(len, parts))
         start = word.start
         for part in parts:
-            duration = word.duration * len(part) / letters
+            duration = word.duration * (len(part) / letters)  # all of it where it is one
             result.append(Word(part, start, duration))
             start += duration
     return result

@@ -6,8 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from atat.datadir import ctm
 from atat.datadir.ctm import Word
-from atat.speech.audio import SAMPLE_RATE
+from atat.speech.audio import MAX_OVERSHOOT, SAMPLE_RATE
+
+
+def fault(aligned: Sequence[Word], duration: float | None) -> str:
+    """Why frames cannot have labels of these times (s) of a recording; empty: they can.
+
+    Times out of order, and times that end after the recording, as those of another one do.
+    """
+    if findings := ctm.check(aligned, None, None):
+        return f"its alignment is at fault: {findings[0]}"
+    if duration is not None and aligned and aligned[-1].end > duration + MAX_OVERSHOOT:
+        return (
+            f"its alignment ends at {aligned[-1].end:.2f} s, the recording lasts {duration:.2f} s"
+        )
+    return ""
 
 
 def frame_labels(

@@ -95,7 +95,7 @@ class CommandRecordings(Recordings):
             self.utterances[number].id,
             self.samples(number),
             np.array(self.labels.classes(tree), dtype=np.int64),
-            self.labels.is_known(tree),
+            self.labels.can_say(tree),
         )
 
     def collate(self, examples: Sequence[CommandExample]) -> CommandBatch:

@@ -66,6 +66,13 @@ class Labels:
         command = command_of(tree)
         return command.keys() <= self.fields.keys() and UNKNOWN not in self.classes(tree)
 
+    def can_say(self, tree: str) -> bool:
+        """Whether a command comes out as it is: the outputs know all of it, and its slots are in
+        their order."""
+        if not self.is_known(tree):
+            return False
+        return self.tree(self.classes(tree)) == trees.to_string(root_of(tree))
+
     def tree(self, classes: Sequence[int]) -> str:
         """The command with these values of the fields, as a tree."""
         intent, *slots = zip(self.fields, classes, strict=True)

@@ -123,7 +123,7 @@ class Sentences(PlainSource):
             self.utterances[number].id,
             self.pieces[number],
             self.labels.classes(tree),
-            self.labels.is_known(tree),
+            self.labels.can_say(tree),
         )
 
     def collate(self, examples: Sequence[SentenceExample]) -> SentenceBatch:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from atat.datadir.ctm import PHONES, Word, read_ctm, read_phones
-from atat.datadir.frame_labels import frame_labels
+from atat.datadir.frame_labels import fault, frame_labels
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.plain_recordings import Recordings
 from atat.engine.settings import SourceSettings
@@ -81,8 +81,10 @@ class AlignedRecordings(Recordings):
 
     def lacking(self, utterance: Utterance) -> str:
         """What an utterance lacks to be an example; empty: nothing."""
-        has = self.words.get(utterance.id) or self.phones.get(utterance.id)
-        return "" if has else "no alignment"
+        words, phones = (one.get(utterance.id, []) for one in (self.words, self.phones))
+        if not words and not phones:
+            return "no alignment"
+        return fault(words, utterance.duration) or fault(phones, utterance.duration)
 
     def _frames(self, name: str, first: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
         """The phones (N,) and the words (M,) of frames that begin at sample `first`."""

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atat.base.errors import InputError
 from atat.datadir import ark
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.contract import AUDIO, Budget
@@ -55,8 +54,6 @@ class Paragraphs(PlainSource):
             if why:
                 unusable[one.id] = why
         self.leave_out(unusable, max_lost)
-        if not self.utterances:
-            raise InputError(f"{self.data}: no utterance can be used")
 
     @property
     def states(self) -> float:

@@ -25,6 +25,8 @@ def segments(words: Sequence[Word], frames: int, shift: float) -> np.ndarray:
     """
     if not words:
         return np.zeros((0, 2), dtype=np.int64)
+    if frames < 1:
+        raise InputError("the recording is shorter than a frame; leave it out")
     late = max(range(len(words)), key=lambda number: words[number].end)
     if words[late].end > frames * shift + max(BEYOND, 2 * shift):
         raise InputError(

@@ -117,6 +117,12 @@ class SpeechBertSettings(engine.OneTaskSettings):
                 f"the sources have the tasks {' and '.join(sorted(tasks))}; a run has one, or "
                 f"{TEXT} and {AUDIO}: train the stages one after the other"
             )
+        learned = {source.task for source in self.train}
+        if not tasks <= learned:
+            raise InputError(
+                f"valid has the task {min(tasks - learned)}, which train has not; validate what is "
+                f"learned: {' and '.join(sorted(learned))}"
+            )
         if not (self.mask_random >= 0 <= self.mask_kept and self.mask_random + self.mask_kept <= 1):
             raise InputError(
                 f"mask_random is {self.mask_random}, mask_kept {self.mask_kept}; expected shares "

@@ -35,8 +35,8 @@ def windows(words: int, question: int, longest: int, stride: int) -> list[Window
     if room < max(min(stride, words), 1):
         raise InputError(
             f"the question has {question} words and leaves room for {max(room, 0)} of the "
-            f"paragraph's {words} (max_length {longest}, stride {stride}): it is too long; shorten "
-            "it, or raise max_length"
+            f"paragraph's {words} (max_length {longest}, stride {stride}): "
+            f"it is too long; shorten it, {'lower stride, ' if room > 0 else ''}or raise max_length"
         )
     if words <= room:
         return [Window(0, words)]

@@ -16,7 +16,7 @@ import numpy as np
 from atat.base.errors import InputError
 from atat.datadir import ark
 from atat.datadir.ctm import PHONES, Word, read_ctm, read_phones
-from atat.datadir.frame_labels import frame_labels
+from atat.datadir.frame_labels import fault, frame_labels
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine.plain_recordings import FRAME, Recordings, num_samples
 from atat.engine.settings import SourceSettings
@@ -214,6 +214,9 @@ class Pairs(Speech):
         text = "" if self.encode is None else utterance.text or ""
         if self.encode is not None and not text.split():
             return "no text"
+        for timed in (self.words, self.phones):
+            if why := fault(timed.get(utterance.id, []), utterance.duration):
+                return why
         found = self._cut(utterance, num_frames(utterance), self._ids(text))
         if isinstance(found, str):
             return found

@@ -86,6 +86,8 @@ class StbertSettings(engine.OneTaskSettings):
         for name, value in (("mlm_first", self.mlm_first), ("masked", self.masked)):
             if not 0 <= value <= 1:
                 raise InputError(f"{name} is {value}; expected a share, from 0 to 1")
+        if self.task == INTENT and (self.objectives, self.text) != (OBJECTIVES, True):
+            raise InputError(f"objectives and text are of the task {PRETRAIN}; remove them")
         if self.valid.select == "exact_match" and self.task == PRETRAIN:
             raise InputError(f"valid.select: exact_match is for the task {INTENT}; expected loss")
 
