@@ -135,10 +135,17 @@ def test_a_wav_from_a_pipe_with_unknown_length_is_whole(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "a.wav").read_bytes())
     at = data.index(b"data") + 4
     for unknown in (b"\xff\xff\xff\xff", b"\0\0\0\0"):
-        data[at : at + 4] = unknown
+        data[at : at + 4] = data[4:8] = unknown
         (tmp_path / "b.wav").write_bytes(data)
         np.testing.assert_array_equal(audio.load(tmp_path / "b.wav"), samples_16bit())
         np.testing.assert_array_equal(audio.load(io.BytesIO(data)), samples_16bit())
+    # No samples, but a chunk behind them: its bytes are no sound.
+    chunk = b"LIST" + (4).to_bytes(4, "little") + b"INFO"
+    empty = bytearray(data[: at + 4] + chunk)
+    empty[4:8] = (len(empty) - 8).to_bytes(4, "little")
+    (tmp_path / "b.wav").write_bytes(empty)
+    with pytest.raises(InputError, match="holds no samples"):
+        audio.load(tmp_path / "b.wav")
     (tmp_path / "b.wav").write_bytes(data[: at + 4])
     with pytest.raises(InputError, match="holds no samples"):
         audio.load(tmp_path / "b.wav")

@@ -667,11 +667,14 @@ def test_a_new_dir_has_nothing_of_the_old_one_in_its_place(made, tmp_path):
     tools.subset(made, tmp_path / "new", lambda data: list(data.speakers))
     for name in ("text.raw", "ctm", "utt2group", "utt2mood"):
         (made / name).unlink()
+    (tmp_path / "new" / "notes").write_text("ann-0 listen again\n")  # of the user's, no table
     tools.subset(made, tmp_path / "new", lambda data: list(data.speakers)[:2])
     assert not validate(tmp_path / "new").errors
     assert not any((tmp_path / "new" / name).exists() for name in ("text.raw", "ctm", "utt2mood"))
     words = Utterance("x-1", "x", text="play", semantics="[IN:PLAY play ]")
     imported.write(tmp_path / "new", [words])
     assert not validate(tmp_path / "new").errors
+    assert (tmp_path / "new" / "notes").is_file()
+    (tmp_path / "new" / "notes").unlink()
     left = {path.name for path in (tmp_path / "new").iterdir() if not path.name.startswith(".")}
-    assert left <= {"utt2spk", "spk2utt", "text", "semantics", "feats_type", "license"}
+    assert left <= {"utt2spk", "spk2utt", "text", "semantics", "license", "weather", "accents"}

@@ -398,6 +398,16 @@ def test_only_what_gives_no_features_is_dropped(tmp_path: Path) -> None:
     assert (data / ".backup").is_dir()
 
 
+def test_words_in_another_encoding_are_not_written_anew(tmp_path: Path) -> None:
+    data = write_data(tmp_path, LENGTHS)
+    (tmp_path / f"wavs/{next(iter(LENGTHS))}.wav").write_bytes(b"")
+    text = "".join(f"{key} caf\xe9\n" for key in LENGTHS).encode("latin-1")
+    (data / "text").write_bytes(text)
+    with pytest.raises(InputError, match="text:1: .* --drop_undecodable"):
+        features.make(data, tmp_path / "arks", max_lost=0.1)
+    assert (data / "text").read_bytes() == text and not (data / "feats.scp").exists()
+
+
 def test_a_pipe_is_heard_again_when_its_file_has_changed(tmp_path: Path) -> None:
     data = write_data(tmp_path, {"s-0": 0.5})
     path = tmp_path / "wavs/s-0.wav"

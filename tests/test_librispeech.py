@@ -119,6 +119,10 @@ def test_other_speech_may_be_all_there_is_to_train_on(
     (speech / "ctm").write_text(times.splitlines(keepends=True)[0])
     assert not came_with_times(speech, phones=False, max_lost=0.01)
     assert came_with_times(speech, phones=False, max_lost=0.99)
+    (speech / "ctm").write_text(times)
+    (speech / "phones.ctm").write_text(f"{times.split()[0]} 1 0.1 0.2 AA\n")
+    assert came_with_times(speech, phones=False, max_lost=0.01)
+    assert not came_with_times(speech, phones=True, max_lost=0.01)
 
 
 def test_an_utterance_of_two_dirs_of_other_speech_is_refused(

@@ -437,13 +437,13 @@ FLUENT, STBERT = ["--corpus", "/c"], ["--corpus", "/c", "--system", "stbert"]
         (
             "fluentspeech",
             [*FLUENT, "--init", "stbert"],
-            "a model of the system stbert; expected on",
+            "a model of the system stbert",
         ),
-        ("fluentspeech", [*STBERT, "--init", "joint"], "a model of the system joint; expected one"),
+        ("fluentspeech", [*STBERT, "--init", "joint"], "a model of the system joint"),
         (
             "fluentspeech",
             [*STBERT, "--acoustic_model", "joint"],
-            "expected one of the system lugos",
+            "one of the system lugosch",
         ),
         ("fluentspeech", [*STBERT, "--pairs", "made"], "made: no data dir (there is no utt2spk)"),
         (
@@ -460,7 +460,7 @@ FLUENT, STBERT = ["--corpus", "/c"], ["--corpus", "/c", "--system", "stbert"]
         ("snips", [*FLUENT, "--system", "lugosch", "--init", "joint"], "of the system lugosch"),
         ("snips_nlu", [*FLUENT, "--init", "stbert"], "expected one of the system joint"),
         ("top", [*FLUENT, "--init", "stbert"], "expected one of the system joint"),
-        ("top", [*FLUENT, "--init", "joint"], "joint: has learned nothing of text, which zero-sh"),
+        ("top", [*FLUENT, "--init", "joint"], "joint: has learned nothing of text"),
         ("top", [*FLUENT, "--audio_csv", "x"], "--audio_csv says what is in --audio; give both"),
         ("top", [*FLUENT, "--librispeech_text", "x"], "--librispeech_text is read in pretraining"),
         ("top", [*TOP, "--librispeech_text", "x"], "x: no such file"),
@@ -479,8 +479,8 @@ FLUENT, STBERT = ["--corpus", "/c"], ["--corpus", "/c", "--system", "stbert"]
         ("synthetic_tts", ["--embeddings", "model/SHA256SUMS"], "are of --experiments full_music"),
         ("synthetic_tts", ["--bert", "minilm-l6"], "--bert is of --experiments ablations"),
         ("pretrain", ["--mini", "--slu", "/c"], "--mini makes its own data dirs"),
-        ("barista", ["--corpus", "/c", "--speechocean", "/s", "--top", "/t", "--folds", "1"], "le"),
-        ("barista", ["--mini", "--snrs", "6 100"], "--snrs are some of: 6 9 12 15 18 21 24; found"),
+        ("barista", ["--mini", "--folds", "1"], "--folds wants at least 2"),
+        ("barista", ["--mini", "--snrs", "6 100"], "18 21 24; found '100'"),
         ("top", [*TOP, "--encoder", "my encoder"], "the name 'my encoder' has a blank"),
     ],
 )

@@ -412,6 +412,7 @@ if [ -n "$start" ] && stage 7 "Seven of $field"; then :; fi
 
 @pytest.fixture
 def kinds(folder: Path) -> Run:
+    (folder / "toy" / "ab").touch()  # what the pattern a* finds
     (folder / "toy" / "run.sh").write_text(KINDS.format(root=ROOT))
     for name in ("config.yaml", "SHA256SUMS"):
         (folder / "model" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -172,6 +172,9 @@ def test_compare_refuses_references_that_were_corrected_in_between(tmp_path: Pat
         score.compare(one, two)
     score.score(data, one)
     assert score.compare(one, two)["em_hyp"].difference.value == 0
+    # What another data dir of the same utterances has for a reference may be written otherwise.
+    score.score(make_data(tmp_path / "as_heard"), two)
+    assert score.compare(one, two)["em_hyp"].difference.value != 0
 
 
 def test_compare_refuses_other_test_sets(tmp_path: Path) -> None:

@@ -710,7 +710,7 @@ def test_programs_ask_with_given_words_and_with_those_that_are_heard(
     loud = [Word(word.text.upper(), word.start, word.duration) for word in said]
     assert recognizer(str(utterance.wav), question=asked.question, words=loud) == found
     late = [*said, Word("late", said[-1].end + 9, 1.0)]
-    with pytest.raises(InputError, match="its alignment ends at .* correct the times of the words"):
+    with pytest.raises(InputError, match="its last word ends at .* correct the times of the words"):
         recognizer(str(utterance.wav), question=asked.question, words=late)
     heard: list[str] = []
 

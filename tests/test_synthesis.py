@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -424,6 +425,16 @@ def test_wrong_orders_name_file_and_line(data: Path, tmp_path: Path) -> None:
 
 
 @needs_espeak
+def test_two_dirs_of_one_name_do_not_share_a_folder_of_audio(data: Path, tmp_path: Path) -> None:
+    """The second would overwrite utterances of the first that have the same id."""
+    shutil.copytree(data, tmp_path / "other/data")
+    with pytest.raises(InputError, match="other/data and .*data have the same name"):
+        synthesis.main(
+            ["--data", str(data), str(tmp_path / "other/data"), "--wavs", str(tmp_path / "wavs")]
+        )
+    assert not (tmp_path / "wavs").exists()
+
+
 def test_long_data_path_is_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The library cuts its data path off after 160 characters.
     import espeakng_loader

@@ -219,8 +219,9 @@ set_option() {
       choice) [[ " ${option_choices[$name]} " == *" $value "* && $value != *\ * ]] ||
         refuse "--$name is one of: ${option_choices[$name]}; found '$value'" ;;
       words)
-        local word
-        for word in $value; do
+        local word words
+        read -r -a words <<<"$value"
+        for word in ${words[@]+"${words[@]}"}; do
           [[ " ${option_choices[$name]} " == *" $word "* ]] ||
             refuse "--$name are some of: ${option_choices[$name]}; found '$word'"
         done

@@ -20,7 +20,7 @@ stbert_options() {
   model_option acoustic_model "packed model that tells phones (system lugosch), for ST-BERT"
   number_option pretrain_steps 160000 "steps of ST-BERT's pretraining"
   number_option pretrain_batch 512 "pairs in each of them"
-  words_option ablations "no_clm no_text dapt" "no_clm no_text dapt none" "rows of ST-BERT besides its own"
+  words_option ablations "no_clm no_text dapt" "no_clm no_text dapt none" "rows of ST-BERT besides its own (none: no others)"
 }
 
 # choose_stbert: sets $stbert, and $listener, the acoustic model.

@@ -131,7 +131,7 @@ def check(
     checked. Without `length` an alignment counts as shorter than its audio if more than half of
     the audio (but more than 1 s, and at most 2 s) follows its last word.
     """
-    findings = _check_times(words)
+    findings = check_times(words)
     if text is not None:
         findings += _check_text([word.text for word in words], text.split())
     if duration is not None and words:
@@ -144,7 +144,7 @@ def check_phones(
     phones: Sequence[Word], duration: float | None, *, length: float | None = None
 ) -> list[str]:
     """What is wrong with the phones of one utterance; arguments as those of `check`."""
-    findings = _check_times(phones, "phone")
+    findings = check_times(phones, "phone")
     for position, one in enumerate(phones, start=1):
         try:
             if phone(one.text) != one.text:
@@ -176,7 +176,8 @@ def _seconds(value: str, name: str, where: str) -> float:
     return seconds
 
 
-def _check_times(words: Sequence[Word], noun: str = "word") -> list[str]:
+def check_times(words: Sequence[Word], noun: str = "word") -> list[str]:
+    """What is wrong with times by themselves: their numbers and their order."""
     findings = []
     previous_end = 0.0
     for position, word in enumerate(words, start=1):

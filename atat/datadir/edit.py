@@ -21,11 +21,11 @@ from atat.datadir import feats_type, licence, questions
 from atat.datadir.ctm import read_ctm
 from atat.datadir.files import (
     ALIGNMENTS,
-    KNOWN,
     RECORDING,
     SPEAKER,
     UTTERANCE,
     DataDir,
+    named_tables,
     require_sound,
     scan_dir,
 )
@@ -288,13 +288,12 @@ def write_dir(
     *,
     with_questions: bool = True,
 ) -> None:
-    """Write a data dir; all tables of an older one in its place are removed.
+    """Write a data dir; the tables of an older one in its place are removed, by name.
 
     with_questions: those of `sources` about its utterances come along.
     """
     target = Path(target)
-    older = scan_dir(target).scans if (target / "utt2spk").is_file() else {}
-    stale = [name for name in {*KNOWN, *older} if not tables.get(name) and (target / name).exists()]
+    stale = [name for name in named_tables(target) if not tables.get(name)]
     settings = {}
     for name in SETTINGS:
         values = {feats_type.word(data.folder / name) for data in sources}

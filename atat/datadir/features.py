@@ -91,6 +91,8 @@ def _make(
         data=data,
         path=arks / f"{name}.lost",
     )
+    if lost:
+        repair.check_droppable(data)
     rows = {clip.id: made[clip.id] for clip in clips if clip.id not in lost}
     tables.write_tables(
         data,
@@ -106,8 +108,7 @@ def _make(
     if lost:
         repair.drop(data, lost)
         print(
-            f"{data}: {len(lost)} utterances dropped from all tables; the old files are in "
-            f"{data}/.backup",
+            f"{data}: {len(lost)} dropped from all tables; the old files are in {data}/.backup",
             file=sys.stderr,
         )
     hours = sum(row.duration for row in rows.values()) / 3600

@@ -7,6 +7,7 @@ table, else it is left alone. Knows nothing of valid values.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,12 +123,17 @@ def remove_extras(folder: str | Path, written: Collection[str]) -> None:
     """Remove what an older data dir in a folder has beside the files that are to be written.
 
     For a data dir that is made anew: word times, languages and the like are of the old utterances.
+    Files of other names, whatever is in them, are the user's and stay.
     """
-    if not (Path(folder) / "utt2spk").is_file():
-        return
-    names = {*scan_dir(folder).scans, *KNOWN, feats_type.SHIFT, QUESTIONS}
-    for name in names - set(written):
-        (Path(folder) / name).unlink(missing_ok=True)
+    for name in named_tables(folder) | {feats_type.SHIFT, QUESTIONS}:
+        if name not in written:
+            (Path(folder) / name).unlink(missing_ok=True)
+
+
+def named_tables(folder: str | Path) -> set[str]:
+    """The files of a folder that are tables of a data dir by their name."""
+    names = os.listdir(folder) if Path(folder).is_dir() else []
+    return {name for name in names if _key_by_name(name, has_segments=False)}
 
 
 def require_sound(data: DataDir) -> None:

@@ -11,16 +11,17 @@ from atat.datadir.ctm import Word
 from atat.speech.audio import MAX_OVERSHOOT, SAMPLE_RATE
 
 
-def fault(aligned: Sequence[Word], duration: float | None) -> str:
+def fault(aligned: Sequence[Word], duration: float | None, noun: str = "word") -> str:
     """Why frames cannot have labels of these times (s) of a recording; empty: they can.
 
-    Times out of order, and times that end after the recording, as those of another one do.
+    Times out of order, and times that end after the recording, as those of another one do. noun:
+    what is aligned.
     """
-    if findings := ctm.check(aligned, None, None):
+    if findings := ctm.check_times(aligned, noun):
         return f"its alignment is at fault: {findings[0]}"
     if duration is not None and aligned and aligned[-1].end > duration + MAX_OVERSHOOT:
         return (
-            f"its alignment ends at {aligned[-1].end:.2f} s, the recording lasts {duration:.2f} s"
+            f"its last {noun} ends at {aligned[-1].end:.2f} s, the recording lasts {duration:.2f} s"
         )
     return ""
 

@@ -78,19 +78,11 @@ def plan(
     encoding would write wrong words), unless their lines may be dropped.
     """
     data = scan_dir(folder)
-    undecodable = [
-        (name, finding)
-        for name, scan in data.scans.items()
-        for finding in scan.findings
-        if finding.kind == NOT_UTF8
-    ]
-    if undecodable and not drop_undecodable:
-        raise InputError(
-            f"{undecodable[0][1]}; repair cannot know the encoding, but it drops what is in such "
-            "lines with --drop_undecodable"
-        )
+    undecodable = _undecodable(data)
+    if not drop_undecodable:
+        _refuse_undecodable(data)
     report = examine(data, options or AudioOptions())
-    for name in dict.fromkeys(name for name, _ in undecodable):
+    for name in undecodable:
         _lose_undecodable(data, name, report)
     everyone = set(data.speakers).union(
         *(data.table(name) for name in CORE if data.keyed_by.get(name) == UTTERANCE)
@@ -145,13 +137,38 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
     return _replace(todo.data, todo.tables, {**todo.lost_alignments, **todo.lost})
 
 
+def _undecodable(data: DataDir) -> list[str]:
+    """The tables with bytes that are no UTF-8."""
+    return [
+        name
+        for name, scan in data.scans.items()
+        if any(finding.kind == NOT_UTF8 for finding in scan.findings)
+    ]
+
+
+def _refuse_undecodable(data: DataDir) -> None:
+    for name in _undecodable(data):
+        finding = next(one for one in data.scans[name].findings if one.kind == NOT_UTF8)
+        raise InputError(
+            f"{finding}; repair cannot know the encoding, but it drops what is in such lines with "
+            "--drop_undecodable"
+        )
+
+
+def check_droppable(folder: str | Path) -> None:
+    """Raise InputError for a data dir that `drop` would refuse, before work that ends in it."""
+    _refuse_undecodable(scan_dir(folder))
+
+
 def drop(folder: str | Path, lost: Mapping[str, str]) -> list[str]:
     """Drop utterances, by name with the reason; returns the names of changed files, whose old
     ones go to `DIR/.backup`.
 
-    Raises InputError, and changes nothing, if nothing would be left.
+    Raises InputError, and changes nothing, if nothing would be left, and for bytes that are no
+    UTF-8, which would be written otherwise.
     """
     data = scan_dir(folder)
+    _refuse_undecodable(data)
     kept = data.speakers.keys() - lost.keys()
     if not kept:
         raise InputError(f"{folder}: no utterance would be left; nothing was changed")

@@ -346,6 +346,20 @@ def _rows(results: Mapping[str, Spoken], kind: str) -> tables.Table:
     }
 
 
+def _refuse_same_names(folders: Sequence[str]) -> None:
+    """Raise InputError for two data dirs whose audio would be in one folder, where an utterance of
+    one could be taken for that of the other."""
+    seen: dict[str, str] = {}
+    for folder in folders:
+        path = os.path.abspath(folder)
+        other = seen.setdefault(os.path.basename(path), path)
+        if other != path:
+            raise InputError(
+                f"{folder} and {other} have the same name, so their audio would be in the same "
+                "folder of --wavs; speak them in two calls with other --wavs"
+            )
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = cli.Parser(
         prog="atat synthesis",
@@ -375,6 +389,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     options = parser.parse_args(argv)
     cli.check_positive(options, "nj")
+    _refuse_same_names(options.data)
     for data in options.data:
         wavs = Path(options.wavs) / Path(os.path.abspath(data)).name
         synthesise(data, wavs, nj=options.nj, max_lost=options.max_lost)

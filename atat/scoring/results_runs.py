@@ -293,7 +293,7 @@ def _of_group(scored: Sequence[Scored], group: str | None) -> list[Scored]:
 def _check_alike(one: Run, two: Run) -> None:
     """Raise InputError for runs on other utterances, or scored against other references."""
     check_same_utterances(*_ids(one, two))
-    check_same_references(one.scored, two.scored, str(one.folders[0]), str(two.folders[0]))
+    check_same_references(one.scored, two.scored, one.folders[0], two.folders[0])
 
 
 def _ids(one: Run, two: Run) -> tuple[set[str], set[str], str, str]:

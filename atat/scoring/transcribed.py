@@ -17,7 +17,7 @@ from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
-from atat.datadir import kaldi_dir, licence, tables
+from atat.datadir import files, kaldi_dir, licence, tables
 from atat.datadir.kaldi_dir import Utterance
 from atat.scoring import decoded_dir as decoded
 from atat.scoring import pseudo_transcripts
@@ -38,6 +38,8 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
     utterances = {one.id: one for one in kaldi_dir.load(data)}
     heard = decoded.read_transcripts(decoded_dir)
     check_same_utterances(utterances, heard, f"{data / 'utt2spk'}", f"{decoded_dir / 'hyp'}")
+    files.remove_extras(out, {*kaldi_dir.LOADED, GROUPS})
+    (out / pseudo_transcripts.ABOUT).unlink(missing_ok=True)
     kaldi_dir.write(
         out,
         (

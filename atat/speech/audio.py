@@ -207,6 +207,8 @@ def _sized(source: str | Path | io.BytesIO) -> io.BytesIO | None:
     data = source.getvalue() if isinstance(source, io.BytesIO) else Path(source).read_bytes()
     stream = io.BytesIO(data)
     promised = _declared_wav_end(stream)
+    if data[4:8] == struct.pack("<I", len(data) - 8):  # no streamed file knows its length
+        return None
     first = stream.tell()  # of the samples; before it `data` and their number
     if promised is not None or data[first - 8 : first - 4] != b"data" or len(data) == first:
         return None

@@ -74,7 +74,9 @@ if stage 0 "Corpora: recordings, sentences of the grammar, people reading, other
 fi
 
 if stage 1 "Synthetic speech, clean and in rooms"; then
-  atat synthesis --data "${spoken_sets[@]/#/$data/}" --wavs "$wavs" --nj "$nj"
+  for name in tts_barista tts_commands; do
+    atat synthesis --data "$data/$name"/{train,dev} --wavs "$wavs/$name" --nj "$nj"
+  done
   atat synthesis --data "${outsiders[@]/#/$data/}" --wavs "$wavs/outsiders" --nj "$nj"
   for name in "${room_sets[@]}"; do
     python local/add_rooms.py --data "$data/$name" --out "$data/${name}_rooms" \

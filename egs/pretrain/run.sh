@@ -32,8 +32,8 @@ parse_options "$@"
 corpus=$(realpath -m "$data")/corpus
 use_encoder
 if [ -n "$mini" ]; then
-  [ -z "${slu[*]-}${asr[*]-}${nlu[*]-}" ] || refuse "--mini makes its own data dirs; leave out --slu, --asr \
-and --nlu, or --mini"
+  [ -z "${slu[*]-}${asr[*]-}${nlu[*]-}${dev_slu[*]-}${dev_asr[*]-}${dev_nlu[*]-}" ] ||
+    refuse "--mini makes its own data dirs; leave out --slu, --asr and the like, or --mini"
   slu=("$corpus/music/train_music") dev_slu=("$corpus/music/dev_music")
   asr=("$corpus"/read/train_{clean_100,other_500}) dev_asr=("$corpus/read/dev_clean")
 fi

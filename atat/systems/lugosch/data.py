@@ -84,7 +84,7 @@ class AlignedRecordings(Recordings):
         words, phones = (one.get(utterance.id, []) for one in (self.words, self.phones))
         if not words and not phones:
             return "no alignment"
-        return fault(words, utterance.duration) or fault(phones, utterance.duration)
+        return fault(words, utterance.duration) or fault(phones, utterance.duration, "phone")
 
     def _frames(self, name: str, first: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
         """The phones (N,) and the words (M,) of frames that begin at sample `first`."""

@@ -214,8 +214,8 @@ class Pairs(Speech):
         text = "" if self.encode is None else utterance.text or ""
         if self.encode is not None and not text.split():
             return "no text"
-        for timed in (self.words, self.phones):
-            if why := fault(timed.get(utterance.id, []), utterance.duration):
+        for timed, noun in ((self.words, "word"), (self.phones, "phone")):
+            if why := fault(timed.get(utterance.id, []), utterance.duration, noun):
                 return why
         found = self._cut(utterance, num_frames(utterance), self._ids(text))
         if isinstance(found, str):

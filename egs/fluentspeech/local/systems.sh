@@ -6,6 +6,7 @@
 choose_system() {
   local folder=conf
   [ "$conf" = paper ] || folder=conf/$conf
+  [ "$system" = cascade ] || ! is_given recognisers || refuse "--recognisers are of --system cascade"
   acoustic="" standin="" scratch=() tokenized="" decoded_sets=("${tests[@]}") teachers=()
   if [ "$system" = joint ]; then
     start_from_init
@@ -19,7 +20,8 @@ choose_system() {
     start="" models=(nlu) scratch=(nlu) task=nlu tokenized=yes conf_files=(conf/nlu{,_subset}.yaml)
     each_transcript add_heard
     [[ " $recognisers " != *" google "* ]] || [ -f "$corpus/gcloud_transcription.csv" ] ||
-      refuse "--recognisers google: no $corpus/gcloud_transcription.csv (README.md, \"What it needs\")"
+      [ -f "$corpus/data/gcloud_transcription.csv" ] ||
+      refuse "--recognisers google: no $corpus/gcloud_transcription.csv (README.md, A recogniser)"
     return
   fi
   if [ "$system" = stbert ]; then

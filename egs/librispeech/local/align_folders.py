@@ -93,8 +93,11 @@ def came_with_times(data: Path, *, phones: bool, max_lost: float) -> bool:
     wanted = ["ctm", PHONES] if phones else ["ctm"]
     if (data / "ctm.json").exists() or not all((data / name).is_file() for name in wanted):
         return False
-    utterances, timed = tables.read_table(data / "utt2spk"), ctm.read_ctm(data / "ctm")
-    return len(utterances.keys() - timed.keys()) <= max_lost * len(utterances)
+    utterances = tables.read_table(data / "utt2spk").keys()
+    timed = [ctm.read_ctm(data / "ctm").keys()]
+    if phones:
+        timed.append(ctm.read_phones(data / PHONES).keys())
+    return all(len(utterances - one) <= max_lost * len(utterances) for one in timed)
 
 
 def main(argv: list[str] | None = None) -> None:
