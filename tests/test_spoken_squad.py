@@ -16,8 +16,9 @@ from atat.datadir import corpus_spoken_squad as layout
 from atat.datadir import kaldi_dir, questions, tables
 from atat.datadir.corpus_spoken_squad import Given, Paragraph
 from atat.datadir.ctm import Word, read_ctm, write_ctm
-from atat.datadir.questions import Answer, Question, Span
-from atat.scoring import metrics, spans
+from atat.datadir.questions import Answer, Prediction, Question, Span
+from atat.scoring import metrics, results, spans
+from atat.scoring.answers import score_answers
 from atat.speech import audio
 
 LOCAL = Path(__file__).resolve().parent.parent / "egs" / "spoken_squad" / "local"
@@ -337,3 +338,30 @@ def test_the_published_test_set_is_read_whole(version: str) -> None:
     ]
     # The versions with noise have all questions of the one without, whatever was heard.
     assert len(lost) == {"": 0, "WER44": 1695, "WER54": 2605}[version]
+
+
+def test_what_was_heard_is_compared_with_what_was_said(
+    local: Any, corpus: Path, tmp_path: Path
+) -> None:
+    """Row (g) answers in the words as said, its baseline (e) in those that were heard: the same
+    questions, whose right answers are written in two ways."""
+    data = prepare(local, corpus)
+    for run, name in (("better_boundaries", "test_reference"), ("speechbert", "test")):
+        out = tmp_path / f"exp/{run}/seed1/answer_{name}"
+        out.mkdir(parents=True)
+        asked = questions.read(data / name)
+        questions.write_predictions(out, [Prediction(one.id, Span("x")) for one in asked])
+        (out / "decode.json").write_text("{}")
+        score_answers(data / name, out, data / "test_reference")
+    text = (LOCAL.parent / "conf/results.yaml").read_text()
+    text = text.replace("{exp}", str(tmp_path / "exp")).replace("{data}", str(data))
+    (tmp_path / "results.yaml").write_text(text)
+    results.main(
+        ["--config", str(tmp_path / "results.yaml"), "--out", str(tmp_path / "RESULTS.md")]
+    )
+    differences = [
+        line
+        for line in (tmp_path / "RESULTS.md").read_text().splitlines()
+        if line.startswith("| (g)") and " - (e)" in line
+    ]
+    assert differences and any("not run" not in line for line in differences)
