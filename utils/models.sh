@@ -63,7 +63,8 @@ use_encoder() {
 }
 
 # check_encoder [MODEL [DATA]]: refuses an --encoder that is not on this machine, a model to start
-# from that reads other features, and a data dir that has others; MODEL and DATA may be empty.
+# from that reads other features, and a data dir that has others; MODEL and DATA may be empty. And
+# Moonshine among --recognisers where it is not.
 check_encoder() {
   [[ " ${recognisers-} " != *" moonshine "* ]] || atat encoder check moonshine-tiny
   [ -n "$encoder${1-}${2-}" ] || return 0
@@ -119,6 +120,18 @@ score() {
   for seed in $seeds; do
     atat score --data "$data/$2" --decoded "$exp/$1/seed$seed/$(decoded_name "${@:2}")"
   done
+}
+
+# hear ENGINE SET [OPTION ...]: what a recogniser writes down of $data/SET, and that as
+# $data/SET_heard_by_ENGINE, for an nlu to read.
+hear() {
+  atat transcribe --engine "$1" --data "$data/$2" --out "$exp/$1/decode_$2" --nj "$nj" "${@:3}"
+  heard_by "$1" "$2"
+}
+
+# heard_by NAME SET: the second half of `hear`, where the transcripts are there already.
+heard_by() {
+  atat heard --data "$data/$2" --decoded "$exp/$1/decode_$2" --out "$data/$2_heard_by_$1"
 }
 
 # frames NAME SET: which frames of $data/SET the acoustic models of a training get right, scored.

@@ -21,7 +21,7 @@ from typing import cast
 
 from atat.base.errors import InputError
 from atat.base.files import NOT_UTF8, sync
-from atat.base.report import Report
+from atat.base.report import Finding, Report
 from atat.base.together import alone
 from atat.datadir.check import examine
 from atat.datadir.check_audio import AudioOptions
@@ -78,11 +78,10 @@ def plan(
     encoding would write wrong words), unless their lines may be dropped.
     """
     data = scan_dir(folder)
-    undecodable = _undecodable(data)
     if not drop_undecodable:
         _refuse_undecodable(data)
     report = examine(data, options or AudioOptions())
-    for name in undecodable:
+    for name in dict.fromkeys(name for name, _ in _undecodable(data)):
         _lose_undecodable(data, name, report)
     everyone = set(data.speakers).union(
         *(data.table(name) for name in CORE if data.keyed_by.get(name) == UTTERANCE)
@@ -137,18 +136,18 @@ def apply(todo: Plan, *, max_lost: float = MAX_LOST) -> list[str]:
     return _replace(todo.data, todo.tables, {**todo.lost_alignments, **todo.lost})
 
 
-def _undecodable(data: DataDir) -> list[str]:
-    """The tables with bytes that are no UTF-8."""
+def _undecodable(data: DataDir) -> list[tuple[str, Finding]]:
+    """Where a table has bytes that are no UTF-8."""
     return [
-        name
+        (name, finding)
         for name, scan in data.scans.items()
-        if any(finding.kind == NOT_UTF8 for finding in scan.findings)
+        for finding in scan.findings
+        if finding.kind == NOT_UTF8
     ]
 
 
 def _refuse_undecodable(data: DataDir) -> None:
-    for name in _undecodable(data):
-        finding = next(one for one in data.scans[name].findings if one.kind == NOT_UTF8)
+    for _, finding in _undecodable(data):
         raise InputError(
             f"{finding}; repair cannot know the encoding, but it drops what is in such lines with "
             "--drop_undecodable"

@@ -116,12 +116,7 @@ fi
 
 if stage 8 "Decode recordings and the synthetic test; Moonshine before our nlu"; then
   if [ -n "$start" ]; then
-    for name in ${heard[@]+"${heard[@]}"}; do
-      atat transcribe --engine moonshine --data "$data/$name" --nj "$nj" \
-        --out "$exp/moonshine/decode_$name"
-      atat heard --data "$data/$name" --decoded "$exp/moonshine/decode_$name" \
-        --out "$data/${name}_heard_by_moonshine"
-    done
+    for name in ${heard[@]+"${heard[@]}"}; do hear moonshine "$name"; done
     each_of decode "${decodings[@]}"
   fi
 fi

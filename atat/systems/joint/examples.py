@@ -23,6 +23,7 @@ from atat.speech.augmenter import Augmenter
 from atat.speech.fbank import LOG_FLOOR, frames_touching
 from atat.speech.frontend import Frontend, Lfb
 from atat.systems.joint.batch import Example
+from atat.systems.joint.settings import hears_waveform
 from atat.text.ctc_labels import Units
 from atat.text.encoder_ids import EncoderIds, misheard_ids
 from atat.text.tasks import TASKS
@@ -49,8 +50,9 @@ class Encoding:
         return self.pretrained or Lfb(self.mel_bins)
 
     def hears_waveform(self, masked: bool) -> bool:
-        """Whether examples are made of samples; the audio of words is masked before an encoder."""
-        return self.features == "wav" or (masked and self.pretrained is not None)
+        """Whether examples are made of samples."""
+        encoded = self.pretrained is not None
+        return hears_waveform(self.features, masked=masked, encoded=encoded)
 
 
 class ExampleReader:

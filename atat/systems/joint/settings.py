@@ -27,6 +27,11 @@ from atat.speech.settings import AugmentSettings
 from atat.text.tasks import TASKS
 
 
+def hears_waveform(features: str, *, masked: bool, encoded: bool) -> bool:
+    """Whether examples of audio are made of samples: mlm masks words before a speech encoder."""
+    return features == "wav" or (masked and encoded)
+
+
 @dataclass(frozen=True)
 class ModelSettings:
     """atat/systems/joint/model.py."""
@@ -156,7 +161,7 @@ class TrainSettings(engine.RunSettings):
         for source in sources:
             task = TASKS[source.task]
             if task.source == "audio":
-                samples = self.features == "wav" or (task.masked and encoded)
+                samples = hears_waveform(self.features, masked=task.masked, encoded=encoded)
                 yield source.data, "wav" if samples else "feats"
 
     def digests(self) -> dict[str, str]:

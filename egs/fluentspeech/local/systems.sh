@@ -133,13 +133,14 @@ add_heard() { decoded_sets+=("$2_heard_by_$1"); }
 
 # transcribe RECOGNISER SET: its transcripts, and the data dir SET_heard_by_RECOGNISER for our nlu.
 transcribe() {
-  local out=$exp/$1/decode_$2
   case $1 in
-    google) python local/google_transcripts.py --corpus "$corpus" --data "$data/$2" --out "$out" ;;
-    pocketsphinx) atat transcribe --data "$data/$2" --lm_text "$data/train" --out "$out" --nj "$nj" ;;
-    *) atat transcribe --engine "$1" --data "$data/$2" --out "$out" --nj "$nj" ;;
+    google)
+      python local/google_transcripts.py --corpus "$corpus" --data "$data/$2" --out "$exp/$1/decode_$2"
+      heard_by "$1" "$2"
+      ;;
+    pocketsphinx) hear "$1" "$2" --lm_text "$data/train" ;;
+    *) hear "$1" "$2" ;;
   esac
-  atat heard --data "$data/$2" --decoded "$out" --out "$data/$2_heard_by_$1"
 }
 
 # each_training COMMAND MODEL ...: calls it with a model, once for that of everything and once for
