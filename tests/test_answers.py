@@ -152,8 +152,9 @@ def test_a_version_of_the_test_may_have_fewer_paragraphs_and_none_of_its_own(
         name: one["n"] for name, one in found.items()
     }
     tables.write_table(spoken / "text", {key: TEXTS[key] for key in ("p1", "p2")})
-    with pytest.raises(InputError, match=r"test_reference/text.*p3"):
+    with pytest.raises(InputError, match=r"test_reference/text.*p3") as refused:
         answers.score_answers(data, decoded, spoken)
+    assert "--spoken is" in str(refused.value) and "decode the" not in str(refused.value)
 
 
 def test_scored_again_leaves_no_folder_of_before(tmp_path):
@@ -174,8 +175,19 @@ def test_answers_of_other_questions_are_refused(tmp_path):
     questions.write_predictions(decoded, questions.read_predictions(decoded)[:3])
     with pytest.raises(InputError, match="q4"):
         answers.score_answers(data, decoded)
-    with pytest.raises(InputError, match="rising"):
-        answers.main(["--data", str(data), "--decoded", str(decoded), "--wer_edges", "20", "10"])
+
+
+def test_bounds_of_word_error_rates_rise_from_above_zero_and_need_the_words_spoken(
+    tmp_path, capsys
+):
+    data, spoken, decoded = made(tmp_path)
+    options = ["--data", str(data), "--decoded", str(decoded)]
+    for edges in (["20", "10"], ["0", "40"]):
+        with pytest.raises(InputError, match="rising whole numbers above 0"):
+            answers.main([*options, "--spoken", str(spoken), "--wer_edges", *edges])
+    with pytest.raises(SystemExit):
+        answers.main([*options, "--wer_edges", "20", "40"])
+    assert "need --spoken" in capsys.readouterr().err
 
 
 def test_rows_come_out_of_the_results_table(tmp_path):

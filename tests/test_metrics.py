@@ -21,7 +21,12 @@ REFERENCE = "[IN:PLAY_SONG play the song [SL:SONG watermelon sugar ] by [SL:ARTI
 
 
 def percent(reference: str, hypothesis: str, **options: bool) -> dict[str, float | None]:
-    return metrics.percent(metrics.tree_counts(reference, hypothesis, **options))
+    return in_percent(metrics.tree_counts(reference, hypothesis, **options))
+
+
+def in_percent(counts: metrics.Counts) -> dict[str, float | None]:
+    """None: nothing to measure."""
+    return {name: 100 * a / b if b else None for name, (a, b) in counts.items()}
 
 
 def random_tree(rng: random.Random, depth: int = 0) -> Tree:
@@ -291,9 +296,9 @@ def test_empty_texts() -> None:
     assert metrics.text_counts("", "") == {"em_full": (1, 1), "wer": (0, 0), "cer": (0, 0)}
     assert metrics.text_counts("", "a b")["wer"] == (2, 0)
     assert metrics.text_counts("a b", " ")["wer"] == (2, 2)
-    assert metrics.percent(metrics.text_counts("", "a"))["wer"] is None
+    assert in_percent(metrics.text_counts("", "a"))["wer"] is None
     total = metrics.add([metrics.text_counts("", "a"), metrics.text_counts("a b", "a b")])
-    assert metrics.percent(total)["wer"] == 50
+    assert in_percent(total)["wer"] == 50
 
 
 def test_slu_f1_by_hand() -> None:
@@ -404,6 +409,25 @@ def test_mean_over_runs_is_the_mean_of_their_ratios() -> None:
     found = bootstrap.mean_interval(counts, utterances=2)
     assert found.value == pytest.approx(62.5)
     assert found.low <= 62.5 <= found.high
+
+
+def test_seeds_in_another_order_are_the_same_system() -> None:
+    """Sums of fractions differ in the last bit by their order; no draw of equals is for one side.
+
+    Half of the draws without the cluster that differs would be for either side: p would be halved.
+    """
+    counts = np.ones((12, 4, 2))
+    counts[:, :, 0] = np.random.default_rng(0).choice([0, 1 / 3, 2 / 3, 0.4, 0.8, 1], (12, 4))
+    for order in ([3, 1, 2, 0], [1, 0, 3, 2], [2, 3, 0, 1]):
+        other = counts[:, order].copy()
+        same = bootstrap.compare(counts, other)
+        assert same.difference == bootstrap.Interval(0, 0, 0) and same.p_value == 1
+        assert str(same.difference.value) == str(same.difference.low) == "0.0"
+        other[5, :, 0] += 1
+        one = bootstrap.compare(counts, other)
+        assert one.difference.high == 0 and one.p_value == 1, "one coin alone"
+        other[6:10, :, 0] += 1
+        assert bootstrap.compare(counts, other).p_value >= 2.0**-4
 
 
 def few_defined(defined: int, *, clusters: int = 20, better: float = 1.0) -> list[np.ndarray]:

@@ -162,11 +162,47 @@ def test_folds_are_one_test_set() -> None:
     assert cells(text, "CV")[1:3] == ["24", "2 x 3 folds"]
     assert cells(text, "CV")[3].startswith("81.25 ± 8.84 [")  # 21 and 18 of 24
     Path("exp/cv/seed2/fold1/decode_test/hyp").unlink()
-    assert cells(write(table([row])), "CV")[3] == "not run", "part of the folds is another test"
+    text = write(table([row]))
+    assert cells(text, "CV")[2] == "1 x 3 folds", "part of the folds is another test"
+    assert "unfinished: `exp/cv/seed2/fold1/decode_test`" in text
     shutil.rmtree("exp/cv/seed2/fold1")
-    assert cells(write(table([row])), "CV")[3] == "not run", "also where the rest was never begun"
+    text = write(table([row]))
+    assert cells(text, "CV")[2] == "1 x 3 folds", "also where the rest was never begun"
+    assert text.count("unfinished: ") == 1
+    assert "unfinished: `exp/cv/seed2/fold*/decode_test`" in text
+    shutil.rmtree("exp/cv/seed1/fold0")
+    assert cells(write(table([row])), "CV")[3] == "not run"
+    shutil.copytree("exp/cv/seed2/fold0", "exp/cv/seed1/fold0")
     with pytest.raises(InputError, match="3 folds, expected 2"):
         write(table([{**row, "pool": 2}]))
+
+
+def test_a_question_mark_tells_seeds_apart_and_a_bracket_is_itself() -> None:
+    for seed in (1, 2):
+        decode(f"exp/[a] e2e/seed{seed}", wrong=seed)
+    row = {"name": "E2E", "decoded": "exp/[a] e2e/seed?/decode_test"}
+    text = write(table([row]))
+    assert cells(text, "E2E")[2] == "2" and "run 1 " in text and "run 2 " in text
+    fold = {"name": "CV", "decoded": "exp/[a] e2e/seed?/decode_test", "pool": 2}
+    with pytest.raises(InputError, match="also in another fold"):
+        write(table([fold]))
+    none = table([row | {"decoded": "exp/[a] e2e/seed[12]/decode_test"}])
+    assert cells(write(none), "E2E")[3] == "not run"
+
+
+def test_a_figure_that_one_seed_lacks_is_not_that_of_the_others() -> None:
+    decode("exp/e2e/seed1", wrong=6)
+    decode("exp/e2e/seed2", wrong=6)
+    folder = Path("exp/e2e/seed2/decode_test")
+    tables.write_table(folder / "hyp", dict.fromkeys(UTTERANCES, "no tree"))
+    score.score("data/test", folder)  # no bracket, so no precision of brackets
+    first = json.loads(Path("exp/e2e/seed1/decode_test/score.json").read_text())
+    known = f"{first['metrics']['bracket_p']['value']:.2f}"
+    rows = [{"name": "E2E", "decoded": "exp/e2e/seed*/decode_test"}]
+    text = write(table(rows, metrics=["bracket_p"]))
+    assert cells(text, "E2E")[3] == "n/a"
+    assert cells(text, "Bracket P")[1:] == ["n/a", "n/a", "n/a", "n/a", known, "n/a"]
+    assert results_runs.find(rows[0]["decoded"]).figure("bracket_p").spread is None
 
 
 def test_the_spread_of_a_single_cross_validation_is_that_of_its_folds() -> None:
@@ -456,6 +492,16 @@ def test_a_lead_that_chance_may_turn_is_not_called_clear() -> None:
     said = summary(write(table(ours("E2E", "close"))))[1]
     assert said.startswith("close is clearly ahead with EM hyp 91.67; +41.67 [")
     assert said.endswith("against the next, E2E."), "the first row is not named twice"
+
+
+def test_equal_systems_are_both_first() -> None:
+    for name, wrong in (("E2E", 12), ("AT-AT", 2), ("twin", 2)):
+        decode(f"exp/{name}", wrong)
+    said = summary(write(table(ours("AT-AT", "twin"))))[1]
+    assert said == "AT-AT and twin are first with EM hyp 91.67."
+    said = summary(write(table(ours("E2E", "AT-AT", "twin"))))[1]
+    assert said.startswith("AT-AT and twin are first with EM hyp 91.67; AT-AT +41.67 [")
+    assert said.endswith(" against the next, E2E.")
 
 
 def test_of_a_single_system_nothing_is_claimed() -> None:

@@ -113,6 +113,20 @@ def test_faults_of_the_data_dir_name_the_file(tmp_path: Path) -> None:
         score.score(data, decoded)
 
 
+def test_options_that_would_change_nothing_are_refused(tmp_path: Path, capsys) -> None:
+    data = make_data(tmp_path / "data")
+    texts = {utt: f"play {song}" for utt, song in SONGS.items()}
+    decoded = make_decoded(tmp_path / "dec", texts, "asr")
+    options = ["--data", str(data), "--decoded", str(decoded)]
+    with pytest.raises(InputError, match="SLU-F1 is a measure of trees.*--slu_f1"):
+        score_command.main([*options, "--slu_f1"])
+    score_command.main(options)
+    for more in (options[:2], options[2:], ["--task", "asr"], ["--slu_f1"]):
+        with pytest.raises(SystemExit):
+            score_command.main([*more, "compare", str(decoded), str(decoded)])
+        assert "compare A B takes no --data" in capsys.readouterr().err
+
+
 def test_the_task_is_asked_for_when_unknown(tmp_path: Path) -> None:
     data = make_data(tmp_path / "data")
     decoded = make_decoded(tmp_path / "dec", trees())

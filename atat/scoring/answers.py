@@ -96,7 +96,13 @@ def _error_rates(heard: Mapping[str, str], spoken: Path | None) -> dict[str, flo
         return {}
     known = tables.read_table(spoken / "text")
     references = {key: text for key, text in known.items() if key in heard}
-    score.check_same_utterances(heard, references, "the data dir", f"{spoken / 'text'}")
+    score.check_same_utterances(
+        heard,
+        references,
+        "the data dir",
+        f"{spoken / 'text'}",
+        "--spoken is the data dir with the words spoken in each of its recordings",
+    )
     rates = {}
     for key, text in heard.items():
         wrong, words = metrics.text_counts(references[key], text)["wer"]
@@ -167,13 +173,17 @@ def main(argv: list[str] | None = None) -> None:
         "--wer_edges",
         type=int,
         nargs="+",
-        default=list(EDGES),
-        help="bounds between the groups by WER, in per cent",
+        help="bounds between the groups by WER, in per cent, with --spoken (default: "
+        f"{' '.join(map(str, EDGES))})",
     )
     options = parser.parse_args(argv)
-    edges = options.wer_edges
+    if options.wer_edges is not None and options.spoken is None:
+        parser.error("--wer_edges are bounds of word error rates, which need --spoken")
+    edges = list(EDGES) if options.wer_edges is None else options.wer_edges
     if min(edges) <= 0 or edges != sorted(set(edges)):
-        raise InputError(f"--wer_edges {' '.join(map(str, edges))}: expected rising whole numbers")
+        raise InputError(
+            f"--wer_edges {' '.join(map(str, edges))}: expected rising whole numbers above 0"
+        )
     made = score_answers(options.data, options.decoded, options.spoken, edges)
     for name, summary in made.items():
         title = f"{options.decoded / name} on {options.data}"

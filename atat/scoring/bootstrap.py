@@ -22,6 +22,9 @@ LEVEL = 95.0  # per cent of the replicates that an interval covers
 # the draws that miss them: a third of the draws with one such cluster, an eighth with two. Draws
 # of a single cluster all agree, which is no evidence: below this share no interval is given.
 MIN_DEFINED = 0.9
+# Decimals of a difference in points: below them are the rounding errors of sums and means, which
+# depend on the order of the runs and would make systems unequal that are equal.
+DECIMALS = 9
 # Numbers drawn at a time: limits the memory to some tens of MB for any K and R.
 _CHUNK = 2_000_000
 
@@ -110,15 +113,21 @@ def compare(
     assert len(first) == len(second), "the two systems must have the same clusters"
     runs = first.shape[1]
     drawn = resample(np.concatenate([first, second], axis=1), seed=seed, replicates=replicates)
-    difference = drawn[:, :runs].mean(axis=1) - drawn[:, runs:].mean(axis=1)
+    difference = _rounded(drawn[:, :runs].mean(axis=1) - drawn[:, runs:].mean(axis=1))
     known = difference[~np.isnan(difference)]
     one, two = (_plain(ratios(c.sum(axis=0)).mean()) for c in (first, second))
     if one is None or two is None:
         return Comparison(one, two, Interval(None, None, None), None, known.size, replicates)
     bounds = _percentiles(difference) if len(first) > 1 else (None, None)
-    interval = Interval(one - two, *bounds)
+    interval = Interval(float(_rounded(one - two)), *bounds)
     p_value = _p_value(known, _differing(first, second)) if interval.low is not None else None
     return Comparison(one, two, interval, p_value, known.size, replicates)
+
+
+def _rounded(difference: np.ndarray | float) -> np.ndarray:
+    """Without rounding errors; 0 has no sign."""
+    found: np.ndarray = np.round(difference, DECIMALS) + 0.0
+    return found
 
 
 def _p_value(known: np.ndarray, differing: int) -> float:
@@ -134,9 +143,9 @@ def _p_value(known: np.ndarray, differing: int) -> float:
 
 def _differing(first: np.ndarray, second: np.ndarray) -> int:
     """Number of clusters in which the mean counts of the runs differ, (K, S, 2) and (K, S', 2)."""
-    # Multiplied, not divided: counts are whole numbers, and equal means must be equal.
-    one, two = first.sum(axis=1) * second.shape[1], second.sum(axis=1) * first.shape[1]
-    return int((one != two).any(axis=1).sum())
+    # Close is equal: counts may be fractions (F1), whose sums depend on the order of the runs.
+    one, two = first.mean(axis=1), second.mean(axis=1)
+    return int((~np.isclose(one, two, rtol=1e-9, atol=1e-9)).any(axis=1).sum())
 
 
 def mean_interval(
@@ -144,7 +153,7 @@ def mean_interval(
 ) -> Interval:
     """Like `intervals`, for the mean ratio of S runs on the same clusters, `counts` (K, S, 2).
 
-    utterances: the number in which the figure is defined.
+    It is undefined if that of one run is. utterances: the number in which the figure is defined.
     """
     drawn = resample(counts, seed=seed, replicates=replicates).mean(axis=1)
     low, high = _percentiles(drawn)

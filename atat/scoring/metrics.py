@@ -103,11 +103,6 @@ def add(counts: Iterable[Counts]) -> Counts:
     return total
 
 
-def percent(counts: Counts) -> dict[str, float | None]:
-    """Each metric in per cent; None if the denominator is zero (nothing to measure)."""
-    return {name: 100 * a / b if b else None for name, (a, b) in counts.items()}
-
-
 def canonical(text: str) -> str:
     """One blank between tokens, none around them."""
     return " ".join(text.split())

@@ -141,9 +141,11 @@ def _spread(condition: str, runs: Runs, metrics: Sequence[str]) -> str:
     for metric in metrics:
         values = runs.values(metric)
         known = [value for value in values if value is not None]
-        if len(known) < 2:
+        if not known:
             continue
-        summary = [statistics.mean(known), statistics.stdev(known), min(known), max(known)]
+        summary: list[float | None] = [None] * 4  # as in the table above
+        if len(known) == len(values):
+            summary = [statistics.mean(known), statistics.stdev(known), min(known), max(known)]
         cells = ["n/a" if value is None else f"{value:.2f}" for value in [*summary, *values]]
         body.append([METRICS[metric].title, *cells])
     if not body:

@@ -15,7 +15,7 @@ import os
 import re
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,7 +73,12 @@ class Figure:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the runs, or over the folds of a single run; None below two."""
+        """Standard deviation over the runs, or over the folds of a single run.
+
+        None below two, and if the metric is undefined in a run: then their mean is, too.
+        """
+        if None in self.values:
+            return None
         known = [value for value in self.folds or self.values if value is not None]
         return statistics.stdev(known) if len(known) > 1 else None
 
@@ -150,29 +155,50 @@ class Runs:
 
 
 def find(pattern: str, *, pool: int = 0, data: str = "") -> Runs:
-    """The runs whose decoded dirs match a pattern of `*` and `?`.
+    """The runs whose decoded dirs match a pattern of `*` and `?`; all else stands for itself.
 
     Each match is a run. With `pool`, this many matches together are one test set (folds), for each
-    value of `{seed}` if the pattern contains it; with fewer there are no runs, since some of the
+    value of `{seed}` if the pattern contains it; fewer are an unfinished run, since some of the
     folds are a different test set. `data` is a pattern that the scored data dirs must match.
     Raises InputError for runs on other utterances or with stale scores, and for too many folds.
     """
-    matches = sorted(glob.glob(pattern.replace(SEED, "*")))
-    folders = [Path(match) for match in matches if os.path.isdir(match)]
-    unfinished = [folder for folder in folders if not (folder / "hyp").exists()]
     grouped: dict[str, list[Path]] = {}
-    for folder in folders:
-        if folder not in unfinished:
-            grouped.setdefault(_run_name(pattern, folder, pool > 0), []).append(folder)
-    for parts in grouped.values() if pool else ():
-        if len(parts) > pool:
+    for match in matches(pattern.replace(SEED, "*")):
+        if match.is_dir():
+            grouped.setdefault(_run_name(pattern, match, pool > 0), []).append(match)
+    whole: dict[str, list[Path]] = {}
+    unfinished: list[Path] = []
+    for name, parts in grouped.items():
+        done = [folder for folder in parts if (folder / "hyp").exists()]
+        lost = [folder for folder in parts if folder not in done]
+        unfinished += lost
+        if pool and len(done) > pool:
             raise InputError(
-                f"{pattern}: {len(parts)} folds, expected {pool} (key `pool`); remove what is of "
+                f"{pattern}: {len(done)} folds, expected {pool} (key `pool`); remove what is of "
                 "another cross-validation"
             )
-        if len(parts) < pool:
-            return Runs((), tuple(unfinished) or (Path(pattern),))
-    runs = [_load_run(name, grouped[name], data) for name in sorted(grouped, key=_natural)]
+        if len(done) >= max(pool, 1):
+            whole[name] = done
+        elif not lost:
+            unfinished.append(Path(pattern.replace(SEED, name)))
+    return read(whole, data, tuple(unfinished))
+
+
+def matches(pattern: str) -> list[Path]:
+    """What matches a pattern of `*` and `?`, sorted; `[` in it stands for itself."""
+    return [Path(match) for match in sorted(glob.glob(_plain_brackets(pattern)))]
+
+
+def _plain_brackets(pattern: str) -> str:
+    """A pattern for `glob` and `fnmatch`, to which `[` would begin a class of characters."""
+    return pattern.replace("[", "[[]")
+
+
+def read(
+    folders: Mapping[str, Sequence[Path]], data: str = "", unfinished: tuple[Path, ...] = ()
+) -> Runs:
+    """The runs of decoded dirs by the run's name; see `find`."""
+    runs = [_load_run(name, folders[name], data) for name in sorted(folders, key=natural)]
     for run in runs[1:]:
         _check_alike(runs[0], run)
         first, other = ({one.utt: one.group for one in each.scored} for each in (runs[0], run))
@@ -181,7 +207,7 @@ def find(pattern: str, *, pool: int = 0, data: str = "") -> Runs:
                 f"{runs[0].folders[0]} and {run.folders[0]}: scored with other groups "
                 "(utt2group); score both again (atat score)"
             )
-    return Runs(tuple(runs), tuple(unfinished))
+    return Runs(tuple(runs), unfinished)
 
 
 def trainings(run: Run, pattern: str = "") -> list[Training]:
@@ -191,7 +217,7 @@ def trainings(run: Run, pattern: str = "") -> list[Training]:
     above the decoded dir; earlier ones by the key `init.model` of each training's config.yaml.
     """
     if pattern:
-        last = [Path(match) for match in sorted(glob.glob(pattern.replace(SEED, run.name)))]
+        last = matches(pattern.replace(SEED, run.name))
     else:
         last = [_model_folder(folder) for folder in run.folders]
     found: dict[Path, Training] = {}
@@ -234,7 +260,8 @@ def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
     for folder in folders:
         found = str(info(folder, "score.json").get("data", ""))
         lines = load_scored(folder)
-        if data and not fnmatch.fnmatch(os.path.normpath(found), os.path.normpath(data)):
+        wanted = _plain_brackets(os.path.normpath(data))
+        if data and not fnmatch.fnmatch(os.path.normpath(found), wanted):
             raise InputError(f"{folder}: scored on {found}, the table is about {data}")
         for one in lines:
             if one.utt in scored:
@@ -249,16 +276,17 @@ def _load_run(name: str, folders: Sequence[Path], data: str) -> Run:
 
 def _run_name(pattern: str, folder: Path, pool: bool) -> str:
     """What distinguishes this run from others of the row: the text matched by the wildcards."""
-    wildcard = "(?:[^/]*)" if pool else "([^/]*)"
+    group = "(?:{})" if pool else "({})"
     expression = re.escape(os.path.normpath(pattern)).replace(re.escape(SEED), "([^/]*)")
-    expression = expression.replace(r"\*", wildcard).replace(r"\?", "[^/]")
+    expression = expression.replace(r"\*", group.format("[^/]*"))
+    expression = expression.replace(r"\?", group.format("[^/]"))
     match = re.fullmatch(expression, os.path.normpath(folder))
     assert match, f"{folder} was found by {pattern}"
     return "/".join(match.groups())
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorting key under which run 2 comes before run 10."""
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorting key of names under which seed2 comes before seed10."""
     return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
 
 

@@ -9,6 +9,7 @@ Knows nothing of YAML and of how the table itself is laid out (`atat results`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -122,7 +123,10 @@ def _first_given(given: Sequence[tuple[str, float]], column: ColumnLike) -> str:
 
 
 def _first_of_ours(entries: Sequence[Entry], column: ColumnLike) -> str:
-    """Which row is first in a column, against the next and against the first row that was run."""
+    """Which row is first in a column, against the next and against the first row that was run.
+
+    Of several with the same figure all are first.
+    """
     values: list[tuple[float, str, Runs]] = []
     for entry in entries:
         runs = entry.runs.get(column.condition)
@@ -139,10 +143,15 @@ def _first_of_ours(entries: Sequence[Entry], column: ColumnLike) -> str:
         if len(others) > 1:
             return f"{name} has {figure}; of the other systems it is undefined."
         return f"{name} has {figure}; no other system was run to compare it with."
-    following, top = ranked[1], values[0]
+    equal = [one[1] for one in ranked if math.isclose(one[0], value, abs_tol=1e-9)]
+    if len(equal) == len(ranked):
+        return f"{listed(equal)} are first with {figure}."
+    following, top = ranked[len(equal)], values[0]
     against = [_against(runs, following, column, "the next")]
-    if top[1] not in (name, following[1]):
+    if top[1] not in (*equal, following[1]):
         against.append(_against(runs, top, column, "the first row"))
+    if len(equal) > 1:
+        return f"{listed(equal)} are first with {figure}; {name} {'; '.join(against)}."
     return f"{name} is {_ahead(runs, following, column)} with {figure}; {'; '.join(against)}."
 
 

@@ -51,13 +51,18 @@ def score(
     """Score a decoded dir, write score.json and per_utt.jsonl into it and return the former.
 
     If `task` is None it is taken from decode.json. Raises InputError if ids do not match, a
-    reference is not a tree, or there is nothing to score.
+    reference is not a tree, SLU-F1 is asked for of transcripts, or there is nothing to score.
     """
     data, decoded = Path(data), Path(decoded)
     if task is None:
         task, target = _task_of(decoded)
     else:
         target = task_called(task).target
+    if slu_f1 and target != "semantics":
+        raise InputError(
+            f"{decoded}: SLU-F1 is a measure of trees, and task {task} writes words; "
+            "leave out --slu_f1"
+        )
     scored = score_utterances(data, decoded, target, slu_f1=slu_f1)
     return write(decoded, scored, task, data)
 
@@ -217,9 +222,13 @@ def check_same_references(
 
 
 def check_same_utterances(
-    expected: Collection[str], found: Collection[str], expected_in: str, found_in: str
+    expected: Collection[str],
+    found: Collection[str],
+    expected_in: str,
+    found_in: str,
+    fix: str = "decode the whole data dir again",
 ) -> None:
-    """Raise InputError, naming the utterances that only one side has."""
+    """Raise InputError, naming the utterances that only one side has, and how to mend it."""
     for here, there, place, other in (
         (expected, found, expected_in, found_in),
         (found, expected, found_in, expected_in),
@@ -228,8 +237,7 @@ def check_same_utterances(
         if lost:
             raise InputError(
                 f"{other}: {len(lost)} of {len(here)} utterances of {place} are missing: "
-                f"{_first_names(lost)}; "
-                "both must hold the same utterances (decode the whole data dir again)"
+                f"{_first_names(lost)}; both must hold the same utterances ({fix})"
             )
 
 

@@ -89,6 +89,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(argv)
     if options.command == "compare":
+        if options.data or options.decoded or options.task or options.slu_f1:
+            parser.error(
+                "compare A B takes no --data, --decoded, --task and --slu_f1: "
+                "it reads what `atat score` wrote for A and for B"
+            )
         _print_comparison(compare(options.first, options.second, options.metric))
         return
     if not options.data or not options.decoded:
