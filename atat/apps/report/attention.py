@@ -42,10 +42,12 @@ class Looker:
     def read(self, decoding: Decoding) -> Packed:
         """The model of a decoding. Raises InputError if it is not one that can be looked into."""
         folder = decoding.model_folder
-        if decoding.task not in TASKS or TASKS[decoding.task].source != "audio":
+        if decoding.task not in TASKS:
             raise InputError(
-                f"task {decoding.task or '(not known)'} reads no audio with this system"
+                f"it is drawn for the joint system only, which has no task {decoding.task}".rstrip()
             )
+        if TASKS[decoding.task].source != "audio":
+            raise InputError(f"task {decoding.task} reads no audio")
         if folder is None:
             raise InputError(f"the model of {decoding.folder} is not here")
         from atat.systems.joint.packed import read

@@ -8,14 +8,13 @@ row. Intervals and differences are those of `atat results`. Knows nothing of met
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atat.apps.report.content import Block, Gallery, Note, Section, Table, attempt
 from atat.apps.report.drawing import DASHES, MUTED, SERIES, Draw, legend_below, short
-from atat.apps.report.experiment import SEED, Decoding, Found, shown
+from atat.apps.report.experiment import OF_FRAMES, SEED, Decoding, Found, shown
 from atat.base import config
 from atat.base.errors import InputError
 from atat.scoring import results, results_runs
@@ -38,6 +37,7 @@ class Line:
     runs: Runs
     value: float | None = None
     baseline: str = ""
+    published: bool = False
 
 
 def sections(draw: Draw, found: Found) -> list[Section]:
@@ -69,7 +69,7 @@ def _placed(table: ResultsTable, path: Path) -> ResultsTable:
     """A table whose rows are found from the current folder, too: paths start at its recipe."""
     patterns = [row.decoded for row in table.rows if row.decoded]
     for base in (Path("."), *path.absolute().parents):
-        if any(glob.glob(str(base / _any(pattern))) for pattern in patterns):
+        if any(results_runs.matches(str(base / _any(pattern))) for pattern in patterns):
             rows = tuple(
                 replace(row, decoded=str(base / row.decoded) if row.decoded else "")
                 for row in table.rows
@@ -94,7 +94,13 @@ def _of_table(draw: Draw, table: ResultsTable) -> Iterator[Block]:
         yield from _conditions(draw, table, metric, found)
         return
     lines = [
-        Line(row.name, found[row.name][""], _published(row, metric), row.baseline)
+        Line(
+            row.name,
+            found[row.name][""],
+            _published(row, metric),
+            row.baseline,
+            bool(row.published),
+        )
         for row in table.rows
     ]
     yield from _forest(draw, table.title, lines, table.metrics)
@@ -106,11 +112,12 @@ def _published(row: Row, metric: str) -> float | None:
 
 
 def _by_test_set(decodings: Iterable[Decoding]) -> dict[str, list[Decoding]]:
-    """Scored decodings by test set and target: figures of trees and of words are not compared."""
+    """Scored decodings by test set and figure: those of trees and of words are not compared."""
+    kinds = {"em_hyp": "", "wer": ", words"}
     sets: dict[str, list[Decoding]] = {}
     for one in decodings:
         if one.score and one.target:
-            kind = "" if one.target == "semantics" else ", words"
+            kind = kinds.get(one.metric, f", {METRICS[one.metric].title.lower()}")
             sets.setdefault(shown(one.data) + kind, []).append(one)
     return sets
 
@@ -126,7 +133,7 @@ def _of_decodings(draw: Draw, title: str, decodings: Sequence[Decoding]) -> Iter
     metric = decodings[0].metric
     known = [
         name
-        for name in ("em_hyp", "semer", "intent_acc", "tree_validity", "wer", "em_full")
+        for name in ("em_hyp", "semer", "intent_acc", "tree_validity", "wer", "em_full", *OF_FRAMES)
         if all(name in line.runs.runs[0].scored[0].counts for line in lines)
     ]
     best = _ranked(lines, metric)[0].name
@@ -138,12 +145,14 @@ def _of_decodings(draw: Draw, title: str, decodings: Sequence[Decoding]) -> Iter
 
 def _runs(decodings: Sequence[Decoding]) -> Runs:
     """Several seeds as runs of one row, as `atat results` finds them."""
-    folder = decodings[0].folder
-    above = folder.parent
-    if SEED.fullmatch(above.name):
-        pattern = f"{glob.escape(str(above.parent))}/seed*/{glob.escape(folder.name)}"
-        return results_runs.find(pattern)
-    return results_runs.find(glob.escape(str(folder)))
+    first = decodings[0].folder
+    above = first.parent.parent
+    seeds = {
+        one.folder.parent.name: [one.folder]
+        for one in decodings
+        if one.folder.parent.parent == above and SEED.fullmatch(one.folder.parent.name)
+    }
+    return results_runs.read(seeds or {"": [first]})
 
 
 def _ranked(lines: Sequence[Line], metric: str) -> list[Line]:
@@ -160,8 +169,9 @@ def _ranked(lines: Sequence[Line], metric: str) -> list[Line]:
 def _value(line: Line, metric: str) -> float | None:
     if not line.runs:
         return line.value
-    known = [value for value in line.runs.values(metric) if value is not None]
-    return sum(known) / len(known) if known else None
+    values = line.runs.values(metric)
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def interval_of(runs: Runs, metric: str) -> Interval:
@@ -214,13 +224,20 @@ def _forest(
         caption += " Hollow: published by others."
     label = "; ".join(f"{line.name} {_value(line, metric):.1f}" for line in ran[:8])
     yield Gallery((draw.finish(figure, f"compare-{title}", f"{title}: {label}", caption),))
-    missing = [line.name for line in lines if _value(line, metric) is None]
-    if missing:
-        yield Note(f"Not run: {', '.join(missing)}.")
+    absent = [line for line in lines if _value(line, metric) is None]
+    yield from _absent({one.name: bool(one.runs) or one.published for one in absent}, metric)
     yield _numbers(ran, metrics, figures)
     differences = _differences(ran, metric)
     if differences.rows:
         yield differences
+
+
+def _absent(rows: Mapping[str, bool], metric: str) -> Iterator[Note]:
+    """Which rows are not drawn: those without such a figure (true), and those that were not run."""
+    for said, known in (("Not run", False), (f"Without {METRICS[metric].title}", True)):
+        names = [name for name, has_others in rows.items() if has_others == known]
+        if names:
+            yield Note(f"{said}: {'; '.join(names)}.")
 
 
 def _numbers(ran: Sequence[Line], metrics: Sequence[str], figures: Mapping[str, Interval]) -> Table:
@@ -313,7 +330,7 @@ def _conditions(
     axes.set_xlabel("condition")
     legend_below(axes, columns=1)
     label = "; ".join(
-        f"{name} from {line[0]} to {line[-1]}" for name, line in list(values.items())[:8]
+        f"{name} {_ends(conditions, line)}" for name, line in list(values.items())[:8]
     )
     yield Gallery(
         (
@@ -327,4 +344,16 @@ def _conditions(
         ),
         wide=True,
     )
+    absent = {
+        row.name: bool(row.published) or any(found[row.name].values())
+        for row in table.rows
+        if row.name not in values
+    }
+    yield from _absent(absent, metric)
     yield Table("Per cent with 95 % intervals.", ("", *conditions), tuple(cells))
+
+
+def _ends(conditions: Sequence[str], line: Sequence[float | None]) -> str:
+    """The first and the last value of a row in words: "62.5 (6 dB) to 87.5 (24 dB)"."""
+    known = [f"{v:.1f} ({c})" for c, v in zip(conditions, line) if v is not None]
+    return " to ".join(dict.fromkeys((known[0], known[-1])))

@@ -18,8 +18,7 @@ from atat.apps.report.experiment import Experiment, Training
 from atat.base.errors import InputError
 
 POINTS = 300  # of a curve; more are averaged in groups
-NOT_LOSSES = {"rate", "gradient_norm", "audio_seconds_per_second", "accuracy"}
-SHARES = ("exact_match", "accuracy")  # shown in per cent
+NOT_LOSSES = {"rate", "gradient_norm", "audio_seconds_per_second"}
 
 Curve = tuple[np.ndarray, np.ndarray]  # steps, values
 Curves = dict[str, Curve]
@@ -33,7 +32,8 @@ def blocks(draw: Draw, experiment: Experiment) -> Iterator[Block]:
             f"neither TensorBoard's events nor validations in "
             f"{', '.join(str(training.folder) for training in experiment.trainings)}"
         )
-    losses = [name for name in _names(runs, "train/") if name not in NOT_LOSSES]
+    trained = [name for name in _names(runs, "train/") if name not in NOT_LOSSES]
+    losses = [name for name in trained if not _is_share(name)]
     drawn = [
         _panel(
             draw,
@@ -43,6 +43,16 @@ def blocks(draw: Draw, experiment: Experiment) -> Iterator[Block]:
             {name: f"train/{name}" for name in losses},
             runs,
             "The minimised loss, and its terms before they are weighted.",
+        ),
+        _panel(
+            draw,
+            f"{experiment.name}-train-shares",
+            "Right in training",
+            "per cent",
+            {_title(name): f"train/{name}" for name in trained if _is_share(name)},
+            runs,
+            "Shares that are right.",
+            scale=100,
         ),
         _panel(
             draw,
@@ -61,10 +71,10 @@ def blocks(draw: Draw, experiment: Experiment) -> Iterator[Block]:
                 "per cent",
                 {name: f"valid_{share}/{name}" for name in _names(runs, f"valid_{share}/")},
                 runs,
-                _MEANING[share],
+                _MEANING.get(share, "Share that is right."),
                 scale=100,
             )
-            for share in SHARES[: 1 if _names(runs, "valid_exact_match/") else None]
+            for share in _validated_shares(runs)
         ),
         _panel(
             draw,
@@ -191,6 +201,21 @@ def _ends(lines: Mapping[str, str], runs: Mapping[str, Curves], scale: float) ->
 def _names(runs: Mapping[str, Curves], prefix: str) -> Sequence[str]:
     names = {tag: None for curves in runs.values() for tag in curves if tag.startswith(prefix)}
     return [tag.removeprefix(prefix) for tag in names]
+
+
+def _is_share(name: str) -> bool:
+    """Whether a figure of training is no loss but a share of what was predicted."""
+    return name.endswith("accuracy") or name in ("exact_match", "nearest")
+
+
+def _validated_shares(runs: Mapping[str, Curves]) -> list[str]:
+    """The figures of validation beside the loss: all are shares (`atat.engine.validate`).
+
+    Where whole outputs were decoded, their tokens are not drawn, too.
+    """
+    found = dict.fromkeys(name.partition("/")[0] for name in _names(runs, "valid_"))
+    hidden = {"loss", *(["accuracy"] if "exact_match" in found else [])}
+    return [name for name in found if name not in hidden]
 
 
 def _title(figure: str) -> str:

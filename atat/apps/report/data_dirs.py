@@ -30,7 +30,7 @@ from atat.text import trees
 from atat.text.trees import SemanticsError
 
 TAGS = 30  # drawn
-FINDINGS = 40  # lines shown of a file of findings
+FINDINGS = 40  # lines shown of a file of findings, and of warnings
 ROLES = {"training": SERIES[0], "validation": SERIES[2], "test": SERIES[1]}
 _WARNING = re.compile(r"^\S+ \S+ WARNING (.*)$")
 
@@ -197,7 +197,7 @@ def _spread(values: np.ndarray, form: str) -> str:
 
 
 def _lengths(draw: Draw, used: Sequence[DataDir]) -> Picture | None:
-    """Quantiles of the length of each data dir: seconds, or words where there is no audio."""
+    """Quantiles of the seconds of each data dir with audio; None if there is none."""
     spoken = [one for one in used if len(one.seconds)]
     if not spoken:
         return None
@@ -300,10 +300,15 @@ def _dropped(used: Sequence[DataDir]) -> Iterator[Block]:
         yield Note("No utterance was dropped from these data dirs after they were made.")
     for one in used:
         for path in sorted(one.folder.glob("*findings.txt")):
-            lines = [line[:300] for line in read_lines(path)]
-            more = len(lines) - FINDINGS
-            shown_lines = lines[:FINDINGS] + ([f"... and {more} more lines"] if more > 0 else [])
-            yield Code(f"{one.name}: {path.name}", tuple(shown_lines))
+            yield Code(
+                f"{one.name}: {path.name}", _first([line[:300] for line in read_lines(path)])
+            )
+
+
+def _first(lines: Sequence[str]) -> tuple[str, ...]:
+    """As many lines as are shown, and how many more there are."""
+    more = len(lines) - FINDINGS
+    return (*lines[:FINDINGS], *([f"... and {more} more lines"] if more > 0 else []))
 
 
 def kind_of(why: str) -> str:
@@ -322,4 +327,4 @@ def _warned(found: Found) -> Iterator[Block]:
                     if match := _WARNING.match(line):
                         said[match[1][:300]] = None
     if said:
-        yield Code(f"Warnings of the trainings ({len(said)})", tuple(said)[:FINDINGS])
+        yield Code(f"Warnings of the trainings ({len(said)})", _first(list(said)))

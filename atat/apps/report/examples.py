@@ -34,7 +34,6 @@ class Budget:
     """How many bytes of sound a page may still hold."""
 
     left: int = TOTAL
-    refused: int = 0  # clips for which there was no room
 
 
 def blocks(
@@ -44,11 +43,13 @@ def blocks(
     count: int,
     budget: Budget,
 ) -> Iterator[Block]:
-    """The `count` worst utterances.
+    """The `count` worst utterances; nothing if no errors of utterances were counted.
 
     utterances: of the data dir, for their sound; why_silent: why there are none, if there are none.
     """
     wrong = worst(scored)
+    if wrong is None:
+        return
     if not wrong:
         yield Note("Every utterance is right.")
         return
@@ -62,11 +63,14 @@ def blocks(
     yield Examples(tuple(shown))
 
 
-def worst(scored: Sequence[Scored]) -> list[Scored]:
-    """Utterances with an error, those with the most errors first, then the shorter."""
+def worst(scored: Sequence[Scored]) -> list[Scored] | None:
+    """Utterances with an error, those with the most errors first, then the shorter.
+
+    None if there is no count of errors, as in what `atat frames` writes.
+    """
     known = next((name for name in ERRORS if scored and name in scored[0].counts), None)
     if known is None:
-        return []
+        return None
     wrong = [one for one in scored if one.counts[known][0] or not one.counts["em_full"][0]]
     return sorted(wrong, key=lambda one: (-one.counts[known][0], one.counts[known][1], one.utt))
 
@@ -117,7 +121,6 @@ def _clip(utterance: Utterance, budget: Budget) -> tuple[str, str]:
     except InputError as error:
         return "", f"no sound: {error}"
     if budget.left <= 0:
-        budget.refused += 1
         return "", f"no sound: the page has {TOTAL / 1e6:g} MB of it already"
     longest = round(LONGEST * audio.SAMPLE_RATE)
     uri = encode(samples[:longest])

@@ -20,11 +20,15 @@ from atat.base.config import read_yaml
 from atat.base.errors import InputError
 from atat.base.json_file import read_object_or_none
 from atat.scoring import decoded_dir
+from atat.scoring.metrics import METRICS
+from atat.scoring.results_runs import natural
 from atat.text.tasks import TARGETS, TASKS
 
 SEED, FOLD = re.compile(r"seed\d+"), re.compile(r"\d+")
 # Folders of a training in which there are no further experiments.
 INSIDE = {"model", "start", "tensorboard", "tokenizer"}
+# Figures of `atat frames`, whose decodings have no others.
+OF_FRAMES = ("phone_acc", "phone_acc_speech", "word_acc", "word_acc_all")
 CONFIG, FACTS, LOG = "config.yaml", "train.json", "train.log"
 
 
@@ -72,8 +76,10 @@ class Decoding:
 
     @property
     def metric(self) -> str:
-        """The figure to compare it by."""
-        return "em_hyp" if self.target == "semantics" else "wer"
+        """The figure to compare it by: of trees, of words, or the first that it was scored by."""
+        usual = "em_hyp" if self.target == "semantics" else "wer"
+        known = [name for name in self.score.get("metrics") or () if name in METRICS]
+        return usual if usual in known or not known else known[0]
 
     @property
     def data(self) -> str:
@@ -235,14 +241,9 @@ def _walk(root: Path) -> Iterator[tuple[Path, set[str]]]:
     """Folders and the names of their files, parents first, in order."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(
-            (name for name in subfolders if name not in INSIDE and name[0] != "."), key=_natural
+            (name for name in subfolders if name not in INSIDE and name[0] != "."), key=natural
         )
         yield Path(folder), set(files)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorting key under which seed2 comes before seed10."""
-    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _name(folder: Path, root: Path, several: bool) -> tuple[str, str]:

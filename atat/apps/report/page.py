@@ -17,7 +17,7 @@ from atat.apps.report.content import Block, Facts, Note, Section, Table, attempt
 from atat.apps.report.data_dirs import Loader
 from atat.apps.report.drawing import VARIABLES, Draw
 from atat.apps.report.examples import Budget
-from atat.apps.report.experiment import Decoding, Experiment, Found, Training
+from atat.apps.report.experiment import OF_FRAMES, Decoding, Experiment, Found, Training
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
 from atat.datadir.kaldi_dir import Utterance
@@ -85,8 +85,8 @@ def _experiment(desk: Desk, experiment: Experiment) -> Section:
     if len(chosen) < len(compared):
         section.blocks.append(
             Note(
-                f"In detail: {len(chosen)} of {plural(len(compared), 'decoding')}, of each test "
-                "set the one with the best figure; --details shows more."
+                f"In detail: {len(chosen)} of {plural(len(compared), 'decoding')}, the best of "
+                "each test set first; --details shows more."
             )
         )
     section.sections = [_decoding(desk, one, experiment) for one in chosen]
@@ -181,7 +181,7 @@ _FACTS: dict[str, Any] = {
 def _scores(scored: Sequence[Decoding], experiment: Experiment) -> Table:
     """All decodings of an experiment with their figures."""
     known = ["em_hyp", "semer", "intent_acc", "em_full", "wer", "slu_f1"]
-    known += ["answer_em", "answer_f1", "frame_f1", "aos"]
+    known += ["answer_em", "answer_f1", "frame_f1", "aos", *OF_FRAMES]
     names = [name for name in known if any(name in one.score.get("metrics", {}) for one in scored)]
     several = len(experiment.trainings) > 1
     rows = []
