@@ -88,12 +88,44 @@ def test_resumed_equals_uninterrupted(corpus, tmp_path, monkeypatch, workers, se
     assert_same(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
 
 
-def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_path):
-    """A scheduler sends SIGTERM to every process, the workers that prepare batches included."""
-    config.save(tmp_path / "conf.yaml", settings(corpus, steps=5000, workers=2))
-    command = [sys.executable, "-m", "atat", "train", "--config", str(tmp_path / "conf.yaml")]
+def test_the_same_request_to_stop_may_come_twice(monkeypatch):
+    from atat.engine import trainer
+
+    waiting = trainer.Trainer.__new__(trainer.Trainer)
+    waiting._stop = False
+    with waiting._listening():
+        monkeypatch.setattr(trainer, "AGAIN", 1e9)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert waiting._stop
+        monkeypatch.setattr(trainer, "AGAIN", -1.0)  # long after the first
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def groups_below(process: int) -> list[int]:
+    """The groups of processes that lead their own, of the children of a process."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [child for child in map(int, children) if os.getpgid(child) == child]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "code"),
+    [(["-m"], 130), (["-m", "torch.distributed.run", "--standalone", "--module"], 1)],
+    ids=["alone", "torchrun"],
+)
+def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(
+    corpus, tmp_path, launcher, code
+):
+    """A scheduler sends SIGTERM to every process, the workers that prepare batches included;
+    torchrun passes it on to those that have got it."""
+    run = settings(corpus, steps=5000, checkpoint_every=5000, workers=2)
+    config.save(tmp_path / "conf.yaml", run)
+    command = [sys.executable, *launcher, "atat", "train", "--config", str(tmp_path / "conf.yaml")]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "exp")],
+        env={**os.environ, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(LIMIT)},
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
@@ -105,11 +137,12 @@ def test_a_signal_to_the_whole_job_stops_as_one_to_the_trainer_does(corpus, tmp_
                 "the first steps",
             )
             assert job.poll() is None, job.stderr.read()
-            os.killpg(job.pid, signal.SIGTERM)
+            for group in (*groups_below(job.pid), job.pid):
+                os.killpg(group, signal.SIGTERM)
             _, errors = job.communicate(timeout=LIMIT)
         finally:
             job.kill()
-    assert job.returncode == 130 and "DataLoader" not in errors
+    assert job.returncode == code and "DataLoader" not in errors
     assert checkpoint.paths_in(tmp_path / "exp")
 
 

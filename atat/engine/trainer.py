@@ -31,6 +31,9 @@ from atat.engine.validate import Validation, score, summary, validate
 
 logger = logging.getLogger(__name__)
 SHOWN_EVERY = 1.0  # seconds between two words of a validation
+# Seconds after the first request to stop from which on Ctrl-C stops at once. Before, it may be the
+# same one: torchrun passes on to its processes what they have got themselves.
+AGAIN = 1.0
 JUDGED = 3  # steps after which the time of the rest is told; the first of them costs more
 
 
@@ -139,10 +142,14 @@ class Trainer:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         """Signals only request a stop: in the middle of an update the state cannot be saved."""
+        first = math.inf  # when it was requested
 
         def ask(number: int, frame: Any) -> None:
-            if self._stop:
-                raise KeyboardInterrupt  # asked twice: at once, going on from the last checkpoint
+            nonlocal first
+            now = time.monotonic()
+            first = min(first, now)
+            if number == signal.SIGINT and now - first > AGAIN:
+                raise KeyboardInterrupt  # at once, going on from the last checkpoint
             self._stop = True
 
         before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
