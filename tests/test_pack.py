@@ -16,7 +16,8 @@ import torch
 import yaml
 
 from atat.apps.recognizer import Recognizer
-from atat.base import config, lock, machine
+from atat.base import checksums, config, lock, machine
+from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
 from atat.engine import checkpoint, model_folder, pack, run_folder
 from atat.engine import train as train_cli
@@ -136,6 +137,44 @@ def test_the_model_is_of_the_checkpoints_that_were_asked_for(corpus, tmp_path, c
         pack.main([str(tmp_path / "mean")])
     with pytest.raises(InputError, match="no config.yaml, so not a training folder"):
         pack.main([str(tmp_path / "mean" / "tokenizer")])
+
+
+def test_without_a_checkpoint_the_best_model_is_made_elsewhere_or_not_at_all(corpus, tmp_path):
+    exp = tmp_path / "exp"
+    train(short(corpus, steps=2), exp)
+    newest = checkpoint.paths_in(exp)[-1]
+    best = {"model": checkpoint.load(newest)["model"], "step": 2}
+    checkpoint.save(exp / checkpoint.BEST, best)
+    for path in (newest, exp / "train.json"):
+        path.unlink()
+    before = (exp / "model" / "SHA256SUMS").read_bytes()
+    with pytest.raises(InputError, match="no checkpoint-.*.pt yet.* give --out"):
+        pack.main([str(exp), "--best"])
+    assert (exp / "model" / "SHA256SUMS").read_bytes() == before
+    pack.main([str(exp), "--best", "--out", str(tmp_path / "best")])
+    assert_same(weights(tmp_path / "best"), best["model"])
+
+
+def test_a_calibration_stays_as_long_as_the_weights_do(corpus, tmp_path, capsys):
+    exp, run = tmp_path / "exp", short(corpus, steps=4)
+    train(run, exp)
+    fitted = Calibration({"beam": 2}, {"slu": Fitted({"score": 2.0}, 1.0, 0.5)})
+    fitted.write(exp / "model")
+    checksums.write(exp / "model")
+    pack.main([str(exp)])
+    assert Calibration.read(exp / "model") == fitted
+    model_folder.load(exp / "model")  # its checksums know the calibration
+    capsys.readouterr()
+    pack.main([str(exp), "--average", "2"])
+    assert Calibration.read(exp / "model") is None
+    said = f"the model before was calibrated, {exp / 'model'} is not"
+    assert said in capsys.readouterr().out
+
+    fitted.write(exp / "model")
+    checksums.write(exp / "model")
+    train(replace(run, steps=6), exp)
+    assert Calibration.read(exp / "model") is None
+    assert said in capsys.readouterr().err
 
 
 def test_a_running_training_is_packed_and_does_not_notice(corpus, tmp_path, monkeypatch):

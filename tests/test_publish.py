@@ -77,6 +77,8 @@ def test_a_trained_model_says_what_it_learned_from_and_later_what_it_scored(run:
     score = json.loads((run / "decode_dev/score.json").read_text())
     assert about is not None and about.results[0]["n"] == score["n"] == 12
     assert about.results[0]["metrics"]["em_full"] == score["metrics"]["em_full"]
+    shown = list(about.results[0]["metrics"])
+    assert shown == [name for name in model_card.SHOWN if name in shown] and len(shown) > 2
     text = (run / "model/README.md").read_text()
     assert head(run / "model")["license"] == "cc-by-4.0" and "Only tones." in text
     assert head(run / "model")["library_name"] == "atat" and about.results[0]["commands"][0] in text

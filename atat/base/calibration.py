@@ -31,6 +31,15 @@ OF_NO_USE = (
 )
 
 
+def not_kept(before: str | Path, out: Path) -> str:
+    """What commands say that have made the model `out` of, or in the place of, a calibrated one:
+    weights of evidence and threshold were fitted to the scores of other weights."""
+    return (
+        f"{before} was calibrated, {out} is not: without it answers have no confidence and nothing "
+        f"is rejected. Run `atat calibrate {out} …` with the data of before"
+    )
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The confidence of one task."""

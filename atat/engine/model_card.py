@@ -173,7 +173,7 @@ def results_of(model: Path, decoded: Iterable[Path]) -> tuple[list[dict[str, Any
                 "n": score["n"],
                 "speakers": score.get("speakers"),
                 "metrics": {
-                    name: score["metrics"][name] for name in SHOWN & score["metrics"].keys()
+                    name: score["metrics"][name] for name in SHOWN if name in score["metrics"]
                 },
                 "commands": commands,
                 "date": str(made["provenance"].get("date", ""))[:10],

@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.base import cli, lock
+from atat.base import calibration, checksums, cli, digests, lock
+from atat.base.calibration import Calibration
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
 from atat.engine import registry, run_folder
@@ -136,11 +137,35 @@ def pack(run: Path, paths: Sequence[Path], out: Path) -> str:
             f"{paths[-1]}: not a checkpoint of this run: {str(error).splitlines()[-1].strip()}"
         ) from None
     before = card_of(out)
-    model_folder.save(out, packed)
-    if is_own(out, run):
-        run_folder.write_facts(run, _facts_now(run, packed, chosen))
+    facts = _facts_now(run, packed, chosen) if is_own(out, run) else None
+    lost = replace_model(out, packed)
+    if facts is not None:
+        run_folder.write_facts(run, facts)
     describe(run, out, before)
+    if lost:
+        print(lost)
     return chosen
+
+
+def replace_model(model: Path, packed: Packed, weights: dict[str, Any] | None = None) -> str | None:
+    """Write a run's model, to be described next.
+
+    The calibration of the one in its place stays if the weights do; else returns a sentence on it.
+    """
+    from atat.engine import model_folder
+
+    file = model / model_folder.WEIGHTS
+    fitted, of = None, ""
+    with suppress(InputError, OSError):  # damaged, with the model
+        fitted, of = Calibration.read(model), digests.of_file(file)
+    model_folder.save(model, packed, weights)
+    if fitted is None:
+        return None
+    if digests.of_file(file) != of:
+        return calibration.not_kept("the model before", model)
+    (model / checksums.NAME).unlink()  # until it is described: a folder without is not checked
+    fitted.write(model)
+    return None
 
 
 def card_of(model: Path) -> About | None:
@@ -194,7 +219,10 @@ def facts_of(
 
 
 def _facts_now(run: Path, packed: Packed, chosen: str) -> dict[str, Any]:
-    """train.json after the user made the run's model again."""
+    """train.json after the user made the run's model again.
+
+    Raises InputError while there is no checkpoint.
+    """
     from atat.engine import checkpoint
 
     settings = _settings(run)
@@ -202,7 +230,12 @@ def _facts_now(run: Path, packed: Packed, chosen: str) -> dict[str, Any]:
     if before is not None and before.get("finished") and before["steps"] >= settings.steps:
         return before | {"chosen": chosen}  # the facts of the training stay true
     state, _ = checkpoint.newest(run)
-    assert state is not None
+    if state is None:
+        raise InputError(
+            f"{run}: no checkpoint-*.pt yet, which says where the training stands; the first is "
+            f"written after {settings.checkpoint_every} steps (checkpoint_every). To make a model "
+            "elsewhere, give --out"
+        )
     return facts_of(packed, state["progress"], settings, chosen)
 
 

@@ -65,9 +65,4 @@ def main(argv: list[str] | None = None) -> None:
     sizes = [(f / "model.safetensors").stat().st_size / 2**20 for f in (options.model, options.out)]
     print(f"{options.out}: {sizes[1]:.1f} MiB, before {sizes[0]:.1f} MiB")
     if (options.model / calibration.NAME).exists():
-        # Its weights of evidence and its threshold were fitted to the scores of other weights.
-        print(
-            f"{options.model} was calibrated, {options.out} is not: without it answers have no "
-            f"confidence and nothing is rejected. Run `atat calibrate {options.out} …` "
-            "with the data of before"
-        )
+        print(calibration.not_kept(options.model, options.out))

@@ -248,7 +248,7 @@ def device_text(device: Any) -> str:
 
 def _pack(trainer: Trainer, packed: Packed) -> None:
     """Write exp/<name>/model and train.json."""
-    from atat.engine import model_folder
+    from atat.engine.trainer import tell
 
     folder = trainer.folder
     model = folder / run_folder.MODEL
@@ -258,8 +258,10 @@ def _pack(trainer: Trainer, packed: Packed) -> None:
     ):
         weights, chosen = pack.weights_of(pack.chosen_by(trainer.settings, folder))
         before = pack.card_of(model)
-        model_folder.save(model, packed, weights)
+        lost = pack.replace_model(model, packed, weights)
         shutil.rmtree(folder / run_folder.START, ignore_errors=True)  # the model has all of it
         facts = pack.facts_of(packed, vars(trainer.progress), trainer.settings, chosen)
         run_folder.write_facts(folder, facts)
         pack.describe(folder, model, before)
+    if lost:
+        tell(lost)
