@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -332,6 +333,19 @@ def test_machines_that_differ_train_in_the_precision_of_the_first(
 ) -> None:
     (tmp_path / "corpus").write_text(str(corpus))
     run_everywhere(_mixed_precision, tmp_path)
+
+
+def _check(rank: int, folder: Path) -> None:
+    corpus = Path((folder / "corpus").read_text())
+    with open(folder / f"{rank}.out", "w") as stream, redirect_stdout(stream):
+        train_cli.check(settings(corpus), folder / "run", system)
+
+
+def test_the_first_process_says_what_a_training_takes(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "corpus").write_text(str(corpus))
+    run_everywhere(_check, tmp_path)
+    assert "memory: about " in (tmp_path / "0.out").read_text()
+    assert not (tmp_path / "1.out").read_text()
 
 
 def _late(rank: int, folder: Path) -> None:

@@ -44,6 +44,7 @@ def test_recordings_of_several_tasks_are_counted_once():
 def test_the_paper_on_a_cpu_is_a_warning_and_what_takes_hours_is_none():
     paper = forecast.cpu_warning(29_000_000, 64 * 75, 100_000, 1e11)
     assert paper is not None and "about 13 days on this CPU" in paper
+    assert "model." not in paper  # keys of a system
     assert forecast.cpu_warning(29_000_000, 64 * 75, 1000, 1e11) is None
     assert forecast.cpu_warning(2_600_000, 14 * 75, 2400, 1e11) is None
     seconds = [forecast.cpu_seconds(10**7, 4800, steps, 1e11) for steps in (1000, 2000)]

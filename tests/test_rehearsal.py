@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -41,6 +42,22 @@ def test_no_batch_of_the_plan_is_larger_than_the_largest(corpus: Path, tmp_path:
             assert planned and max(map(size, planned)) <= bound
 
 
+def test_the_gradients_of_the_batches_before_are_in_use(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = assembly.build(system, tiny.training(corpus), tmp_path, torch.device("cpu"))
+    whole, there = trainer.backward, []
+
+    def backward(batch: Any, divisors: dict[str, float]) -> dict[str, torch.Tensor]:
+        there.append(all(one.grad is not None for one in trainer.optimizer.parameters()))
+        return whole(batch, divisors)
+
+    monkeypatch.setattr(trainer, "backward", backward)
+    tried = rehearsal.rehearse(trainer, lambda _: None)
+    assert all(there[: len(tried)]) and len(tried) >= 4
+    assert not there[len(tried)]  # a step begins without
+
+
 def test_it_says_memory_and_time_and_changes_nothing(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,7 +69,7 @@ def test_it_says_memory_and_time_and_changes_nothing(
     for task in ("asr", "slu", "nlu", "mlm"):
         assert any(f"train ({task}): the largest batch has" in line for line in lines), lines
     assert any(line.startswith("memory: about ") for line in lines)
-    assert any(" for 12 steps" in line for line in lines)
+    assert any(" for 12 steps, updates and validation not" in line for line in lines)
 
     trainer = assembly.build(system, tiny.training(corpus), tmp_path, torch.device("cpu"))
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
@@ -85,15 +102,28 @@ def test_memory_is_counted_where_linux_counts_it() -> None:
     assert found[2] - found[1] < 50  # where the count cannot be set back it stays, but for pages
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["trainer", "trainer.batches"])
 def test_too_little_memory_names_the_batch(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
 ) -> None:
     trainer = assembly.build(system, tiny.training(corpus), tmp_path, torch.device("cpu"))
 
     def full(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
-    monkeypatch.setattr(trainer, "backward", full)
+    if place == "trainer":
+        monkeypatch.setattr(trainer, "backward", full)
+    else:
+        monkeypatch.setattr(trainer.batches, "batch", full)
     with pytest.raises(
         InputError, match=r"train \(asr\): the memory is too small for \d+ utt.*spk"
     ):

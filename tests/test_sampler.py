@@ -102,6 +102,19 @@ def test_ranks_share_out_the_steps_that_one_would_make_alone(ranks):
             assert max(numbers) - min(numbers) <= 1
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_the_largest_batch_is_that_of_one_rank(ranks):
+    wide = {"max_frames": 10**6, "max_tokens": 10**6}
+    mine = sampler(ranks=ranks, examples=9, **wide)
+    planned: Counter[int] = Counter()
+    for step in range(60):
+        for batch in (batch for rank in range(ranks) for batch in mine.plan(step, rank)):
+            planned[batch[0][0]] = max(planned[batch[0][0]], len(batch))
+    found = [max(len(batch) for batch in mine.largest(source)) for source in range(3)]
+    assert found == [planned[source] for source in range(3)]
+    assert found == [-(-expected // ranks) for expected in (5, 3, 3)]
+
+
 def test_every_utterance_is_drawn_once_in_an_epoch():
     settings = BatchSettings(examples=7, block=10)
     single = Sampler([LENGTHS[0]], [1.0], [AUDIO], settings, seed=1)

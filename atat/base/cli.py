@@ -99,7 +99,7 @@ def run(main: Callable[[], None], *, continues: bool = True) -> None:
         print(f"\ninterrupted{again}", file=sys.stderr)
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         reason = str(error).strip().splitlines()
         print(
@@ -127,7 +127,7 @@ def run(main: Callable[[], None], *, continues: bool = True) -> None:
         sys.exit(1)
 
 
-def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
     """Whether there was no memory left, of the machine or of a GPU; torch has errors of its own."""
     return (
         isinstance(error, MemoryError)

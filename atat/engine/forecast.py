@@ -96,9 +96,8 @@ def cpu_warning(parameters: int, states: float, steps: int, speed: float) -> str
         return None
     return (
         f"this will take about {duration(seconds)} on this CPU: {millions(parameters)} parameters "
-        f"x {states:,.0f} encoder states in a step x {steps:,} steps. The default sizes are the "
-        "paper's, for a GPU; to reduce the time, lower model.width, layers and feed_forward of its "
-        "encoders and decoder, batch.examples and steps"
+        f"x {states:,.0f} encoder states in a step x {steps:,} steps. To reduce the time, use a "
+        "GPU, make the model smaller, or lower batch.examples or steps"
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from atat.base import cli
 from atat.base.errors import InputError
 from atat.engine import forecast
 from atat.engine.contract import Batch
@@ -48,7 +49,11 @@ def rehearse(trainer: Trainer, say: Callable[[str], None]) -> list[Worst]:
     """
     trainer.model.train()
     trainer.optimizer.prepare(trainer.settings.steps)  # everything trains by then
+    for parameter in trainer.optimizer.parameters():
+        if parameter.requires_grad:  # of the batches of the step before: they are accumulated
+            parameter.grad = torch.zeros_like(parameter)
     found = [_tried(trainer, items) for items in _largest(trainer)]
+    trainer.optimizer.adam.zero_grad(set_to_none=True)
     for one in found:
         say(
             f"{one.source}: the largest batch has {one.utterances} utterances, the longest "
@@ -66,7 +71,7 @@ def rehearse(trainer: Trainer, say: Callable[[str], None]) -> list[Worst]:
     left = trainer.settings.steps
     say(
         f"time: {mean:.2f} s a step, about {forecast.duration(mean * left)} for {left:,} steps, "
-        "validation not counted"
+        "updates and validation not counted"
     )
     return found
 
@@ -87,13 +92,15 @@ def _tried(trainer: Trainer, items: list[Item]) -> Worst:
     if budget.per_second:
         length += f" ({source.lengths[number] / budget.per_second:.1f} s)"
     name = f"{source.data} ({source.task})"
-    batch = trainer.batches.batch(0, items).to(trainer.device)
     try:
+        batch = trainer.batches.batch(0, items).to(trainer.device)
         with _peak(trainer.device) as megabytes:
             begun = time.monotonic()
             _forward_backward(trainer, batch)
             seconds = time.monotonic() - begun
-    except (torch.OutOfMemoryError, MemoryError):
+    except (MemoryError, RuntimeError) as error:
+        if not cli.is_out_of_memory(error):
+            raise
         raise InputError(
             f"{name}: the memory is too small for {len(items)} utterances, the longest {length}; "
             f"lower batch.{budget.key} or batch.max_targets, or leave out what is longest"
@@ -102,11 +109,10 @@ def _tried(trainer: Trainer, items: list[Item]) -> Worst:
 
 
 def _forward_backward(trainer: Trainer, batch: Batch) -> None:
-    """One batch; the gradients are thrown away."""
+    """One batch; its gradients are added to those that are there."""
     trainer.backward(batch, batch.counts())
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
-    trainer.optimizer.adam.zero_grad(set_to_none=True)
 
 
 def _mean_step(trainer: Trainer) -> float:
@@ -118,6 +124,7 @@ def _mean_step(trainer: Trainer) -> float:
         for batch in batches:
             _forward_backward(trainer, batch)
         times.append(time.monotonic() - begun)
+        trainer.optimizer.adam.zero_grad(set_to_none=True)
     counted = times[1:] or times
     return sum(counted) / len(counted)
 

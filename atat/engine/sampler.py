@@ -86,9 +86,11 @@ class Sampler:
     def largest(self, source: int) -> Plan:
         """The batches of a source with most of the source, and with most of the target, padded.
 
-        Of all that a step may have; where one budget cuts what the other allows, about the largest.
+        Of all that a rank may have in a step; where one budget cuts what the other allows, about
+        the largest.
         """
-        count = min(ceil(self._expected[source]), len(self.lengths[source]))
+        share = ceil(Fraction(ceil(self._expected[source]), self.ranks))
+        count = min(share, len(self.lengths[source]))
         lengths, targets = self.lengths[source], self.targets[source]
         limits = getattr(self.settings, self.budgets[source].key), self.settings.max_targets
         costs = lengths, np.array([target_cost(int(one)) for one in targets])

@@ -135,9 +135,14 @@ def check(settings: RunSettings, folder: Path, system: System) -> None:
     device = distributed.start()
     try:
         settings = replace(settings, precision=_agreed(_precision(settings, folder, device)))
-        rehearsal.rehearse(assembly.build(system, settings, folder, device), print)
+        say = print if distributed.rank() == 0 else _nothing
+        rehearsal.rehearse(assembly.build(system, settings, folder, device), say)
     finally:
         distributed.stop()
+
+
+def _nothing(text: str) -> None:
+    """Say nothing: the first process speaks for all."""
 
 
 def train(settings: RunSettings, folder: Path, system: System | None = None) -> None:
