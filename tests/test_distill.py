@@ -131,6 +131,14 @@ def test_the_share_of_the_teachers_over_eight_epochs(
     assert found == pytest.approx(values)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "err", "exp", "tri"])
+def test_a_triangle_over_the_run_is_moved_by_other_steps(schedule: Any) -> None:
+    source = SourceSettings("data", INTENT)
+    distill = DistillationSettings(teacher="t", schedule=schedule)
+    run = DistillSettings(train=(source,), steps=8, init=InitSettings(model="m"), distill=distill)
+    assert bool(run.also_by_steps()) == (schedule == "tri")
+
+
 def test_epochs_are_counted_from_one() -> None:
     calendar = Calendar(steps_of_epoch=3, steps=7)
     assert [calendar.epoch(step) for step in range(7)] == [1, 1, 1, 2, 2, 2, 3]

@@ -131,6 +131,27 @@ def test_the_papers_rate_at_its_thaw():
     assert rates["pretrained"]["lr"] == pytest.approx(0.2 * 256**-0.5 * 501 * 4000**-1.5)
 
 
+@pytest.mark.parametrize("schedule", ["noam", "linear", "cosine", "constant"])
+def test_a_rate_that_never_falls_is_a_warning(schedule):
+    model = torch.nn.Linear(2, 2)
+    settings = OptimSettings(schedule=schedule, warmup=8)
+
+    def said(total):
+        parts = [Group(list(model.parameters()))]
+        return " ".join(Optimizer(model, parts, settings, width=2, total=total).warnings())
+
+    assert "ends at 50 % of its peak" in said(4) and not said(9)
+    assert ("never falls" in said(8)) == (schedule in ("linear", "cosine"))
+
+
+def test_what_else_other_steps_change_is_said() -> None:
+    said = change_of_steps(OptimSettings(), 30, 40, 7, width=16, also="the end of x")
+    assert said == (
+        "steps: 40 instead of 30, which moves the end of x; the schedule (noam) does not depend on "
+        "it. The result differs from that of a run with 40 steps from the start"
+    )
+
+
 def test_what_other_steps_change_is_said_of_each_part_of_the_schedule() -> None:
     linear = OptimSettings(schedule="linear", peak=1e-3, warmup=20)
     said = {

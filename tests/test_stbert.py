@@ -25,7 +25,15 @@ from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import ark, kaldi_dir
 from atat.datadir.ctm import Word, read_phones, write_ctm
-from atat.engine import checkpoint, decode, model_folder, quantize, registry, train
+from atat.engine import (
+    checkpoint,
+    decode,
+    model_folder,
+    quantize,
+    registry,
+    run_folder,
+    train,
+)
 from atat.engine.acoustic_start import acoustic_of
 from atat.engine.settings import BatchSettings, InitSettings, SourceSettings, ValidSettings
 from atat.engine.trainer import Trainer
@@ -444,6 +452,17 @@ def test_a_file_in_the_place_of_the_folder_is_named(
 def figures(run: Path) -> list[dict[str, Any]]:
     found = json.loads((run / "train.json").read_text())["validations"]
     return [one["sources"][0] for one in found]
+
+
+def test_what_other_steps_move_is_said(data: Path, tmp_path: Path) -> None:
+    run = settings(data, PRETRAIN)
+    config.save(tmp_path / "config.yaml", run)
+    said = run_folder.settle_steps(tmp_path, replace(run, steps=20), done=4, width=8)
+    assert said is not None and "20 instead of 12, which moves the end of" in said
+    assert "(mlm_first); the schedule (constant)" in said
+    alone = settings(data, PRETRAIN, mlm_first=0.0), settings(data, PRETRAIN, objectives=("mlm",))
+    for one in (*alone, settings(data, INTENT)):
+        assert not one.also_by_steps()
 
 
 def test_eight_pairs_are_learned_by_heart(data: Path, acoustic: Path) -> None:

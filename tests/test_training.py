@@ -560,6 +560,34 @@ def test_the_loss_in_the_log_is_what_is_minimised_and_its_terms_are_unweighted(c
     assert shown["valid_loss/slu/dev"] == pytest.approx(last["loss"], rel=1e-5)
 
 
+def test_a_figure_of_less_than_one_target_is_per_target_too(corpus, tmp_path):
+    trainer = assembly.build(system, settings(corpus), tmp_path, torch.device("cpu"))
+    trainer._weights, trainer._of = {"ce": 1.0, "ctc": 0.5}, {"ce": "ce", "ctc": "ctc"}
+    totals = {"ce": 0.2, "ctc": 0.0, "count ce": 0.1, "count ctc": 0.0}
+    assert trainer._shown(totals) == {"loss": pytest.approx(2.0), "ce": pytest.approx(2.0)}
+
+
+def test_a_run_that_was_refused_before_it_began_may_be_mended(corpus, tmp_path):
+    out = tmp_path / "exp"
+    run = settings(corpus, steps=1, valid=ValidSettings(), batch=BatchSettings(examples=1))
+    with pytest.raises(InputError, match=r"batch.examples \(1\) is too small"):
+        train(run, out)
+    train(replace(run, batch=BatchSettings(examples=12), precision="auto"), out)
+    assert config.read_yaml(out / "config.yaml")["batch"]["examples"] == 12
+    with pytest.raises(InputError, match="begun with `batch`"):
+        train(run, out)
+
+
+@pytest.mark.parametrize("name", ["my models #2", "20240501", "a: b", "é😀'\""])
+def test_the_start_is_a_path_and_no_yaml(corpus, tmp_path, monkeypatch, name):
+    config.save(tmp_path / "conf.yaml", settings(corpus))
+    monkeypatch.chdir(tmp_path)
+    begun = []
+    monkeypatch.setattr(train_cli, "train", lambda run, *_: begun.append(run.init.model))
+    train_cli.main(["--config", "conf.yaml", "--out", "exp", "--init", name])
+    assert begun == [name]
+
+
 def test_a_training_says_what_it_is_and_what_it_will_take(corpus, tmp_path, capsys):
     run = settings(corpus, steps=6, valid=ValidSettings())
     train(run, tmp_path / "exp")

@@ -34,13 +34,22 @@ def learning_rate(settings: OptimSettings, step: int, *, width: int, total: int)
     return settings.peak * 0.5 * (1 - math.cos(math.pi * left))
 
 
-def change_of_steps(settings: OptimSettings, before: int, now: int, done: int, width: int) -> str:
-    """How another number of steps changes the rates after `done` steps, in words."""
+def change_of_steps(
+    settings: OptimSettings, before: int, now: int, done: int, width: int, also: str = ""
+) -> str:
+    """How another number of steps changes the rates after `done` steps, in words.
+
+    also: what else depends on the steps (`RunSettings.also_by_steps`).
+    """
     text = f"steps: {now:,} instead of {before:,}"
+    text += f", which moves {also}" if also else ""
+    differs = f". The result differs from that of a run with {now:,} steps from the start"
     if settings.schedule in ("noam", "constant"):
-        return f"{text}; the schedule ({settings.schedule}) does not depend on it"
+        same = f"{text}; the schedule ({settings.schedule}) does not depend on it"
+        return same + (differs if also else "")
     if now <= settings.warmup:
-        return f"{text}; the rate grows until step {settings.warmup:,} (optim.warmup), as before"
+        same = f"{text}; the rate grows until step {settings.warmup:,} (optim.warmup), as before"
+        return same + (differs if also else "")
     old, new = (
         learning_rate(settings, done + 1, width=width, total=total) for total in (before, now)
     )
@@ -49,8 +58,7 @@ def change_of_steps(settings: OptimSettings, before: int, now: int, done: int, w
         then = f"the rate grows until step {settings.warmup:,} (optim.warmup), then it falls"
     return (
         f"{text}; {then} to 0 at step {now:,} ({settings.schedule}): at step "
-        f"{done + 1:,} it is {new:.3g} where it would have been {old:.3g}. The result differs "
-        f"from that of a run with {now:,} steps from the start"
+        f"{done + 1:,} it is {new:.3g} where it would have been {old:.3g}{differs}"
     )
 
 
@@ -149,6 +157,11 @@ class Optimizer:
                 f"steps is {self.total}, and the rate grows for {warmup} steps (optim.warmup): it "
                 f"ends at {100 * self.total / warmup:.0f} % of its peak; raise steps or lower "
                 "optim.warmup"
+            )
+        elif self.total == warmup and self.settings.schedule in ("linear", "cosine"):
+            found.append(
+                f"steps is {self.total}, and the rate grows for as many (optim.warmup): it never "
+                "falls, but for the last step, whose rate is 0; raise steps or lower optim.warmup"
             )
         return found
 

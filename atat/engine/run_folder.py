@@ -65,9 +65,22 @@ def write_facts(folder: Path, values: Mapping[str, Any]) -> None:
         json.dump(values, stream, indent=1)
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether the folder has anything of the run that its config.yaml says."""
+    from atat.engine import checkpoint
+
+    if not (folder / "config.yaml").is_file():
+        return False
+    made = any((folder / name).exists() for name in (MODEL, START, TRAIN))
+    return made or bool(checkpoint.paths_in(folder))
+
+
 def open_for(folder: Path, settings: RunSettings) -> None:
-    """Write the configuration into the folder of a run; refuse the folder of another run."""
-    if (folder / "config.yaml").is_file():
+    """Write the configuration into the folder of a run; refuse the folder of another run.
+
+    One that was refused before it began has left no more than its configuration.
+    """
+    if is_begun(folder):
         check_same(folder, settings)
     else:
         with atomic_write(folder / INPUTS) as stream:
@@ -141,7 +154,9 @@ def settle_steps(folder: Path, settings: RunSettings, *, done: int, width: int) 
     if before == now:
         return None
     config.save(folder / "config.yaml", settings)
-    return f"{folder}: " + change_of_steps(settings.optim, before, now, done, width)
+    return f"{folder}: " + change_of_steps(
+        settings.optim, before, now, done, width, also=settings.also_by_steps()
+    )
 
 
 def _compared(settings: RunSettings) -> dict[str, Any]:

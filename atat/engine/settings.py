@@ -162,6 +162,10 @@ class RunSettings:
         """Settings that must not change within a run; a system leaves out unused ones."""
         return config.to_dict(self)
 
+    def also_by_steps(self) -> str:
+        """What else than the learning rate depends on `steps`, in words; empty: nothing."""
+        return ""
+
     def digests(self) -> dict[str, str]:
         """Digests of everything the run reads (`atat.datadir.fingerprint`)."""
         raise NotImplementedError

@@ -12,6 +12,7 @@ Several GPUs: torchrun --nproc_per_node 4 -m atat train ...
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import shutil
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -93,7 +94,8 @@ def _train(options: argparse.Namespace) -> None:
     if options.init:
         # A folder that has gone is missed by a training that needs it, not by a finished one.
         named = named_model.is_named(options.init)
-        overrides.append(f"init.model={named_model.find(options.init) if named else options.init}")
+        start = str(named_model.find(options.init) if named else options.init)
+        overrides.append(f"init.model={json.dumps(start, ensure_ascii=False)}")  # --set reads YAML
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     system, settings = registry.load_settings(options.config, overrides)
@@ -180,9 +182,8 @@ def train(settings: RunSettings, folder: Path, system: System | None = None) -> 
 
 def _precision(settings: RunSettings, folder: Path, device: Any) -> precision.Resolved:
     """The precision of the settings; for auto, that of the run in the folder, if there is one."""
-    path = folder / "config.yaml"
-    if settings.precision == "auto" and path.is_file():
-        begun = config.read_yaml(path).get("precision", "fp32")
+    if settings.precision == "auto" and run_folder.is_begun(folder):
+        begun = config.read_yaml(folder / "config.yaml").get("precision", "fp32")
         return precision.resolve(begun, device, "as the run was begun")
     return precision.resolve(settings.precision, device)
 

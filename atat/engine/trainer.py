@@ -311,8 +311,9 @@ class Trainer:
 
         All are per target, as means over the steps in `totals`.
         """
+        counts = {name: totals[f"count {of}"] for name, of in self._of.items()}
         values = {
-            name: totals[name] / max(totals[f"count {self._of[name]}"], 1)
+            name: totals[name] / counts[name] if counts[name] > 0 else 0.0
             for name in self.model.terms
             if name in self._of and (totals[name] or name == self.model.terms[0])
         }

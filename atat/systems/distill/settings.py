@@ -92,6 +92,12 @@ class DistillSettings(engine.OneTaskSettings):
         }
         return {kind: folder for kind, folder in named.items() if folder}
 
+    def also_by_steps(self) -> str:
+        """When the teachers count, in a triangle over the run."""
+        if self.task == INTENT and self.distill.schedule == "tri":
+            return "the steps in which the teachers count (distill.schedule: tri)"
+        return ""
+
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings, the start and the teachers."""
         if self.task == TEACHER:

@@ -91,6 +91,13 @@ class StbertSettings(engine.OneTaskSettings):
         if self.valid.select == "exact_match" and self.task == PRETRAIN:
             raise InputError(f"valid.select: exact_match is for the task {INTENT}; expected loss")
 
+    def also_by_steps(self) -> str:
+        """The end of the steps with mlm alone, where others follow."""
+        others = self.task == PRETRAIN and tuple(self.objectives) != ("mlm",)
+        return (
+            "the end of the steps with mlm alone (mlm_first)" if others and self.mlm_first else ""
+        )
+
     def digests(self) -> dict[str, str]:
         """Digests of data, recordings, the start, the acoustic model and BERT."""
         found = self.digests_of_data("wav")
