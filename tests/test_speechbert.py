@@ -27,6 +27,7 @@ from atat.datadir import kaldi_dir, questions
 from atat.datadir.ctm import Word, read_ctm, write_ctm
 from atat.engine import checkpoint, decode, model_folder, partial
 from atat.engine.settings import BatchSettings, InitSettings, SourceSettings, ValidSettings
+from atat.engine.validate import validate
 from atat.nn.segment_autoencoder import SegmentDecoder, SegmentEncoder
 from atat.nn.word_bert import WordBert
 from atat.prepare import miniature_bert, moonshine_jobs, timed_words
@@ -49,6 +50,7 @@ from atat.systems.speechbert.settings import (
     ScratchSettings,
     SpeechBertSettings,
 )
+from atat.systems.speechbert.system import system
 from atat.systems.speechbert.windows import Window, chosen, merged, windows
 from atat.systems.speechbert.words import CLS, FIRST, MASK, SEP, Words
 from atat.text import bert_files, word_pieces
@@ -403,6 +405,24 @@ def test_each_stage_trains_its_part_and_leaves_the_rest_to_the_bit(
 def figures(run: Path, which: int = 0) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run / "train.json").read_text())["validations"][-1]
     return dict(found["sources"][which])
+
+
+def test_the_loss_of_a_validation_is_what_is_minimised(
+    data: Path, words: Path, joint: Path
+) -> None:
+    for task, start in ((WORDS, words), (QA, joint)):
+        run = settings(data, task, start=start, autoencoder=AutoencoderSettings(hidden=16, l1=0.3))
+        parts = build.build(run)
+        model, source = parts.packed.model.eval(), parts.valid[0]
+        whole = source.collate([source.example(number) for number in range(len(source))])
+        counts, terms = whole.counts(), model.losses(whole)
+        assert {term.weight for term in terms.values()} - {0.0, 1.0}
+        minimised = sum(
+            term.weight * float(term.total.detach()) / counts[term.of or name]
+            for name, term in terms.items()
+        )
+        (found,) = validate(system, model, [source], torch.device("cpu"), 0)
+        assert found.figures["loss"] == pytest.approx(minimised, rel=1e-4), task
 
 
 def test_vectors_come_near_the_embeddings_of_their_words(words: Path) -> None:

@@ -35,7 +35,8 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """atat/engine/sampler.py. Data that alone exceeds a budget counts as lost (`max_lost`)."""
+    """atat/engine/sampler.py. What alone exceeds a budget counts as lost (`max_lost`) in joint, and
+    is a batch of its own in the other systems."""
 
     examples: int = 64  # mean number in an optimizer step, all sources and all ranks together
     max_frames: int = 40000  # padded audio frames in one forward pass; more is accumulated
@@ -117,7 +118,9 @@ class ValidSettings:
     sources: tuple[SourceSettings, ...] = ()
     every: int = 1000  # steps
     decode: int = 100  # utterances of each source that are decoded, greedily, for exact match
-    select: Literal["loss", "exact_match"] = "loss"  # loss: that of the main term alone
+    select: Literal["loss", "exact_match"] = (
+        "loss"  # loss: what is minimised; of joint cross entropy alone
+    )
     keep_last: int = 3
     average: int = 0  # the packed model is the mean of the last N checkpoints; 0: the best one
 
