@@ -4,7 +4,12 @@ the user's own."""
 from __future__ import annotations
 
 import argparse
+import bz2
+import gzip
+import lzma
 import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +88,60 @@ def test_an_archive_is_decoded_as_its_folder_is(
         out = tmp_path / name
         main(["decode", *given, "--data", str(data), "--task", "nlu", "--out", str(out)])
     assert len({(tmp_path / name / "nbest.jsonl").read_bytes() for name in "abc"}) == 1
+
+
+COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+def damaged(model: Path, kind: str, folder: Path) -> Path:
+    """An archive of the model whose first half can be read."""
+    if kind.startswith("zip"):
+        path = folder / "model.zip"
+        method = zipfile.ZIP_LZMA if kind == "zip of lzma" else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(path, "w", method) as opened:
+            opened.write(model / "model.safetensors", "model/model.safetensors")
+        content = bytearray(path.read_bytes())
+        half = len(content) // 2
+        content[half : half + 200] = b"\xff" * 200
+    else:
+        path, compress = folder / "model.tar", COMPRESS[kind.split()[0]]
+        with tarfile.open(path, "w") as tape:
+            tape.add(model, "model")
+        whole = path.read_bytes()
+        half = len(whole) // 2
+        begun = 0 if kind == "gz and more" else 10
+        content = compress(whole[:half]) + compress(whole[half:])[:begun] + b"\xff" * 200
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "zip of lzma", "gz", "gz and more", "bz2", "xz"])
+def test_a_damaged_archive_is_named(
+    kind: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATAT_CACHE", str(tmp_path / "cache"))
+    path = damaged(model, kind, tmp_path)
+    with pytest.raises(InputError, match=rf"{path.name}: damaged or not an archive \(.+\); fetch"):
+        named_model.find(path)
+    cut = tmp_path / f"cut{path.suffix}"
+    cut.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=rf"{cut.name}: damaged or not an archive \(.+\); fetch"):
+        named_model.find(cut)
+
+
+def test_an_encrypted_archive_is_to_be_unpacked_by_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATAT_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("model/config.yaml", "version: 1")
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + flags] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="model.zip: encrypted; unpack it with its password"):
+        named_model.find(path)
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from atat.apps.recognizer import Recognizer
 from atat.base.errors import InputError
-from atat.engine import model_folder, quantize
+from atat.engine import export, model_folder, quantize
 from atat.engine.settings import SourceSettings
 from atat.engine.train import train
 from atat.nn.int8 import Int8Linear, convert, restore
@@ -132,6 +132,14 @@ def test_weights_that_are_no_numbers_are_neither_packed_nor_quantised(folder, tm
     with pytest.raises(InputError, match=f"old: .*`{linear}` has 1 of"):
         quantize.quantize(tmp_path / "old", tmp_path / "int8")
     assert not (tmp_path / "int8").exists()
+
+
+def test_a_folder_without_a_name_is_not_written(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (quantize.main, lambda given: export.main([*given, "--onnx"])):
+        with pytest.raises(InputError, match=r"^\.: has no name .* such as model"):
+            command([str(folder), "--out", "."])
+    assert not list(tmp_path.iterdir())
 
 
 def test_odd_folders_are_told_in_a_sentence_and_nothing_is_left_behind(folder, tmp_path):

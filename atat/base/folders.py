@@ -10,6 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
+from atat.base.errors import InputError
+
 _HERE = -100  # AT_FDCWD: paths are meant from the working folder
 _EXCHANGE = 2  # RENAME_EXCHANGE
 
@@ -32,6 +34,15 @@ def replace(new: Path, folder: Path) -> None:
     folder.rename(old)
     new.rename(folder)
     _remove(old)
+
+
+def check_name(folder: Path) -> None:
+    """Raise InputError for a path without a name, such as `.`: nothing can take its place."""
+    if not folder.name:
+        raise InputError(
+            f"{folder}: has no name under which a new folder could take its place; name another "
+            f"one, such as {folder / 'model'}"
+        )
 
 
 def _remove(folder: Path) -> None:

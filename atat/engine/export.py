@@ -58,6 +58,7 @@ def export(model: Path, out: Path, weights: Literal["float32", "int8"] = "float3
 
 def check_replaceable(out: Path) -> None:
     """Raise InputError unless `out` is free, or an earlier export and nothing else."""
+    folders.check_name(out)
     if not out.exists():
         return
     if not (out / description.NAME).is_file() and any(out.iterdir()):

@@ -202,6 +202,7 @@ def check_replaceable(folder: Path, system: str | None = None) -> None:
 
     system: the system whose files it may hold, besides those of the system it names.
     """
+    folders.check_name(folder)
     allowed: set[str] = set()
     if system is not None:
         allowed |= set(parts_of(registry.find(system, str(folder))))

@@ -16,11 +16,13 @@ huggingface_hub; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are its own.
 from __future__ import annotations
 
 import argparse
+import lzma
 import os
 import re
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -38,6 +40,15 @@ _DEMOS = Path(__file__).parents[1] / "apps" / "demo"
 KINDS = "packed model: its folder, an archive of it, a name of the hub or demo:NAME"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 VARIABLE = "ATAT_CACHE"  # names the folder of unpacked models
+# What the readers of archives raise for damaged ones, besides an OSError without a number.
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)
 LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
 
 
@@ -180,8 +191,11 @@ def _unpacked(archive: Path) -> Path:
             except OSError:
                 if not folder.is_dir():  # unpacked by another process meanwhile: the same files
                     raise
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-            reason = str(error).splitlines()[0].rstrip(":")  # tarfile tries several formats
+        except (*_DAMAGED, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            # tarfile tries several formats
+            reason = next(iter(str(error).splitlines()), "it ends early").rstrip(":")
             raise InputError(
                 f"{archive}: damaged or not an archive ({reason}); fetch it again"
             ) from None
@@ -218,6 +232,10 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as opened:
             for entry in opened.infolist():
+                if entry.flag_bits & 1:
+                    raise InputError(
+                        f"{archive}: encrypted; unpack it with its password and name the folder"
+                    )
                 if not entry.is_dir():
                     yield entry.filename, entry.file_size, opened.open(entry)
         return
