@@ -154,6 +154,20 @@ def test_abbreviations_and_what_stands_behind_two_dashes_are_no_mistakes() -> No
     assert (found.data_dir, found.files) == ("x", ["--file"])
 
 
+def test_options_may_stand_between_files() -> None:
+    parser = cli.Parser()
+    parser.add_argument("folder")
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--data")
+    for given in ("a --data x b c", "--data x a b c", "a b --data x c", "a b c --data x"):
+        found = parser.parse_args(given.split())
+        assert (found.folder, found.files, found.data) == ("a", ["b", "c"], "x")
+    found = parser.parse_args("a --data x -- --file".split())
+    assert (found.folder, found.files) == ("a", ["--file"])
+    with pytest.raises(SystemExit):
+        parser.parse_args([])
+
+
 def test_all_commands_and_programs_of_recipes_have_this_parser() -> None:
     own = [
         path

@@ -9,6 +9,7 @@ import echo
 import numpy as np
 import pytest
 
+from atat.apps.listener import Listener
 from atat.apps.recognizer import Recognizer
 from atat.base.errors import InputError
 from atat.speech.endpoint import BLOCK, Endpoints, EnergyDetector, Segmenter, SileroDetector
@@ -82,6 +83,32 @@ def test_what_is_being_said_at_the_end_is_answered_by_finish(recognizer: Recogni
     (found,) = listener.finish()
     assert found.intent == "HIGH" and not listener.speaking and listener.finish() == []
     assert [one.intent for one in heard(recognizer, stream(), 1600)] == ["HIGH", "LOW"]
+
+
+def test_after_finish_nothing_of_before_is_heard(recognizer: Recognizer) -> None:
+    given: list[np.ndarray] = []
+    listener = Listener(given.append)  # type: ignore[arg-type]
+    listener.feed(np.full(8 * BLOCK, 2e-3, np.float32))  # what is kept before an utterance
+    listener.finish()
+    listener.feed(np.concatenate([quiet(0.1), echo.tone(2000, 0.7)]))
+    listener.finish()
+    assert len(given) == 1 and np.abs(given[0][:1500]).max() < 1e-3
+
+
+def test_an_answer_that_fails_loses_no_other(recognizer: Recognizer) -> None:
+    asked = []
+
+    def answer(samples: np.ndarray) -> Any:
+        asked.append(len(samples))
+        if len(asked) == 2:
+            raise InputError("the second")
+        return len(asked)
+
+    one = stream()
+    listener = Listener(answer)
+    with pytest.raises(InputError, match="the second"):
+        listener.feed(np.concatenate([one, one]))
+    assert [*listener.feed(quiet(0)), *listener.finish()] == [1, 3, 4]
 
 
 def test_speech_without_an_end_is_ended(recognizer: Recognizer) -> None:

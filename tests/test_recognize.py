@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -118,6 +119,13 @@ def test_below_the_threshold_is_not_understood(model, high, tmp_path, capsys) ->
     assert lines(capsys)[0]["confidence"] is None
 
 
+def test_options_may_stand_anywhere(model, high, capsys) -> None:
+    assert run(model, "--json", high, "--task", "write", high) == recognize.ALL
+    assert [one["text"] for one in lines(capsys)] == ["beep", "beep"]
+    assert run("--nbest", "1", model, "--", high, "-gone.wav") == recognize.BAD_INPUT
+    assert "error: -gone.wav: no such audio file" in capsys.readouterr().err
+
+
 def test_n_hypotheses_and_another_task(model, high, capsys) -> None:
     assert run(model, high, "--nbest", "1", "--task", "write") == recognize.ALL
     (found,) = lines(capsys)
@@ -176,6 +184,10 @@ def test_slots_line_up_and_have_their_times() -> None:
         (["a.wav", "--longest", "-1"], "longest is -1; expected seconds, or 0"),
         (["a.wav", "--vad", "silero.onnx"], "--vad finds speech for --microphone"),
         (["--text", "b", "--channel", "0"], "--channel is of recordings"),
+        (["--text", "b", "--longest", "9"], "--longest is of recordings"),
+        (["--microphone", "--longest", "9"], "--longest is of recordings"),
+        (["a.wav", "--question", "who", "--threshold", "0.5"], "--threshold: answers to questions"),
+        (["a.wav", "--question", "who", "--no_transcript"], "--no_transcript: a question is answ"),
     ],
 )
 def test_a_wrong_command_is_a_sentence(model, capsys, words, message) -> None:
@@ -296,7 +308,13 @@ class Microphone:
         for start in range(0, len(sound), blocksize):
             callback(sound[start : start + blocksize, None].astype(np.float32), blocksize, 0, None)
         callback(np.full((1, 1), 9.0, np.float32), 1, 0, None)  # the last: Ctrl-C is pressed
-        return open(os.devnull)
+        return contextlib.nullcontext() if self.broken != "silent" else self
+
+    def __enter__(self):
+        raise self.PortAudioError("device does not start")
+
+    def __exit__(self, *_):
+        raise AssertionError
 
 
 def test_the_microphone_is_answered_when_speech_has_ended(model, capsys, monkeypatch) -> None:
@@ -316,9 +334,32 @@ def test_the_microphone_is_answered_when_speech_has_ended(model, capsys, monkeyp
     assert found["intent"] == "HIGH" and 1.0 <= found["duration"] <= 1.8
 
 
+def test_what_was_heard_before_ctrl_c_is_answered(model, capsys, monkeypatch) -> None:
+    """All of it is still in the queue: the program was busy."""
+    from atat.apps.listener import Listener
+
+    feed, fed = Listener.feed, []
+
+    def busy(self, chunk, **more):
+        fed.append(len(chunk))
+        if len(fed) == 1:
+            raise KeyboardInterrupt
+        return feed(self, chunk if len(chunk) > 1 else 0 * chunk, **more)
+
+    monkeypatch.setattr(Listener, "feed", busy)
+    monkeypatch.setattr("atat.apps.microphone._sounddevice", Microphone)
+    assert run(model, "--microphone") == recognize.ALL
+    (found,) = lines(capsys)
+    assert found["intent"] == "HIGH" and len(fed) == 41
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
-    [("none", "there is no microphone here"), ("busy", "the microphone cannot be opened")],
+    [
+        ("none", "there is no microphone here"),
+        ("busy", "the microphone cannot be opened (device unavailable)"),
+        ("silent", "the microphone cannot be opened (device does not start)"),
+    ],
 )
 def test_no_microphone_is_a_sentence(model, capsys, monkeypatch, broken, message) -> None:
     monkeypatch.setattr("atat.apps.microphone._sounddevice", lambda: Microphone(broken=broken))

@@ -48,6 +48,7 @@ class Listener:
         self._answer = answer
         self._rate = rate
         self._rest = np.zeros(0, np.float32)  # samples that do not fill a block yet
+        self._found: list[Understanding] = []  # answers that nobody has got yet
         self._resampler: Any = None
         if rate != audio.SAMPLE_RATE:
             import soxr
@@ -65,34 +66,37 @@ class Listener:
         """Answers to the utterances that end within this chunk; mostly none.
 
         chunk: samples (T,) or (T, channels), of any length. Raises InputError for what are no
-        samples; the stream can go on.
+        samples; the stream can go on, also after an answer that fails: the rest of its chunk is
+        taken with the next one.
         """
         samples = samples_of(chunk, rate=audio.SAMPLE_RATE, channel=channel)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
-        return self._take(samples)
+        self._take(samples)
+        return self._answers()
 
     def finish(self) -> list[Understanding]:
         """Answers to what was being said when the stream ended; then it may begin anew."""
-        found = []
         if self._resampler is not None:
             last = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-            found += self._take(last)
             self._resampler.clear()
-        if len(self._rest):
-            found += self._take(np.zeros(BLOCK - len(self._rest), np.float32))
+            self._take(last)
+        self._take(np.zeros(-len(self._rest) % BLOCK, np.float32))
         speech = self._segmenter.end()
-        return found if speech is None else [*found, self._answer(speech)]
+        if speech is not None:
+            self._found.append(self._answer(speech))
+        return self._answers()
 
-    def _take(self, samples: np.ndarray) -> list[Understanding]:
-        given = np.concatenate([self._rest, samples])
-        whole = len(given) // BLOCK * BLOCK
-        self._rest = given[whole:]
-        found = []
-        for block in given[:whole].reshape(-1, BLOCK):
+    def _take(self, samples: np.ndarray) -> None:
+        self._rest = np.concatenate([self._rest, samples])
+        while len(self._rest) >= BLOCK:
+            block, self._rest = self._rest[:BLOCK], self._rest[BLOCK:]
             speech = self._segmenter.feed(block)
             if speech is not None:
-                found.append(self._answer(speech))
+                self._found.append(self._answer(speech))
+
+    def _answers(self) -> list[Understanding]:
+        found, self._found = self._found, []
         return found
 
 

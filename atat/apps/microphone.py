@@ -44,21 +44,22 @@ def listen(
         chunks.put(chunk[:, 0].copy())
 
     try:
-        stream = sounddevice.InputStream(
+        with sounddevice.InputStream(
             samplerate=rate, channels=1, blocksize=round(rate * BLOCK), callback=heard
-        )
+        ):
+            print("listening; Ctrl-C ends", file=sys.stderr)
+            while True:
+                for found in listener.feed(chunks.get()):
+                    answer(found)
     except sounddevice.PortAudioError as error:
         raise InputError(
             f"the microphone cannot be opened ({error}); another program may have it, or the "
             "system may forbid it: allow this terminal to use the microphone"
         ) from None
-    print("listening; Ctrl-C ends", file=sys.stderr)
-    try:
-        with stream:
-            while True:
-                for found in listener.feed(chunks.get()):
-                    answer(found)
     except KeyboardInterrupt:
+        while not chunks.empty():  # heard, but not reached yet
+            for found in listener.feed(chunks.get()):
+                answer(found)
         for found in listener.finish():
             answer(found)
 

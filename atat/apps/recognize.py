@@ -15,6 +15,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from atat.base.cli import ALL, BAD_INPUT, SOME_NOT
 from atat.base.errors import InputError
 from atat.datadir.ctm import Word, read_ctm
 from atat.engine import named_model
+from atat.speech.given import samples_of
 from atat.text.understanding import Understanding
 
 if TYPE_CHECKING:
@@ -126,7 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--longest",
         type=float,
-        default=60.0,
         metavar="S",
         help="seconds of a recording; 0: any number (default: 60)",
     )
@@ -170,14 +171,18 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--question is about recordings; name one")
     if options.ctm is not None and not options.question:
         raise InputError("--ctm is for --question")
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        raise InputError(f"--threshold is {options.threshold:g}; expected a confidence, 0 to 1")
+    cli.check_threshold(options)
     if options.vad is not None and not options.microphone:
         raise InputError("--vad finds speech for --microphone; without that leave it out")
-    if options.channel is not None and not options.recordings:
-        raise InputError("--channel is of recordings; name one, or leave it out")
+    for name in ("channel", "longest"):
+        if getattr(options, name) is not None and not options.recordings:
+            raise InputError(f"--{name} is of recordings; name one, or leave it out")
     if options.task is not None and options.question:
         raise InputError("a question is no task: give --question or --task")
+    if options.question and options.threshold is not None:
+        raise InputError("--threshold: answers to questions have no confidence; leave it out")
+    if options.question and options.no_transcript:
+        raise InputError("--no_transcript: a question is answered by the transcript; leave it out")
     cli.check_positive(options, "nbest", "beam")
 
 
@@ -191,7 +196,7 @@ def run(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         nbest=options.nbest,
         transcribe=not options.no_transcript,
-        longest=options.longest,
+        **({} if options.longest is None else {"longest": options.longest}),
         **cli.search_of(options),
     )
     out = Out(options)
@@ -215,7 +220,7 @@ class Out:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._json = options.json or not sys.stdout.isatty()
-        self._nbest = options.nbest is not None
+        self._nbest = options.nbest
         self._debug = options.debug
         self._threshold = options.threshold
         self._names = "sentence" if options.text else "recording"
@@ -232,18 +237,20 @@ class Out:
             line = found.to_json(**{self._names: name})
         else:
             colours = show.wants_colours(sys.stdout)
-            line = show.render(name, found, colours=colours, nbest=self._nbest) + "\n"
+            line = show.render(name, found, colours=colours, nbest=bool(self._nbest)) + "\n"
         print(line, flush=True)
 
     def write_answer(self, name: str, found: Answered) -> None:
         """The answer to a question."""
+        found = replace(found, nbest=found.nbest[: self._nbest])
         if not found.text:
             self.code = max(self.code, SOME_NOT)
         if self._json:
             print(found.to_json(recording=name), flush=True)
         else:
             colours = show.wants_colours(sys.stdout)
-            print(show.render_answer(name, found, colours=colours, nbest=self._nbest) + "\n")
+            shown = show.render_answer(name, found, colours=colours, nbest=bool(self._nbest))
+            print(shown + "\n")
 
     def refuse(self, error: InputError) -> None:
         """Something that cannot be read: the rest is answered all the same."""
@@ -282,8 +289,11 @@ def _answer(recognizer: Recognizer, options: argparse.Namespace, out: Out) -> No
             words: Sequence[Word] | None = timed.get(Path(name).stem) if timed else None
             if timed is not None and words is None:
                 raise InputError(f"{options.ctm}: no words of {Path(name).stem!r}")
+            samples = samples_of(
+                given, channel=options.channel, longest=recognizer.longest, name="stdin"
+            )
             for question in options.question:
-                found = recognizer(given, question=question, words=words, channel=options.channel)
+                found = recognizer(samples, question=question, words=words)
                 words = found.said  # heard once
                 out.write_answer(name, found)
         except InputError as error:

@@ -33,15 +33,25 @@ ALL, SOME_NOT, BAD_INPUT = 0, 1, 2  # understood; not understood; what could not
 
 
 class Parser(argparse.ArgumentParser):
-    """That of all commands: who mistypes an option is told the nearest one."""
+    """That of all commands: who mistypes an option is told the nearest one, and options may stand
+    between several recordings or files."""
+
+    _mixes = False  # while argparse reads the options, and then the rest
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse's, but an unknown option is an error before a missing one is."""
-        if self._subparsers is None:  # else the options are those of the subcommand
-            self._check_options(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
+        if self._subparsers is not None:  # the options are those of the subcommand
+            return super().parse_known_args(args, namespace)
+        self._check_options(sys.argv[1:] if args is None else args)
+        if self._mixes or len(self._get_positional_actions()) < 2:
+            return super().parse_known_args(args, namespace)
+        self._mixes = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixes = False
 
     def _check_options(self, args: Sequence[str]) -> None:
         known = self._option_string_actions
@@ -183,3 +193,10 @@ def check_positive(options: argparse.Namespace, *names: str) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} is {value}; expected 1 or more")
+
+
+def check_threshold(options: argparse.Namespace) -> None:
+    """Raise InputError unless --threshold is a confidence; None means not given."""
+    value = options.threshold
+    if value is not None and not 0 <= value <= 1:
+        raise InputError(f"--threshold is {value:g}; expected a confidence, 0 to 1")

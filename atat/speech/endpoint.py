@@ -161,7 +161,8 @@ class Segmenter:
         return self.end() if ended or too_long else None
 
     def end(self) -> np.ndarray | None:
-        """End the utterance now; None if none has begun."""
+        """End the utterance now; None if none has begun. The next one has nothing of before."""
+        self._before.clear()
         if not self._kept:
             return None
         surplus = self._quiet - _blocks(self._seconds.after)
