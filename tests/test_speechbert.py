@@ -6,8 +6,14 @@ The corpus is that of spoken_paragraphs: six recordings, a tone for a word, two 
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
+import threading
+import time
+import types
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -757,10 +763,43 @@ def test_the_command_line_answers_questions(
     recognize.main([*options, "--ctm", str(data / "ctm")])
     found = json.loads(capsys.readouterr().out)
     assert found["answer"] == asked.answers[0].text.lower() and len(found["nbest"]) == 5
+    recognize.main([*options, "--ctm", str(data / "ctm"), "--nbest", "2"])
+    assert json.loads(capsys.readouterr().out) == {**found, "nbest": found["nbest"][:2]}
     with pytest.raises(SystemExit) as exit_:
         recognize.main([options[0], str(data / "text"), *options[2:], "--ctm", str(data / "ctm")])
     assert exit_.value.code == recognize.BAD_INPUT
     assert "no words of 'text'" in capsys.readouterr().err
+
+
+def test_what_stdin_holds_is_called_so_with_a_question_too(
+    speech: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b"")))
+    with pytest.raises(SystemExit):
+        recognize.main([str(speech / "model"), "-", "--question", "who won"])
+    assert capsys.readouterr().err.startswith("error: stdin: is empty")
+
+
+def test_words_are_heard_for_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recogniser of pocketsphinx that two threads share ends the process."""
+    inside: list[int] = []
+    both = threading.Barrier(2)
+
+    def hear(samples: np.ndarray) -> list[Word]:
+        inside.append(1)
+        time.sleep(0.05)  # in which the other thread would come
+        assert len(inside) == 1
+        inside.pop()
+        return []
+
+    def ask(engine: str) -> list[Word]:
+        both.wait(30)
+        return timed_words.heard(np.zeros(8, np.float32), engine)
+
+    monkeypatch.setattr(timed_words, "_by_moonshine", hear)
+    monkeypatch.setattr(timed_words, "_by_pocketsphinx", hear)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(ask, timed_words.ENGINES)) == [[], []]
 
 
 def test_a_recogniser_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

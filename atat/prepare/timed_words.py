@@ -9,6 +9,7 @@ dirs get theirs from `atat transcribe` and `atat align`.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,18 +23,21 @@ if TYPE_CHECKING:
 
 ENGINES = ("moonshine", "pocketsphinx")
 OTHERWISE = "give the words with their times (words=, --ctm)"
+# Recognisers are kept between calls, and one of pocketsphinx is not for several threads at once.
+_LOCK = threading.Lock()
 
 
 def heard(samples: np.ndarray, engine: str) -> list[Word]:
     """Normalised words of samples (T,) at 16 kHz; [] where none is heard.
 
-    Raises InputError for a recogniser that is unknown or not on this machine, and for words whose
-    times cannot be found.
+    Threads that call it at the same time wait for each other. Raises InputError for a recogniser
+    that is unknown or not on this machine, and for words whose times cannot be found.
     """
     if engine not in ENGINES:
         raise InputError(f"recogniser {engine!r} is unknown; expected {' or '.join(ENGINES)}")
     try:
-        return _by_moonshine(samples) if engine == "moonshine" else _by_pocketsphinx(samples)
+        with _LOCK:
+            return _by_moonshine(samples) if engine == "moonshine" else _by_pocketsphinx(samples)
     except NotAligned as error:
         raise InputError(f"{error}; {OTHERWISE}") from None
     except InputError as error:
