@@ -1,7 +1,8 @@
 """A stand-in for the Hugging Face hub on this machine: what its client asks, in its paths.
 
-Create a repository, say whether it is private, take a commit, hand out its files: `with running()
-as hub:` sets up a server at hub.address; its repositories are in hub.files and hub.visibility.
+Create a repository, say and change whether it is private, take a commit, hand out its files:
+`with running() as hub:` sets up a server at hub.address; its repositories are in hub.files and
+hub.visibility.
 """
 
 from __future__ import annotations
@@ -92,9 +93,20 @@ class _Handler(BaseHTTPRequestHandler):
             if line["key"] == "file":
                 content = base64.b64decode(line["value"]["content"])
                 self.server.files[name][line["value"]["path"]] = content
+            if line["key"] == "deletedFile":
+                del self.server.files[name][line["value"]["path"]]
         self._answer(
             {"commitUrl": f"{self.server.address}/{name}/commit/{COMMIT}", "commitOid": COMMIT}
         )
+
+    def do_PUT(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        *_, owner, name, what = urlsplit(self.path).path.split("/")
+        assert what == "settings"
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._refuse(401)
+        self.server.visibility[f"{owner}/{name}"] = asked["visibility"]
+        self._answer({})
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)

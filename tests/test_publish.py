@@ -224,6 +224,24 @@ def test_what_the_hub_refuses_is_said_and_public_is_never_by_accident(
         assert "model.safetensors" in there.files["anna/tones"]
 
 
+def test_publishing_again_replaces_all_files_and_public_makes_a_private_one_public(
+    model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    command = ("publish", str(model), "--to", "anna/tones")
+    with hub.running() as there:
+        there.files["anna/tones"] = {".gitattributes": b"lfs", "calibration.json": b"{}"}
+        there.visibility["anna/tones"] = "private"
+        done = in_process(there, tmp_path, *command)
+        assert done.returncode == 0 and "for you alone" in done.stdout, done.stderr
+        assert there.visibility == {"anna/tones": "private"}
+        own = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
+        assert there.files["anna/tones"].keys() == {*own, ".gitattributes"}
+        done = in_process(there, tmp_path, *command, "--public")
+        assert done.returncode == 0 and "for everyone" in done.stdout, done.stderr
+        assert there.visibility == {"anna/tones": "public"}
+
+
 @pytest.mark.parametrize("name", ["weights.pt", "tokenizer/cache.pkl", "notes.txt"])
 def test_no_pickle_and_no_stray_file_goes(model: Path, name: str) -> None:
     (model / "SHA256SUMS").unlink()

@@ -37,7 +37,11 @@ def main(argv: list[str] | None = None) -> None:
     add = parser.add_argument
     named_model.add_argument(parser)
     add("--to", required=True, metavar="OWNER/NAME", help="its name on the hub")
-    add("--public", action="store_true", help="for everyone (default: only for you)")
+    add(
+        "--public",
+        action="store_true",
+        help="for everyone, also if it is there and private (default: only for you)",
+    )
     options = parser.parse_args(argv)
     print(publish(options.model, options.to, public=options.public))
 
@@ -67,8 +71,14 @@ def publish(model: str | Path, name: str, *, public: bool = False) -> str:
                 f"--to {name}: is there and public; give --public, or make it private on its page"
             )
         hub.upload_folder(
-            repo_id=name, folder_path=folder, allow_patterns=names, commit_message="atat publish"
+            repo_id=name,
+            folder_path=folder,
+            allow_patterns=names,
+            delete_patterns="*",  # of an earlier version; SHA256SUMS does not name them
+            commit_message="atat publish",
         )
+        if public and hub.repo_info(name).private:  # it was there before
+            hub.update_repo_settings(name, private=False)
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         mend = {
