@@ -7,12 +7,14 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import echo
 import numpy as np
 import pytest
 
 from atat.apps import calibrate
+from atat.apps.calibration_report import Answered, write
 from atat.apps.recognizer import Recognizer
 from atat.base import checksums
 from atat.base.calibration import NAME, Calibration, Fitted
@@ -235,7 +237,9 @@ def test_a_share_of_the_right_answers_may_be_asked_for(root: Path, tmp_path: Pat
     assert thresholds[0] > thresholds[1]
 
 
-def test_another_task_is_added_and_another_search_begins_anew(root: Path, tmp_path: Path) -> None:
+def test_another_task_is_added_and_another_search_begins_anew(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = tmp_path / "model"
     shutil.copytree(root / "model", model)
     texts = [
@@ -253,6 +257,76 @@ def test_another_task_is_added_and_another_search_begins_anew(root: Path, tmp_pa
     calibrate.main([str(model), "--data", f"{root}/dev", "--beam", "2", *out])
     found = Calibration.read(model)
     assert set(found.tasks) == {"listen"} and found.search["beam"] == 2
+    said = capsys.readouterr().out
+    assert said.count("no longer calibrated") == 1
+    assert f"{model}: no longer calibrated for read, which was done with another search" in said
+
+
+def test_the_search_and_the_file_of_an_old_calibration_do_not_matter(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, asked = tmp_path / "model", []
+    shutil.copytree(root / "model", model)
+
+    def made(*given: Any, **options: Any) -> echo.EchoRecognizer:
+        asked.append(options)
+        return echo.EchoRecognizer(*given, **options)
+
+    monkeypatch.setattr(echo.Echo, "recognizer", staticmethod(made))
+    monkeypatch.chdir(model)  # and the figures are not written into the model
+    old = {"search": {"beam": 4, "bridge": 0.5}, "version": 1, "tasks": {}}
+    for content in (json.dumps(old), '{"version": 9}', "{"):
+        (model / NAME).write_text(content)
+        checksums.write(model)
+        calibrate.main([".", "--data", f"{root}/dev"])
+        assert "bridge" not in asked[-1] and "bridge" not in Calibration.read(model).search
+    assert (tmp_path / "calibration" / "calibrate.json").is_file()
+    model_folder.load(model)
+
+
+def test_of_no_answers_there_is_no_calibration_error(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "model", tmp_path / "model")
+    calibrate.main(
+        f"{tmp_path}/model --data {root}/dev --test_outside {root}/hiss --accept 1e-9".split()
+    )
+    assert "test: expected calibration error – of 0 answers" in capsys.readouterr().out
+    for path in (tmp_path / "calibration/calibrate.json", tmp_path / "model" / NAME):
+        assert "NaN" not in path.read_text()
+    figures = json.loads((tmp_path / "calibration/calibrate.json").read_text())
+    assert figures["test"]["ece"] is None and figures["test"]["groups"]
+    assert figures["dev"]["groups"][f"{root}/dev"]["accepted_right"] >= 1
+
+
+def answered(right: bool, number: int, evidence: dict[str, float] | None) -> Answered:
+    return Answered(f"a-{number}", "dev", "dev", "hum", right, False, evidence)
+
+
+def test_a_part_whose_rest_tells_nothing_apart_is_not_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = [answered(number > 0, number, {"token": float(number)}) for number in range(10)]
+    assert calibrate._held_out(few[:2], ["token"]) is None
+    seen = []
+    monkeypatch.setattr(calibrate, "error_of", lambda *judged: seen.append(judged))
+    calibrate._held_out(few, ["token"])
+    ((sure, right),) = seen  # without those two of which one is the only wrong answer
+    assert len(right) == 8 and right.all() and (sure > 0.5).all()
+
+
+def test_reliability_counts_answers_of_the_model_in_whole_numbers(tmp_path: Path) -> None:
+    fitted = Fitted({"token": 0.0}, bias=2.0, threshold=0.5)
+    many = [answered(True, number, {"token": 0.0}) for number in range(12345)]
+    write(tmp_path, [*many, answered(False, 12345, None)], fitted)
+    (row,) = table(tmp_path / "reliability.csv")
+    assert (row["answers"], row["right"]) == ("12345", "1")
+
+
+def test_a_task_that_the_model_has_not_learned_is_named(root: Path, tmp_path: Path) -> None:
+    echo.save(tmp_path / "model", tasks=("listen", "write"))
+    with pytest.raises(InputError, match="--task read: the model was not trained on it; .*list"):
+        calibrate.main([f"{tmp_path}/model", "--data", f"{root}/dev", "--task", "read"])
 
 
 def test_mistakes_are_sentences(root: Path, tmp_path: Path) -> None:

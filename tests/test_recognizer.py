@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from atat.systems.joint.model import Atat, build_model
 from atat.systems.joint.packed import Packed
 from atat.text.constraint import pairs_of
 from atat.text.encoder_ids import build_encoder_ids
+from atat.text.search_options import USUAL
 from atat.text.tasks import TASKS
 from atat.text.trees import parse
 
@@ -301,6 +302,28 @@ def test_the_search_is_that_of_the_calibration_and_another_one_has_no_confidence
         other = Recognizer.load(tmp_path / "model", **options)(noise(1, -20))
         assert other.confidence is None and other.threshold is None
     assert Recognizer.load(tmp_path / "model", beam=2)(noise(1, -20)).confidence is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "valid"),
+    [
+        ({"options": SearchOptions(beam=2)}, True),
+        ({"options": SearchOptions(beam=2, nbest=2), "precision": "fp32", "bridge": 0}, True),
+        ({"options": SearchOptions(beam=2, length_exponent=0.5)}, False),
+        ({"any_pair": False, "values": None}, True),
+        ({"any_pair": True}, False),
+        ({"values": {"SL:SONG": ["silver river"]}}, False),
+        ({"ctc_weight": 0.3}, False),
+        ({"max_length": 20}, False),
+    ],
+)
+def test_what_a_calibration_does_not_name_was_as_usual(given: dict[str, Any], valid: bool) -> None:
+    calibration = Calibration({"beam": 2, "well_formed": True}, {})
+    if (options := given.pop("options", None)) is not None:
+        given = {**asdict(options), **given}
+    search, found = calibration.for_search(given, USUAL)
+    assert (found is calibration) == valid and search == {**calibration.search, **given}
+    assert Calibration({"bridge": 0.5}, {}).for_search({"bridge": 0.0}, USUAL)[1] is None
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,19 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.apps.calibration_report import Answered, confidences, figures_of, lines_of, write
-from atat.base import checksums, cli, machine, permissions
+from atat.apps.calibration_report import (
+    Answered,
+    confidences,
+    error_of,
+    figures_of,
+    lines_of,
+    write,
+)
+from atat.base import checksums, cli, machine, permissions, suggest
 from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
@@ -109,7 +117,9 @@ def calibrate(options: argparse.Namespace) -> None:
     permissions.check(options.model, "the calibration cannot be written into the model")
     given = cli.search_of(options) | {"ctc_weight": options.ctc_weight}
     search = {"beam": 4, "well_formed": False} | {name: one for name, one in given.items() if one}
-    recognizer = Recognizer.load(options.model, device=options.device, longest=0, **search)
+    recognizer = Recognizer.load(
+        options.model, device=options.device, longest=0, calibrated=False, **search
+    )
     task = _task(recognizer, options.task)
     dev = [
         *_answer_all(recognizer, task, options.data, "dev"),
@@ -150,7 +160,7 @@ def calibrate(options: argparse.Namespace) -> None:
     }
     done = Fitted(fitted.weights, bias, threshold, about)
     _store(options.model, search, task, done)
-    out = options.out or options.model.parent / "calibration"
+    out = options.out or options.model.resolve().parent / "calibration"
     write(out, [*dev, *test], done)
     print(lines_of(figures, options.model, out))
 
@@ -158,8 +168,10 @@ def calibrate(options: argparse.Namespace) -> None:
 def _task(recognizer: Recognizer, name: str | None) -> Task:
     """The task of a name, whatever it reads."""
     if name is not None:
-        known = recognizer.tasks
-        return recognizer.task_for(known[name].source if name in known else "audio", name)
+        if name not in recognizer.tasks:
+            near = suggest.among(name, recognizer.tasks)
+            raise InputError(f"--task {name}: the model was not trained on it; {near}")
+        return recognizer.task_for(recognizer.tasks[name].source, name)
     if len(recognizer.tasks) == 1:  # of a teacher, which reads text
         (only,) = recognizer.tasks.values()
         return recognizer.task_for(only.source, only.name)
@@ -263,17 +275,21 @@ def _threshold(sure: np.ndarray, answers: Sequence[Answered], accept: float | No
         return confidence.best_threshold(sure, right)
     good = np.sort(sure[right])
     # As many as may be left out; a tenth of ten is one, whatever 1 - 0.9 is.
-    return float(good[math.floor(round((1 - accept) * len(good), 6))])
+    left_out = math.floor(round((1 - accept) * len(good), 6))
+    return float(good[min(left_out, len(good) - 1)])
 
 
-def _held_out(answers: Sequence[Answered], names: Sequence[str]) -> float:
-    """Calibration error of the dev answers that are for the model, each fitted without it."""
+def _held_out(answers: Sequence[Answered], names: Sequence[str]) -> float | None:
+    """Calibration error of the dev answers that are for the model, each fitted without it.
+
+    Of those whose rest has something to tell apart; None if that is so of none.
+    """
     import numpy as np
 
     from atat.scoring import confidence
 
     order = np.random.default_rng(0).permutation(len(answers))
-    sure = np.zeros(len(answers))
+    sure = np.full(len(answers), np.nan)
     for fold in range(FOLDS):
         held = order[fold::FOLDS]
         rest = [answers[number] for number in np.setdiff1d(order, held)]
@@ -281,18 +297,32 @@ def _held_out(answers: Sequence[Answered], names: Sequence[str]) -> float:
             weights, bias = _fit(rest, names)
             some = _matrix([answers[number] for number in held], names)
             sure[held] = confidence.confidences_of(some, weights.tolist(), bias)
-    inside = np.array([not one.outside for one in answers])
+    chosen = np.array([not one.outside for one in answers]) & ~np.isnan(sure)
     right = np.array([one.right for one in answers])
-    return confidence.expected_calibration_error(sure[inside], right[inside])
+    return error_of(sure[chosen], right[chosen])
+
+
+def _calibrated(model: Path) -> Calibration:
+    """The model's calibration; one that cannot be read is none, and is about to be replaced."""
+    with suppress(InputError):
+        if (found := Calibration.read(model)) is not None:
+            return found
+    return Calibration({}, {})
 
 
 def _store(model: Path, search: dict[str, Any], task: Task, fitted: Fitted) -> None:
     """Add the task to the model's calibration; those of another search are of no use any more."""
     from atat.engine import model_card
 
-    before = Calibration.read(model)
-    tasks = before.tasks if before is not None and before.search == search else {}
-    Calibration(search, {**tasks, task.name: fitted}).write(model)
+    before = _calibrated(model)
+    kept = before.tasks if before.search == search else {}
+    lost = sorted(before.tasks.keys() - kept.keys() - {task.name})
+    if lost:
+        print(
+            f"{model}: no longer calibrated for {', '.join(lost)}, which was done with another "
+            "search; calibrate again with this one, or all tasks with the other"
+        )
+    Calibration(search, {**kept, task.name: fitted}).write(model)
     about = model_card.read(model)
     if about is not None:
         model_card.write(model, about)  # it says what is accepted

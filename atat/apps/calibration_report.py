@@ -38,12 +38,22 @@ class Answered:
     outside: bool  # the utterance is not for the model: no answer is right
     evidence: Mapping[str, float] | None  # None: answered without the model, and never accepted
 
+    @property
+    def is_for_the_model(self) -> bool:
+        """Whether its confidence is to say how likely it is right: the model answered, as asked."""
+        return self.evidence is not None and not self.outside
+
 
 def confidences(answers: Sequence[Answered], fitted: Fitted) -> np.ndarray:
     """(N,); 0 for answers without the model."""
     return np.array(
         [0.0 if one.evidence is None else fitted.confidence(one.evidence) for one in answers]
     )
+
+
+def error_of(sure: np.ndarray, right: np.ndarray) -> float | None:
+    """Expected calibration error of answers (N,); None if there are none."""
+    return confidence.expected_calibration_error(sure, right) if len(sure) else None
 
 
 def figures_of(answers: Sequence[Answered], fitted: Fitted, threshold: float) -> dict[str, Any]:
@@ -54,12 +64,11 @@ def figures_of(answers: Sequence[Answered], fitted: Fitted, threshold: float) ->
     """
     sure = confidences(answers, fitted)
     right = np.array([one.right for one in answers])
-    asked = np.array([one.evidence is not None and not one.outside for one in answers])
+    asked = np.array([one.is_for_the_model for one in answers])
     own = {
         name: np.array([np.exp((one.evidence or {}).get(name, -np.inf)) for one in answers])
         for name in OWN
     }
-    error = confidence.expected_calibration_error
     groups = {}
     for name in dict.fromkeys(one.data for one in answers):
         chosen = np.array([one.data == name for one in answers])
@@ -73,8 +82,8 @@ def figures_of(answers: Sequence[Answered], fitted: Fitted, threshold: float) ->
         }
     return {
         "n": int(asked.sum()),
-        "ece": error(sure[asked], right[asked]),
-        "ece_before": {name: error(one[asked], right[asked]) for name, one in own.items()},
+        "ece": error_of(sure[asked], right[asked]),
+        "ece_before": {name: error_of(one[asked], right[asked]) for name, one in own.items()},
         "groups": groups,
     }
 
@@ -84,6 +93,7 @@ def write(out: Path, answers: Sequence[Answered], fitted: Fitted) -> None:
     sure = confidences(answers, fitted)
     right = np.array([one.right for one in answers])
     outside = np.array([one.outside for one in answers])
+    asked = np.array([one.is_for_the_model for one in answers])
     parts = {
         part: np.array([one.part == part for one in answers])
         for part in dict.fromkeys(one.part for one in answers)
@@ -102,9 +112,10 @@ def write(out: Path, answers: Sequence[Answered], fitted: Fitted) -> None:
                 rows.writerow([part, f"{point.threshold:.6f}", *point[1:], *written])
     with _table(out / "reliability.csv", " ".join(["part", *confidence.Bin._fields])) as rows:
         for part, chosen in parts.items():
-            inside = chosen & ~outside
-            for one_bin in confidence.reliability(sure[inside], right[inside]):
-                rows.writerow([part, *(f"{value:.4g}" for value in one_bin)])
+            some = chosen & asked
+            for one_bin in confidence.reliability(sure[some], right[some]):
+                values = [one if isinstance(one, int) else f"{one:.4g}" for one in one_bin]
+                rows.writerow([part, *values])
     with atomic_write(out / "calibrate.json") as stream:
         json.dump(fitted.about, stream, indent=1)
 
@@ -125,14 +136,18 @@ def lines_of(figures: Mapping[str, Any], model: Path, out: Path) -> str:
         if part not in figures:
             continue
         found = figures[part]
-        held = f", held out {figures['dev_held_out_ece']:.3f}" if part == "dev" else ""
-        before = ", ".join(f"{name} {found['ece_before'][name]:.3f}" for name in OWN)
+        held = f", held out {_shown(figures['dev_held_out_ece'])}" if part == "dev" else ""
+        before = ", ".join(f"{name} {_shown(found['ece_before'][name])}" for name in OWN)
         lines.append(
-            f"{part}: expected calibration error {found['ece']:.3f}{held} of {found['n']} answers "
-            f"(the model's own probabilities: {before})"
+            f"{part}: expected calibration error {_shown(found['ece'])}{held} of {found['n']} "
+            f"answers (the model's own probabilities: {before})"
         )
         for name, group in found["groups"].items():
             right = "outside" if group["outside"] else f"{group['right']} right"
             kept = "" if group["outside"] else f", {group['accepted_right']} of them right"
             lines.append(f"  {name}: {group['n']}, {right}; accepted {group['accepted']}{kept}")
     return "\n".join([*lines, f"{out}: {', '.join(NAMES)}"])
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -36,6 +36,7 @@ from atat.speech.silence import is_silent, onset
 from atat.text import understanding
 from atat.text.evidence import evidence
 from atat.text.normalize import normalize
+from atat.text.search_options import USUAL
 from atat.text.tasks import Task
 from atat.text.understanding import Hypothesis, SaidWord, Understanding, understand
 
@@ -126,6 +127,7 @@ class Recognizer:
         transcribe: bool = True,
         longest: float = LONGEST,
         threads: int = 1,
+        calibrated: bool = True,
         options: SearchOptions | None = None,
         **search: Any,
     ) -> Recognizer:
@@ -136,7 +138,8 @@ class Recognizer:
         those that the model was calibrated with. values: what a slot may hold, by label
         ({"SL:SONG": ["silver river"]}), or a data dir; needs well_formed.
         A calibration is valid for the search it was made with: with another one there is no
-        confidence. Raises InputError for what is not a model, or a model of a newer version.
+        confidence. calibrated: whether it is used at all, its search included. Raises InputError
+        for what is not a model, or a model of a newer version.
         """
         if options is not None:
             search = dataclasses.asdict(options) | search
@@ -145,9 +148,9 @@ class Recognizer:
         folder = named_model.find(model)
         packed = model_folder.load(folder, device)
         system = registry.find(packed.system, str(folder))
-        calibration = Calibration.read(folder)
+        calibration = Calibration.read(folder) if calibrated else None
         if calibration is not None:
-            search, calibration = calibration.for_search(search)
+            search, calibration = calibration.for_search(search, USUAL)
         beam = int(search.pop("beam", 4))
         engine = system.recognizer(packed, beam=beam, nbest=beam, **search)
         return cls(

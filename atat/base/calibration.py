@@ -89,12 +89,19 @@ class Calibration:
         except (TypeError, KeyError, ValueError, AttributeError):
             raise InputError(f"{path}: expected what `atat calibrate` writes; {fix}") from None
 
-    def for_search(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], Calibration | None]:
+    def for_search(
+        self, given: Mapping[str, Any], usual: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Calibration | None]:
         """Options of a search, its own where none are given, and itself if it is valid for them:
-        another search than its own has no confidence."""
+        another search than its own has no confidence.
+
+        usual: what the options that change what is found are where neither names them; others,
+        such as the precision, do not matter.
+        """
         search = {**self.search, **given}
-        own = all(search[name] == value for name, value in self.search.items())
-        return search, self if own else None
+        own = {**usual, **self.search}
+        valid = all(search.get(name, value) == value for name, value in own.items())
+        return search, self if valid else None
 
     def judged(
         self, task: str, evidence: Mapping[str, float], threshold: float | None

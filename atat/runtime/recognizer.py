@@ -36,7 +36,7 @@ from atat.text.constraint import TreeConstraint, WordConstraint, read_pairs
 from atat.text.encoder_ids import OwnIds, own_ids
 from atat.text.evidence import evidence
 from atat.text.normalize import normalize
-from atat.text.search_options import SearchOptions, length_limit
+from atat.text.search_options import USUAL, SearchOptions, length_limit
 from atat.text.slot_values import SlotValues
 from atat.text.tasks import TASKS, Task
 from atat.text.tasks import task as find_task
@@ -155,7 +155,7 @@ class Recognizer:
             nbest = nbest or search.pop("nbest")
         calibration = Calibration.read(folder)
         if calibration is not None:
-            search, calibration = calibration.for_search(search)
+            search, calibration = calibration.for_search(search, USUAL)
         given = {name: search.pop(name) for name in _SEARCH & search.keys()}
         unknown = search.keys() - {"well_formed", "any_pair", "values", "precision"}
         if unknown:

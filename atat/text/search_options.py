@@ -7,7 +7,7 @@ constraints are in `atat.text.constraint`.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -28,6 +28,16 @@ class SearchOptions:
     # How much the decoder listens to recordings through the text encoder: 1 only so, 0 not at all;
     # between, it reads both memories, and their log probabilities have these weights.
     bridge: float = 0.0
+
+
+# The options that change what is found, and what each is where nobody gives it; `nbest` says only
+# how much of it is kept.
+USUAL: dict[str, Any] = {
+    **{field.name: field.default for field in fields(SearchOptions) if field.name != "nbest"},
+    "well_formed": False,
+    "any_pair": False,
+    "values": None,
+}
 
 
 @dataclass(frozen=True)
