@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 import time
 import wave
 from collections.abc import Iterator
@@ -523,6 +524,55 @@ def test_everything_is_reached_by_the_keyboard_and_has_a_name(page: Page) -> Non
     roles = [node["role"]["value"] for node in nodes if not node["ignored"]]
     for role in ("banner", "main", "contentinfo", "status", "heading", "list", "table"):
         assert role in roles, role
+
+
+def test_a_recording_that_reaches_the_limit_is_understood(
+    browser: Browser, model: Scripted
+) -> None:
+    model.given.clear()
+    service = Service(model, "the model", limits=Limits(seconds=1.05))  # type: ignore[arg-type]
+    with serving.serve(service) as server:
+        page = browser.open(f"http://127.0.0.1:{server.port}/")
+        page.wait_for("document.querySelector('#model').textContent === 'the model'")
+        press(page, "#record")
+        wait_for_answer(page)
+        assert len(samples_of(model.given[0])) == 1.05 * RATE
+        page.send("Page.close")
+
+
+def test_an_answer_that_comes_late_does_not_disturb_a_recording(
+    browser: Browser, model: Scripted
+) -> None:
+    may = threading.Event()
+
+    def slow(*given: Any, **further: Any) -> Understanding:
+        assert may.wait(60)
+        return ANSWERS["words"]
+
+    slow.tasks, slow.answers_questions = model.tasks, False  # type: ignore[attr-defined]
+    service = Service(slow, "the model")  # type: ignore[arg-type]
+    with serving.serve(service) as server:
+        page = browser.open(f"http://127.0.0.1:{server.port}/")
+        page.wait_for("document.querySelector('#model').textContent === 'the model'")
+        page.run(
+            "window.answered = false; window.fetch = ((ask) => async (...given) => { "
+            "const found = await ask(...given); const json = await found.json(); "
+            "setTimeout(() => { window.answered = true; }, 100); "
+            "return { ok: true, json: async () => json } })(window.fetch)"
+        )
+        page.run("document.querySelector('#text').focus()")
+        page.type("play")
+        page.press("Enter")
+        page.wait_for("document.body.matches('.busy')")
+        press(page, "#record")
+        page.wait_for("document.body.matches('.recording')")
+        assert not page.run("document.body.matches('.busy')")
+        may.set()
+        page.wait_for("window.answered")
+        assert page.run("document.querySelector('#answer').hidden") is True
+        assert "Recording." in text(page, "#status")
+        page.press("Escape")
+        page.send("Page.close")
 
 
 def test_a_recording_can_be_dropped(page: Page, model: Scripted) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import socket
 import struct
 import time
 import wave
@@ -28,7 +29,9 @@ from atat.apps.server import app as server_app
 from atat.apps.server import command, running
 from atat.apps.server.app import PAGE, Service
 from atat.apps.server.limits import Limits
+from atat.base.calibration import OF_NO_USE
 from atat.base.errors import InputError
+from atat.prepare import timed_words
 
 OURS = "http://127.0.0.1:8000"
 LIMITS = Limits(seconds=3, megabytes=0.2, characters=40)
@@ -117,6 +120,17 @@ def test_how_long_an_answer_takes_is_known_before_the_first_request(
     service.recognizer = slow  # type: ignore[assignment]
     service.warm()
     assert asked == [True, True] and 0.1 <= service.turns.mean < 5
+
+
+def test_a_short_limit_leaves_a_short_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = serving.recognizer()
+    tiny.longest = 0.5
+    service = Service(tiny, "tiny", limits=Limits(seconds=0.5))
+    service.warm()
+    with serving.questioned() as answering:
+        answering.longest = 0.5
+        monkeypatch.setattr(timed_words, "heard", lambda *_: [])
+        Service(answering, "tiny", limits=Limits(seconds=0.5)).warm()
 
 
 def test_health_tells_what_there_is_to_know(client: TestClient) -> None:
@@ -339,6 +353,22 @@ def test_ten_minutes_are_refused_in_a_sentence_that_says_how_much_is_understood(
         found = client.post("/recognize", content=coded(quiet, kind=kind))
         assert found.status_code == 413
         assert "recordings up to 60 s and 12 MB are understood" in found.json()["error"]
+
+
+def test_a_longer_limit_takes_more_and_what_is_too_much_is_named(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Service, "_note", lambda *_: "")
+    limits = Limits(seconds=120, megabytes=100)
+    service = Service(recognizer, "tiny", limits=limits)
+    client = TestClient(service.app(), base_url=OURS)
+    wide = coded(np.zeros((31 * 16000, 64), np.float32), kind="WAV", subtype="PCM_U8")
+    assert 24_000_000 < 31 * 16000 * 64 < limits.values == 2 * Limits().values
+    assert client.post("/recognize?channel=0", content=wide).json()["cause"] == "silence"
+    monkeypatch.setattr(service, "limits", Limits(seconds=60, megabytes=100))
+    found = client.post("/recognize?channel=0", content=wide)
+    assert found.status_code == 413
+    assert "recordings up to 24000000 values are understood; send one" in found.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -583,6 +613,9 @@ def test_a_request_is_a_line_that_does_not_tell_what_was_said(
     client.post("/understand", content=b"play the red lamp")
     get_raw(client, "/x\x1b[31m%0d%0aforged")
     assert len(log) == 3 and not any("lamp" in line or "play" in line for line in log)
+    long = "\x1b[31m\r\nforged é" + "x" * 5000
+    client.post("/recognize", params={"task": long}, content=coded(noise()))
+    assert "422" in log[-1] and "?[31m" in log[-1] and len(log[-1]) < 1100 and log[-1].isascii()
     assert re.search(r"POST /recognize +200 +\d+\.\d\d s  1\.0 s of audio, slu, ", log[0])
     assert all(line.isprintable() for line in log)
     told: list[str] = []
@@ -604,10 +637,46 @@ def test_a_taken_port_is_named_and_port_zero_finds_a_free_one() -> None:
             assert second.getsockname()[1] > port >= running.FIRST_PORT
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_an_address_of_another_machine_is_named_at_once(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    bind = socket.socket.bind
+
+    class Counted(socket.socket):
+        def bind(self, address: Any) -> None:
+            tried.append(address)
+            bind(self, address)
+
+    monkeypatch.setattr(socket, "socket", Counted)
+    with pytest.raises(InputError, match=f"cannot listen at {host} .*with --host"):
+        running.listen(host, 0)
+    assert len(tried) == 1
+
+
+def test_a_threshold_without_confidence_and_the_size_of_a_long_recording(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served: list[Service] = []
+    monkeypatch.setattr(Recognizer, "load", lambda *_, **__: recognizer)
+    monkeypatch.setattr(Service, "warm", lambda service: served.append(service))
+    monkeypatch.setattr(running, "run", lambda *_: None)
+    for options, warned, megabytes in (
+        (["--threshold", "0.5"], True, 12.0),
+        (["--longest", "600"], False, 19.2),
+        (["--longest", "600", "--largest", "5"], False, 5.0),
+    ):
+        command.main(["model", "--port", "0", *options])
+        assert (OF_NO_USE in capsys.readouterr().err) == warned
+        assert served[-1].limits.megabytes == megabytes
+
+
 @pytest.mark.parametrize(
     "options",
     [["--parallel", "0"], ["--waiting", "-1"], ["--longest", "0"], ["--largest", "nan"]]
-    + [["--port", "99999"], ["--characters", "0"], ["--host", "no.such.host.invalid"]],
+    + [["--port", "99999"], ["--characters", "0"], ["--host", "no.such.host.invalid"]]
+    + [["--threshold", "2"]],
 )
 def test_wrong_options_are_refused_before_the_model_is_read(options: list[str]) -> None:
     with pytest.raises(InputError) as error:

@@ -121,6 +121,9 @@ def test_a_body_without_end_is_refused_at_its_limit(echo: Echo) -> None:
     chunk = b"2000\r\n" + b"a" * 0x2000 + b"\r\n"
     with serving.serve(service(echo)) as server:
         assert "up to 500 characters" in refused(said_to(server.port, begin, *[chunk] * 50), 413)
+        # The chunk that is too much may be the last.
+        whole = [begin, chunk, chunk + b"0\r\n\r\n"]
+        assert "up to 500 characters" in refused(said_to(server.port, b"".join(whole)), 413)
         assert server.service.turns.places == 0
 
 

@@ -54,12 +54,9 @@ PAGE = {
     "microphone.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-# Values (samples * channels) that a recording within the limits may hold: a minute of two channels
-# at 192 kHz. A few bytes of flac can promise far more.
-VALUES = 24_000_000
 # Of the formats that are taken; libsndfile would try a dozen more on what strangers send.
 BEGINNINGS = (b"RIFF", b"RF64", b"fLaC", b"OggS")
-WORDS = (Word("a", 0.0, 0.5), Word("word", 0.5, 0.5))  # of a recording without any
+WORDS = (Word("a", 0.0, 0.1), Word("word", 0.1, 0.1))  # of a recording without any
 LEFT = 499  # as servers call it: the client has left, nobody sees the answer
 Found = Understanding | Answered
 Handler = Callable[[Request, Exception], Response | Awaitable[Response]]
@@ -95,7 +92,8 @@ class Service:
         """Answer twice before the first request: the first answer of a model takes longer, and the
         time of the second is what waiting is reckoned by until there are others."""
         sources = {task.source for task in self.recognizer.tasks.values()}
-        random = np.random.default_rng(0).normal(0, 0.05, 2 * audio.SAMPLE_RATE)
+        length = int(min(2.0, self.limits.seconds) * audio.SAMPLE_RATE)
+        random = np.random.default_rng(0).normal(0, 0.05, length)
         noise = random.astype(np.float32)
         for heard in (WORDS, None):
             started = time.monotonic()
@@ -261,12 +259,18 @@ class Service:
                 422, "the recording cannot be read as audio; send a wav, flac, ogg or opus"
             )
         info = audio.probe(io.BytesIO(recording), name="the recording")
-        too_long = info.duration > self.limits.seconds
-        if too_long or info.num_samples * info.channels > VALUES:
+        what = (
+            f"the recording lasts {info.duration:.0f} s in {info.channels} channels at "
+            f"{info.sample_rate} Hz"
+        )
+        if info.duration > self.limits.seconds:
+            raise Refusal(413, f"{what}: {self.limits.recording}; cut it at its pauses")
+        values, most = info.num_samples * info.channels, self.limits.values
+        if values > most:
             raise Refusal(
                 413,
-                f"the recording lasts {info.duration:.0f} s in {info.channels} channels at "
-                f"{info.sample_rate} Hz: {self.limits.recording}; cut it at its pauses",
+                f"{what}, which are {values} values: recordings up to {most} values are "
+                "understood; send one channel at a lower rate",
             )
 
     def _note(self, found: Found) -> str:

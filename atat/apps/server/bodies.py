@@ -122,3 +122,5 @@ async def _drain(request: Request) -> None:
         await asyncio.wait_for(throw_away(), DRAIN_SECONDS)
     except (asyncio.TimeoutError, ClientDisconnect):  # noqa: UP041
         pass
+    except RuntimeError:  # of starlette: the chunk that was too much was the last
+        pass

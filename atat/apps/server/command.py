@@ -12,10 +12,15 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atat.base import cli
+from atat.base.calibration import OF_NO_USE
 from atat.base.errors import InputError
 from atat.engine import named_model
+
+if TYPE_CHECKING:
+    from atat.apps.server.limits import Limits
 
 DESCRIPTION = cli.guide(
     "Serves a trained model: record or type in a browser and see what the model understands. "
@@ -41,16 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     from atat.apps.recognizer import Recognizer
     from atat.apps.server import guard, running
     from atat.apps.server.app import Service
-    from atat.apps.server.limits import Limits
 
-    limits = Limits(
-        seconds=options.longest,
-        megabytes=options.largest,
-        characters=options.characters,
-        parallel=options.parallel,
-        waiting=options.waiting,
-        patience=options.patience,
-    )
     started = time.monotonic()
     with running.listen(options.host, options.port) as listening:
         recognizer = Recognizer.load(
@@ -61,10 +57,12 @@ def main(argv: list[str] | None = None) -> None:
             longest=options.longest,
             **cli.search_of(options),
         )
+        if options.threshold is not None and recognizer.calibration is None:
+            print(OF_NO_USE, file=sys.stderr)
         service = Service(
             recognizer,
             options.title or _title(options.model),
-            limits=limits,
+            limits=_limits(options),
             show_answers=options.show_answers,
             log=lambda line: print(line, file=sys.stderr, flush=True),
         )
@@ -89,6 +87,20 @@ def main(argv: list[str] | None = None) -> None:
     print("\nended", file=sys.stderr)
 
 
+def _limits(options: argparse.Namespace) -> Limits:
+    from atat.apps.server.limits import Limits
+
+    needed = options.longest * 2 * 16_000 / 1e6  # the page sends wav of 16 bits at 16 kHz
+    return Limits(
+        seconds=options.longest,
+        megabytes=options.largest or max(needed, Limits.megabytes),
+        characters=options.characters,
+        parallel=options.parallel,
+        waiting=options.waiting,
+        patience=options.patience,
+    )
+
+
 def _title(model: str) -> str:
     """What tells models apart in a path: .../NAME/seed1/model is NAME/seed1."""
     parts = [part for part in Path(model).parts if part not in ("/", ".", "..", "model")]
@@ -103,8 +115,10 @@ def _check(options: argparse.Namespace) -> None:
     if options.waiting < 0:
         raise InputError(f"--waiting is {options.waiting}; expected 0 or more")
     for name in ("longest", "largest", "patience"):
-        if not 0 < getattr(options, name) < float("inf"):
-            raise InputError(f"--{name} is {getattr(options, name):g}; expected more than 0")
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"--{name} is {value:g}; expected more than 0")
+    cli.check_threshold(options)
     if not 0 <= options.port < 65536:
         raise InputError(f"--port is {options.port}; expected 0 to 65535")
 
@@ -143,7 +157,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_search(parser)
     add("--longest", type=float, default=Limits.seconds, help="seconds of a recording")
-    add("--largest", type=float, default=Limits.megabytes, help="megabytes of a recording")
+    add(
+        "--largest",
+        type=float,
+        help=f"megabytes of a recording (default: {Limits.megabytes:g}, or what the longest has as "
+        "wav of 16 bits at 16 kHz)",
+    )
     add("--characters", type=int, default=Limits.characters, help="of a sentence")
     add("--parallel", type=int, default=Limits.parallel, help="answers made at once")
     add(

@@ -10,7 +10,7 @@ on this machine does not let other sites use it. For the second:
 - No header allows other origins to read an answer (CORS), none may frame the page, and the page
   runs nothing but its own files (Content-Security-Policy).
 
-Also writes a line for each request: see `Line`.
+Also writes a line for each request, of printable ASCII and bounded length.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-# What a line in the terminal may show of a request that was not for us: no more, and no controls.
-SHOWN = 40
+# Characters that a line in the terminal may show of a request that was not for us, and of the note
+# on an answer.
+SHOWN, NOTED = 40, 1000
 
 
 class Guard:
@@ -85,9 +86,8 @@ class Guard:
         if scope["path"].startswith("/page/") and status == 200:
             return
         seconds = time.monotonic() - started
-        what = f"{scope['method']} {scope['path']}".encode("ascii", "backslashreplace").decode()
-        what = "".join(c if c.isprintable() else "?" for c in what)[:SHOWN]
-        note = scope["state"].get("note", "")
+        what = _printable(f"{scope['method']} {scope['path']}", SHOWN)
+        note = _printable(scope["state"].get("note", ""), NOTED)
         self.log(
             f"{time.strftime('%H:%M:%S')} {what:16} {status} {seconds:6.2f} s  {note}".rstrip()
         )
@@ -125,6 +125,12 @@ class Guard:
         if port and not (port.isascii() and port.isdigit()):
             return False
         return name in self.names or (self.any_address and _is_address(name))
+
+
+def _printable(text: str, most: int) -> str:
+    """What a client has sent, or a sentence with it, as ASCII without controls."""
+    text = text[:most].encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else "?" for c in text)[:most]
 
 
 def _is_address(name: str) -> bool:

@@ -22,6 +22,12 @@ class Limits:
         return int(self.megabytes * 1e6) + 4096
 
     @property
+    def values(self) -> int:
+        """Samples * channels of a recording within its seconds: those of two channels at 192 kHz
+        for a minute, or all of a longer limit. A few bytes of flac can promise far more."""
+        return int(max(self.seconds, 60.0) * 400_000)
+
+    @property
     def text_bytes(self) -> int:
         """Of the body of a request with a sentence; JSON may write a character in 12 bytes."""
         return 12 * self.characters + 4096

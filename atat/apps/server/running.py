@@ -7,6 +7,7 @@ Ctrl-C does not wait for them.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -46,7 +47,12 @@ def listen(host: str, port: int) -> socket.socket:
             ) from None
         except OSError as error:
             found.close()
-            if port == 0 and not isinstance(error, socket.gaierror) and one != ports[-1]:
+            if error.errno != errno.EADDRINUSE:
+                raise InputError(
+                    f"cannot listen at {host} ({error.strerror or error}); give an address of this "
+                    "machine with --host"
+                ) from None
+            if port == 0 and one != ports[-1]:
                 continue
             raise InputError(
                 f"cannot listen at {host}, port {one} ({error.strerror or error}); give another "

@@ -69,6 +69,12 @@ async function question(path, body, type, samples) {
   }
 }
 
+// Whatever is still being answered is not wanted any more.
+function dropQuestion() {
+  document.body.classList.remove("busy");
+  return ++asked;
+}
+
 async function understandSamples(samples) {
   recording = null;
   const length = samples.length / 16000;
@@ -100,6 +106,7 @@ const live = { heights: [], shown: 0 };
 async function startRecording() {
   if (starting) return;
   starting = true;
+  dropQuestion();
   player.stop();
   complain("");
   say("Waiting for the microphone …");
@@ -145,7 +152,8 @@ function endRecording() {
 
 const stop = guarded(async () => {
   const ended = endRecording();
-  if (ended) await understandSamples(await ended.stop());
+  // The last block goes beyond the limit.
+  if (ended) await understandSamples((await ended.stop()).slice(0, Math.floor(16000 * limits.seconds)));
 });
 
 $("record").addEventListener("click", guarded(() => (recorder ? stop() : startRecording())));
@@ -159,12 +167,14 @@ document.addEventListener("keydown", (event) => {
 
 const take = guarded(async (file) => {
   if (!file) return;
+  const number = dropQuestion();
   if (recorder) endRecording().release();
   player.stop();
   complain("");
   say(`Reading ${file.name} …`);
   if (file.size > 20 * limits.bytes) throw new Error(`${file.name} is too large: up to ${limits.seconds} s are understood.`);
-  await understandSamples(await decode(file));
+  const samples = await decode(file);
+  if (number === asked) await understandSamples(samples);
 });
 
 $("file").addEventListener("change", (event) => {
