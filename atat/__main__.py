@@ -38,6 +38,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "synthesis": Command(
             "prepare.synthesis", "speak the text of data dirs with synthetic voices"
         ),
+        "confusions": Command(
+            "systems.joint.confusions_command", "which phones a model hears for which"
+        ),
         "tokenizer": Command("text.tokenizer_command", "learn word pieces and tags, or add tags"),
     },
     "Models": {

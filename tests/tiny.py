@@ -168,7 +168,8 @@ def packed(
     """A packed model with random weights, those of torch's generator."""
     tokenizer = make_tokenizer()
     model, units = build_model(settings, tokenizer)
-    source = build_encoder_ids(settings.text_encoder.bert_or_none, tokenizer)
+    text = settings.text_encoder
+    source = build_encoder_ids(text.bert_or_none, tokenizer, units=text.units)
     return Packed(model, tokenizer, settings, units, source, set(pairs), tasks)
 
 

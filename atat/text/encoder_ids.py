@@ -12,7 +12,7 @@ import numpy as np
 
 from atat.text import bert_files
 from atat.text.ctc_labels import PhoneUnits, Units, build_units
-from atat.text.mishearing import misheard, misheard_phones
+from atat.text.mishearing import Ear, misheard, misheard_phones
 from atat.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ class EncoderIds(Protocol):
 
 
 def misheard_ids(
-    source: EncoderIds, text: str, share: float, rng: np.random.Generator
+    source: EncoderIds, text: str, share: float, rng: np.random.Generator, ear: Ear | None = None
 ) -> list[int]:
-    """The ids of a text with a share of its phones misheard, or of its letters."""
+    """The ids of a text with a share of its phones misheard, by `ear`, or of its letters."""
     if isinstance(source, UnitIds) and isinstance(source.units, PhoneUnits):
         phones = source.units.pronounced(text)
-        return source.framed(source.units.ids_of(misheard_phones(phones, share, rng)))
+        return source.framed(source.units.ids_of(misheard_phones(phones, share, rng, ear)))
     return source(misheard(text, share, rng))
 
 

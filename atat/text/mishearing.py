@@ -3,18 +3,27 @@
 A letter or a phone becomes another of a like sound, is lost, or is followed by one more; starts of
 words come and go. So a text encoder meets the words heard wrongly that it gets over the bridge from
 audio (atat/nn/bridge.py), also in a domain of which there is only text. The groups of sounds are
-ours, made by hand.
+ours, made by hand; what a model really confuses can take their place (atat/text/confusions.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from atat.text.ctc_labels import WORD_START
 from atat.text.pronunciation import PHONES
+
+
+class Ear(Protocol):
+    """Somebody who does not hear all phones or letters rightly."""
+
+    def instead(self, symbol: str, share: float, rng: np.random.Generator) -> list[str]:
+        """What is heard of a symbol where in the mean `share` of all are not heard rightly."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,34 @@ class Alphabet:
     start: str  # what stands between words, or before each
     alike: tuple[tuple[str, ...], ...]
     symbols: tuple[str, ...]
+
+    def instead(self, symbol: str, share: float, rng: np.random.Generator) -> list[str]:
+        """As an `Ear`: any symbol is misheard equally often."""
+        if rng.random() >= share:
+            return [symbol]
+        what = rng.random()
+        if what < LOST:
+            return []
+        if what < LOST + FOLLOWED:
+            return [symbol, self._inserted(rng)]
+        return [self._substitute(symbol, rng)]
+
+    def _inserted(self, rng: np.random.Generator) -> str:
+        return self.start if rng.random() < BLANK else str(rng.choice(self.symbols))
+
+    def _substitute(self, symbol: str, rng: np.random.Generator) -> str:
+        """A symbol of a like sound, or any; starts of words stay."""
+        if symbol not in self.symbols:
+            return symbol
+        near = [other for group in self.alike if symbol in group for other in group]
+        chosen = self.symbols if not near or rng.random() < FAR else near
+        return str(rng.choice([other for other in chosen if other != symbol]))
+
+
+FAR = 0.2  # share of the substitutions that are by any symbol
+# What happens to a symbol that is misheard; else it is substituted.
+LOST, FOLLOWED = 0.25, 0.25
+BLANK = 0.15  # share of what follows a symbol that is the start of a word
 
 
 _LETTERS = Alphabet(
@@ -42,10 +79,6 @@ _PHONES = Alphabet(
     ),
     symbols=PHONES,
 )
-FAR = 0.2  # share of the substitutions that are by any symbol
-# What happens to a symbol that is misheard; else it is substituted.
-LOST, FOLLOWED = 0.25, 0.25
-BLANK = 0.15  # share of what follows a symbol that is the start of a word
 
 
 def misheard(text: str, share: float, rng: np.random.Generator) -> str:
@@ -54,38 +87,18 @@ def misheard(text: str, share: float, rng: np.random.Generator) -> str:
     return words or text
 
 
-def misheard_phones(phones: Sequence[str], share: float, rng: np.random.Generator) -> list[str]:
-    """The same of phones of the CMU dictionary, with the sign of its start before each word."""
-    return _misheard(phones, _PHONES, share, rng) or list(phones)
+def misheard_phones(
+    phones: Sequence[str], share: float, rng: np.random.Generator, ear: Ear | None = None
+) -> list[str]:
+    """The same of phones of the CMU dictionary, with the sign of its start before each word.
+
+    ear: who hears them; by default one for whom all phones are equally hard.
+    """
+    return _misheard(phones, ear or _PHONES, share, rng) or list(phones)
 
 
 def _misheard(
-    symbols: Sequence[str], alphabet: Alphabet, share: float, rng: np.random.Generator
+    symbols: Sequence[str], ear: Ear, share: float, rng: np.random.Generator
 ) -> list[str]:
     chance = rng.uniform(0, 2 * share)
-    found: list[str] = []
-    for symbol in symbols:
-        if rng.random() >= chance:
-            found.append(symbol)
-            continue
-        what = rng.random()
-        if what < LOST:
-            continue
-        if what < LOST + FOLLOWED:
-            found += [symbol, _inserted(alphabet, rng)]
-        else:
-            found.append(_substitute(symbol, alphabet, rng))
-    return found
-
-
-def _inserted(alphabet: Alphabet, rng: np.random.Generator) -> str:
-    return alphabet.start if rng.random() < BLANK else str(rng.choice(alphabet.symbols))
-
-
-def _substitute(symbol: str, alphabet: Alphabet, rng: np.random.Generator) -> str:
-    """A symbol of a like sound, or any; starts of words stay."""
-    if symbol not in alphabet.symbols:
-        return symbol
-    near = [other for group in alphabet.alike if symbol in group for other in group]
-    chosen = alphabet.symbols if not near or rng.random() < FAR else near
-    return str(rng.choice([other for other in chosen if other != symbol]))
+    return [heard for symbol in symbols for heard in ear.instead(symbol, chance, rng)]

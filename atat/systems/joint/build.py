@@ -21,6 +21,7 @@ from atat.systems.joint.model import BERT, TRAINED_ENCODER, Atat
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import TrainSettings
 from atat.systems.joint.start import start_model
+from atat.text.confusions import Confusions
 from atat.text.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -117,8 +118,22 @@ def _encoding(settings: TrainSettings, packed: Packed) -> Encoding:
         features=settings.features,
         mask_words=settings.mask_words,
         misheard=settings.misheard,
+        ear=_ear(settings, packed),
         pretrained=packed.pretrained,
     )
+
+
+def _ear(settings: TrainSettings, packed: Packed) -> Confusions | None:
+    """Who mishears the texts of training, if the conf says."""
+    if settings.confusions is None:
+        return None
+    text = packed.settings.text_encoder
+    if text is None or text.units != "phones":
+        raise InputError(
+            f"confusions: {settings.confusions} is of phones, which the text encoder does "
+            "not read; set text_encoder.units to phones, or remove the key"
+        )
+    return Confusions.read(settings.confusions)
 
 
 def groups(

@@ -26,6 +26,7 @@ from atat.systems.joint.batch import Example
 from atat.systems.joint.settings import hears_waveform
 from atat.text.ctc_labels import Units
 from atat.text.encoder_ids import EncoderIds, misheard_ids
+from atat.text.mishearing import Ear
 from atat.text.tasks import TASKS
 from atat.text.tokenizer import Tokenizer
 
@@ -42,6 +43,7 @@ class Encoding:
     features: str = "ark"  # or "wav"
     mask_words: float = 0.15  # mlm
     misheard: float = 0.0  # share of the phones or letters of source texts
+    ear: Ear | None = None  # who mishears them; None: groups of like sounds
     pretrained: Frontend | None = None  # whose states the model reads; None: filterbanks
 
     @property
@@ -86,7 +88,7 @@ class ExampleReader:
             assert self.encoding.source_text is not None and utterance.text is not None
             read, share = self.encoding.source_text, self.encoding.misheard
             if rng is not None and share > 0:
-                ids = misheard_ids(read, utterance.text, share, rng)
+                ids = misheard_ids(read, utterance.text, share, rng, self.encoding.ear)
             else:
                 ids = read(utterance.text)
             source = np.array(ids, dtype=np.int64)

@@ -117,6 +117,7 @@ class TrainSettings(engine.RunSettings):
     init: InitSettings = field(default_factory=InitSettings)
     mask_words: float = 0.15  # share of words whose audio is masked for task mlm
     misheard: float = 0.0  # share of phones or letters of source texts changed (text/mishearing.py)
+    confusions: Optional[str] = None  # which phones for which: a file of `atat confusions`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,6 +129,11 @@ class TrainSettings(engine.RunSettings):
         if not 0 < self.mask_words <= 1:
             raise InputError(f"mask_words is {self.mask_words}; expected above 0, at most 1")
         below_one(misheard=self.misheard)
+        if self.confusions is not None and self.misheard == 0:
+            raise InputError(
+                f"confusions: {self.confusions} is of no use, since misheard is 0; set it to the "
+                "share of the phones that is misheard, such as 0.2"
+            )
         if self.augment.needs_waveform and self.features != "wav":
             raise InputError("speeds, noise, reverb and filter work on audio: set `features: wav`")
 
@@ -175,6 +181,8 @@ class TrainSettings(engine.RunSettings):
             found |= fingerprint.of_sound(folder, kind)
         # It contains the fingerprint of the word pieces.
         found |= fingerprint.of_file(Path(self.tokenizer) / "tokenizer.json")
+        if self.confusions is not None:
+            found |= fingerprint.of_file(self.confusions)
         if self.init.model is not None:
             return found | fingerprint.of_model(self.init.model)
         model = self.model_of_mix()
