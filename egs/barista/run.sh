@@ -126,10 +126,6 @@ if stage 6 "Pretrain on everything but coffee"; then
 fi
 
 if stage 7 "Finetune: text, text with replay, text and synthetic speech, folds of real speech"; then
-  if [ -n "$encoder" ]; then # what is heard of people and voices, for the texts to be misheard so
-    atat confusions "$exp/pretrain/seed${pretrain_seed:-${seeds%% *}}/model" \
-      --data "$data"/{human_train,tts_commands/train} --out "$data"/confusions.json
-  fi
   for name in tts replay zeroshot; do train "$name" "$start"; done
   run_queue
   copy_confs data "$data" "$fold_template"
