@@ -309,7 +309,9 @@ def test_a_part_whose_rest_tells_nothing_apart_is_not_judged(
     few = [answered(number > 0, number, {"token": float(number)}) for number in range(10)]
     assert calibrate._held_out(few[:2], ["token"]) is None
     seen = []
-    monkeypatch.setattr(calibrate, "error_of", lambda *judged: seen.append(judged))
+    monkeypatch.setattr(
+        confidence, "expected_calibration_error", lambda *judged: seen.append(judged)
+    )
     calibrate._held_out(few, ["token"])
     ((sure, right),) = seen  # without those two of which one is the only wrong answer
     assert len(right) == 8 and right.all() and (sure > 0.5).all()

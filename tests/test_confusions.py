@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-import torch
 
 from atat.base.errors import InputError
 from atat.datadir import fingerprint
 from atat.engine import model_folder
 from atat.engine.train import train
-from atat.nn import ctc
 from atat.nn.settings import CtcSettings
 from atat.systems.joint.build import build
 from atat.systems.joint.confusions_command import main
 from atat.text.confusions import NOTHING, Confusions, count
-from atat.text.ctc_labels import BLANK, PhoneUnits
+from atat.text.ctc_labels import PhoneUnits
 from atat.text.mishearing import misheard_phones
 
 SAID = "▁ HH IY ▁ S AE NG".split()
@@ -41,14 +39,6 @@ def test_what_was_said_is_paired_with_what_was_heard() -> None:
     assert found["▁", "▁"] == 2 and found["S", "S"] == 0
     assert count(SAID, []) == Counter((phone, NOTHING) for phone in SAID)
     assert count([], ["T"]) == Counter({(NOTHING, "T"): 1})
-
-
-def test_the_best_path_has_no_repeats_and_no_blanks() -> None:
-    a, b = 1, 2
-    labels = torch.tensor([[a, a, BLANK, a, b, b], [BLANK, b, a, a, a, a]])
-    log_probs = torch.nn.functional.one_hot(labels, 3).float().clamp_min(1e-9).log()
-    assert ctc.best(log_probs, torch.tensor([6, 2])) == [[a, a, b], [b]]
-    assert ctc.best(log_probs, torch.tensor([0, 6])) == [[], [b, a]]
 
 
 def test_as_many_phones_are_misheard_as_asked_for_and_as_they_were_counted() -> None:
@@ -116,10 +106,23 @@ def test_of_a_models_own_confusions_its_text_is_misheard(
     settings = tiny.training(
         corpus, model=phones_only(), misheard=0.3, confusions=str(out), steps=2
     )
-    source = next(one for one in build(settings).train if one.task == "nlu")
-    assert source.encoding.ear == ear
     assert settings.digests()[str(out)] == next(iter(fingerprint.of_file(out).values()))
     train(settings, tmp_path / "run")
+
+
+def test_texts_of_training_are_misheard_by_them_and_by_nothing_else(tmp_path: Path) -> None:
+    corpus = tiny.make_corpus(tmp_path / "corpus")
+    out = tmp_path / "confusions.json"
+    Confusions({("L", "R"): 5, ("L", "L"): 5}).write(out, {})
+    settings = tiny.training(corpus, model=phones_only(), misheard=0.4, confusions=str(out))
+    source = next(one for one in build(settings).train if one.task == "nlu")
+    rng, ids = np.random.default_rng(0), PhoneUnits().ids_of
+    changed: Counter[tuple[int, int]] = Counter()
+    for number in range(len(source)):
+        truth, drawn = source.example(number).source, source.example(number, rng).source
+        changed.update(zip(truth.tolist(), drawn.tolist(), strict=True))
+    wrong = {pair for pair in changed if pair[0] != pair[1]}
+    assert wrong == {tuple(ids(["L", "R"]))}
 
 
 def test_what_cannot_use_them_says_so(tmp_path: Path) -> None:

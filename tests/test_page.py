@@ -28,6 +28,7 @@ from browser import Browser, Page, find
 from atat.apps.recognizer import Recognizer
 from atat.apps.server.app import Service
 from atat.apps.server.limits import Limits
+from atat.base.errors import InputError
 from atat.text.tasks import TASKS
 from atat.text.understanding import Hypothesis, SaidWord, Understanding, understand
 
@@ -540,13 +541,16 @@ def test_a_recording_that_reaches_the_limit_is_understood(
         page.send("Page.close")
 
 
+@pytest.mark.parametrize("refused", [False, True])
 def test_an_answer_that_comes_late_does_not_disturb_a_recording(
-    browser: Browser, model: Scripted
+    browser: Browser, model: Scripted, refused: bool
 ) -> None:
     may = threading.Event()
 
     def slow(*given: Any, **further: Any) -> Understanding:
         assert may.wait(60)
+        if refused:
+            raise InputError("not this")
         return ANSWERS["words"]
 
     slow.tasks, slow.answers_questions = model.tasks, False  # type: ignore[attr-defined]
@@ -558,7 +562,7 @@ def test_an_answer_that_comes_late_does_not_disturb_a_recording(
             "window.answered = false; window.fetch = ((ask) => async (...given) => { "
             "const found = await ask(...given); const json = await found.json(); "
             "setTimeout(() => { window.answered = true; }, 100); "
-            "return { ok: true, json: async () => json } })(window.fetch)"
+            "return { ok: found.ok, json: async () => json } })(window.fetch)"
         )
         page.run("document.querySelector('#text').focus()")
         page.type("play")
@@ -571,6 +575,7 @@ def test_an_answer_that_comes_late_does_not_disturb_a_recording(
         page.wait_for("window.answered")
         assert page.run("document.querySelector('#answer').hidden") is True
         assert "Recording." in text(page, "#status")
+        assert page.run("document.querySelector('#problem').hidden") is True
         page.press("Escape")
         page.send("Page.close")
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import types
@@ -324,8 +325,8 @@ def test_the_microphone_is_answered_when_speech_has_ended(model, capsys, monkeyp
 
     def fed(self, chunk, **more):
         if len(chunk) == 1:
-            raise KeyboardInterrupt
-        return feed(self, chunk, **more)
+            signal.raise_signal(signal.SIGINT)
+        return feed(self, 0 * chunk if len(chunk) == 1 else chunk, **more)
 
     monkeypatch.setattr(Listener, "feed", fed)
     monkeypatch.setattr("atat.apps.microphone._sounddevice", Microphone)
@@ -334,23 +335,35 @@ def test_the_microphone_is_answered_when_speech_has_ended(model, capsys, monkeyp
     assert found["intent"] == "HIGH" and 1.0 <= found["duration"] <= 1.8
 
 
-def test_what_was_heard_before_ctrl_c_is_answered(model, capsys, monkeypatch) -> None:
-    """All of it is still in the queue: the program was busy."""
+@pytest.mark.parametrize("busy_with", ["the first chunk", "an answer"])
+def test_what_was_heard_before_ctrl_c_is_answered(model, capsys, monkeypatch, busy_with) -> None:
+    """All of it is in the queue, or is being answered: the program was busy."""
     from atat.apps.listener import Listener
 
-    feed, fed = Listener.feed, []
+    feed, begin, fed = Listener.feed, Listener.__init__, []
 
     def busy(self, chunk, **more):
         fed.append(len(chunk))
-        if len(fed) == 1:
-            raise KeyboardInterrupt
+        if len(fed) == 1 and busy_with == "the first chunk":
+            signal.raise_signal(signal.SIGINT)
         return feed(self, chunk if len(chunk) > 1 else 0 * chunk, **more)
 
+    def interrupted(self, answer, **more):
+        def pressed(samples):
+            if busy_with == "an answer":
+                signal.raise_signal(signal.SIGINT)
+            return answer(samples)
+
+        begin(self, pressed, **more)
+
     monkeypatch.setattr(Listener, "feed", busy)
+    monkeypatch.setattr(Listener, "__init__", interrupted)
     monkeypatch.setattr("atat.apps.microphone._sounddevice", Microphone)
+    before = signal.getsignal(signal.SIGINT)
     assert run(model, "--microphone") == recognize.ALL
     (found,) = lines(capsys)
     assert found["intent"] == "HIGH" and len(fed) == 41
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(

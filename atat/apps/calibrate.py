@@ -17,14 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atat.apps.calibration_report import (
-    Answered,
-    confidences,
-    error_of,
-    figures_of,
-    lines_of,
-    write,
-)
+from atat.apps.calibration_report import Answered, confidences, figures_of, lines_of, write
 from atat.base import checksums, cli, machine, permissions, suggest
 from atat.base.calibration import Calibration, Fitted
 from atat.base.errors import InputError
@@ -299,7 +292,7 @@ def _held_out(answers: Sequence[Answered], names: Sequence[str]) -> float | None
             sure[held] = confidence.confidences_of(some, weights.tolist(), bias)
     chosen = np.array([not one.outside for one in answers]) & ~np.isnan(sure)
     right = np.array([one.right for one in answers])
-    return error_of(sure[chosen], right[chosen])
+    return confidence.expected_calibration_error(sure[chosen], right[chosen])
 
 
 def _calibrated(model: Path) -> Calibration:

@@ -51,11 +51,6 @@ def confidences(answers: Sequence[Answered], fitted: Fitted) -> np.ndarray:
     )
 
 
-def error_of(sure: np.ndarray, right: np.ndarray) -> float | None:
-    """Expected calibration error of answers (N,); None if there are none."""
-    return confidence.expected_calibration_error(sure, right) if len(sure) else None
-
-
 def figures_of(answers: Sequence[Answered], fitted: Fitted, threshold: float) -> dict[str, Any]:
     """Calibration error on what is for the model, before and after; what is accepted of all.
 
@@ -65,6 +60,7 @@ def figures_of(answers: Sequence[Answered], fitted: Fitted, threshold: float) ->
     sure = confidences(answers, fitted)
     right = np.array([one.right for one in answers])
     asked = np.array([one.is_for_the_model for one in answers])
+    error = confidence.expected_calibration_error
     own = {
         name: np.array([np.exp((one.evidence or {}).get(name, -np.inf)) for one in answers])
         for name in OWN
@@ -82,8 +78,8 @@ def figures_of(answers: Sequence[Answered], fitted: Fitted, threshold: float) ->
         }
     return {
         "n": int(asked.sum()),
-        "ece": error_of(sure[asked], right[asked]),
-        "ece_before": {name: error_of(one[asked], right[asked]) for name, one in own.items()},
+        "ece": error(sure[asked], right[asked]),
+        "ece_before": {name: error(one[asked], right[asked]) for name, one in own.items()},
         "groups": groups,
     }
 

@@ -6,8 +6,10 @@ Needs the package sounddevice (PortAudio), which is no part of the environment.
 from __future__ import annotations
 
 import queue
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ def listen(
     vad: str | Path | None,
     answer: Callable[[Understanding], None],
 ) -> None:
-    """Answer until Ctrl-C; what was being said then is answered, too.
+    """Answer until Ctrl-C; what was heard and being said then is answered, too.
 
     Raises InputError if there is no microphone, or nothing to read it with.
     """
@@ -38,30 +40,43 @@ def listen(
             f"there is no microphone here ({error}); connect one, or give recordings"
         ) from None
     listener = recognizer.listen(rate=rate, task=task, vad=vad)
-    chunks: queue.Queue[Any] = queue.Queue()
+    chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def heard(chunk: Any, frames: int, time: Any, status: Any) -> None:
         chunks.put(chunk[:, 0].copy())
 
     try:
-        with sounddevice.InputStream(
+        stream = sounddevice.InputStream(
             samplerate=rate, channels=1, blocksize=round(rate * BLOCK), callback=heard
-        ):
+        )
+        with _ended_by_ctrl_c(chunks), stream:
             print("listening; Ctrl-C ends", file=sys.stderr)
-            while True:
-                for found in listener.feed(chunks.get()):
+            while (chunk := chunks.get()) is not None:
+                for found in listener.feed(chunk):
                     answer(found)
+            for found in listener.finish():
+                answer(found)
     except sounddevice.PortAudioError as error:
         raise InputError(
             f"the microphone cannot be opened ({error}); another program may have it, or the "
             "system may forbid it: allow this terminal to use the microphone"
         ) from None
-    except KeyboardInterrupt:
-        while not chunks.empty():  # heard, but not reached yet
-            for found in listener.feed(chunks.get()):
-                answer(found)
-        for found in listener.finish():
-            answer(found)
+
+
+@contextmanager
+def _ended_by_ctrl_c(chunks: queue.SimpleQueue[Any]) -> Iterator[None]:
+    """Ctrl-C puts None behind all that was heard, in whatever answer it comes; again, it is
+    KeyboardInterrupt."""
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        chunks.put(None)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _sounddevice() -> Any:

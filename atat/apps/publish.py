@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> None:
             "atat publish exp/joint/model --to anna/coffee",
             "atat recognize anna/coffee order.wav",
             reads="MODEL, a packed model.",
-            writes="nothing here; on the hub OWNER/NAME with the files of the model.",
+            writes="nothing here; on the hub OWNER/NAME with the files of the model. What else is "
+            "in that repository is removed.",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

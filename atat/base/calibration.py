@@ -100,7 +100,8 @@ class Calibration:
         """
         search = {**self.search, **given}
         own = {**usual, **self.search}
-        valid = all(search.get(name, value) == value for name, value in own.items())
+        # What is empty, such as values of no slot, is as good as nothing.
+        valid = all((search.get(name, one) or None) == (one or None) for name, one in own.items())
         return search, self if valid else None
 
     def judged(

@@ -47,7 +47,6 @@ _DAMAGED = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    NotImplementedError,
 )
 LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
 
@@ -191,6 +190,8 @@ def _unpacked(archive: Path) -> Path:
             except OSError:
                 if not folder.is_dir():  # unpacked by another process meanwhile: the same files
                     raise
+        except NotImplementedError as error:  # of zipfile
+            raise InputError(f"{archive}: {error}; unpack it and name the folder") from None
         except (*_DAMAGED, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise

@@ -157,7 +157,8 @@ def replace_model(model: Path, packed: Packed, weights: dict[str, Any] | None = 
     file = model / model_folder.WEIGHTS
     fitted, of = None, ""
     with suppress(InputError, OSError):  # damaged, with the model
-        fitted, of = Calibration.read(model), digests.of_file(file)
+        fitted = Calibration.read(model)
+        of = digests.of_file(file) if fitted is not None else ""
     model_folder.save(model, packed, weights)
     if fitted is None:
         return None

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atat.text.ctc_labels import BLANK
-
 
 class CtcHead(nn.Module):
     """A linear layer over the audio memory."""
@@ -41,13 +39,3 @@ class CtcHead(nn.Module):
             zero_infinity=True,
         )
         return torch.where(target_lengths > 0, losses, torch.zeros_like(losses))
-
-
-def best(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:
-    """log_probs (B, T, C), lengths (B,) -> the likeliest label of each state, of each utterance,
-    without repeats and then without blanks (Graves et al. 2006, "Best path decoding")."""
-    found = []
-    for labels, length in zip(log_probs.argmax(-1), lengths.tolist()):
-        joined = torch.unique_consecutive(labels[:length])
-        found.append(joined[joined != BLANK].tolist())
-    return found

@@ -53,10 +53,13 @@ def reliability(confidences: np.ndarray, right: np.ndarray, bins: int = BINS) ->
 
 def expected_calibration_error(
     confidences: np.ndarray, right: np.ndarray, bins: int = BINS
-) -> float:
-    """Mean distance between confidence and the share that is right (Naeini et al. 2015)."""
+) -> float | None:
+    """Mean distance between confidence and the share that is right (Naeini et al. 2015).
+
+    None without answers.
+    """
     if not len(confidences):
-        return float("nan")
+        return None
     found = reliability(confidences, right, bins)
     return sum(one.answers * abs(one.confidence - one.right) for one in found) / len(confidences)
 

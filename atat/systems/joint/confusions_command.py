@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atat.base import cli, machine
+from atat.base import cli, machine, permissions
 from atat.base.errors import InputError
 from atat.base.provenance import provenance
 from atat.datadir import fingerprint, kaldi_dir
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from atat.systems.joint.recognizer import Recognizer
     from atat.text.ctc_labels import PhoneUnits
 
-TOGETHER = 16  # recordings between two steps of the progress bar
+TOGETHER = 16  # recordings encoded at once
 TASK = "asr"  # whose source and target it is
 
 
@@ -72,6 +72,8 @@ def measure(options: argparse.Namespace) -> str:
             "ctc: {units: phones} and ctc.weight above 0"
         )
     inputs = fingerprint.of_data(options.data) | fingerprint.of_model(options.model)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    permissions.check(options.out.parent, "the counts cannot be written there")
     counts: Counter[tuple[str, str]] = Counter()
     for folder in options.data:
         for utterance, heard in _listen(recognizer, units, folder):
@@ -89,7 +91,7 @@ def _listen(
     import torch
     from tqdm import tqdm
 
-    from atat.nn import ctc
+    from atat.nn import bridge
 
     head = recognizer.packed.model.ctc
     assert head is not None
@@ -106,7 +108,7 @@ def _listen(
             recognizer.check(some[0], TASK, sources[0])
             encoded = recognizer.encode(sources, TASK)
             with torch.inference_mode():
-                labels = ctc.best(head.log_probs(encoded.memory), encoded.lengths)
-            for one, numbers in zip(some, labels):
-                yield one, [units.pieces[number] for number in numbers]
+                heard, sizes = bridge.heard(head.log_probs(encoded.memory), encoded.lengths)
+            for one, labels, size in zip(some, heard.argmax(-1).tolist(), sizes.tolist()):
+                yield one, [units.pieces[label] for label in labels[:size]]
             bar.update(len(some))

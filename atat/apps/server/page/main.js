@@ -64,6 +64,8 @@ async function question(path, body, type, samples) {
   try {
     const answer = await ask(path, body, type);
     if (number === asked) show(answer, samples, (performance.now() - began) / 1000);
+  } catch (error) {
+    if (number === asked) throw error;
   } finally {
     if (number === asked) document.body.classList.remove("busy");
   }
