@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    named_model.add_argument(parser)
+    named_model.add_argument(parser, written=True)
     add("--data", type=Path, nargs="+", required=True, help="dev data, which the model can answer")
     add(
         "--outside",

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    named_model.add_argument(parser)
+    named_model.add_argument(parser, written=True)
     add("--decoded", type=Path, nargs="+", help="scored decodings (default: MODEL/../decode_*)")
     add("--license", help="of the model, as the hub writes it: apache-2.0, cc-by-4.0 ...")
     add("--name", help="what the card calls the model")

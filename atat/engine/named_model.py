@@ -38,6 +38,7 @@ MUSIC = f"{DEMO}music"  # that of --demo
 # Of each a folder: the model, and something to understand. Data, not code: nothing is imported.
 _DEMOS = Path(__file__).parents[1] / "apps" / "demo"
 KINDS = "packed model: its folder, an archive of it, a name of the hub or demo:NAME"
+_WRITTEN = "packed model: its folder, which is written into"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 VARIABLE = "ATAT_CACHE"  # names the folder of unpacked models
 # What the readers of archives raise for damaged ones, besides an OSError without a number.
@@ -51,14 +52,18 @@ _DAMAGED = (
 LARGEST = 20 * 2**30  # bytes of an unpacked model: an archive may claim any size
 
 
-def add_argument(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+def add_argument(
+    parser: argparse.ArgumentParser, *, several: bool = False, written: bool = False
+) -> None:
     """Add MODEL to a command, which `--model MODEL` gives, too; one of them is required.
 
     options.model is what stands there, for `find`; several: a list, of MODEL MODEL ... or of a
-    --model for each.
+    --model for each. written: the command writes into the folder (`to_write`).
     """
     add = parser.add_mutually_exclusive_group(required=True).add_argument
-    kinds, action = (f"{KINDS}; or several", "append") if several else (KINDS, "store")
+    kinds, action = _WRITTEN if written else KINDS, "store"
+    if several:
+        kinds, action = f"{kinds}; or several", "append"
     # A default would undo the option, which has the same name; a type would make a value of it.
     none = argparse.SUPPRESS
     add("model", metavar="MODEL", nargs="*" if several else "?", default=none, help=kinds)

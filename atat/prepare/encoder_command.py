@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         reads="MODEL/frontend.json, and the encoder that it names.",
         writes="MODEL/encoder and MODEL/SHA256SUMS.",
     )
-    named_model.add_argument(put)
+    named_model.add_argument(put, written=True)
     torch = _subcommand(
         commands,
         "torch",
