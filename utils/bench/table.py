@@ -31,7 +31,8 @@ rounded and reordered once. Times are medians over the rounds (five at most, few
 machine is slow), *speed* is the median over the rounds of (time of the first row / time of this
 row) within a round. The models have the paper's sizes (12-layer encoder of width 256, 6-layer
 decoder, 5,000 tokens, beam 4) and random weights; outputs are forced to the same number of steps.
-Times wander with what else the machine does; ratios hardly.
+Times wander with what else the machine does; ratios hardly. Each table is of the commit below it: a
+trained model of the same path may be another one in another table, and so may the search.
 """
 
 
