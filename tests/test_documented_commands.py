@@ -79,7 +79,7 @@ RULES = [
     ),  # days; a system of one's own
     ("atat/apps/demo/.*", "atat (train|decode|score) .*", "understood"),  # how the model was made
     (".*", r"atat [^|]*", "run"),
-    (".*", r"(atat [^|]*)\| (head|jq) .*", "run"),
+    (".*", r"(atat [^|]*)\| (head|jq|python -m json\.tool) .*", "run"),
     (".*", r"(\S*/)?run\.sh( .*)?", "recipe"),
     (".*", r"(PIP_\w+=\S+ )*(utils|tools|\.ci)/(?!venv)\S+( .*)?", "script"),
     (".*", r"tools/venv/bin/atat .*", "understood"),
@@ -89,7 +89,7 @@ RULES = [
     (".*", r"curl .*", "served"),
     # The shell's own, and programs that are not ours.
     (".*", r"export \w+=\S+|cd \S+|for \w+ in .*; do|done|head=\$\(.*\)", "not ours"),
-    (".*", r"(git clone|apt-get install|conda|flite) .*", "not ours"),
+    (".*", r"(git clone|apt-get install|conda|flite|cat|hf auth) .*", "not ours"),
     ("tools/README.md", r"tools/venv/bin/python -m piper\.download_voices \S+", "not ours"),
 ]
 
