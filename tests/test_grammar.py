@@ -79,10 +79,34 @@ def test_what_the_formats_mean(tmp_path: Path) -> None:
     assert f"[IN:ORDER_DRINK could you {order}" in rhino
 
 
+@pytest.mark.parametrize(
+    "template, expected",
+    [
+        ("track[s] now", {"track now", "tracks now"}),
+        ("please [un]lock", {"please lock", "please unlock"}),
+        ("go (up|)stairs", {"go stairs", "go upstairs"}),
+        ("[a]b[c] d", {"b d", "ab d", "bc d", "abc d"}),
+        ("{door}[s] now", {"[SL:DOOR gate ] now", "[SL:DOOR gates ] now"}),
+        ("the [un]{door}", {"the [SL:DOOR gate ]", "the [SL:DOOR ungate ]"}),
+        ("open {room}door", {"open [SL:ROOM beddoor ]", "open [SL:ROOM bed roomdoor ]"}),
+    ],
+)
+def test_a_part_left_out_joins_nothing_else(
+    tmp_path: Path, template: str, expected: set[str]
+) -> None:
+    lists = "{door: [gate], room: ['bed [room]']}"
+    grammar = load(tmp_path, f"intents: {{x: ['{template}']}}\nlists: {lists}")
+    expected = {f"[IN:X {tree} ]" for tree in expected}
+    assert {trees.to_string(one.tree) for one in grammar.every()} == expected
+    for by in grammar_command.BY:
+        drawn = grammar_command.expanded(grammar, number=len(expected), by=by)
+        assert {trees.to_string(one.tree) for one in drawn} == expected
+
+
 def random_template(rng: random.Random, depth: int) -> tuple[str, set[str]]:
     """A template and its sentences, found without the parser."""
     text, sentences = "", {""}
-    for _ in range(rng.randint(1, 3)):
+    for number in range(rng.randint(1, 3)):
         kind = rng.choice(("word", "choice", "optional")) if depth else "word"
         if kind == "word":
             piece = rng.choice("abc")
@@ -93,9 +117,10 @@ def random_template(rng: random.Random, depth: int) -> tuple[str, set[str]]:
             piece = f"({inner})" if kind == "choice" else f"[{inner}]"
             options = set().union(*(said for _, said in parts))
             options |= {""} if kind == "optional" else set()
-        text += f" {piece}"
-        sentences = {f"{a} {b}".strip() for a in sentences for b in options}
-    return text.strip(), sentences
+        between = rng.choice(("", " ", " ")) if number else ""
+        text += between + piece
+        sentences = {a + between + b for a in sentences for b in options}
+    return text, sentences
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -103,7 +128,7 @@ def test_all_sentences_are_those_found_by_hand_and_drawing_finds_them(
     tmp_path: Path, seed: int
 ) -> None:
     template, sentences = random_template(random.Random(seed), 2)
-    sentences -= {""}
+    sentences = {" ".join(one.split()) for one in sentences} - {""}
     grammar = load(tmp_path, f"intents:\n  x:\n  - '{template}'\n")
     assert {one.text for one in grammar_command.expanded(grammar)} == sentences
     if len(sentences) < 40:

@@ -195,7 +195,7 @@ class Grammar:
             else:
                 option = generator.choice(options[:-1] if _is_optional(item) else options)
             drawn = self._draw(option, generator, evenly)
-            pieces += [_filled(item, drawn)] if isinstance(item, Slot) else drawn
+            pieces += [_filled(item, drawn)] if isinstance(item, Slot) else drawn or [_EMPTY]
         return pieces
 
     def _expand(self, items: Items) -> Iterator[list[_Piece]]:
@@ -216,10 +216,14 @@ class Grammar:
         else:
             for option in self._options(item):
                 for pieces in self._expand(option):
-                    yield [_filled(item, pieces)] if isinstance(item, Slot) else pieces
+                    if isinstance(item, Slot):
+                        yield [_filled(item, pieces)]
+                    else:
+                        yield pieces or [_EMPTY]
 
 
 _NOTHING: Items = ()
+_EMPTY = _Said("")  # of a part that is left out: what is joined to it joins nothing else
 
 
 def _is_optional(item: Item) -> bool:
@@ -227,7 +231,7 @@ def _is_optional(item: Item) -> bool:
 
 
 def _filled(slot: Slot, pieces: Sequence[_Piece]) -> _Said:
-    return _Said(" ".join(said.text for said in _joined(pieces, "")), slot.name)
+    return _Said(" ".join(said.text for said in _joined(pieces, "") if said.text), slot.name)
 
 
 def _joined(pieces: Sequence[_Piece], where: str) -> list[_Said]:
@@ -241,7 +245,7 @@ def _joined(pieces: Sequence[_Piece], where: str) -> list[_Said]:
         if isinstance(piece, Join):
             joins = True
             continue
-        if joins and found:
+        if joins:
             before = found.pop()
             if before.slot and piece.slot:
                 raise InputError(
