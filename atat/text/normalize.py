@@ -79,13 +79,18 @@ _CHARACTERS = str.maketrans(
 _KEPT_SIGNS = frozenset("£€¥¢°")
 
 # Blanks may separate digits and the signs between them, as in TOP's tokens ("9 : 30 am").
-_AMOUNT = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+_WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
+_AMOUNT = rf"{_WHOLE}(?:\.\d+)?"
 _MERIDIEM = r"(?:\s?(?P<half>[ap])\s?\.?\s?m\b|(?P<letter>[ap])\b)"
 _HOUR_DIGITS = r"(?<![\w:.,])(?P<hour>\d{1,2})"
 _CODED = re.compile(r"\\ ?u ?([0-9a-f]{4})", re.IGNORECASE)
 _VULGAR = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
+_POINT = re.compile(r"(?<![\w.])(?<!\d )\.(?=\d)")  # that begins a number
 _DATE = re.compile(r"(?<![\d/])(\d{1,2})\s?/\s?(\d{1,2})\s?/\s?(\d{4})(?![\d/])")
-_PHONE = re.compile(r"(?<![\d-])(?:\(?\d{3}\)?\s?-?\s?)?\d{3}\s?-\s?\d{4}(?![\d-])")
+_PHONE = re.compile(
+    r"(?<![\d-])(?:(?:\+1|1(?=[\s(-]))\s?-?\s?)?(?:\(?\d{3}\)?\s?-?\s?)?"
+    r"\d{3}\s?-\s?\d{4}(?![\d-])"
+)
 _RANGE = re.compile(
     r"(?<![\w.,:/-])([$£€]?(\d{1,4})(?:\s?:\s?\d\d)?(?:\s?[ap]\s?\.?\s?m\b\.?)?\s?[%°]?)"
     r"\s?-\s?(?=[$£€]?(\d{1,4})(?!\d|\s?-\s?\d))"
@@ -102,7 +107,7 @@ _CURRENCY = re.compile(
     rf"([$£€¥])\s?({_AMOUNT})(?:\s?(hundred|thousand|million|billion|trillion)\b|([kmb])\b)?"
 )
 _CURRENCY_AFTER = re.compile(rf"(?<![\d.,])({_AMOUNT})\s?([$£€¥])")
-_CENTS = re.compile(r"(?<![\d.,])(\d+)\s?¢")
+_CENTS = re.compile(rf"(?<![\d.,])({_AMOUNT})\s?¢")
 _DEGREES = re.compile(r"°\s?(c|f)\b")
 _MONTH_DAY = re.compile(
     rf"\b({'|'.join(f'{name[:3]}(?:{name[3:]}|t)?' for name in _MONTHS)})\.?"
@@ -110,7 +115,7 @@ _MONTH_DAY = re.compile(
 )
 _DECADE = re.compile(r"(?<![\w.,])'?\s?((?:[1-9]\d)?\d0)(?:\s?'\s?)?s\b")
 _ORDINAL = re.compile(r"(?<![\d.])(\d+(?:,\d{3})*)(?:st|nd|rd|th)\b")
-_FRACTION = re.compile(r"(?<![\d./])(?:(\d+)\s)?([1-3])\s?/\s?([234])(?![\d/])")
+_FRACTION = re.compile(rf"(?<![\d./])(?:(?<!\d,)({_WHOLE})\s)?([1-3])\s?/\s?([234])(?![\d/])")
 _UNIT = re.compile(rf"(?<![\d.,])({_AMOUNT})\s?({'|'.join(_UNITS)})\b\.?")
 _NUMBER_SIGN = re.compile(r"(?:#|\bno\.)\s?(?=\d)")
 _MINUS = re.compile(r"(?<!\S)-(?=\d)")
@@ -118,13 +123,13 @@ _NUMBER = re.compile(_AMOUNT)
 _DOT = re.compile(r"(?<=[a-z])\.(?=(?:com|org|net|edu|gov|fm|tv)\b)")
 _TITLE = re.compile(r"\b(mr|mrs)\b\.?")
 _SIGN = re.compile(f"[{re.escape(''.join(_SPOKEN_SIGNS))}]")
-_SEPARATOR = re.compile("[!-&(-/:-@[-`{-~£€¥¢°]")  # neither letter nor ' nor blank
+_SEPARATOR = re.compile("[\\x00-\\x1f!-&(-/:-@[-`{-\\x7f£€¥¢°]")  # neither letter nor ' nor blank
 _NUMBER_WORD = "|".join(sorted(number_words.WORDS))
 # "am" after a number word is the time, but not in "which one am i".
 _SPELT_MERIDIEM = re.compile(rf"\b((?:{_NUMBER_WORD}|o'clock|clock) [ap])m\b(?! i\b)|\b(p)m\b")
 _CLITIC = re.compile(
     r"(?:(?<=[^\W\d_])(?= ?' ?(?:s|d|re|ve|ll)\b)|(?<=n)(?= ?' ?t\b)"
-    r"|(?<=\bi)(?= ?' ?m\b)|(?<=\bo)(?= ?' ?clock\b)) ?' ?"
+    r"|(?<=\bi)(?= ?' ?m\b)|(?<=\bo)(?= ?' ?clock\b))(?! ?' ?\w+') ?' ?"  # not in 'd'
 )
 _CLITICS = frozenset(["'s", "'d", "'m", "'t", "'re", "'ve", "'ll"])
 _NEGATION = re.compile(r"(?<=[^\W\d_]) (?=n't\b)")
@@ -216,6 +221,7 @@ def _join_clitics(text: str) -> str:
 
 def _speak_numbers(text: str) -> str:
     """Every digit of the text in words."""
+    text = _POINT.sub("0.", text)
     for pattern, speak in _NUMBER_RULES:
         text = pattern.sub(lambda match: f" {speak(match)} ", text)
     return text
@@ -223,25 +229,24 @@ def _speak_numbers(text: str) -> str:
 
 def _integer(text: str) -> str:
     """A bare whole number; see the module's rules for years and long numbers."""
-    number = int(text)
-    if (
-        (text[0] == "0" and len(text) > 1)
-        or (len(text) > 6 and not text.endswith("000"))
-        or number >= number_words.LIMIT
-    ):
+    if (text[0] == "0" and len(text) > 1) or (len(text) > 6 and not text.endswith("000")):
         return number_words.digits(text)
-    if len(text) == 4 and 1100 <= number < 2100:
-        return number_words.year(number)
-    return number_words.cardinal(number)
+    if len(text) == 4 and 1100 <= int(text) < 2100:
+        return number_words.year(int(text))
+    return _spoken(text, number_words.cardinal)
+
+
+def _spoken(whole: str, speak: Callable[[int], str]) -> str:
+    """A whole number in words; digit by digit where it is too long for them."""
+    if len(whole) > number_words.DIGITS:
+        return number_words.digits(whole)
+    return speak(int(whole))
 
 
 def _amount(text: str) -> str:
     """A number that counts something, never read as a year."""
     whole, _, decimals = text.replace(",", "").partition(".")
-    if len(whole) > 15:
-        spoken = number_words.digits(whole)
-    else:
-        spoken = number_words.cardinal(int(whole))
+    spoken = _spoken(whole, number_words.cardinal)
     return f"{spoken} point {number_words.digits(decimals)}" if decimals else spoken
 
 
@@ -327,6 +332,7 @@ _NUMBER_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...
     (_DATE, _date),
     (_PHONE, _phone),
     (_RANGE, lambda m: f"{m[1]} to"),
+    (_MINUS, lambda m: "minus"),  # later rules put blanks before the sign in "9a-5"
     (_CLOCK, _clock),
     (_DOTTED_CLOCK, _clock),
     (_COMPACT_CLOCK, _clock),
@@ -338,10 +344,9 @@ _NUMBER_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...
     (_DEGREES, lambda m: f"degrees {'celsius' if m[1] == 'c' else 'fahrenheit'}"),
     (_MONTH_DAY, _month_day),
     (_DECADE, lambda m: number_words.decade(int(m[1]))),
-    (_ORDINAL, lambda m: number_words.ordinal(int(m[1].replace(",", "")))),
+    (_ORDINAL, lambda m: _spoken(m[1].replace(",", ""), number_words.ordinal)),
     (_FRACTION, _fraction),
     (_UNIT, _unit),
     (_NUMBER_SIGN, lambda m: "number"),
-    (_MINUS, lambda m: "minus"),
     (_NUMBER, _number),
 )

@@ -21,7 +21,8 @@ _ORDINALS = {
     "nine": "ninth",
     "twelve": "twelfth",
 }
-LIMIT = 10**15  # cardinals below it have words
+DIGITS = 15  # at most, of numbers that have words
+LIMIT = 10**DIGITS
 
 WORDS = frozenset([*_SMALL, *_TENS[2:], "hundred", *(name for _, name in _SCALES)])
 
