@@ -6,15 +6,27 @@ import itertools
 import math
 
 import pytest
+import tiny
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from atat.nn.beam_search import SearchOptions, beam_search
 from atat.nn.ctc_prefix import FLOOR, CtcGuide, Spelling
+from atat.text.ctc_labels import CharacterUnits, PieceUnits, units_of_tokens
 
 TAG, A, B, AB, EOS = range(5)  # A and B are a unit each, AB is both, TAG is silent
 UNITS = [[], [1], [2], [1, 2], []]
+
+
+@pytest.mark.parametrize("text", ["play the song", "café zq", "2 öre 한 🎵s", "A ~ it's"])
+def test_a_text_is_judged_by_the_units_that_the_head_was_trained_on(text: str) -> None:
+    tokenizer = tiny.make_tokenizer()
+    for units in (CharacterUnits(), PieceUnits(tokenizer)):
+        spelling = units_of_tokens(units, tokenizer)
+        judged = [unit for token in tokenizer.encode_text(text) for unit in spelling[token]]
+        assert judged == units.ids(text)
+    assert not units_of_tokens(CharacterUnits(), tokenizer)[tokenizer.first_piece_id]  # <unk>
 
 
 def collapsed(path: tuple[int, ...]) -> tuple[int, ...]:

@@ -223,6 +223,24 @@ def test_every_tree_of_the_tokenizer_is_allowed_and_a_blank_is_no_word():
     assert not bool(constraint.allowed(state, 20)[tokenizer.close_id])
 
 
+WHITE_SPACE = (*range(0x09, 0x0E), *range(0x1C, 0x21))
+
+
+def byte_id(tokenizer, byte: int) -> int:
+    return tokenizer.first_piece_id + tokenizer.pieces.index(f"<0x{byte:02X}>")
+
+
+def test_a_blank_spelt_in_bytes_is_no_word():
+    tokenizer = tiny.make_tokenizer()
+    constraint = TreeConstraint(tokenizer)
+    state = constraint.start()
+    blank = tokenizer.encode_text("\u00e9")[0]
+    for token in (tokenizer.tag_id("[IN:PLAY"), tokenizer.tag_id("[SL:THING"), blank):
+        state = constraint.advance(state, token)
+    allowed = constraint.allowed(state, 20)
+    assert [byte for byte in range(256) if not allowed[byte_id(tokenizer, byte)]] == [*WHITE_SPACE]
+
+
 def test_only_pairs_seen_in_training_are_allowed():
     tokenizer = tiny.make_tokenizer("[IN:ASK [SL:WHO ] ]")
     seen = trees.parse("[IN:PLAY play [SL:THING a [IN:ASK who [SL:WHO me ] ] ] ]")
@@ -318,4 +336,5 @@ def test_a_transcript_has_no_tags_whatever_the_decoder_likes(seed):
     assert not tokens(WordConstraint(tokenizer)) & tags
     allowed = WordConstraint(tokenizer).allowed(None, 5)
     pieces = range(tokenizer.first_piece_id + 1, tokenizer.first_piece_id + tokenizer.num_pieces)
-    assert set(allowed.nonzero()[0].tolist()) == {*pieces, tokenizer.eos_id}
+    blanks = {byte_id(tokenizer, byte) for byte in WHITE_SPACE}
+    assert set(allowed.nonzero()[0].tolist()) == {*pieces, tokenizer.eos_id} - blanks

@@ -5,6 +5,7 @@ Knows nothing of layers; the head is in `atat.nn.ctc`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from atat.base.errors import InputError
@@ -14,6 +15,7 @@ from atat.text.tokenizer import Tokenizer
 WORD_START = "▁"
 BLANK = 0
 CHARACTERS = "'abcdefghijklmnopqrstuvwxyz"
+_BYTE = re.compile("<0x([0-9A-F]{2})>")  # a piece of the tokenizer
 
 
 class CharacterUnits:
@@ -33,7 +35,14 @@ class CharacterUnits:
         return found
 
     def of_piece(self, piece: str) -> list[int]:
-        """The units of a word piece, ▁ being the start of a word."""
+        """The units of a word piece, ▁ being the start of a word.
+
+        The first byte of a character stands for all of it; <unk> stands for nothing.
+        """
+        if byte := _BYTE.fullmatch(piece):
+            piece = chr(int(byte[1], 16))
+        if piece == "<unk>" or "\x80" <= piece < "\xc0":
+            return []
         return [self._ids.get(character, self._ids["?"]) for character in piece]
 
 
