@@ -80,6 +80,17 @@ def test_an_interrupted_decoding_with_a_torn_note_begins_again(
     assert "of another decoding" not in (tmp_path / "nbest.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    "option, smallest", [("beam", 1), ("nbest", 1), ("max_length", 3), ("extra_length", 3)]
+)
+def test_a_search_that_finds_nothing_is_refused_before_anything_is_read(
+    tmp_path: Path, option: str, smallest: int
+) -> None:
+    nowhere, given = tmp_path / "nowhere", f"--{option}={smallest - 1}"
+    with pytest.raises(InputError, match=f"^--{option} is {smallest - 1}; .* {smallest}"):
+        run(nowhere, nowhere, tmp_path / "out", given, "--well_formed")
+
+
 @pytest.mark.parametrize("torn", ['[["", "IN:PL', "", "{}x", '["", "a"]', "[1]", '{"a": 1}'])
 def test_torn_trees_json_of_a_packed_model_is_named(model: Path, tmp_path: Path, torn: str) -> None:
     assert model_folder.load(model).pairs == {("", "IN:PLAY")}

@@ -386,6 +386,17 @@ def test_a_task_it_cannot_do_is_refused_before_anything_is_read() -> None:
             one(text=text)
 
 
+def test_a_limit_that_no_tree_keeps_is_refused_the_smallest_gives_one(
+    recognizer: Recognizer,
+) -> None:
+    how: dict[str, Any] = {"well_formed": True, "any_pair": True}
+    with pytest.raises(InputError, match="max_length is 2; expected at least 3"):
+        joint.Recognizer(recognizer.packed, options=SearchOptions(max_length=2), **how)
+    one = joint.Recognizer(recognizer.packed, options=SearchOptions(max_length=3), **how)
+    [found] = one.recognize([one.text_source("play")], "nlu")
+    assert found.tree is not None and not found.tree.children
+
+
 class Apart:
     """An engine that encodes for each search anew: it has only what every system has."""
 

@@ -117,6 +117,15 @@ def test_nbest_is_sorted_distinct_and_scores_are_log_probabilities():
             assert h.score == pytest.approx(h.log_prob / (len(h.tokens) + 1))
 
 
+@pytest.mark.parametrize(
+    "options", [{"beam": 0}, {"nbest": 0}, {"max_length": 0}, {"extra_length": 2}]
+)
+def test_options_with_which_nothing_can_be_found_are_refused(options):
+    [(name, value)] = options.items()
+    with pytest.raises(InputError, match=f"{name} is {value}; expected at least"):
+        SearchOptions(**options)
+
+
 class ChainScorer:
     """After a good first token comes a long certain way; the other way ends at once, and badly."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import describe, refuse_too_many
 from atat.engine import named_model, partial, registry
 from atat.scoring import decoded_dir
+from atat.text.search_options import SearchOptions
 from atat.text.tasks import Task
 
 if TYPE_CHECKING:
@@ -138,13 +139,10 @@ def main(argv: list[str] | None = None) -> None:
         "they change which utterances are a batch, and so the last digits of scores; a GPU has one",
     )
     options = parser.parse_args(argv)
-    if options.max_length < (3 if options.well_formed else 1):
-        raise InputError("--max_length: the smallest tree has 2 tokens and an end; give at least 3")
+    _search(options)  # what cannot be is refused before anything is read
     if options.values is not None and not options.well_formed:
         raise InputError("--values is for --well_formed decoding: give both")
-    if options.extra_length < 3:
-        raise InputError(f"--extra_length is {options.extra_length}; expected 3 or more")
-    cli.check_positive(options, "beam", "nbest", "max_frames", "max_tokens", "nj")
+    cli.check_positive(options, "max_frames", "max_tokens", "nj")
     options.model = named_model.find(options.model)
     task = task_of(options.model, options.task)
     if is_finished(options, task):
@@ -153,6 +151,18 @@ def main(argv: list[str] | None = None) -> None:
     machine.tune()
     with lock.hold(options.out, f"decoding of {options.data}"):
         decode(options, task)
+
+
+def _search(options: argparse.Namespace) -> SearchOptions:
+    """How to search; InputError, naming the option, where nothing could be found so."""
+    given = {field.name: getattr(options, field.name) for field in fields(SearchOptions)}
+    try:
+        search = SearchOptions(**given)
+        if options.well_formed:
+            search.check_trees()
+    except InputError as error:
+        raise InputError(f"--{error}") from None
+    return replace(search, nbest=min(search.nbest, search.beam))
 
 
 def task_of(model: Path, name: str) -> Task:
@@ -223,13 +233,7 @@ def decode(options: argparse.Namespace, task: Task) -> None:
     packed = model_folder.load(options.model, device)
     recognizer = registry.find(packed.system, str(options.model)).recognizer(
         packed,
-        beam=options.beam,
-        max_length=options.max_length,
-        extra_length=options.extra_length,
-        length_exponent=options.length_exponent,
-        ctc_weight=options.ctc_weight,
-        bridge=options.bridge,
-        nbest=min(options.nbest, options.beam),
+        **asdict(_search(options)),
         well_formed=options.well_formed,
         any_pair=options.any_pair,
         values=options.values,

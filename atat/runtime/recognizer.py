@@ -106,6 +106,8 @@ class Recognizer:
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
+        if nbest is not None and nbest < 1:
+            raise InputError(f"nbest is {nbest}; expected 1 or more")
         check_longest(longest)
         self.about = Description.read(folder)
         checksums.check(folder, _PARTS)
@@ -329,6 +331,7 @@ class Recognizer:
             raise InputError("values: give them by the slot's label: {'SL:SONG': ['silver river']}")
         if not well_formed:
             return None
+        self.options.check_trees()
         pairs = None if any_pair else read_pairs(self._folder / description.PAIRS)
         if pairs is not None and not pairs:
             raise InputError(

@@ -12,10 +12,15 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from atat.base.errors import InputError
+from atat.base.limits import at_least
+
+SMALLEST_TREE = 3  # tokens: an intent, its bracket, the end
+
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Options of the search."""
+    """Options of the search; raises InputError for those with which nothing can be found."""
 
     beam: int = 4
     max_length: int = 200  # tokens at most, the end symbol counted
@@ -28,6 +33,18 @@ class SearchOptions:
     # How much the decoder listens to recordings through the text encoder: 1 only so, 0 not at all;
     # between, it reads both memories, and their log probabilities have these weights.
     bridge: float = 0.0
+
+    def __post_init__(self) -> None:
+        at_least(1, beam=self.beam, nbest=self.nbest, max_length=self.max_length)
+        at_least(SMALLEST_TREE, extra_length=self.extra_length)
+
+    def check_trees(self) -> None:
+        """Raise InputError if no tree is short enough."""
+        if self.max_length < SMALLEST_TREE:
+            raise InputError(
+                f"max_length is {self.max_length}; expected at least {SMALLEST_TREE}: the smallest "
+                "tree has 2 tokens and an end"
+            )
 
 
 # The options that change what is found, and what each is where nobody gives it; `nbest` says only

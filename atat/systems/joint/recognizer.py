@@ -98,6 +98,8 @@ class Recognizer:
         precisions.announce(self.resolved)
         self._model = for_inference(packed.model, self.precision)
         self.options = options or SearchOptions(nbest=SearchOptions.beam)
+        if well_formed:
+            self.options.check_trees()
         pairs = None if any_pair else packed.pairs
         if well_formed and pairs is not None and not pairs:
             raise InputError(
