@@ -311,3 +311,23 @@ def test_weights_of_espnet_that_are_none_are_named_and_not_run(tmp_path, what):
     with pytest.raises(InputError, match="espnet_weights: .*valid.acc.ave.pth: n"):
         load_weights(torch.nn.Linear(2, 2), str(path))
     assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("kind", bert_files.ENCODERS)
+def test_padding_changes_nothing_in_any_kind(kind: str) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.for_model(kind, pad_token_id=0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 48, "vocab_size": 40}
+    sizes |= {"num_attention_heads": 2, "embedding_size": 32}
+    sizes |= {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 48}  # DistilBERT's names
+    for name in sizes.keys() & vars(config).keys():
+        setattr(config, name, sizes[name])
+    torch.manual_seed(0)
+    model = AutoModel.from_config(config).eval()
+    ids, mask = torch.randint(5, 40, (1, 11)), torch.ones(1, 11, dtype=torch.long)
+    ids[:, 6:], mask[:, 6:] = 0, 0
+    with torch.no_grad():
+        alone = model(ids[:, :6], attention_mask=mask[:, :6]).last_hidden_state
+        padded = model(ids, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(padded[:, :6], alone, atol=1e-5, rtol=1e-4)

@@ -183,6 +183,12 @@ def test_a_bridge_needs_letters_on_both_sides() -> None:
         BridgeSettings(1.5)
 
 
+@pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
+def test_a_head_has_no_weight_that_is_none(weight: float) -> None:
+    with pytest.raises(InputError, match="ctc.weight is .*; expected a number of at least 0"):
+        CtcSettings(weight=weight)
+
+
 def test_a_model_without_bridge_or_head_is_told(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match=r"model\.bridge"):
         recognizer_of(tiny.MODEL, tokenizer, bridge=1.0)
@@ -227,6 +233,19 @@ def test_where_the_head_hears_nothing_the_decoder_reads_the_audio(tokenizer: Tok
         model.ctc.output.bias[BLANK] = -99.0
         found, sizes = model._partly_crossed(batch, memory, lengths)  # type: ignore[arg-type]
     assert not torch.equal(found[:, :9], memory) and int(sizes.min()) > 2
+
+
+def test_less_than_half_of_the_units_heard_is_too_little(tokenizer: Tokenizer) -> None:
+    model, _ = build_model(bridged(share=1.0), tokenizer)
+    model.train()
+    memory, lengths = torch.randn(1, 9, 32), torch.tensor([9])
+    with torch.no_grad():
+        model.ctc.output.bias[BLANK] = -99.0
+        _, counted = heard(model.ctc.log_probs(memory), lengths)
+        for more, crosses in ((0, True), (1, False)):
+            batch = SimpleNamespace(unit_lengths=2 * counted + more)
+            found, _ = model._partly_crossed(batch, memory, lengths)  # type: ignore[arg-type]
+            assert torch.equal(found[:, :9], memory) != crosses
 
 
 def test_a_transcript_is_framed_as_the_text_encoder_reads_it(tokenizer: Tokenizer) -> None:

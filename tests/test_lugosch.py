@@ -131,6 +131,7 @@ def test_a_command_of_another_order_cannot_be_said_as_it_is() -> None:
         ("[IN:ON [SL:A [IN:OFF ] ] ]", "flat trees"),
         ("[IN:ON [SL:A x ] [SL:A y ] ]", "two slots SL:A"),
         ("[IN:ON [SL:A ] ]", "SL:A is empty"),
+        ("[IN:ON [SL:IN x ] ]", "SL:IN: the intent has this name"),
         ("[SL:A x ]", "expected an intent"),
     ],
 )

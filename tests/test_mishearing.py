@@ -16,7 +16,7 @@ from atat.systems.joint.data import TaskData
 from atat.systems.joint.examples import Encoding
 from atat.text.ctc_labels import WORD_START, PhoneUnits
 from atat.text.encoder_ids import PieceIds, misheard_ids, own_ids
-from atat.text.mishearing import misheard, misheard_phones
+from atat.text.mishearing import Alphabet, misheard, misheard_phones
 from atat.text.pronunciation import PHONES
 
 TEXT = "can i get a large cappuccino with two espresso shots and some brown sugar"
@@ -54,6 +54,14 @@ def test_phones_are_misheard_for_phones_mostly_of_a_like_sound() -> None:
     swapped = Counter(one[0] for one in alone if len(one) == 1 and one[0] != "K")
     assert swapped.most_common(1)[0][0] == "G"
     assert all(misheard_phones([WORD_START, "EY"], 0.5, rng) for _ in range(200))
+
+
+def test_a_symbol_of_no_group_is_misheard_for_none() -> None:
+    alphabet = Alphabet(start=" ", alike=(("a", "b"),), symbols=("a", "b", "c"))
+    rng = np.random.default_rng(0)
+    for symbol, instead in (("c", {"c"}), (" ", {" "}), ("a", {"a", "b", "c"})):
+        heard = [alphabet.instead(symbol, 1.0, rng) for _ in range(100)]
+        assert {one[0] for one in heard if one} == instead and [] in heard
 
 
 def test_an_encoder_of_phones_reads_misheard_phones_one_of_pieces_misheard_letters() -> None:

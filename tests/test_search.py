@@ -305,6 +305,11 @@ def test_a_slot_that_holds_an_intent_is_free():
     assert of_trees(found) == {"SL:WHO": ["me", "you"]}
 
 
+def test_a_slot_without_words_has_no_value():
+    found = [trees.parse("[IN:PLAY [SL:THING ] [SL:WHO ] ]"), trees.parse("[IN:A [SL:WHO me ] ]")]
+    assert of_trees(found) == {"SL:WHO": ["me"]}
+
+
 @pytest.mark.parametrize(
     ("values", "error"),
     [({"SL:NONE": ["a"]}, "does not know this slot"), ({"SL:THING": [""]}, "none is given")],

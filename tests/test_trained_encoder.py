@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,11 @@ from atat.nn.settings import AudioEncoderSettings
 from atat.prepare import encoder_command
 from atat.prepare.align_model import ModelAligner
 from atat.speech import audio, frontend
+from atat.speech.frontend import Lfb
 from atat.speech.settings import AugmentSettings
+from atat.systems.joint import start
 from atat.systems.joint.build import build
-from atat.systems.joint.settings import InitSettings, OptimSettings, TrainSettings
+from atat.systems.joint.settings import InitSettings, ModelSettings, OptimSettings, TrainSettings
 
 transformers = pytest.importorskip("transformers")
 ENCODER = "audio_encoder.pretrained."
@@ -367,5 +370,30 @@ def test_a_model_whose_encoder_is_gone_says_which_it_wants(
 def test_only_a_pretrained_encoder_trains_or_has_layers() -> None:
     with pytest.raises(InputError, match="layer_norm is for the sum of all layers, layers_read is"):
         AudioEncoderSettings(kind="pretrained", pretrained="x", layer_norm=True)
-    with pytest.raises(InputError, match="trained and layers_read are of a pretrained speech enc"):
-        AudioEncoderSettings(trained=True)
+    changes: tuple[dict[str, Any], ...] = (
+        {"trained": True},
+        {"pretrained": "x"},
+        {"kind": "espnet", "espnet_name": "conformer", "layers_read": "all"},
+    )
+    for one in changes:
+        with pytest.raises(InputError, match="layers_read are of a pretrained speech encoder, kin"):
+            AudioEncoderSettings(**one)
+
+
+@pytest.mark.parametrize(
+    "given", [{"espnet_name": "x"}, {"espnet_options": {"a": 1}}, {"espnet_weights": "x.pth"}]
+)
+def test_only_an_encoder_of_espnet_has_its_options(given: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="are of an encoder of ESPnet, kind is pretrained; set"):
+        AudioEncoderSettings(kind="pretrained", pretrained="x", **given)
+
+
+def test_encoders_of_two_kinds_do_not_hear_alike() -> None:
+    kinds = (AudioEncoderSettings(), AudioEncoderSettings(kind="pretrained", pretrained="x"))
+    one, other = (
+        SimpleNamespace(settings=ModelSettings(audio_encoder=kind), frontend=Lfb(80))
+        for kind in kinds
+    )
+    assert start._hears_alike(one, one) and start._hears_alike(other, other)  # type: ignore
+    assert not start._hears_alike(one, other)  # type: ignore[arg-type]
+    assert not start._hears_alike(other, one)  # type: ignore[arg-type]

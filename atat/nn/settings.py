@@ -99,10 +99,17 @@ class AudioEncoderSettings:
                 f"layer_norm is for the sum of all layers, layers_read is {self.layers_read}; set "
                 "layers_read to all, or remove layer_norm"
             )
-        if self.kind != "pretrained" and (self.trained or self.layers_read != "last"):
+        of_pretrained = self.pretrained or self.trained or self.layers_read != "last"
+        if self.kind != "pretrained" and of_pretrained:
             raise InputError(
-                f"trained and layers_read are of a pretrained speech encoder, kind is {self.kind}; "
-                "set kind to pretrained, or remove them"
+                "pretrained, trained and layers_read are of a pretrained speech encoder, kind is "
+                f"{self.kind}; set kind to pretrained, or remove them"
+            )
+        of_espnet = self.espnet_name or self.espnet_options or self.espnet_weights
+        if self.kind != "espnet" and of_espnet:
+            raise InputError(
+                "espnet_name, espnet_options and espnet_weights are of an encoder of ESPnet, kind "
+                f"is {self.kind}; set kind to espnet, or remove them"
             )
 
 
@@ -154,6 +161,10 @@ class CtcSettings:
 
     weight: float = 0.0  # 0: no CTC head
     units: Literal["characters", "pieces", "phones"] = "characters"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise InputError(f"ctc.weight is {self.weight:g}; expected a number of at least 0")
 
 
 @dataclass(frozen=True)

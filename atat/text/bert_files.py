@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 # Text in, `last_hidden_state` out. Other classes of transformers load further models that their
-# configuration names.
+# configuration names; ConvBERT's convolutions read the padding.
 ENCODERS = (
-    "albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra",
+    "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra",
     "ernie", "megatron-bert", "mobilebert", "modernbert", "mpnet", "rembert", "roberta",
     "squeezebert", "xlm-roberta", "xlm-roberta-xl",
 )  # fmt: skip

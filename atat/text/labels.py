@@ -115,7 +115,7 @@ def root_of(tree: str) -> Tree:
 def command_of(tree: str) -> Command:
     """The intent and the slots of a tree, without the words outside of slots.
 
-    Raises InputError for a slot with an intent in it, an empty one, and two of one label.
+    Raises InputError for a slot with an intent in it, an empty one, two of one label, and SL:IN.
     """
     root = root_of(tree)
     command = {INTENT: root.label.removeprefix("IN:")}
@@ -126,6 +126,8 @@ def command_of(tree: str) -> Command:
             raise InputError(f"{slot.label} is not a plain slot; a classifier knows flat trees")
         if not slot.children:
             raise InputError(f"{slot.label} is empty; expected a value")
+        if name == INTENT:
+            raise InputError(f"{slot.label}: the intent has this name; give the slot another one")
         if name in command:
             raise InputError(f"two slots {slot.label}; a classifier gives each slot one value")
         command[name] = " ".join(str(word) for word in slot.children)

@@ -28,7 +28,7 @@ class Ear(Protocol):
 
 @dataclass(frozen=True)
 class Alphabet:
-    """Symbols that are misheard for each other; one that is in no group stays, or is lost."""
+    """Symbols that are misheard for each other; one that is in no group is misheard for none."""
 
     start: str  # what stands between words, or before each
     alike: tuple[tuple[str, ...], ...]
@@ -49,11 +49,11 @@ class Alphabet:
         return self.start if rng.random() < BLANK else str(rng.choice(self.symbols))
 
     def _substitute(self, symbol: str, rng: np.random.Generator) -> str:
-        """A symbol of a like sound, or any; starts of words stay."""
-        if symbol not in self.symbols:
-            return symbol
+        """A symbol of a like sound, or any; what is in no group stays, as starts of words do."""
         near = [other for group in self.alike if symbol in group for other in group]
-        chosen = self.symbols if not near or rng.random() < FAR else near
+        if not near:
+            return symbol
+        chosen = self.symbols if rng.random() < FAR else near
         return str(rng.choice([other for other in chosen if other != symbol]))
 
 

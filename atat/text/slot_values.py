@@ -61,7 +61,10 @@ class SlotValues:
 
 
 def of_trees(found: Iterable[Tree]) -> dict[str, list[str]]:
-    """The values of each slot that never holds an intent, in the order in which they occur."""
+    """The values of each slot that never holds an intent, in the order in which they occur.
+
+    A slot without words has none of them.
+    """
     values: dict[str, dict[str, None]] = {}
     free: set[str] = set()
     waiting = list(found)[::-1]
@@ -73,6 +76,6 @@ def of_trees(found: Iterable[Tree]) -> dict[str, list[str]]:
             continue
         if inner:
             free.add(node.label)
-        else:
+        elif node.children:
             values.setdefault(node.label, {})[" ".join(map(str, node.children))] = None
     return {label: list(texts) for label, texts in values.items() if label not in free}

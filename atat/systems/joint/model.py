@@ -121,7 +121,7 @@ class Atat(nn.Module):
         if not len(rows):
             return memory, lengths
         crossed, sizes = self.cross(self.ctc.log_probs(memory[rows]), lengths[rows])
-        enough = (2 * sizes >= batch.unit_lengths[rows]) & (sizes > FRAME)
+        enough = (2 * (sizes - FRAME) >= batch.unit_lengths[rows]) & (sizes > FRAME)
         rows, crossed, sizes = rows[enough], crossed[enough], sizes[enough]
         longest = max(memory.shape[1], crossed.shape[1])
         memory = nn.functional.pad(memory, (0, 0, 0, longest - memory.shape[1]))

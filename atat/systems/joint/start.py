@@ -100,7 +100,7 @@ def _hears_alike(base: Packed, own: Packed) -> bool:
     """Whether two audio encoders are of one size and read the same; a speech encoder's folder may
     have moved."""
     one, other = base.settings.audio_encoder, own.settings.audio_encoder
-    if one is not None and other is not None:
+    if one is not None and other is not None and one.kind == other.kind == "pretrained":
         one = replace(one, pretrained=other.pretrained)
     same = one == other and base.settings.width == own.settings.width
     return same and frontend.alike(base.frontend.kind, own.frontend.kind)
