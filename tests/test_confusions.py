@@ -125,6 +125,15 @@ def test_texts_of_training_are_misheard_by_them_and_by_nothing_else(tmp_path: Pa
     assert wrong == {tuple(ids(["L", "R"]))}
 
 
+def test_where_they_cannot_be_written_is_said_before_anything_is_heard(tmp_path: Path) -> None:
+    model_folder.save(tmp_path / "model", tiny.packed(settings=phones_only()))
+    (tmp_path / "file").touch()
+    corpus = tiny.make_corpus(tmp_path / "corpus")
+    out = tmp_path / "file" / "c.json"
+    with pytest.raises(InputError, match="file: the counts cannot be written there"):
+        main([str(tmp_path / "model"), "--data", str(corpus / "train"), "--out", str(out)])
+
+
 def test_what_cannot_use_them_says_so(tmp_path: Path) -> None:
     corpus = tiny.make_corpus(tmp_path / "corpus")
     with pytest.raises(InputError, match="confusions: c.json is of no use, since misheard is 0"):

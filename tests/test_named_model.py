@@ -129,18 +129,25 @@ def test_a_damaged_archive_is_named(
         named_model.find(cut)
 
 
-def test_an_encrypted_archive_is_to_be_unpacked_by_its_owner(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (6, 1, "encrypted; unpack it with its password"),  # the flags
+        (8, 9, "That compression method is not supported; unpack it and name the folder"),
+    ],
+)
+def test_an_archive_that_cannot_be_read_here_is_to_be_unpacked_by_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, value: int, message: str
 ) -> None:
     monkeypatch.setenv("ATAT_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "model.zip"
     with zipfile.ZipFile(path, "w") as opened:
         opened.writestr("model/config.yaml", "version: 1")
     content = bytearray(path.read_bytes())
-    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        content[content.index(mark) + flags] |= 1
+    for mark, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        content[content.index(mark) + place + shift] = value
     path.write_bytes(content)
-    with pytest.raises(InputError, match="model.zip: encrypted; unpack it with its password"):
+    with pytest.raises(InputError, match=f"model.zip: {message}"):
         named_model.find(path)
 
 
@@ -181,3 +188,13 @@ def test_a_mistyped_path_is_never_asked_of_the_hub(
         InputError, match="exp/modle: not a packed model: no such folder or archive"
     ):
         named_model.find("exp/modle")
+
+
+@pytest.mark.parametrize("command", ["calibrate", "card", "encoder put"])
+def test_what_writes_into_a_model_asks_for_its_folder(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "packed model: its folder, which is written into" in said and "demo:NAME" not in said

@@ -311,6 +311,7 @@ def test_the_search_is_that_of_the_calibration_and_another_one_has_no_confidence
         ({"options": SearchOptions(beam=2, nbest=2), "precision": "fp32", "bridge": 0}, True),
         ({"options": SearchOptions(beam=2, length_exponent=0.5)}, False),
         ({"any_pair": False, "values": None}, True),
+        ({"values": {}}, True),
         ({"any_pair": True}, False),
         ({"values": {"SL:SONG": ["silver river"]}}, False),
         ({"ctc_weight": 0.3}, False),

@@ -46,10 +46,12 @@ def listen(
         chunks.put(chunk[:, 0].copy())
 
     try:
-        stream = sounddevice.InputStream(
-            samplerate=rate, channels=1, blocksize=round(rate * BLOCK), callback=heard
-        )
-        with _ended_by_ctrl_c(chunks), stream:
+        with (
+            _ended_by_ctrl_c(chunks),
+            sounddevice.InputStream(
+                samplerate=rate, channels=1, blocksize=round(rate * BLOCK), callback=heard
+            ),
+        ):
             print("listening; Ctrl-C ends", file=sys.stderr)
             while (chunk := chunks.get()) is not None:
                 for found in listener.feed(chunk):

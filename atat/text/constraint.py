@@ -156,7 +156,9 @@ def _pieces(tokenizer: Tokenizer) -> np.ndarray:
     pieces = np.zeros(tokenizer.vocab_size, dtype=bool)
     pieces[first : first + tokenizer.num_pieces] = True
     pieces[first] = False  # <unk>, which stands for nothing
-    for id_ in range(first, first + tokenizer.num_pieces):  # bytes of blanks, which end a word
+    for id_ in range(
+        first, first + tokenizer.num_pieces
+    ):  # bytes of ASCII blanks, which end a word
         if not (tokenizer.is_word_start(id_) or tokenizer.decode([id_])):
             pieces[id_] = False
     return pieces

@@ -37,11 +37,11 @@ class CharacterUnits:
     def of_piece(self, piece: str) -> list[int]:
         """The units of a word piece, ▁ being the start of a word.
 
-        The first byte of a character stands for all of it; <unk> stands for nothing.
+        The first byte of a character stands for all of it; <unk> and blanks stand for nothing.
         """
         if byte := _BYTE.fullmatch(piece):
             piece = chr(int(byte[1], 16))
-        if piece == "<unk>" or "\x80" <= piece < "\xc0":
+        if piece == "<unk>" or piece.isspace() or "\x80" <= piece < "\xc0":
             return []
         return [self._ids.get(character, self._ids["?"]) for character in piece]
 

@@ -88,7 +88,7 @@ _VULGAR = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
 _POINT = re.compile(r"(?<![\w.])(?<!\d )\.(?=\d)")  # that begins a number
 _DATE = re.compile(r"(?<![\d/])(\d{1,2})\s?/\s?(\d{1,2})\s?/\s?(\d{4})(?![\d/])")
 _PHONE = re.compile(
-    r"(?<![\d-])(?:(?:\+1|1(?=[\s(-]))\s?-?\s?)?(?:\(?\d{3}\)?\s?-?\s?)?"
+    r"(?<![\d-])(?:(?:(?<![\d.,-])(?:\+1|1(?=[\s(-]))\s?-?\s?)?\(?\d{3}\)?\s?-?\s?)?"
     r"\d{3}\s?-\s?\d{4}(?![\d-])"
 )
 _RANGE = re.compile(
@@ -118,6 +118,7 @@ _ORDINAL = re.compile(r"(?<![\d.])(\d+(?:,\d{3})*)(?:st|nd|rd|th)\b")
 _FRACTION = re.compile(rf"(?<![\d./])(?:(?<!\d,)({_WHOLE})\s)?([1-3])\s?/\s?([234])(?![\d/])")
 _UNIT = re.compile(rf"(?<![\d.,])({_AMOUNT})\s?({'|'.join(_UNITS)})\b\.?")
 _NUMBER_SIGN = re.compile(r"(?:#|\bno\.)\s?(?=\d)")
+_DASH = re.compile(r"(?<=\S)-(?=\d)")
 _MINUS = re.compile(r"(?<!\S)-(?=\d)")
 _NUMBER = re.compile(_AMOUNT)
 _DOT = re.compile(r"(?<=[a-z])\.(?=(?:com|org|net|edu|gov|fm|tv)\b)")
@@ -129,7 +130,7 @@ _NUMBER_WORD = "|".join(sorted(number_words.WORDS))
 _SPELT_MERIDIEM = re.compile(rf"\b((?:{_NUMBER_WORD}|o'clock|clock) [ap])m\b(?! i\b)|\b(p)m\b")
 _CLITIC = re.compile(
     r"(?:(?<=[^\W\d_])(?= ?' ?(?:s|d|re|ve|ll)\b)|(?<=n)(?= ?' ?t\b)"
-    r"|(?<=\bi)(?= ?' ?m\b)|(?<=\bo)(?= ?' ?clock\b))(?! ?' ?\w+') ?' ?"  # not in 'd'
+    r"|(?<=\bi)(?= ?' ?m\b)|(?<=\bo)(?= ?' ?clock\b))(?! ?' ?\w+'(?!\w)) ?' ?"  # not in 'd'
 )
 _CLITICS = frozenset(["'s", "'d", "'m", "'t", "'re", "'ve", "'ll"])
 _NEGATION = re.compile(r"(?<=[^\W\d_]) (?=n't\b)")
@@ -332,7 +333,7 @@ _NUMBER_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...
     (_DATE, _date),
     (_PHONE, _phone),
     (_RANGE, lambda m: f"{m[1]} to"),
-    (_MINUS, lambda m: "minus"),  # later rules put blanks before the sign in "9a-5"
+    (_DASH, lambda m: ""),  # later rules put blanks before it, as before a minus
     (_CLOCK, _clock),
     (_DOTTED_CLOCK, _clock),
     (_COMPACT_CLOCK, _clock),
@@ -348,5 +349,6 @@ _NUMBER_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...
     (_FRACTION, _fraction),
     (_UNIT, _unit),
     (_NUMBER_SIGN, lambda m: "number"),
+    (_MINUS, lambda m: "minus"),
     (_NUMBER, _number),
 )

@@ -20,7 +20,7 @@ SMALLEST_TREE = 3  # tokens: an intent, its bracket, the end
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Options of the search; raises InputError for those with which nothing can be found."""
+    """Options of the search; InputError for those with which nothing, or no tree, is found."""
 
     beam: int = 4
     max_length: int = 200  # tokens at most, the end symbol counted

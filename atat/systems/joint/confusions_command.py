@@ -72,8 +72,10 @@ def measure(options: argparse.Namespace) -> str:
             "ctc: {units: phones} and ctc.weight above 0"
         )
     inputs = fingerprint.of_data(options.data) | fingerprint.of_model(options.model)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    permissions.check(options.out.parent, "the counts cannot be written there")
+    refused = "the counts cannot be written there"
+    with permissions.to_write(options.out.parent, refused):
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+    permissions.check(options.out.parent, refused)
     counts: Counter[tuple[str, str]] = Counter()
     for folder in options.data:
         for utterance, heard in _listen(recognizer, units, folder):
