@@ -157,6 +157,7 @@ def test_a_run_keeps_the_whole_and_notices_a_change_of_the_base() -> None:
     settings = config.load(conf, TrainSettings)
     run.mkdir()
     run_folder.open_for(run, settings)
+    (run / run_folder.START).mkdir()  # it has begun
     assert "base" not in yaml_file.read(run / "config.yaml", bases=False).values
     assert config.load(run / "config.yaml", TrainSettings) == settings
     Path("shared.yaml").write_text(BASE.replace("tok\n", "tok # a comment\n"))

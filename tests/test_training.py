@@ -764,7 +764,7 @@ def test_the_command_line_trains_and_finished_runs_return_at_once(corpus, tmp_pa
 @pytest.mark.parametrize(("option", "value"), [("--beam", "0"), ("--nbest", "0")])
 def test_no_decoding_begins_with_options_that_cannot_work(trained, tmp_path, option, value):
     arguments = ["--model", str(trained), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
-    with pytest.raises(InputError, match=f"{option} is 0; expected 1 or more"):
+    with pytest.raises(InputError, match=f"{option} is 0; expected at least 1"):
         decode.main([*arguments, option, value])
     assert not (tmp_path / "out").exists()
 
