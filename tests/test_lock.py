@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -88,7 +89,7 @@ def test_a_file_half_written_by_the_holder_is_no_reason_to_fail(tmp_path):
 
 def test_a_lock_unknown_to_the_file_system_is_a_warning(tmp_path, monkeypatch, caplog):
     def unknown(descriptor, operation):
-        raise OSError(lock.errno.ENOLCK, "No locks available")
+        raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(lock.fcntl, "flock", unknown)
     with lock.hold(tmp_path, "a"):

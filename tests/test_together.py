@@ -151,6 +151,23 @@ def test_two_that_write_the_same_file_do_not_mix(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
+@pytest.mark.parametrize("number", files.NO_LOCKS)
+def test_where_there_are_no_locks_nothing_but_the_files_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    (tmp_path / "alive.wav.tmp").touch()
+    for text in ("old", "new"):
+        with atomic_write(tmp_path / "table") as stream:
+            stream.write(text)
+            remove_leftovers(tmp_path)
+    assert (tmp_path / "table").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive.wav.tmp", "table"]
+
+
 def test_leftovers_go_and_what_is_being_written_stays(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("left.wav.tmp", "deep/left.7.wav.123.tmp", "deep/mine.txt", "other.tmp.wav"):
@@ -180,6 +197,19 @@ def test_leftovers_may_take_their_place_while_they_are_looked_for(
     monkeypatch.setattr(Path, "rglob", lambda folder, pattern: [gone])
     monkeypatch.setattr(Path, "is_file", lambda path: True)
     remove_leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_takes_the_place_of_a_link_that_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(folders, "exchange", lambda one, other: False)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "model").symlink_to(tmp_path / "gone")
+    folders.replace(tmp_path / "new", tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert not (tmp_path / "model").is_symlink()
 
 
 @pytest.mark.parametrize("exchanges", [True, False])

@@ -2,7 +2,8 @@
 
 A file is written as `NAME.tmp` beside its final place and moved there when it is complete. The
 writing process holds the system's lock (flock) on it: a `.tmp` without a lock is a leftover of a
-process that was killed, and the next process may overwrite or remove it.
+process that was killed, and the next process may overwrite or remove it. On a file system without
+locks each process writes under a name of its own.
 
 Knows nothing of the files' contents.
 """
@@ -26,6 +27,7 @@ from atat.base.errors import InputError
 TEMPORARY = ".tmp"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NOT_UTF8 = "not UTF-8"  # the kind of a fault
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # some network file systems
 _JUST_MADE = 60  # s: the process that made a scratch folder may not hold it yet at this age
 
 
@@ -120,7 +122,8 @@ def _remove_scratch(prefix: str) -> None:
 
 
 def _open_temporary(path: Path, mode: str) -> IO[Any]:
-    """The file beside `path`, locked and empty; under another name if a running process has it."""
+    """The file beside `path`, locked and empty; under another name if a running process has it, or
+    if there are no locks that would say so."""
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
 
     def untouched(name: str, flags: int) -> int:
@@ -139,17 +142,19 @@ def _open_temporary(path: Path, mode: str) -> IO[Any]:
         if held or name != path.name + TEMPORARY:
             break
         stream.close()
+        if held is None:  # and so nobody's
+            temporary.unlink(missing_ok=True)
     if os.fstat(stream.fileno()).st_size:
         os.ftruncate(stream.fileno(), 0)
     return stream
 
 
-def _hold(descriptor: int) -> bool:
-    """Take the lock on an open file; False if another process has it or there are no locks."""
+def _hold(descriptor: int) -> bool | None:
+    """Take the lock on an open file; False if another process has it, None without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return None if error.errno in NO_LOCKS else False
     return True
 
 

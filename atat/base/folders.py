@@ -23,7 +23,7 @@ def replace(new: Path, folder: Path) -> None:
     under `folder`. Elsewhere it may find none for a moment; the old one is then beside it, as
     `FOLDER.old`.
     """
-    if not folder.exists():
+    if not os.path.lexists(folder):
         new.rename(folder)
         return
     if exchange(new, folder):

@@ -10,7 +10,6 @@ done in the folder.
 from __future__ import annotations
 
 import datetime
-import errno
 import fcntl
 import json
 import logging
@@ -24,13 +23,13 @@ from typing import Any
 
 from atat.base import permissions
 from atat.base.errors import InputError
+from atat.base.files import NO_LOCKS
 
 logger = logging.getLogger(__name__)
 NAME = ".lock"
 # Seconds to wait for the lock of a machine that may be gone: NFS 4 gives it up after 90.
 LOST = 180.0
 POLL = 0.5  # s between two tries
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # some network file systems
 _held: set[int] = set()  # file descriptors
 _watches_forks = False
 
@@ -126,7 +125,7 @@ def _take(descriptor: int, folder: Path, patience: float | None) -> None:
             if time.monotonic() >= end or not _is_elsewhere(descriptor):
                 raise _at_work(folder, descriptor, told) from None
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in NO_LOCKS:
                 raise
             logger.warning(
                 "%s: its file system has no locks (%s); make sure that only one process works "
