@@ -168,6 +168,39 @@ def test_options_may_stand_between_files() -> None:
         parser.parse_args([])
 
 
+@pytest.mark.parametrize("nargs", ["+", "*"])
+def test_options_may_stand_between_files_that_are_all_there_is(nargs: str) -> None:
+    parser = cli.Parser()
+    parser.add_argument("files", nargs=nargs)
+    parser.add_argument("--data")
+    for given in ("a --data x b", "--data x a b", "a b --data x", "a --data x -- b"):
+        found = parser.parse_args(given.split())
+        assert (found.files, found.data) == (["a", "b"], "x")
+    found = parser.parse_args("--data x a -- b --data -- y".split())
+    assert (found.files, found.data) == (["a", "b", "--data", "--", "y"], "x")
+
+
+def test_of_an_option_of_several_values_that_is_given_again_all_count() -> None:
+    parser = cli.Parser()
+    parser.add_argument("file")
+    group = parser.add_argument_group("in a group")
+    group.add_argument("--data", nargs="+", required=True)
+    group.add_argument("--fields", nargs="*", default=["close", "far"])
+    group.add_argument("--hidden", nargs="+", action="store", default=argparse.SUPPRESS)
+    parser.add_argument("--name")
+    found = parser.parse_args("f --data a b --name x --data c --name y".split())
+    assert (found.data, found.name, found.fields) == (["a", "b", "c"], "y", ["close", "far"])
+    assert "hidden" not in found
+    given = "f --data a --fields near --hidden 1 --fields far --hidden 2 3".split()
+    for _ in range(2):
+        found = parser.parse_args(given)
+        assert (found.fields, found.hidden) == (["near", "far"], ["1", "2", "3"])
+    assert parser.parse_args("f --data a --fields".split()).fields == []
+    commands = cli.Parser()
+    commands.add_subparsers().add_parser("sub").add_argument("--data", nargs="+")
+    assert commands.parse_args("sub --data a --data b".split()).data == ["a", "b"]
+
+
 def test_all_commands_and_programs_of_recipes_have_this_parser() -> None:
     own = [
         path

@@ -32,11 +32,38 @@ _SENTENCES: dict[int | None, str] = {
 ALL, SOME_NOT, BAD_INPUT = 0, 1, 2  # understood; not understood; what could not be read
 
 
-class Parser(argparse.ArgumentParser):
-    """That of all commands: who mistypes an option is told the nearest one, and options may stand
-    between several recordings or files."""
+SEVERAL = ("+", "*")  # nargs
 
-    _mixes = False  # while argparse reads the options, and then the rest
+
+class _Store(argparse._StoreAction):
+    """Of an option of several values that is given again, all values count; those that are given
+    replace the default."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        if option_string and self.nargs in SEVERAL and before and before is not self.default:
+            values = [*before, *values]
+        super().__call__(parser, namespace, values, option_string)
+
+
+class Parser(argparse.ArgumentParser):
+    """That of all commands: who mistypes an option is told the nearest one, options may stand
+    between several recordings or files, and one that takes several values may be given again."""
+
+    _behind: list[str] | None = (
+        None  # what is behind --, while argparse reads options, then the rest
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("action", None, _Store)  # of its groups, too
+        self.register("action", "store", _Store)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -44,14 +71,30 @@ class Parser(argparse.ArgumentParser):
         """As argparse's, but an unknown option is an error before a missing one is."""
         if self._subparsers is not None:  # the options are those of the subcommand
             return super().parse_known_args(args, namespace)
-        self._check_options(sys.argv[1:] if args is None else args)
-        if self._mixes or len(self._get_positional_actions()) < 2:
+        args = list(sys.argv[1:] if args is None else args)
+        own = self._get_positional_actions()
+        if self._behind is not None:
+            reads_options = all(one.nargs == argparse.SUPPRESS for one in own)
+            more = [] if reads_options else self._behind
+            return super().parse_known_args([*args, *more], namespace)
+        self._check_options(args)
+        if not self._can_mix(own):
             return super().parse_known_args(args, namespace)
-        self._mixes = True
+        end = args.index("--") if "--" in args else len(args)
+        self._behind = args[end:]
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            return self.parse_known_intermixed_args(args[:end], namespace)
         finally:
-            self._mixes = False
+            self._behind = None
+
+    def _can_mix(self, own: Sequence[argparse.Action]) -> bool:
+        """Whether there are several values without an option, or may be; argparse cannot do it
+        where one excludes an option."""
+        exclusive = [
+            one for group in self._mutually_exclusive_groups for one in group._group_actions
+        ]
+        several = len(own) > 1 or any(one.nargs in SEVERAL for one in own)
+        return several and not any(one in exclusive for one in own)
 
     def _check_options(self, args: Sequence[str]) -> None:
         known = self._option_string_actions

@@ -57,7 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--text",
         nargs="+",
-        action="extend",
         default=[],
         metavar="SENTENCE",
         help="sentences; may be given repeatedly",
