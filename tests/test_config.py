@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atat.base import config
+from atat.base import config, json_file
 from atat.base.errors import InputError
 from atat.engine import registry
 from atat.systems.joint.settings import TrainSettings
@@ -108,6 +108,13 @@ def test_a_missing_file_and_a_bad_override_are_named(tmp_path):
         (b"steps: 2026-13-45", "conf.yaml: not valid YAML: month must be in 1..12"),
         (b"steps: " + 5000 * b"1", "conf.yaml: not valid YAML: Exceeds the limit"),
         (5000 * b"[", "conf.yaml: not valid YAML: "),
+        (b"a: &a {b: [*a]}", r"conf.yaml:1: .*what \*a names contains itself"),
+        (b"a: &a [[*a]]", r"conf.yaml:1: .*what \*a names contains itself"),
+        (b"optim: {peak: 1.0, peak: 3.0}", "conf.yaml:1: .*key `peak` stands here again"),
+        (
+            b"steps: 5\noptim:\n  peak: 1.0\n  clip: 2\n  peak: 3.0\n",
+            "conf.yaml:5: .*key `peak` stands here again, first in line 3; keep one of them",
+        ),
     ],
 )
 def test_what_is_no_yaml_is_one_line(tmp_path, content, message):
@@ -124,11 +131,36 @@ def test_a_folder_is_no_yaml_and_neither_is_every_value(tmp_path):
         config.load(write(tmp_path, GOOD), TrainSettings, ["seed=2026-13-45"])
 
 
-@pytest.mark.parametrize("text", ["1e-3", "2E5", "1.5e+4", ".5e1"])
+@pytest.mark.parametrize("text", ["1e-3", "2E5", "1.5e+4", ".5e1", "-.5", "+.5e3"])
 def test_the_number_proposed_is_one_that_yaml_reads(text):
     import yaml
 
     assert yaml.safe_load(config._yaml_float(text)) == float(text)
+
+
+def test_an_override_changes_what_it_names_and_nothing_that_shares_its_mapping(tmp_path):
+    path = write(tmp_path, "a: &a {k: 1, deep: {x: 1}}\nb: *a\nc:\n  <<: *a\n  k: 3\n")
+    found = config.read(path, ["a.k=2", "a.deep.x=2", "a.new.y={z: 1}"])
+    old = {"k": 1, "deep": {"x": 1}}
+    assert found.values == {
+        "a": {"k": 2, "deep": {"x": 2}, "new": {"y": {"z": 1}}},
+        "b": old,
+        "c": {"k": 3, "deep": {"x": 1}},
+    }
+    assert found.layers[-1] == (str(path), {"a": old, "b": old, "c": {"k": 3, "deep": {"x": 1}}})
+    assert config.read_yaml(path, ["a={k: 5}"])["a"] == {"k": 5}  # as a whole
+
+
+def test_a_merged_key_may_be_given_again(tmp_path):
+    text = "c: {<<: [&b {<<: &a {x: 1, y: 1}, y: 2}, {z: 3, x: 9}], z: 4}\nd: {<<: *b, x: 5}"
+    found = config.read_yaml(write(tmp_path, text))
+    assert found == {"c": {"x": 1, "y": 2, "z": 4}, "d": {"x": 5, "y": 2}}
+
+
+def test_a_number_that_python_does_not_read_is_no_traceback(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": ' + 5000 * "1" + "}")
+    with pytest.raises(InputError, match="a.json: holds a number of thousands of digits; make it"):
+        json_file.read_json(tmp_path / "a.json", "make it again")
 
 
 def test_a_system_that_is_not_known_is_told_with_those_that_are(

@@ -55,13 +55,11 @@ def read_yaml(
 def read(path: str | Path, overrides: Sequence[str] = (), *, bases: bool = True) -> Content:
     """The same, with the place where each value stands (`Content.source_of`)."""
     content = yaml_file.read(path, bases=bases)
-    layers = content.layers
+    values, layers = content.values, content.layers
     for override in overrides:
-        _override(content.values, override)
-        alone: dict[str, Any] = {}
-        _override(alone, override)
-        layers = ((f"--set {override}", alone), *layers)
-    return Content(content.values, layers, content.files)
+        values = _overridden(values, override)
+        layers = ((f"--set {override}", _overridden({}, override)), *layers)
+    return Content(values, layers, content.files)
 
 
 def from_dict(values: Mapping[str, Any], cls: type[T], where: Where, prefix: str = "") -> T:
@@ -111,19 +109,24 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _overridden(values: Mapping[str, Any], override: str) -> dict[str, Any]:
+    """The values after an override; those given stay, since mappings of a file may be shared."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise InputError(f"--set {override}: expected key=value, such as optim.factor=0.5")
     *parents, last = key.split(".")
+    found = changed = dict(values)
     for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
+        beneath = changed.get(parent, {})
+        if not isinstance(beneath, dict):
             raise InputError(f"--set {override}: `{parent}` holds a value, not further keys")
+        changed[parent] = dict(beneath)
+        changed = changed[parent]
     try:
-        values[last] = yaml_file.parse(text)
+        changed[last] = yaml_file.parse(text)
     except yaml.YAMLError:
         raise InputError(f"--set {override}: `{text}` is not valid YAML") from None
+    return found
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
@@ -195,6 +198,7 @@ def _check_finite(value: Any, where: Where, key: str) -> None:
 def _yaml_float(text: str) -> str:
     mantissa, _, exponent = text.lower().partition("e")
     mantissa = mantissa if "." in mantissa else mantissa + ".0"
+    mantissa = re.sub(r"^([-+]?)\.", r"\g<1>0.", mantissa)
     sign = "" if not exponent or exponent[0] in "+-" else "+"
     return f"{mantissa}e{sign}{exponent}" if exponent else mantissa
 

@@ -30,6 +30,8 @@ def read_json(path: str | Path, fix: str) -> Any:
         raise InputError(f"{path}: byte {error.start + 1} is not UTF-8; {fix}") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: torn or not JSON ({error.msg}); {fix}") from None
+    except ValueError:  # Python's limit
+        raise InputError(f"{path}: holds a number of thousands of digits; {fix}") from None
     except RecursionError:
         raise InputError(f"{path}: torn or not JSON (nested too deep); {fix}") from None
 

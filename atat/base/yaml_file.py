@@ -16,13 +16,48 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from atat.base.errors import InputError
 
 BASE = "base"
+_MERGE = "tag:yaml.org,2002:merge"  # the key <<
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what others drop or follow for ever: a key that stands twice in a mapping, and a
+    mapping or list that contains itself."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._around: list[str | None] = []  # anchors of what is being read
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) and event.anchor in self._around:
+            self._refuse(f"what *{event.anchor} names contains itself; write it out", event)
+        self._around.append(event.anchor)
+        node = super().compose_node(parent, index)
+        self._around.pop()
+        if isinstance(node, yaml.MappingNode):
+            self._check_keys(node)
+        return node
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            name = key.tag, key.value
+            if name in lines:
+                problem = f"key `{key.value}` stands here again, first in line {lines[name]}"
+                self._refuse(f"{problem}; keep one of them", key)
+            lines[name] = key.start_mark.line + 1
+
+    def _refuse(self, problem: str, where: Any) -> NoReturn:
+        raise yaml.composer.ComposerError(None, None, problem, where.start_mark)
 
 
 @dataclass(frozen=True)
@@ -60,9 +95,10 @@ def read(path: str | Path, *, bases: bool = True) -> Content:
 
 
 def parse(text: str) -> Any:
-    """The value of YAML text. Raises YAMLError for any text without a value."""
+    """The value of YAML text. Raises YAMLError for any text without a value, and where `_Loader`
+    says so."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except (ValueError, RecursionError) as error:  # a thirteenth month, a number of 5000 digits
         raise yaml.YAMLError(str(error)) from None
 
@@ -86,12 +122,7 @@ def _read(path: Path, bases: bool, readers: tuple[Path, ...]) -> Content:
         return Content(dict(own), ((str(path), own),), (str(path),))
     base = _base_path(path, own.pop(BASE), (*readers, path))
     beneath = _read(base, bases, (*readers, path))
-    try:
-        merged = merge(beneath.values, own)
-    except RecursionError:  # an alias (*name) inside the value it names
-        raise InputError(
-            f"{path}: a mapping contains itself, here and in its base {base}; write it out"
-        ) from None
+    merged = merge(beneath.values, own)
     return Content(merged, ((str(path), own), *beneath.layers), (str(path), *beneath.files))
 
 
