@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,12 +131,22 @@ def test_broken_audio_says_what_is_wrong_and_in_which_file(tmp_path: Path, kind:
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_wav_from_a_pipe_with_unknown_length_is_whole(tmp_path: Path) -> None:
+# What ffmpeg, sox and arecord write into a pipe, and what others do.
+UNKNOWN = (0xFFFFFFFF, 0x7FFFF000, 0x80000000, 0x7FFFFF00, 0x7FFFFFFF, 0)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_wav_from_a_pipe_with_unknown_length_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare: bool
+) -> None:
+    """bare: on a device, without soundfile."""
     audio.save(tmp_path / "a.wav", samples_16bit())
+    if bare:
+        monkeypatch.setitem(sys.modules, "soundfile", None)
     data = bytearray((tmp_path / "a.wav").read_bytes())
     at = data.index(b"data") + 4
-    for unknown in (b"\xff\xff\xff\xff", b"\0\0\0\0"):
-        data[at : at + 4] = data[4:8] = unknown
+    for size in UNKNOWN:
+        data[at : at + 4] = data[4:8] = size.to_bytes(4, "little")
         (tmp_path / "b.wav").write_bytes(data)
         np.testing.assert_array_equal(audio.load(tmp_path / "b.wav"), samples_16bit())
         np.testing.assert_array_equal(audio.load(io.BytesIO(data)), samples_16bit())
@@ -176,6 +187,8 @@ def test_shell_commands_run_only_when_allowed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="shell command"):
         audio.load(command)
     np.testing.assert_array_equal(audio.load(command, allow_pipes=True), samples_16bit())
+    with pytest.raises(InputError, match="truncated: 1000 bytes where its header promises"):
+        audio.load(f"head -c 1000 {tmp_path}/a.wav |", allow_pipes=True)
     with pytest.raises(InputError, match="exit code 3: oh no"):
         audio.load("echo oh no >&2; exit 3 |", allow_pipes=True)
 

@@ -31,8 +31,9 @@ MAX_OVERSHOOT = 0.5
 # Samples are in [-1, 1]; mixing and filters may exceed that a little. Larger values than this are
 # not audio: int16 numbers in a float file, or damage.
 MAX_SAMPLE = 100.0
-# Data sizes that programs put in a wav header when they write to a pipe and do not know the size.
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
+# Data sizes that programs put in a wav header when they write to a pipe and do not know the size;
+# 0x80000000 is arecord's, 0x7FFFFF00 that of older ones.
+_UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,8 @@ def _open(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile | W
     """The recording, open for reading; InputError if missing, empty, truncated or not audio."""
     if isinstance(source, io.BytesIO):
         source.seek(0)
+        _check_whole(source, name)
+        source.seek(0)
     else:
         _check_file(name)
     stream = _opened(source, name)
@@ -190,7 +193,7 @@ def _opened(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile |
     try:
         import soundfile
     except ImportError:  # on a device
-        return Wav(source, name)
+        return Wav(_sized(source) or source, name)
     try:
         return soundfile.SoundFile(source)
     except soundfile.SoundFileError as error:
@@ -202,17 +205,23 @@ def _opened(source: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile |
 
 
 def _sized(source: str | Path | io.BytesIO) -> io.BytesIO | None:
-    """A wav whose header says 0 bytes where others follow, as programs write into a pipe,
-    with their number there; None for anything else."""
-    data = source.getvalue() if isinstance(source, io.BytesIO) else Path(source).read_bytes()
-    stream = io.BytesIO(data)
-    promised = _declared_wav_end(stream)
-    if data[4:8] == struct.pack("<I", len(data) - 8):  # no streamed file knows its length
+    """A wav whose header does not know how many bytes of samples follow, as programs write into a
+    pipe, with their number there; None for anything else."""
+    stream: BinaryIO
+    stream = io.BytesIO(source.getvalue()) if isinstance(source, io.BytesIO) else open(source, "rb")
+    with stream:
+        promised = _declared_wav_end(stream)
+        first = stream.tell()  # of the samples; before it `data` and their number
+        stream.seek(max(first - 8, 0))
+        if promised is not None or stream.read(4) != b"data":
+            return None
+        stream.seek(0)
+        data = stream.read()
+    size = struct.pack("<I", len(data) - 8)
+    if data[4:8] == size:  # no streamed file knows its length
         return None
-    first = stream.tell()  # of the samples; before it `data` and their number
-    if promised is not None or data[first - 8 : first - 4] != b"data" or len(data) == first:
-        return None
-    return io.BytesIO(data[: first - 4] + struct.pack("<I", len(data) - first) + data[first:])
+    counted = struct.pack("<I", len(data) - first)
+    return io.BytesIO(data[:4] + size + data[8 : first - 4] + counted + data[first:])
 
 
 def _info(stream: soundfile.SoundFile | Wav) -> Info:
@@ -264,14 +273,14 @@ def _check_file(path: str) -> None:
         raise InputError(f"{path}: is empty (0 bytes); fetch the file again or leave it out")
     try:
         with open(path, "rb") as stream:
-            check_whole(stream, path)
+            _check_whole(stream, path)
     except PermissionError:
         raise InputError(
             f"{path}: permission denied; ask for the right to read it (chmod), or leave it out"
         ) from None
 
 
-def check_whole(stream: BinaryIO, name: str) -> None:
+def _check_whole(stream: BinaryIO, name: str) -> None:
     """Raise InputError if a wav, open at its start, is shorter than its header promises."""
     declared = _declared_wav_end(stream)
     size = stream.seek(0, os.SEEK_END)

@@ -44,7 +44,6 @@ def samples_of(
         if isinstance(source, io.BytesIO):
             if not given:
                 raise InputError(f"{name}: is empty (0 bytes); send a wav, flac, ogg or opus")
-            audio.check_whole(source, name)
         info = audio.probe(source, name=title)
         _check_length(title, info.duration, longest)
         return audio.load(source, resample=True, channel=channel, name=title)
