@@ -36,6 +36,7 @@ from atat.runtime.graphs import Graphs
 from atat.runtime.heard import heard
 from atat.runtime.search import Mixed, beam_search
 from atat.speech import audio, frontend
+from atat.speech.frontend import Lfb
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import ModelSettings
@@ -329,6 +330,82 @@ def test_a_calibrated_model_is_as_sure_as_with_torch(
     assert found[0].understood == found[1].understood
 
 
+def test_a_transcript_is_calibrated_by_its_own_words(
+    model: Path, device: Path, tmp_path: Path
+) -> None:
+    fitted = Fitted({"token": 1.0, "agreed": 2.0, "used": 3.0}, bias=2.0, threshold=0.5)
+    found = []
+    for folder, kind in ((model, WithTorch), (device, Recognizer)):
+        copy = tmp_path / folder.name
+        shutil.copytree(folder, copy)
+        Calibration({"beam": 3}, {"asr": fitted}).write(copy)
+        checksums.write(copy)
+        found.append(kind.load(copy, precision="fp32")(noise(1), task="asr"))
+    assert found[1].confidence == pytest.approx(found[0].confidence, abs=1e-4)
+    assert found[1].transcript == found[0].transcript == found[1].text
+
+
+@pytest.mark.parametrize(
+    ("tasks", "default", "transcribes"),
+    [
+        (("slu",), "slu", False),
+        (("asr", "mlm"), "asr", False),
+        (("slu", "asr"), "slu", True),
+        ((), "slu", True),
+    ],
+)
+def test_a_model_does_what_it_was_trained_on(
+    tmp_path: Path, tasks: tuple[str, ...], default: str, transcribes: bool
+) -> None:
+    model = pack(tmp_path / "model", bridged(), tasks=tasks)
+    export.export(model, tmp_path / "device")
+    options = {"max_length": 9, "transcribe": True}
+    for folder, kind in ((model, WithTorch), (tmp_path / "device", Recognizer)):
+        recognizer = kind.load(folder, **options)
+        found = recognizer(noise(1))
+        assert found.task == default
+        assert (found.transcript is not None) == (transcribes or default == "asr")
+        # What was learned of another task may do for this one: a model of texts over the bridge.
+        assert recognizer(noise(1), task="slu").task == "slu"
+        assert recognizer(text="play", task="nlu").task == "nlu"
+        with pytest.raises(InputError, match="task mlm fills in what training has masked"):
+            recognizer(noise(1), task="mlm")
+
+
+def test_a_model_of_texts_has_no_task_for_recordings_of_its_own(tmp_path: Path) -> None:
+    model = pack(tmp_path / "model", bridged(), tasks=("nlu",))
+    export.export(model, tmp_path / "device")
+    for folder, kind in ((model, WithTorch), (tmp_path / "device", Recognizer)):
+        recognizer = kind.load(folder, max_length=9)
+        with pytest.raises(InputError, match="the model reads no recordings; its tasks: nlu"):
+            recognizer(noise(1))
+        assert recognizer(noise(1), task="slu").task == "slu"
+
+
+def test_threads_are_those_of_the_speech_encoder_too(
+    device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Toy(Lfb):
+        origin = encoder_files.Origin("toy", "nowhere", "abc", "none")
+
+    asked = []
+
+    def load(*given: Any) -> Toy:
+        asked.append(given)
+        return Toy(16)
+
+    copy = tmp_path / "device"
+    shutil.copytree(device, copy)
+    frontend.write(Toy(16), copy)
+    checksums.write(copy)
+    monkeypatch.setattr(frontend, "load", load)
+    Recognizer.load(copy, threads=3).frames(noise(1))
+    (copy / frontend.CONTAINED).mkdir()
+    Recognizer.load(copy, threads=3).frames(noise(1))
+    contained = str(copy / frontend.CONTAINED)
+    assert asked == [("nowhere", "nowhere", 3, "last"), ("toy", contained, 3, "last")]
+
+
 def test_silence_and_texts_without_words_are_not_understood(device: Path) -> None:
     recognizer = Recognizer.load(device)
     silent = recognizer(np.zeros(8000, np.float32))
@@ -526,6 +603,8 @@ def test_a_folder_that_is_no_export_or_damaged_is_refused(device: Path, tmp_path
     [
         ({"options": SearchOptions(ctc_weight=0.1)}, "ctc_weight is not for exported models"),
         ({"options": SearchOptions(bridge=2.0)}, "bridge is 2; expected 0 to 1"),
+        ({"nbest": 0}, "nbest is 0; expected 1 or more"),
+        ({"threads": 0}, "threads is 0; expected 1 or more"),
         ({"beams": 3}, "beams is no option of an exported model"),
         ({"values": {"SL:THING": ["lamp"]}}, "set well_formed"),
         ({"values": "data/all", "well_formed": True}, "give them by the slot's label"),

@@ -37,7 +37,7 @@ from atat.text import understanding
 from atat.text.evidence import evidence
 from atat.text.normalize import normalize
 from atat.text.search_options import USUAL
-from atat.text.tasks import Task
+from atat.text.tasks import Task, find
 from atat.text.understanding import Hypothesis, SaidWord, Understanding, understand
 
 if TYPE_CHECKING:
@@ -441,10 +441,7 @@ class Recognizer:
         ]
 
     def _find(self, source: str, target: str) -> Task | None:
-        for task in self.tasks.values():
-            if (task.source, task.target) == (source, target):
-                return task
-        return None
+        return find(self.tasks.values(), source, target)
 
 
 def _timed(words: Sequence[Word], onset: float) -> list[SaidWord]:

@@ -25,7 +25,7 @@ class CommandRecognizer(Recognizer):
 
     def _open(self, folder: Path, **_: Any) -> None:
         self.labels = Labels.read(folder)
-        self.tasks = {
+        self._known = self.tasks = {
             name: Task(name, source="audio", target="semantics", masked=False)
             for name in self.about.tasks
         }

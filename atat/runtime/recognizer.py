@@ -38,7 +38,7 @@ from atat.text.evidence import evidence
 from atat.text.normalize import normalize
 from atat.text.search_options import USUAL, SearchOptions, length_limit
 from atat.text.slot_values import SlotValues
-from atat.text.tasks import TASKS, Task
+from atat.text.tasks import TASKS, Task, find
 from atat.text.tasks import task as find_task
 from atat.text.tokenizer import Tokenizer
 from atat.text.understanding import (
@@ -104,6 +104,10 @@ class Recognizer:
         seconds of a recording (0: any number). threads: of a CPU. Raises InputError for a folder
         that is damaged or no exported model, and for options that it cannot do.
         """
+        if nbest is not None and nbest < 1:
+            raise InputError(f"nbest is {nbest}; expected 1 or more")
+        if threads < 1:
+            raise InputError(f"threads is {threads}; expected 1 or more")
         if threshold is not None and not 0 <= threshold <= 1:
             raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
         if nbest is not None and nbest < 1:
@@ -113,7 +117,7 @@ class Recognizer:
         checksums.check(folder, _PARTS)
         self.options, self.calibration, self.threshold = options, calibration, threshold
         self.nbest, self.transcribe, self.longest = nbest, transcribe, longest
-        self._folder = folder
+        self._folder, self._threads = folder, threads
         self._graphs = Graphs(folder, self.about, threads)
         self._open(folder, well_formed=well_formed, any_pair=any_pair, values=values)
 
@@ -126,7 +130,14 @@ class Recognizer:
         values: Mapping[str, Iterable[str]] | None,
     ) -> None:
         """Read what there is besides the graphs; see `__init__`."""
-        self.tasks: Mapping[str, Task] = TASKS
+        trained = self.about.tasks
+        # As with torch: any may be asked for, but for masks, which are for training.
+        self._known: Mapping[str, Task] = TASKS
+        self.tasks: Mapping[str, Task] = {
+            name: one
+            for name, one in TASKS.items()
+            if (not trained or name in trained) and not one.masked
+        }
         self.tokenizer = Tokenizer.load(folder / description.TOKENIZER)
         self._words = WordConstraint(self.tokenizer)
         self._trees = self._constraint(well_formed, any_pair, values)
@@ -197,16 +208,17 @@ class Recognizer:
 
         recording: a path, the bytes of a file, or samples (T,) or (T, channels), as floats in
         [-1, 1] or as integers; rate: of samples, in Hz. channel: which of several, from 0. task: by
-        default slu for recordings and nlu for text, or what a classifier was trained on. Raises
-        InputError for a task that the model cannot do and for what cannot be read.
+        default what reads a recording (or text) and writes trees. Raises InputError for a task
+        that the model cannot do and for what cannot be read.
         """
         if (recording is None) == (text is None):
             raise InputError("give either a recording or text=..., and not both")
         task = task or self._default("audio" if text is None else "text")
         self.check_task(task)
-        if (self.tasks[task].source == "text") != (text is not None):
+        found = self._known[task]
+        if (found.source == "text") != (text is not None):
             raise InputError(
-                f"task {task} reads {self.tasks[task].source}; give it that, or leave the task out"
+                f"task {task} reads {found.source}; give it that, or leave the task out"
             )
         if text is not None:
             words = normalize(text)
@@ -223,8 +235,10 @@ class Recognizer:
             return nothing(task, SILENCE, duration=duration)
         memories = self._hear(frames)
         nbest, heard, said = self._answer(memories, task), None, None
-        if self.transcribe and "asr" in self.tasks and self.tasks[task].target == "semantics":
-            heard = self._answer(memories, "asr")
+        if found.target == "text":
+            said = _said(nbest[0].text)
+        elif self._transcriber is not None:
+            heard = self._answer(memories, self._transcriber.name)
             said = _said(heard[0].text)
         return self._understood(task, nbest, said, heard, duration)
 
@@ -243,7 +257,7 @@ class Recognizer:
         return understand(
             task,
             nbest[: self.nbest],
-            is_tree=self.tasks[task].target == "semantics",
+            is_tree=self._known[task].target == "semantics",
             said=said,
             confidence=confidence,
             threshold=threshold,
@@ -261,7 +275,13 @@ class Recognizer:
 
     def check_task(self, task: str) -> None:
         """Raise InputError unless the model has the encoder that the task needs."""
-        source = find_task(task).source
+        found = find_task(task)
+        source = found.source
+        if found.masked:
+            raise InputError(
+                f"task {task} fills in what training has masked, and answers nothing; the model's "
+                f"tasks: {', '.join(self.tasks)}"
+            )
         if not (self.about.values if source == "audio" else self.about.units):
             raise InputError(
                 f"task {task} needs a model that reads {source}; this one was trained on "
@@ -270,7 +290,13 @@ class Recognizer:
 
     def _default(self, source: str) -> str:
         """The task of recordings ("audio") or sentences ("text")."""
-        return "slu" if source == "audio" else "nlu"
+        for target in ("semantics", "text"):
+            if (found := find(self.tasks.values(), source, target)) is not None:
+                return found.name
+        raise InputError(
+            f"the model reads no {'text' if source == 'text' else 'recordings'}; its tasks: "
+            f"{', '.join(self.tasks)}"
+        )
 
     @property
     def _too_short(self) -> str:
@@ -311,10 +337,14 @@ class Recognizer:
             for one in found
         ]
 
+    @property
+    def _transcriber(self) -> Task | None:
+        return find(self.tasks.values(), "audio", "text") if self.transcribe else None
+
     @cached_property
     def _frontend(self) -> Frontend:
         if (self._folder / frontend.DESCRIPTION).is_file():
-            return frontend.read(self._folder)
+            return frontend.read(self._folder, self._threads)
         return Lfb(self.about.values)
 
     @cached_property

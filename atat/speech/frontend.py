@@ -192,6 +192,7 @@ class Stored:
     origin: Origin
     num_layers: int = 1
     folder: Path | None = None  # that holds its files, where the model contains it
+    threads: int = 1  # of a CPU
 
     within = False
 
@@ -214,7 +215,7 @@ class Stored:
         if self.folder is None:
             found = self._found(name)
         else:
-            found = load(self.origin.name, str(self.folder), 1, self.layers)
+            found = load(self.origin.name, str(self.folder), self.threads, self.layers)
         if found.origin is None or found.origin.sha256 != self.origin.sha256:
             raise InputError(
                 f"the model was trained on the states of {self.kind} ({self.origin.source}), the "
@@ -225,7 +226,7 @@ class Stored:
     def _found(self, name: str) -> Frontend:
         """The encoder on this machine."""
         try:
-            return find(name, layers=self.layers)
+            return find(name, self.threads, self.layers)
         except InputError as error:
             raise InputError(
                 f"the model reads the states of {self.kind}, from {self.origin.source}, which "
@@ -233,8 +234,9 @@ class Stored:
             ) from None
 
 
-def read(model: Path) -> Stored | Within:
-    """What `write` left in a model's folder; InputError if it is torn."""
+def read(model: Path, threads: int = 1) -> Stored | Within:
+    """What `write` left in a model's folder; InputError if it is torn. threads: of a CPU, for an
+    encoder that onnxruntime runs."""
     path, folder = model / DESCRIPTION, model / CONTAINED
     fix = "copy the packed model again, or pack it again from its training"
     found = read_object(path, fix)
@@ -248,6 +250,7 @@ def read(model: Path) -> Stored | Within:
             origin=Origin(**found["origin"]),
             num_layers=int(found.get("num_layers", 1)),  # older ones do not say it
             folder=folder if folder.is_dir() else None,
+            threads=threads,
         )
     except (TypeError, KeyError, ValueError):
         raise InputError(f"{path}: expected what `atat train` wrote; {fix}") from None

@@ -6,6 +6,7 @@ Knows nothing of models or files. A further task needs one line in `TASKS`; the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,11 @@ TASKS: dict[str, Task] = {
         Task("mlm", source="audio", target="text", masked=True),
     )
 }
+
+
+def find(tasks: Iterable[Task], source: str, target: str) -> Task | None:
+    """The first of some tasks with this source and target."""
+    return next((one for one in tasks if (one.source, one.target) == (source, target)), None)
 
 
 def task(name: str) -> Task:
