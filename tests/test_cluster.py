@@ -7,6 +7,7 @@ utils/slurm_here.sh).
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,24 @@ import pytest
 from atat.base import cluster, cluster_command, config, parallel
 from atat.base.cluster import ClusterSettings, Share, TaskFailed
 from atat.base.errors import InputError
+
+SLURM_HERE = Path(__file__).parent.parent / "utils" / "slurm_here.sh"
+
+
+def test_the_slurm_of_this_machine_removes_nothing_but_its_own(tmp_path: Path) -> None:
+    def stopped() -> int:
+        environment = {**os.environ, "ATAT_SLURM": str(tmp_path)}
+        return subprocess.run(
+            [SLURM_HERE, "stop"], env=environment, stderr=subprocess.DEVNULL
+        ).returncode
+
+    for name in ("log/messages", "thesis.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert stopped() == 2 and (tmp_path / "log/messages").exists()
+    (tmp_path / "slurm.conf").write_text("ClusterName=here\n")
+    assert stopped() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def has_slurm() -> bool:

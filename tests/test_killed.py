@@ -6,9 +6,12 @@ utils/kill.py kills whole process groups at random moments, by hand.
 from __future__ import annotations
 
 import hashlib
+import random
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -24,6 +27,7 @@ from atat.runtime import description
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.system import system
 
+LOCAL = Path(__file__).parent.parent / "utils"
 CARD = ("README.md", "about.json", "SHA256SUMS")  # written once more when the model is there
 
 
@@ -140,3 +144,30 @@ def test_a_training_is_packed_alike_wherever_packing_is_killed(
         assert digest(out) in (whole, None)
         pack.main(arguments)
         assert digest(out) == whole
+
+
+def test_a_stage_whose_kill_came_too_late_is_made_up_for(
+    local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """utils/kill.py: with as many kills as a recipe has stages, each stage is killed."""
+    kill = local("kill")
+    killed: list[int] = []
+    late = [1, 2]  # once each
+
+    def run(
+        command: object, folder: Path, after: float | None = None, stage: int | None = None
+    ) -> tuple[int, float]:
+        lines = [f"--- stage {number} took 1 s" for number in range(4)]
+        (folder / "output").write_text("\n".join(lines))
+        if after is None or stage is None:
+            return 0, 1.0
+        if stage in late:
+            late.remove(stage)
+            return 0, 1.0
+        killed.append(stage)
+        return -signal.SIGKILL, 1.0
+
+    monkeypatch.setattr(kill, "run", run)
+    work = kill.Work("toy", ["./run.sh"], tmp_path, [], lambda: None, stages=True)
+    assert kill.kill(work, 4, random.Random(0)) == []
+    assert killed == [0, 1, 2, 3]

@@ -318,6 +318,48 @@ def test_what_is_queued_for_a_cluster_ends_with_its_stage(folder: Path, run: Run
     assert done.returncode == 0 and "stage 8: Decode: done before" in done.stdout
 
 
+def test_what_is_queued_here_and_fails_fails_its_stage(folder: Path, run: Run) -> None:
+    """Also where it runs as the stage ends, in a condition, in which bash goes on."""
+    (folder / "toy" / "run.sh").write_text(ON_CLUSTER.format(root=ROOT))
+    (folder / "toy" / "broken").touch()
+    failed = run("--ngpu", "0")
+    assert (folder / "toy" / "one file").exists()
+    assert failed.returncode != 0 and "stage 9 (Decode more) failed" in failed.stderr
+    (folder / "toy" / "broken").unlink()
+    done = run("--ngpu", "0")
+    assert done.returncode == 0 and "stage 8: Decode: done before" in done.stdout
+
+
+THREADS = """#!/usr/bin/env bash
+. "{root}/utils/recipe.sh"
+parse_options "$@"
+echo "nj: $nj"
+if stage 0 "Queue"; then
+  for _ in a b; do queue printenv OMP_NUM_THREADS; done
+fi
+"""
+
+
+@pytest.mark.parametrize(("wanted", "each"), [(None, 8), (4, 4), (16, 8)])
+def test_the_threads_that_a_user_allows_limit_trainings_and_nothing_else(
+    folder: Path, wanted: int | None, each: int
+) -> None:
+    """nproc is one that obeys OMP_NUM_THREADS, as that of the coreutils does."""
+    (folder / "toy" / "run.sh").write_text(THREADS.format(root=ROOT))
+    program = folder / "bin" / "nproc"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "${OMP_NUM_THREADS:-16}"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    environment.pop("OMP_NUM_THREADS", None)
+    if wanted is not None:
+        environment["OMP_NUM_THREADS"] = str(wanted)
+    found = subprocess.run(
+        ["toy/run.sh", "--ngpu", "0"], cwd=folder, capture_output=True, text=True, env=environment
+    ).stdout.splitlines()
+    assert "nj: 16" in found and found.count(str(each)) == 2
+
+
 def test_queued_programs_all_run_and_one_failure_fails_the_stage(folder: Path) -> None:
     (folder / "toy" / "run.sh").write_text(QUEUE.format(root=ROOT))
     (folder / "toy" / "say.py").write_text(
@@ -444,7 +486,7 @@ def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Pat
         "--init",
         "model",
         "--seeds",
-        "4 5",
+        "4 05",
         "--kinds",
         "c a",
     ).stdout.splitlines()
@@ -469,6 +511,7 @@ def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Pat
         (["--kinds", "a*"], "--kinds are some of: a b c; found 'a*'"),
         (["--seeds", "1 two"], "--seeds wants whole numbers such as \"1 2 3\", found '1 two'"),
         (["--seeds", ""], "--seeds wants whole numbers"),
+        (["--seeds", "1 2 01"], "--seeds wants each number once, found 1 again in '1 2 01'"),
         (["--init", "toy"], "toy: is no packed model; expected a folder with config.yaml and SHA"),
     ],
 )

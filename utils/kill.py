@@ -270,9 +270,9 @@ def kill(work: Work, kills: int, rng: random.Random) -> list[str]:
     wrong = []
     while killed.total() < kills:
         work.begin()
-        for number in range(min(kills if stages else IN_A_ROUND, kills - killed.total())):
+        for _ in range(min(kills if stages else IN_A_ROUND, kills - killed.total())):
             if stages:
-                stage = list(stages)[number * len(stages) // kills]
+                stage = list(stages)[killed.total() * len(stages) // kills]
                 after = rng.uniform(0, stages[stage])
             else:
                 stage, after = None, rng.uniform(0.1, 1.0) * seconds

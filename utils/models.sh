@@ -17,7 +17,7 @@
 # Knows no recipe; from a recipe it needs the variables below, exp, nj and, if they exist, init and
 # mini.
 
-numbers_option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
+distinct_option seeds 1 "one training of every model for each of these, e.g. \"1 2 3\""
 flag no_report "no page of pictures after the table (it takes seconds to a minute)"
 
 data=data            # folder of data dirs

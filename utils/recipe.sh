@@ -6,7 +6,8 @@
 #   option lists "a b" "which lists"               # declares --lists and the variable $lists
 #   choice_option size tiny "tiny full" "how much" # one of several words
 #   words_option models "a b" "a b c" "which"      # some of several words: --models "a c"
-#   numbers_option seeds 1 "one training for each" # whole numbers: --seeds "1 2 3"
+#   numbers_option limit "0 0" "rows at most"      # whole numbers: --limit "100 20"
+#   distinct_option seeds 1 "one training for each" # whole numbers, none twice: --seeds "1 2 3"
 #   path_option corpus "" "folder of the corpus"   # the same for a path
 #   paths_option asr "data dirs"                   # the same for several: --asr A --asr B; an array
 #   model_option init "model to start from"        # the same for a packed model
@@ -91,6 +92,9 @@ number_option() { declare_option number "$@"; }
 
 # The same for several whole numbers, separated by blanks.
 numbers_option() { declare_option numbers "$@"; }
+
+# The same, each number once.
+distinct_option() { declare_option distinct "$@"; }
 
 # choice_option NAME DEFAULT "WORD WORD ..." HELP: the same for one of some words.
 choice_option() { declare_words choice "$1" "$2" "$3" "$4: "; }
@@ -214,7 +218,7 @@ set_option() {
     [ "${option_names[index]}" = "$name" ] || continue
     case ${option_kinds[index]} in
       number) [[ $value =~ ^[0-9]{1,9}$ ]] || refuse "--$name wants a whole number, found '$value'" ;;
-      numbers) [[ $value =~ ^[0-9]{1,9}(\ [0-9]{1,9})*$ ]] ||
+      numbers | distinct) [[ $value =~ ^[0-9]{1,9}(\ [0-9]{1,9})*$ ]] ||
         refuse "--$name wants whole numbers such as \"1 2 3\", found '$value'" ;;
       choice) [[ " ${option_choices[$name]} " == *" $value "* && $value != *\ * ]] ||
         refuse "--$name is one of: ${option_choices[$name]}; found '$value'" ;;
@@ -237,12 +241,25 @@ set_option() {
       values+=("$value")
       return
     fi
-    # Not 010: bash would read it as octal.
-    [ "${option_kinds[index]}" != number ] || value=$((10#$value))
-    printf -v "$name" '%s' "$value"
+    case ${option_kinds[index]} in
+      number | numbers | distinct) set_numbers "$name" "$value" "${option_kinds[index]}" ;;
+      *) printf -v "$name" '%s' "$value" ;;
+    esac
     return
   done
   refuse_option "$name"
+}
+
+# Not 010: bash would read it as octal.
+set_numbers() {
+  local number numbers=()
+  for number in $2; do
+    number=$((10#$number))
+    [[ $3 != distinct || " ${numbers[*]-} " != *" $number "* ]] ||
+      refuse "--$1 wants each number once, found $number again in '$2'"
+    numbers+=("$number")
+  done
+  printf -v "$1" '%s' "${numbers[*]}"
 }
 
 check_model() {
@@ -335,7 +352,7 @@ count_gpus() {
   fi
 }
 
-cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+cores=$(env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 gpus=$(count_gpus)
 
 number_option stage 0 "first stage to run, whether done before or not"
@@ -376,9 +393,10 @@ run_queue() {
   ((count > 0)) || return 0
   ((at_once < count)) || at_once=$count
   threads=$(((ngpu > 0 ? OMP_NUM_THREADS : cores) / at_once))
+  ((threads <= OMP_NUM_THREADS)) || threads=$OMP_NUM_THREADS
   printf '%s\0' "${recipe_queue[@]}" |
     OMP_NUM_THREADS=$((threads > 0 ? threads : 1)) xargs -0 -n 1 -P "$at_once" \
-      --process-slot-var=TQDM_POSITION bash -c
+      --process-slot-var=TQDM_POSITION bash -c || return $?
   recipe_queue=()
 }
 

@@ -11,8 +11,18 @@
 set -euo pipefail
 folder=${ATAT_SLURM:-/run/atat-slurm}
 
+# Whether the folder is one that `start` has made.
+is_ours() { grep -qsx ClusterName=here "$folder/slurm.conf"; }
+
+refuse() {
+  echo "error: $1" >&2
+  exit 2
+}
+
 start() {
-  [ "$(id -u)" = 0 ] || { echo "error: starting Slurm takes root" >&2; exit 2; }
+  [ "$(id -u)" = 0 ] || refuse "starting Slurm takes root"
+  [ -z "$(ls -A "$folder" 2>/dev/null)" ] || is_ours ||
+    refuse "$folder holds something else; name an empty folder: ATAT_SLURM=DIR"
   if ! command -v slurmctld >/dev/null || ! command -v munged >/dev/null; then
     apt-get update -q
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q slurm-wlm munge
@@ -57,10 +67,12 @@ END
 }
 
 stop() {
+  is_ours || refuse "$folder: no Slurm that \`start\` has made; name its folder: ATAT_SLURM=DIR"
   for daemon in slurmd slurmctld; do
     [ ! -f "$folder/$daemon.pid" ] || kill "$(<"$folder/$daemon.pid")" || true
   done
-  rm -rf "$folder"
+  rm -rf "$folder"/{state,spool,log} "$folder"/{slurm.conf,slurmctld.pid,slurmd.pid}
+  rmdir --ignore-fail-on-non-empty "$folder"
 }
 
 case ${1-} in
