@@ -121,6 +121,30 @@ def test_the_table_of_models_can_be_measured_alone(
     assert (tmp_path / "c.md").read_text() == alone.text()
 
 
+def test_a_classifier_that_is_exported_in_floats_alone_has_that_row(
+    local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    rows = local("rows_runtime")
+    real = rows.export.export
+
+    def export(model: Path, out: Path, weights: str) -> None:
+        if weights == "int8":
+            raise InputError("32 bits alone")
+        real(model, out, weights)
+
+    monkeypatch.setattr(rows.export, "export", export)
+    monkeypatch.setattr(rows.transcribe, "search_of", lambda *_: {})
+    found = rows._systems({"one": model}, tmp_path, None, {})
+    assert "one, atat.runtime, fp32" in found and "one, atat.runtime, int8" not in found
+
+
+def test_rows_that_the_device_has_not_are_named(local: Any, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # where the page would be written
+    monkeypatch.setattr("sys.argv", ["run.py", "--device", "cuda", "--rows", "lfb"])
+    with pytest.raises(InputError, match="--rows lfb: unknown on cuda; there are training, sea"):
+        local("run").main()
+
+
 def test_what_fails_says_why(local: Any, model: Path, data: Path, tmp_path: Path) -> None:
     rows = local("rows_devices")
     broken = rows.System(tmp_path / "none")

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -38,6 +38,7 @@ MIB = 2**20
 ROOT = Path(__file__).resolve().parents[2]
 # What `atat.runtime` imports beside Python's own library.
 FOR_THE_RUNTIME = ("numpy", "onnxruntime", "sentencepiece")
+_WEIGHTS: Mapping[str, Literal["float32", "int8"]] = {"fp32": "float32", "int8": "int8"}
 _BARE = {"extra": ""}  # packages without their extras
 
 
@@ -137,15 +138,15 @@ def _systems(
     """The rows; models are exported and quantized into the folder, as far as they can be."""
     systems = {}
     for name, model in models.items():
-        exported, small = folder / f"{name}-device", folder / f"{name}-device8"
-        try:
-            export.export(model, exported)
-            export.export(model, small, "int8")
-        except InputError as error:
-            print(f"{name}: {error}", flush=True)
-        else:
-            systems[f"{name}, atat.runtime, fp32"] = System("runtime", str(exported), options)
-            systems[f"{name}, atat.runtime, int8"] = System("runtime", str(small), options)
+        for kind, weights in _WEIGHTS.items():
+            exported = folder / f"{name}-device-{kind}"
+            try:
+                export.export(model, exported, weights)
+            except InputError as error:
+                print(f"{name}, {kind}: {error}", flush=True)
+            else:
+                row = f"{name}, atat.runtime, {kind}"
+                systems[row] = System("runtime", str(exported), options)
         quantize.quantize(model, folder / f"{name}-int8")
         systems[f"{name}, torch, fp32"] = System("torch", str(model), options)
         systems[f"{name}, torch, int8"] = System("torch", str(folder / f"{name}-int8"), options)

@@ -60,7 +60,7 @@ ON_A_GPU = ("training", "search", "whole", "loading")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description="Measure atat beside its peers. Example: utils/bench.sh --rows search",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -101,10 +101,13 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("BENCHMARKS.md"), help="page to write")
     options = parser.parse_args()
-    known = (*ROWS, *(OF_MODELS if options.model else ()))
+    of_device = tuple(ROWS) if options.device == "cpu" else ON_A_GPU
+    known = (*of_device, *(OF_MODELS if options.model else ()))
     unknown = sorted(set(options.rows) - set(known))
     if unknown:
-        raise InputError(f"--rows {unknown[0]}: unknown; there are {', '.join(known)}")
+        raise InputError(
+            f"--rows {unknown[0]}: unknown on {options.device}; there are {', '.join(known)}"
+        )
     if options.rounds < 1:
         raise InputError(f"--rounds {options.rounds}: expected 1 or more")
     if not options.hours > 0:
@@ -120,7 +123,7 @@ def main() -> None:
         print(f"the table: {options.cost}")
         return
     device = torch.device(options.device)
-    for name in ROWS if options.device == "cpu" else ON_A_GPU:
+    for name in of_device:
         path = options.tables / f"{name}.{options.device}.json"
         if (path.is_file() and name not in options.rows) or (
             options.rows and name not in options.rows
