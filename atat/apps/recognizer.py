@@ -36,7 +36,7 @@ from atat.speech.silence import is_silent, onset
 from atat.text import understanding
 from atat.text.evidence import evidence
 from atat.text.normalize import normalize
-from atat.text.search_options import USUAL
+from atat.text.search_options import USUAL, check_use
 from atat.text.tasks import Task, find
 from atat.text.understanding import Hypothesis, SaidWord, Understanding, understand
 
@@ -92,13 +92,8 @@ class Recognizer:
         one call: the products of a search are small, and threads that wait for each other beside
         a busy process take many times as long as one.
         """
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
-        if nbest is not None and nbest < 1:
-            raise InputError(f"nbest is {nbest}; expected 1 or more")
+        check_use(threshold, nbest, threads)
         check_longest(longest)
-        if threads < 1:
-            raise InputError(f"threads is {threads}; expected 1 or more")
         self.engine = engine
         self.threads = threads
         self.calibration = calibration
@@ -144,7 +139,7 @@ class Recognizer:
         if options is not None:
             search = dataclasses.asdict(options) | search
             kept = search.pop("nbest")
-            nbest = nbest or kept
+            nbest = kept if nbest is None else nbest
         folder = named_model.find(model)
         packed = model_folder.load(folder, device)
         system = registry.find(packed.system, str(folder))

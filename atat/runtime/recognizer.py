@@ -36,7 +36,7 @@ from atat.text.constraint import TreeConstraint, WordConstraint, read_pairs
 from atat.text.encoder_ids import OwnIds, own_ids
 from atat.text.evidence import evidence
 from atat.text.normalize import normalize
-from atat.text.search_options import USUAL, SearchOptions, length_limit
+from atat.text.search_options import USUAL, SearchOptions, check_use, length_limit
 from atat.text.slot_values import SlotValues
 from atat.text.tasks import TASKS, Task, find
 from atat.text.tasks import task as find_task
@@ -104,14 +104,7 @@ class Recognizer:
         seconds of a recording (0: any number). threads: of a CPU. Raises InputError for a folder
         that is damaged or no exported model, and for options that it cannot do.
         """
-        if nbest is not None and nbest < 1:
-            raise InputError(f"nbest is {nbest}; expected 1 or more")
-        if threads < 1:
-            raise InputError(f"threads is {threads}; expected 1 or more")
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
-        if nbest is not None and nbest < 1:
-            raise InputError(f"nbest is {nbest}; expected 1 or more")
+        check_use(threshold, nbest, threads)
         check_longest(longest)
         self.about = Description.read(folder)
         checksums.check(folder, _PARTS)
@@ -165,7 +158,8 @@ class Recognizer:
         folder = Path(folder)
         if options is not None:
             search = asdict(options) | search
-            nbest = nbest or search.pop("nbest")
+            kept = search.pop("nbest")
+            nbest = kept if nbest is None else nbest
         calibration = Calibration.read(folder)
         if calibration is not None:
             search, calibration = calibration.for_search(search, USUAL)

@@ -57,6 +57,13 @@ USUAL: dict[str, Any] = {
 }
 
 
+def check_use(threshold: float | None, nbest: int | None, threads: int) -> None:
+    """Raise InputError for what a Recognizer cannot be asked: with torch and without, the same."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
+    at_least(1, nbest=1 if nbest is None else nbest, threads=threads)
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """A finished output."""
