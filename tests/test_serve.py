@@ -322,7 +322,7 @@ REFUSED = {
     "1000 channels": (header(16000, 1000), 422, "1000 channels"),
     "half of a header": (coded(noise(0.5))[:20], 422, "cannot be read as audio"),
     "cut": (coded(noise(0.5))[:-1000], 422, "truncated"),
-    "promises more": (lying(2**31), 422, "truncated"),
+    "promises more": (lying(2**30), 422, "truncated"),
     "promises four gigabytes of flac": (flac_that_promises(2**36 - 1), 413, "up to 3 s"),
     "promises a second more of flac": (flac_that_promises(16000), 422, ""),
     "a rate of 1 Hz": (header(1), 413, "up to 3 s"),
