@@ -175,6 +175,10 @@ def test_what_is_drawn_alike_and_weighted(tmp_path: Path) -> None:
         ("steps: 3", "found the keys steps; expected `intents`"),
         ("intents: {}", "no templates"),
         ("intents: [a\n", "not valid YAML"),
+        (
+            "slots: {}\nintents: {}\nslots: {a: [b]}",
+            "key `slots` stands here again, first in line 1",
+        ),
         ("context: {expressions: {x: ['$a:b']}, slots: {}}", "the slot type 'a' has no values"),
         ("context: {expressions: {x: ['@m']}, macros: {m: ['@m']}}", "contains itself"),
     ],

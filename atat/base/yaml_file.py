@@ -26,9 +26,9 @@ BASE = "base"
 _MERGE = "tag:yaml.org,2002:merge"  # the key <<
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses what others drop or follow for ever: a key that stands twice in a mapping, and a
-    mapping or list that contains itself."""
+class TextLoader(yaml.BaseLoader):
+    """Every scalar is a text. Refuses what others drop or follow for ever: a key that stands twice
+    in a mapping, and a mapping or list that contains itself."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -58,6 +58,10 @@ class _Loader(yaml.SafeLoader):
 
     def _refuse(self, problem: str, where: Any) -> NoReturn:
         raise yaml.composer.ComposerError(None, None, problem, where.start_mark)
+
+
+class _Loader(TextLoader, yaml.SafeLoader):
+    """The same, with YAML's types."""
 
 
 @dataclass(frozen=True)

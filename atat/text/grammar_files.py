@@ -39,6 +39,7 @@ from typing import Any
 
 import yaml
 
+from atat.base import yaml_file
 from atat.base.errors import InputError
 from atat.base.files import read_lines
 from atat.text.grammar import Choice, Grammar, Item, Items, Join, Slot, Template, Words
@@ -67,7 +68,7 @@ def load(paths: Sequence[str | Path]) -> Grammar:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load("\n".join(read_lines(path)), Loader=yaml.BaseLoader)
+        content = yaml.load("\n".join(read_lines(path)), Loader=yaml_file.TextLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f":{mark.line + 1}" if mark else ""
