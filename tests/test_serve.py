@@ -122,14 +122,14 @@ def test_how_long_an_answer_takes_is_known_before_the_first_request(
     assert asked == [True, True] and 0.1 <= service.turns.mean < 5
 
 
-def test_a_short_limit_leaves_a_short_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_limit_leaves_a_short_warming_up() -> None:
     tiny = serving.recognizer()
     tiny.longest = 0.5
     service = Service(tiny, "tiny", limits=Limits(seconds=0.5))
     service.warm()
-    with serving.questioned() as answering:
+    with serving.questioned() as answering, pytest.MonkeyPatch.context() as patch:
         answering.longest = 0.5
-        monkeypatch.setattr(timed_words, "heard", lambda *_: [])
+        patch.setattr(timed_words, "heard", lambda *_: [])  # undone before what `questioned` does
         Service(answering, "tiny", limits=Limits(seconds=0.5)).warm()
 
 
