@@ -340,9 +340,9 @@ fi
 """
 
 
-@pytest.mark.parametrize(("wanted", "each"), [(None, 8), (4, 4), (16, 8)])
+@pytest.mark.parametrize(("wanted", "each"), [(None, 8), ("4", 4), ("16", 8), ("4,1", 4)])
 def test_the_threads_that_a_user_allows_limit_trainings_and_nothing_else(
-    folder: Path, wanted: int | None, each: int
+    folder: Path, wanted: str | None, each: int
 ) -> None:
     """nproc is one that obeys OMP_NUM_THREADS, as that of the coreutils does."""
     (folder / "toy" / "run.sh").write_text(THREADS.format(root=ROOT))
@@ -353,7 +353,7 @@ def test_the_threads_that_a_user_allows_limit_trainings_and_nothing_else(
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     environment.pop("OMP_NUM_THREADS", None)
     if wanted is not None:
-        environment["OMP_NUM_THREADS"] = str(wanted)
+        environment["OMP_NUM_THREADS"] = wanted
     found = subprocess.run(
         ["toy/run.sh", "--ngpu", "0"], cwd=folder, capture_output=True, text=True, env=environment
     ).stdout.splitlines()

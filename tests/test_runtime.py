@@ -609,7 +609,6 @@ def test_a_folder_that_is_no_export_or_damaged_is_refused(device: Path, tmp_path
         ({"values": {"SL:THING": ["lamp"]}}, "set well_formed"),
         ({"values": "data/all", "well_formed": True}, "give them by the slot's label"),
         ({"beam": 0}, "beam is 0; expected at least 1"),
-        ({"nbest": 0}, "nbest is 0; expected at least 1"),
         ({"max_length": 0}, "max_length is 0; expected at least 1"),
         ({"extra_length": -40}, "extra_length is -40; expected at least 3"),
         ({"max_length": 2, "well_formed": True}, "max_length is 2; expected at least 3"),

@@ -166,6 +166,10 @@ def test_where_there_are_no_locks_nothing_but_the_files_is_left(
             remove_leftovers(tmp_path)
     assert (tmp_path / "table").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alive.wav.tmp", "table"]
+    with atomic_write(tmp_path / "alive.wav") as stream:  # its .tmp may be a machine's with locks
+        stream.write("new")
+    names = ["alive.wav", "alive.wav.tmp", "table"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_leftovers_go_and_what_is_being_written_stays(tmp_path: Path) -> None:

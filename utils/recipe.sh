@@ -392,8 +392,9 @@ run_queue() {
   local at_once=$((ngpu > 1 ? 1 : ngpu == 1 ? gpu_jobs : nj)) count=${#recipe_queue[@]} threads
   ((count > 0)) || return 0
   ((at_once < count)) || at_once=$count
-  threads=$(((ngpu > 0 ? OMP_NUM_THREADS : cores) / at_once))
-  ((threads <= OMP_NUM_THREADS)) || threads=$OMP_NUM_THREADS
+  local allowed=${OMP_NUM_THREADS%%,*} # OpenMP takes "2,1", a number for each level
+  threads=$(((ngpu > 0 ? allowed : cores) / at_once))
+  ((threads <= allowed)) || threads=$allowed
   printf '%s\0' "${recipe_queue[@]}" |
     OMP_NUM_THREADS=$((threads > 0 ? threads : 1)) xargs -0 -n 1 -P "$at_once" \
       --process-slot-var=TQDM_POSITION bash -c || return $?

@@ -28,9 +28,6 @@ start() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q slurm-wlm munge
   fi
   mkdir -p "$folder"/{state,spool,log} /run/munge
-  chown munge: /run/munge
-  [ -f /etc/munge/munge.key ] || mungekey --create
-  pgrep -x munged >/dev/null || runuser -u munge -- munged
   cat >"$folder/slurm.conf" <<END
 ClusterName=here
 SlurmctldHost=$(hostname -s)
@@ -51,6 +48,9 @@ ReturnToService=2
 NodeName=$(hostname -s) CPUs=$(nproc) State=UNKNOWN
 PartitionName=here Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
+  chown munge: /run/munge
+  [ -f /etc/munge/munge.key ] || mungekey --create
+  pgrep -x munged >/dev/null || runuser -u munge -- munged
   export SLURM_CONF=$folder/slurm.conf
   pgrep -x slurmctld >/dev/null || slurmctld
   pgrep -x slurmd >/dev/null || slurmd

@@ -56,9 +56,8 @@ class Parser(argparse.ArgumentParser):
     """That of all commands: who mistypes an option is told the nearest one, options may stand
     between several recordings or files, and one that takes several values may be given again."""
 
-    _behind: list[str] | None = (
-        None  # what is behind --, while argparse reads options, then the rest
-    )
+    # What is behind --, while argparse reads the options, and then the rest; newer ones take it.
+    _behind: list[str] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -80,7 +79,8 @@ class Parser(argparse.ArgumentParser):
         self._check_options(args)
         if not self._can_mix(own):
             return super().parse_known_args(args, namespace)
-        end = args.index("--") if "--" in args else len(args)
+        whole = hasattr(argparse.ArgumentParser, "_parse_known_args2")  # Python 3.12.8, 3.13.1
+        end = args.index("--") if "--" in args and not whole else len(args)
         self._behind = args[end:]
         try:
             return self.parse_known_intermixed_args(args[:end], namespace)

@@ -131,6 +131,7 @@ def _open_temporary(path: Path, mode: str) -> IO[Any]:
 
     for name in (path.name + TEMPORARY, f"{path.name}.{os.getpid()}{TEMPORARY}"):
         temporary = path.with_name(name)
+        was_there = temporary.exists()
         while True:
             stream = open(temporary, mode, opener=untouched, **text)
             held = _hold(stream.fileno())
@@ -142,7 +143,7 @@ def _open_temporary(path: Path, mode: str) -> IO[Any]:
         if held or name != path.name + TEMPORARY:
             break
         stream.close()
-        if held is None:  # and so nobody's
+        if held is None and not was_there:  # else it may be that of a process which has locks
             temporary.unlink(missing_ok=True)
     if os.fstat(stream.fileno()).st_size:
         os.ftruncate(stream.fileno(), 0)

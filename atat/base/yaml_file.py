@@ -28,7 +28,7 @@ _MERGE = "tag:yaml.org,2002:merge"  # the key <<
 
 class TextLoader(yaml.BaseLoader):
     """Every scalar is a text. Refuses what others drop or follow for ever: a key that stands twice
-    in a mapping, and a mapping or list that contains itself."""
+    in a mapping, written alike, and a mapping or list that contains itself."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -218,7 +218,7 @@ def _sized(source: str | Path | io.BytesIO) -> io.BytesIO | None:
         stream.seek(0)
         data = stream.read()
     size = struct.pack("<I", len(data) - 8)
-    if data[4:8] == size:  # no streamed file knows its length
+    if data[4:8] == size and data[first - 4 : first] == bytes(4):  # no samples, and that is known
         return None
     counted = struct.pack("<I", len(data) - first)
     return io.BytesIO(data[:4] + size + data[8 : first - 4] + counted + data[first:])

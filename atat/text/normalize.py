@@ -88,7 +88,7 @@ _VULGAR = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
 _POINT = re.compile(r"(?<![\w.])(?<!\d )\.(?=\d)")  # that begins a number
 _DATE = re.compile(r"(?<![\d/])(\d{1,2})\s?/\s?(\d{1,2})\s?/\s?(\d{4})(?![\d/])")
 _PHONE = re.compile(
-    r"(?<![\d-])(?:(?:(?<![\d.,-])(?:\+1|1(?=[\s(-]))\s?-?\s?)?\(?\d{3}\)?\s?-?\s?)?"
+    r"(?<![\d-])(?:(?<![\d.,-])\+?1(?=[\s(-])\s?-?\s?)?(?:\(?\d{3}\)?\s?-?\s?)?"
     r"\d{3}\s?-\s?\d{4}(?![\d-])"
 )
 _RANGE = re.compile(
@@ -344,11 +344,11 @@ _NUMBER_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...
     (_CENTS, lambda m: f"{_amount(m[1])} {'cent' if m[1] == '1' else 'cents'}"),
     (_DEGREES, lambda m: f"degrees {'celsius' if m[1] == 'c' else 'fahrenheit'}"),
     (_MONTH_DAY, _month_day),
+    (_MINUS, lambda m: "minus"),
     (_DECADE, lambda m: number_words.decade(int(m[1]))),
     (_ORDINAL, lambda m: _spoken(m[1].replace(",", ""), number_words.ordinal)),
     (_FRACTION, _fraction),
     (_UNIT, _unit),
     (_NUMBER_SIGN, lambda m: "number"),
-    (_MINUS, lambda m: "minus"),
     (_NUMBER, _number),
 )
