@@ -203,33 +203,24 @@ def test_leftovers_may_take_their_place_while_they_are_looked_for(
     remove_leftovers(tmp_path)
 
 
-@pytest.mark.parametrize("exchanges", [True, False])
-def test_a_folder_takes_the_place_of_a_link_that_leads_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
-) -> None:
-    if not exchanges:
-        monkeypatch.setattr(folders, "exchange", lambda one, other: False)
-    (tmp_path / "new").mkdir()
-    (tmp_path / "model").symlink_to(tmp_path / "gone")
-    folders.replace(tmp_path / "new", tmp_path / "model")
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert not (tmp_path / "model").is_symlink()
-
-
+@pytest.mark.parametrize("leads", [True, False])
 @pytest.mark.parametrize("exchanges", [True, False])
 def test_a_folder_takes_the_place_of_a_link(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool, leads: bool
 ) -> None:
+    """leads: to a folder, which stays as it is; else nowhere."""
     if not exchanges:
         monkeypatch.setattr(folders, "exchange", lambda one, other: False)
-    for name in ("elsewhere", "new"):
+    others = ["elsewhere"] if leads else []
+    for name in (*others, "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
     (tmp_path / "model").symlink_to(tmp_path / "elsewhere")
     folders.replace(tmp_path / "new", tmp_path / "model")
     assert (tmp_path / "model" / "file").read_text() == "new"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "model"]
-    assert (tmp_path / "elsewhere" / "file").read_text() == "elsewhere"
+    assert not (tmp_path / "model").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*others, "model"]
+    assert all((tmp_path / name / "file").read_text() == name for name in others)
 
 
 def test_what_is_promised_is_on_the_disk_before_it_takes_its_place(

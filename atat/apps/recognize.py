@@ -26,7 +26,6 @@ from atat.base.cli import ALL, BAD_INPUT, SOME_NOT
 from atat.base.errors import InputError
 from atat.datadir.ctm import Word, read_ctm
 from atat.engine import named_model
-from atat.speech.given import samples_of
 from atat.text.understanding import Understanding
 
 if TYPE_CHECKING:
@@ -282,6 +281,8 @@ def _prepared(
 
 def _answer(recognizer: Recognizer, options: argparse.Namespace, out: Out) -> None:
     """Every question about every recording that can be read."""
+    from atat.speech.given import samples_of
+
     timed = None if options.ctm is None else read_ctm(options.ctm)
     for name in options.recordings:
         given: Any = sys.stdin.buffer.read() if name == "-" else name

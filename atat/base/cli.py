@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from atat.base import extras, suggest
+from atat.base import extras, limits, suggest
 from atat.base.errors import InputError, WorkFailed
 
 _DENIED = "permission denied; ask for the right to read or write it (chmod), or give another path"
@@ -240,6 +240,4 @@ def check_positive(options: argparse.Namespace, *names: str) -> None:
 
 def check_threshold(options: argparse.Namespace) -> None:
     """Raise InputError unless --threshold is a confidence; None means not given."""
-    value = options.threshold
-    if value is not None and not 0 <= value <= 1:
-        raise InputError(f"--threshold is {value:g}; expected a confidence, 0 to 1")
+    limits.confidence(**{"--threshold": options.threshold})

@@ -12,6 +12,13 @@ def at_least(smallest: int, **values: int) -> None:
             raise InputError(f"{name} is {value}; expected at least {smallest}")
 
 
+def confidence(**values: float | None) -> None:
+    """Raise InputError for the first value outside [0, 1]; None stands for the default."""
+    for name, value in values.items():
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"{name} is {value:g}; expected a confidence, 0 to 1")
+
+
 def below_one(**values: float) -> None:
     """Raise InputError for the first value outside [0, 1): dropout rates and the like."""
     for name, value in values.items():

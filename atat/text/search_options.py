@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from atat.base.errors import InputError
-from atat.base.limits import at_least
+from atat.base.limits import at_least, confidence
 
 SMALLEST_TREE = 3  # tokens: an intent, its bracket, the end
 
@@ -59,8 +59,7 @@ USUAL: dict[str, Any] = {
 
 def check_use(threshold: float | None, nbest: int | None, threads: int) -> None:
     """Raise InputError for what a Recognizer cannot be asked: with torch and without, the same."""
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(f"threshold is {threshold:g}; expected a confidence, 0 to 1")
+    confidence(threshold=threshold)
     at_least(1, nbest=1 if nbest is None else nbest, threads=threads)
 
 

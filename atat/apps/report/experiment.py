@@ -21,7 +21,6 @@ from atat.base.errors import InputError
 from atat.base.json_file import read_object_or_none
 from atat.scoring import decoded_dir
 from atat.scoring.metrics import METRICS
-from atat.scoring.results_runs import natural
 from atat.text.tasks import TARGETS, TASKS
 
 SEED, FOLD = re.compile(r"seed\d+"), re.compile(r"\d+")
@@ -239,6 +238,8 @@ def shown(data: str) -> str:
 
 def _walk(root: Path) -> Iterator[tuple[Path, set[str]]]:
     """Folders and the names of their files, parents first, in order."""
+    from atat.scoring.results_runs import natural
+
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(
             (name for name in subfolders if name not in INSIDE and name[0] != "."), key=natural
