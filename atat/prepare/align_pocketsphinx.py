@@ -20,7 +20,7 @@ import numpy as np
 
 from atat.base import extras
 from atat.datadir.ctm import NotAligned, Word
-from atat.prepare.sphinx import VARIANT
+from atat.prepare.sphinx import VARIANT, start_afresh
 from atat.text.phones import NOISE, phone
 
 FRAME_SHIFT = 0.010  # s
@@ -67,7 +67,7 @@ class Aligner:
         spoken = [self._entry(word) for word in words]
         pcm = _pcm(samples)
         self._decoder.set_align_text(" ".join(spoken))
-        self._decoder.start_utt()
+        start_afresh(self._decoder)
         try:
             self._decoder.process_raw(pcm, full_utt=True)
         finally:
@@ -97,7 +97,7 @@ class Aligner:
         if not found:
             return [], []
         self._decoder.set_alignment()  # to the words of the first pass
-        self._decoder.start_utt()
+        start_afresh(self._decoder)
         try:
             self._decoder.process_raw(_pcm(samples), full_utt=True)
         finally:

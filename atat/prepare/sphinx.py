@@ -135,7 +135,7 @@ def hear_samples(samples: np.ndarray, job: Job) -> Recognized:
     if job.network is not None:
         _search(decoder, job.network)
     begun = time.perf_counter()
-    decoder.start_utt()
+    start_afresh(decoder)
     # A file of floats may hold samples beyond 1, which would wrap around.
     pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
     decoder.process_raw(pcm.tobytes(), full_utt=True)
@@ -156,6 +156,16 @@ def hear_samples(samples: np.ndarray, job: Job) -> Recognized:
         seconds=len(samples) / audio.SAMPLE_RATE,
         wall_seconds=time.perf_counter() - begun,
     )
+
+
+def start_afresh(decoder: Any) -> None:
+    """Begin an utterance as if it were the decoder's first.
+
+    The removal of noise keeps what it heard in earlier ones, and so would make results depend on
+    their order, and on the number of processes.
+    """
+    decoder.reinit_feat()
+    decoder.start_utt()
 
 
 def _confidence(segments: Sequence[Any]) -> float:
@@ -209,7 +219,8 @@ def _search(decoder: Any, network: Network) -> None:
 
 
 def _fingerprint(jobs: Sequence[Job]) -> str:
-    content: list[Any] = [version(), FEATURES, NETWORK_SEARCH]
+    # "each alone": journals of before `start_afresh` are of another hearing.
+    content: list[Any] = [version(), "each alone", FEATURES, NETWORK_SEARCH]
     content += [hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)]
     files = dict.fromkeys(name for job in jobs for name in (job.language_model, job.dictionary))
     content += [digests.of_file(name) for name in files if name is not None]
