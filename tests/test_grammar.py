@@ -143,6 +143,14 @@ def test_the_same_seed_gives_the_same_sentences(tmp_path: Path) -> None:
     assert draws[0] == draws[1] != draws[2] and len(draws[0]) == 12
 
 
+def test_what_says_how_to_draw_needs_a_number(tmp_path: Path) -> None:
+    load(tmp_path, OURS)
+    command = ["expand", str(tmp_path / "grammar0.yaml"), "--out", str(tmp_path / "data")]
+    for option, value in (("--seed", "2"), ("--by", "intent"), ("--weights", "STOP=2")):
+        with pytest.raises(InputError, match=f"{option} needs --number"):
+            grammar_command.main([*command, option, value])
+
+
 def test_what_is_drawn_alike_and_weighted(tmp_path: Path) -> None:
     grammar = load(tmp_path, OURS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -235,9 +236,10 @@ def test_all_chapters_below_a_folder_are_those_of_its_folders(corpus: Path) -> N
         read_everything(corpus / "train-clean-100" / "19" / "198" / "nothing", Oddities())
 
 
-def test_a_speaker_list_of_another_form(corpus: Path) -> None:
-    (corpus / "SPEAKERS.TXT").write_text("; comment\n19 F train-clean-100\n")
-    with pytest.raises(InputError, match="SPEAKERS.TXT:2: found '19 F train-clean-100', expected"):
+@pytest.mark.parametrize("line", ["19 F train-clean-100", "x19 | F | train-clean-100 | 25.0 | A"])
+def test_a_speaker_list_of_another_form(corpus: Path, line: str) -> None:
+    (corpus / "SPEAKERS.TXT").write_text(f"; comment\n{line}\n")
+    with pytest.raises(InputError, match=re.escape(f"SPEAKERS.TXT:2: found {line!r}, expected")):
         read_speakers(corpus)
 
 

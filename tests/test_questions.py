@@ -1,6 +1,7 @@
 """Questions of a data dir and answers of a decoding: files, faults, places of answers."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ def test_what_is_written_is_read(tmp_path):
     assert [bool(one.found) for one in (lost, QUESTION)] == [False, True]
     best = questions.span_of(timed(TEXTS["p1"]), 5, 6, -0.25)
     assert best == Span("maria bennett", 5, 6, 2.5, 3.5, -0.25)
-    given = [Prediction("q1", best, (best, Span("maria", 5, 5, 2.5, 3.0, -2.0)))]
+    given = [Prediction("q1", best, (best, Span("maria", 5, 5, 2.5, 3.0, -math.inf)))]
     given.insert(0, Prediction("q0", Span()))
     questions.write_predictions(tmp_path, reversed(given))
     assert questions.read_predictions(tmp_path) == given

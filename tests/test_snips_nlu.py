@@ -135,6 +135,8 @@ def test_classifiers_learn_the_intent_alone(local: Any, corpus: Path) -> None:
     [
         ({"PlayMusic": [{"data": [{"text": " . "}]}]}, "utterance 1 has no words"),
         ({"PlayMusic": [{"text": "Play"}]}, "utterance 1: expected the form"),
+        ({"PlayMusic": [{"data": [{"text": 5}]}]}, "utterance 1: expected the form"),
+        ({"PlayMusic": [{"data": [{"text": "a", "entity": 5}]}]}, "utterance 1: expected the form"),
         ({"Other": []}, "expected the key 'PlayMusic'"),
     ],
 )

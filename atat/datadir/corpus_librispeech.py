@@ -113,11 +113,13 @@ def read_speakers(corpus: Path) -> dict[str, Speaker] | None:
         fields = [field.strip() for field in line.split("|", 4)]
         try:
             name, sex, folder, minutes = fields[:4]
+            if not name.isdecimal():
+                raise ValueError
             speakers[name] = Speaker(sex, folder, float(minutes))
         except ValueError:
             raise InputError(
                 f"{path}:{number}: found {line[:60]!r}, expected "
-                "`id | sex | folder | minutes | name`"
+                "`id | sex | folder | minutes | name`, with numbers as id and minutes"
             ) from None
     return speakers
 

@@ -63,6 +63,8 @@ def _rows(path: Path) -> Iterable[Row]:
         where = f"{path}: utterance {number}"
         try:
             spans = [(span["text"], span.get("entity")) for span in entry["data"]]
+            if not all(isinstance(text, str) and isinstance(e, str | None) for text, e in spans):
+                raise TypeError
         except (KeyError, TypeError, AttributeError):
             raise InputError(f"{where}: expected the form {FORM}") from None
         children: list[Tree | str] = []

@@ -18,6 +18,7 @@ from atat.text import grammar_files, trees
 from atat.text.grammar import BY, INTENT, Grammar, Sentence
 
 SPEAKER = "grammar"
+SEED = 1  # unless another is given
 MOST = 1_000_000  # derivations that are listed
 FORMAT = """A grammar of our own (hassil's templates in the simplest file):
 
@@ -85,14 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     expand.add_argument("grammars", metavar="GRAMMAR", nargs="+", type=Path, help="YAML files")
     expand.add_argument("--out", metavar="DATA", type=Path, required=True, help="data dir to write")
     expand.add_argument("--number", type=int, metavar="N", help="how many; without: all of them")
-    expand.add_argument("--seed", type=int, default=1, help="draws the sentences")
+    expand.add_argument("--seed", type=int, help=f"draws the sentences (default: {SEED})")
     expand.add_argument(
         "--by",
         choices=BY,
-        default=INTENT,
         help="what is drawn alike: intents, then their templates; templates; or sentences. By "
         "intent and template, alternatives and values are alike, and an optional part is there "
-        "half the time; by sentence every way through the grammar is alike",
+        f"half the time; by sentence every way through the grammar is alike (default: {INTENT})",
     )
     expand.add_argument(
         "--weights",
@@ -122,19 +122,23 @@ def expanded(
     grammar: Grammar,
     *,
     number: int | None = None,
-    seed: int = 1,
-    by: str = INTENT,
+    seed: int | None = None,
+    by: str | None = None,
     weights: Mapping[str, float] | None = None,
 ) -> list[Sentence]:
     """Different sentences of a grammar: `number` drawn ones, or all in the order of the file.
 
+    seed, by (an intent is drawn, unless it says otherwise) and weights are for drawn ones.
     If the grammar has fewer, all that can be found. A sentence with two meanings keeps the first
     that is found; both are printed. Raises InputError if all are wanted and they are too many.
     """
     ways = grammar.derivations()
     if number is None:
-        if weights:
-            raise InputError("--weights need --number: without it every sentence is written once")
+        for option, value in (("--seed", seed), ("--by", by), ("--weights", weights or None)):
+            if value is not None:
+                raise InputError(
+                    f"{option} needs --number: without it every sentence is written once"
+                )
         if ways > MOST:
             raise InputError(
                 f"the grammar derives {ways:,} sentences, more than the {MOST:,} that are listed; "
@@ -142,7 +146,8 @@ def expanded(
             )
         return _different(grammar.every(), None)
     # By then a sentence of the usual probability has been found many times over.
-    drawn = grammar.draw(random.Random(f"sentences {seed}"), by=by, weights=weights)
+    rng = random.Random(f"sentences {SEED if seed is None else seed}")
+    drawn = grammar.draw(rng, by=by or INTENT, weights=weights)
     # There are no more sentences than ways to derive one: a small grammar ends at once.
     found = _different(itertools.islice(drawn, 30 * number + 1000), min(number, ways))
     if len(found) < number:

@@ -218,7 +218,7 @@ def _question(row: Mapping[str, Any], where: str) -> Question:
 
 
 def _span(row: Mapping[str, Any], where: str) -> Span:
-    score = _number(row, "score", where)
+    score = _number(row, "score", where, is_log=True)
     return Span(_get(row, "text", str, where), *_place(row, where), score)
 
 
@@ -252,11 +252,16 @@ def _get(
     return value
 
 
-def _number(row: Mapping[str, Any], key: str, where: str) -> float | None:
+def _number(row: Mapping[str, Any], key: str, where: str, *, is_log: bool = False) -> float | None:
+    """A finite number, or of logarithms that of 0."""
     value = row.get(key)
     if value is None and key in row:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not (math.isfinite(value) or (is_log and value == -math.inf))
+    ):
         found = repr(value)[:60] if key in row else "no such key"
         raise InputError(f"{where}: `{key}`: expected a number or null, found {found}; {_FIX}")
     return float(value)
