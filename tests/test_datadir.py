@@ -620,6 +620,16 @@ def test_normalize_refuses_what_it_would_spoil(made, name, old, new, message):
     assert before == {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
 
 
+def test_a_path_that_goes_up_starts_where_a_link_leads(made):
+    """As the system opens it, not as its text reads."""
+    write_tables(made, {"wav.scp": {u: f"../wavs/{u}.wav" for u in read_table(made / "wav.scp")}})
+    link = made.parent / "elsewhere" / "link"
+    link.parent.mkdir()
+    link.symlink_to(made)
+    assert load(link)[0].wav == str(made.parent / "wavs" / "ann-0.wav")
+    assert not validate(link).errors
+
+
 def test_info_counts(made, capsys):
     commands.main(["info", str(made)])
     out = capsys.readouterr().out

@@ -215,7 +215,10 @@ def path_resolver(folder: str | Path, root: str | Path | None = None) -> Callabl
             base = str(root)
         else:
             base = str(folder) if os.path.exists(os.path.join(folder, name)) else ""
-        return os.path.abspath(os.path.join(base, name)) + specifier[len(name) :]
+        path = os.path.join(base, name)
+        if ".." in name.split("/"):  # of the folder that a link leads to, not of the link's
+            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        return os.path.abspath(path) + specifier[len(name) :]
 
     return resolve
 
