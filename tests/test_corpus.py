@@ -101,7 +101,7 @@ def test_the_page_of_licences_says_the_same() -> None:
 
 
 # What writes a data dir of its own, in the programs of recipes.
-WRITERS = ("kaldi_dir.write(", "voices.write_sentences(", "own_corpus.write(")
+WRITERS = ("kaldi_dir.write(", "voices.write_sentences(")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from atat.base.errors import InputError
-from atat.datadir import commands, imported
+from atat.datadir import commands, imported, own_corpus
 from atat.datadir import edit as tools
 from atat.datadir.check import validate
 from atat.datadir.check_audio import AudioOptions
@@ -630,6 +630,14 @@ def test_a_path_that_goes_up_starts_where_a_link_leads(made):
     assert not validate(link).errors
 
 
+def test_published_trees_are_complete_or_an_error_and_belong_to_their_dir(made, tmp_path):
+    write_tables(made, {"semantics.raw": {"ann-0": TREE}})
+    assert validate(made).errors["missing in semantics.raw"] == 11
+    item = own_corpus.Item(Utterance("x-1", "x", text="play", semantics="[IN:PLAY play ]"), "", "")
+    imported.write(made, {"": [item]}, "")
+    assert not (made / "semantics.raw").exists()
+
+
 def test_info_counts(made, capsys):
     commands.main(["info", str(made)])
     out = capsys.readouterr().out
@@ -682,7 +690,7 @@ def test_a_new_dir_has_nothing_of_the_old_one_in_its_place(made, tmp_path):
     assert not validate(tmp_path / "new").errors
     assert not any((tmp_path / "new" / name).exists() for name in ("text.raw", "ctm", "utt2mood"))
     words = Utterance("x-1", "x", text="play", semantics="[IN:PLAY play ]")
-    imported.write(tmp_path / "new", [words])
+    imported.write(tmp_path / "new", {"": [own_corpus.Item(words, "", "")]}, "")
     assert not validate(tmp_path / "new").errors
     assert (tmp_path / "new" / "notes").is_file()
     (tmp_path / "new" / "notes").unlink()

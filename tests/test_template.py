@@ -441,8 +441,11 @@ def test_trees_are_taken_as_they_are_and_checked(local: Any, tmp_path: Path) -> 
 
 def test_data_dirs_of_an_earlier_table_go(local: Any, tmp_path: Path) -> None:
     rows = make_corpus(tmp_path)
-    prepare(local, tmp_path, *without(rows, 3, 4))
+    data = prepare(local, tmp_path, *without(rows, 3, 4))
+    (data / "train").mkdir()
+    (data / "train" / "ctm").write_text("gone 1 0 0.5 play\n")
     assert list(made(prepare(local, tmp_path, *without(rows)))) == ["train", "dev", "test"]
+    assert not (data / "train" / "ctm").exists()
 
 
 def test_a_conf_without_data_is_refused(tmp_path: Path) -> None:

@@ -33,13 +33,15 @@ class Report:
     """Oddities by kind; of each kind the first few are kept and all are counted.
 
     `lost` names what must be dropped to remove the errors, and why (the kind of the first
-    finding about it); the `about` of a finding says it. A person must fix errors without `about`.
+    finding about it), `why` in the words of that finding; the `about` of a finding says it. A
+    person must fix errors without `about`.
     """
 
     errors: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
     kept: dict[tuple[str, bool], list[Finding]] = field(default_factory=dict)
     lost: dict[Hashable, str] = field(default_factory=dict)
+    why: dict[Hashable, str] = field(default_factory=dict)
 
     def add(self, finding: Finding, about: Hashable | None = None) -> None:
         """Count a finding; what an error is `about` is added to `lost`."""
@@ -48,7 +50,12 @@ class Report:
         if len(kept) < KEPT:
             kept.append(finding)
         if finding.is_error and about is not None:
-            self.lost.setdefault(about, finding.kind)
+            self.lose(about, finding)
+
+    def lose(self, about: Hashable, finding: Finding) -> None:
+        """Add to `lost` what a finding is about, unless an earlier one was."""
+        self.lost.setdefault(about, finding.kind)
+        self.why.setdefault(about, finding.message)
 
     def __str__(self) -> str:
         """The first findings of each kind below its name and count, errors first."""

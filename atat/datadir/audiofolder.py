@@ -11,6 +11,7 @@ columns are read under the names of `NAMES`. Knows nothing of audio and data dir
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from atat.base.errors import InputError
 from atat.base.files import read_lines
+from atat.datadir import utterance_table
 from atat.datadir.utterance_table import Row, Table
 
 FILE_NAME = "file_name"
@@ -30,6 +32,7 @@ NAMES = {
     "intent": ("intent",),
     "slots": ("slots",),
 }
+_KNOWN = frozenset(name for names in NAMES.values() for name in names)
 # Names of folders that the library takes for splits.
 SPLITS = frozenset("train training validation valid val dev test testing eval evaluation".split())
 
@@ -94,8 +97,7 @@ def _read(path: Path) -> Table:
             f"{path}: no row can be read; expected one for each recording"
             + "".join(f"\n  {what}" for what in broken[:3])
         )
-    known = {name for names in NAMES.values() for name in names}
-    return Table(path, rows, sorted(columns - known), broken)
+    return Table(path, rows, sorted(columns - _KNOWN), broken)
 
 
 def _known(cells: Mapping[str, Any]) -> dict[str, str]:
@@ -113,10 +115,11 @@ def _known(cells: Mapping[str, Any]) -> dict[str, str]:
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """(file:line, cells or what is wrong) of each row."""
-    reader = csv.reader((f"{line}\n" for line in read_lines(path)), strict=True)
+    reader = csv.reader(io.StringIO(utterance_table.decode(path), newline=""), strict=True)
     line = 1
     try:
         header = next(reader, [])
+        utterance_table.refuse_repeated(path, header, _KNOWN)
         line = reader.line_num + 1
         for cells in reader:
             where, line = f"{path}:{line}", reader.line_num + 1

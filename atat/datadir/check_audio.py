@@ -64,9 +64,10 @@ def _find(
     report: Report, scan: Scan, key: str, kind: str, message: str, lost: Iterable[str] = ()
 ) -> None:
     """One finding, about all the utterances that are dropped if dropping fixes it."""
-    report.add(Finding(str(scan.path), scan.line(key), kind, message))
+    finding = Finding(str(scan.path), scan.line(key), kind, message)
+    report.add(finding)
     for utterance in lost:
-        report.lost.setdefault(utterance, kind)
+        report.lose(utterance, finding)
 
 
 def _check_entries(

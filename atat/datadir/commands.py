@@ -54,10 +54,10 @@ HELP = {
         "atat datadir repair data/train",
     ),
     "normalize": _Help(
-        "Write text and trees as they are spoken; keep text.raw",
+        "Write text and trees as they are spoken; keep text.raw and semantics.raw",
         "DIR/text and DIR/semantics.",
-        "DIR/text and DIR/semantics: lower case, numbers in words, no signs. The original text "
-        "stays in DIR/text.raw.",
+        "DIR/text and DIR/semantics: lower case, numbers in words, no signs. What was "
+        "there stays in DIR/text.raw and DIR/semantics.raw.",
         "atat datadir normalize data/train data/test",
     ),
     "subset": _Help(

@@ -8,18 +8,18 @@ table, else it is left alone. Knows nothing of valid values.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from atat.base import together
 from atat.base.errors import InputError
 from atat.base.files import fields
-from atat.datadir import feats_type
+from atat.datadir import feats_type, kaldi_dir, licence
 from atat.datadir.ctm import PHONES
-from atat.datadir.kaldi_dir import check_ids
+from atat.datadir.kaldi_dir import Utterance, check_ids
 from atat.datadir.questions import QUESTIONS
-from atat.datadir.tables import Scan, scan_table
+from atat.datadir.tables import Scan, Table, scan_table
 
 UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
 
@@ -27,6 +27,7 @@ UTTERANCE, SPEAKER, RECORDING = "utterance", "speaker", "recording"
 CORE = ("utt2spk", "text", "semantics", "segments", "wav.scp", "feats.scp")
 COMPLETE = CORE + (
     "text.raw",
+    "semantics.raw",
     "utt2group",
     "utt2conf",
     "utt2dur",
@@ -119,15 +120,25 @@ def _scan_dir(folder: Path) -> DataDir:
     return data
 
 
-def remove_extras(folder: str | Path, written: Collection[str]) -> None:
-    """Remove what an older data dir in a folder has beside the files that are to be written.
+def write_anew(
+    folder: str | Path, utterances: Iterable[Utterance], beside: Mapping[str, Table], license_: str
+) -> None:
+    """Write a data dir with the tables `beside` in the place of an older one, in one step.
 
-    For a data dir that is made anew: word times, languages and the like are of the old utterances.
-    Files of other names, whatever is in them, are the user's and stay.
+    Nothing of that one stays: word times, languages and the like are of its utterances. Files of
+    other names, whatever is in them, are the user's and stay. `license_`: "" if it is not known.
     """
-    for name in named_tables(folder) | {feats_type.SHIFT, QUESTIONS}:
-        if name not in written:
-            (Path(folder) / name).unlink(missing_ok=True)
+    kaldi_dir.write(
+        folder,
+        utterances,
+        {**beside, licence.NAME: licence.table(license_)},
+        remove=replaced(folder),
+    )
+
+
+def replaced(folder: str | Path) -> set[str]:
+    """The files of an older data dir that go with it when another takes its place."""
+    return named_tables(folder) | {feats_type.KIND, feats_type.SHIFT, QUESTIONS, licence.NAME}
 
 
 def named_tables(folder: str | Path) -> set[str]:

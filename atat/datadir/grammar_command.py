@@ -175,8 +175,7 @@ def write(out: Path, sentences: Sequence[Sentence]) -> None:
     """Write sentences as a data dir without recordings."""
     if not sentences:
         raise InputError(f"{out}: no sentences to write; the templates have no words")
-    files.remove_extras(out, kaldi_dir.LOADED)
-    kaldi_dir.write(
+    files.write_anew(
         out,
         (
             kaldi_dir.Utterance(
@@ -187,6 +186,8 @@ def write(out: Path, sentences: Sequence[Sentence]) -> None:
             )
             for number, sentence in enumerate(sentences, 1)
         ),
+        beside={},
+        license_="",
     )
     intents = {sentence.tree.label for sentence in sentences}
     print(f"{out}: {len(sentences)} sentences of {len(intents)} intents")

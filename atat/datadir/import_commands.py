@@ -29,45 +29,46 @@ class Import(NamedTuple):
 
 
 def _from_csv(options: argparse.Namespace) -> None:
-    from atat.datadir import imported, utterance_table
+    from atat.datadir import imported, licence, utterance_table
 
     table = utterance_table.read(options.csv)
     folder = options.folder or options.csv.parent
     items, remarks = imported.usable(table, folder, options.target, options.max_lost)
-    imported.write_kinds(options.target, items)
+    imported.write(options.target, {"": items}, licence.of(folder))
     for remark in remarks:
         print(remark)
 
 
 def _from_audiofolder(options: argparse.Namespace) -> None:
-    from atat.datadir import audiofolder, imported
+    from atat.datadir import audiofolder, imported, licence
 
-    found = []
+    splits, told = {}, []
     for split, table in audiofolder.read(options.folder).items():
-        out = options.target / split if split else options.target
-        found.append((out, *imported.usable(table, table.path.parent, out, options.max_lost)))
-    for out, items, remarks in found:  # nothing is written unless every split can be read
-        imported.write_kinds(out, items)
-        for remark in remarks:
-            print(f"{out.name}: {remark}")
+        out = options.target / split
+        folder = table.path.parent
+        splits[split], remarks = imported.usable(table, folder, out, options.max_lost)
+        told += [f"{out.name}: {remark}" for remark in remarks]
+    imported.write(options.target, splits, licence.of(options.folder))
+    for remark in told:
+        print(remark)
 
 
 def _from_lhotse(options: argparse.Namespace) -> None:
-    from atat.datadir import imported, lhotse
+    from atat.datadir import imported, lhotse, licence
 
     wavs = options.target / imported.WAVS
     if options.cuts is not None:
         if options.recordings or options.supervisions:
             raise InputError("--cuts hold recordings and supervisions; give only them, or both")
         source = options.cuts
-        utterances, bad = lhotse.from_cuts(source, wavs, options.root)
+        items, bad = lhotse.from_cuts(source, wavs, options.root)
     elif options.recordings and options.supervisions:
         source = options.supervisions
-        utterances, bad = lhotse.from_manifests(options.recordings, source, wavs, options.root)
+        items, bad = lhotse.from_manifests(options.recordings, source, wavs, options.root)
     else:
         raise InputError("expected --recordings and --supervisions, or --cuts")
-    imported.refuse_losses(bad, len(utterances), options.max_lost, source)
-    imported.write(options.target, utterances)
+    items = imported.valid(items, bad, options.max_lost, source)
+    imported.write(options.target, {"": items}, licence.of(source.parent))
     print(f"text and trees are as in the manifests; next: atat datadir normalize {options.target}")
 
 
@@ -124,8 +125,9 @@ def _to_lhotse_options(parser: argparse.ArgumentParser) -> None:
 
 
 _DATA_DIR = (
-    "OUT, a valid data dir, whole or not at all; recordings that are not 16 kHz with one channel "
-    "are converted into OUT/wavs. "
+    "OUT, a valid data dir, whole or not at all, with the `license` of the source; recordings that "
+    "are not 16 kHz with one channel are converted into OUT/wavs. What an earlier import into OUT "
+    "wrote and this one does not is removed. "
 )
 IMPORTS = {
     "from_csv": Import(
@@ -160,8 +162,8 @@ IMPORTS = {
         "Write a data dir as manifests of lhotse",
         "wav.scp, segments, utt2spk, utt2dur, text and semantics of DIR, and the headers of the "
         "recordings.",
-        "OUT/recordings.jsonl.gz and OUT/supervisions.jsonl.gz; from_lhotse makes the same data "
-        "dir of them. Features, ctm and other tables are not written.",
+        "OUT/recordings.jsonl.gz, OUT/supervisions.jsonl.gz and the `license`; from_lhotse makes "
+        "the same data dir of them. Features, ctm and other tables are not written.",
         "atat datadir to_lhotse data/train manifests/train",
         _to_lhotse_options,
         _to_lhotse,

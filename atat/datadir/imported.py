@@ -1,4 +1,4 @@
-"""What all imports do: name every row that cannot be used, check the data dir, then write it.
+"""What all imports do: name every row that cannot be used, then write data dirs that are valid.
 
 Knows nothing of the formats that rows come from.
 """
@@ -6,21 +6,84 @@ Knows nothing of the formats that rows come from.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from atat.base.errors import InputError
 from atat.base.files import scratch_folder
 from atat.datadir import files, kaldi_dir, own_corpus, tables
 from atat.datadir.check import validate
+from atat.datadir.check_audio import AudioOptions
 from atat.datadir.corpus import Oddities
+from atat.datadir.own_corpus import Item
 from atat.datadir.utterance_table import Table
 
 WAVS = "wavs"  # folder of a data dir with recordings that had to be converted
+MARK = ".imported"  # says of a data dir into which OUT it was imported
 
 
-def refuse_losses(bad: Sequence[str], kept: int, max_lost: float, source: str | Path) -> None:
-    """Print every bad row; raises InputError if they are more than the share `max_lost`."""
+def usable(table: Table, folder: Path, out: Path, max_lost: float) -> tuple[list[Item], list[str]]:
+    """The utterances of a table that make valid data dirs, and remarks on it.
+
+    Raises InputError if more than the share `max_lost` of the rows cannot be used.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; the paths in {table.path} start from it")
+    oddities = Oddities()
+    items = own_corpus.usable(table, folder, out / WAVS, oddities)
+    lost = [what for kind, what in oddities.items if "left out" in kind]
+    items = valid(items, lost, max_lost, table.path)
+    notes = [f"{kind}: {what}" for kind, what in oddities.items if "left out" not in kind]
+    return items, notes + own_corpus.remarks(table, items)
+
+
+def valid(items: Sequence[Item], bad: Sequence[str], max_lost: float, source: Path) -> list[Item]:
+    """The items of a source that make valid data dirs; prints the others, and the `bad` rows.
+
+    Raises InputError if these are more than the share `max_lost` of all, or all of them, and for
+    recordings of which only some have a text.
+    """
+    faults: dict[str, str] = {}
+    for alike in _by_kind(items).values():
+        if len({item.utterance.text is None for item in alike}) > 1:
+            raise InputError(
+                f"{source}: some recordings have a text and others none; give all rows with a "
+                "recording a text, or keep those without in a table of their own"
+            )
+        faults |= _faults(alike, source)
+    kept = [item for item in items if item.utterance.id not in faults]
+    _refuse_losses([*bad, *faults.values()], len(kept), max_lost, source)
+    return kept
+
+
+def _by_kind(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """The items of each kind that there is, in the order of `own_corpus.KINDS`."""
+    alike = {kind: [item for item in items if item.kind == kind] for kind in own_corpus.KINDS}
+    return {kind: chosen for kind, chosen in alike.items() if chosen}
+
+
+def _faults(items: Sequence[Item], source: Path) -> dict[str, str]:
+    """Utterance -> its place, and what `validate` finds wrong with it in a data dir of all."""
+    with scratch_folder("import") as held:
+        scratch = held / "data"
+        kaldi_dir.write(scratch, (item.utterance for item in items))
+        report = validate(scratch)
+        kept = [item for item in items if item.utterance.id not in report.lost]
+        if kept and report.errors:
+            kaldi_dir.write(scratch, (item.utterance for item in kept))
+            left = validate(scratch, AudioOptions(check_audio=False))
+            if left.errors:
+                found = str(left).replace(f"{scratch}/", "")
+                raise InputError(f"{source}: no valid data dir; nothing was written\n{found}")
+    return {
+        item.utterance.id: f"{item.where}: {report.why[item.utterance.id]}"
+        for item in items
+        if item.utterance.id in report.lost
+    }
+
+
+def _refuse_losses(bad: Sequence[str], kept: int, max_lost: float, source: Path) -> None:
     for what in bad:
         print(f"left out: {what}", file=sys.stderr)
     total = len(bad) + kept
@@ -34,61 +97,40 @@ def refuse_losses(bad: Sequence[str], kept: int, max_lost: float, source: str | 
         raise InputError(f"{source}: no row can be used")
 
 
-def write(
-    out: Path, utterances: Iterable[kaldi_dir.Utterance], raw: Mapping[str, str] | None = None
-) -> None:
-    """Write a data dir that is valid; else raise InputError and leave what was there.
+def write(out: Path, splits: Mapping[str, Sequence[Item]], license_: str) -> None:
+    """Write the `valid` items of each split into OUT/SPLIT (OUT for the split ""), each data dir
+    whole or not at all.
 
-    raw: the texts before they were normalised, for `text.raw`.
+    Items of several kinds go to OUT/SPLIT, OUT/SPLIT_asr and OUT/SPLIT_nlu. What an earlier import
+    wrote to OUT and this one does not is removed.
     """
-    utterances = list(utterances)
-    with scratch_folder("import") as held:
-        scratch = held / "data"
-        kaldi_dir.write(scratch, utterances)
-        report = validate(scratch)
-        if report.errors:
-            shown = str(report).replace(str(scratch), str(out))
-            print(shown, file=sys.stderr)
-            raise InputError(
-                f"{out}: {report.errors.total()} errors would be in the data dir, see above; "
-                "nothing was written"
-            )
-    files.remove_extras(out, kaldi_dir.LOADED)
-    kaldi_dir.write(out, utterances)
-    if raw:
-        tables.write_table(out / "text.raw", raw)
-    else:
-        (out / "text.raw").unlink(missing_ok=True)
-    print(f"{out}: {len(utterances)} utterances")
+    if not out.name:
+        out = out.resolve()
+    mark = {"import": out.name}
+    made = {}
+    for split, items in splits.items():
+        kinds = _by_kind(items)
+        for kind, alike in kinds.items():
+            made[_of_kind(out / split, kind if len(kinds) > 1 else own_corpus.SLU)] = alike
+    for folder, items in made.items():
+        files.write_anew(
+            folder,
+            (item.utterance for item in items),
+            {own_corpus.RAW: own_corpus.raw_texts(items), MARK: mark},
+            license_,
+        )
+        print(f"{folder}: {len(items)} utterances")
+    for folder in _marked(out, mark) - made.keys():
+        tables.write_tables(folder, {}, remove={*files.replaced(folder), MARK})
+        with suppress(OSError):  # other files are in it
+            folder.rmdir()
 
 
-def usable(
-    table: Table, folder: Path, out: Path, max_lost: float
-) -> tuple[list[own_corpus.Item], list[str]]:
-    """The utterances of a table (`own_corpus.usable`), and remarks on it.
-
-    Raises InputError if more than the share `max_lost` of the rows cannot be used.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; the paths in {table.path} start from it")
-    oddities = Oddities()
-    items = own_corpus.usable(table, folder, out / WAVS, oddities)
-    lost = [what for kind, what in oddities.items if "left out" in kind]
-    refuse_losses(lost, len(items), max_lost, table.path)
-    notes = [f"{kind}: {what}" for kind, what in oddities.items if "left out" not in kind]
-    return items, notes + own_corpus.remarks(table, items)
+def _of_kind(folder: Path, kind: str) -> Path:
+    return folder.with_name(folder.name + kind)
 
 
-def write_kinds(out: Path, items: Sequence[own_corpus.Item]) -> None:
-    """Write utterances of a table: OUT if all have the same, else OUT, OUT_asr and OUT_nlu."""
-    kinds = [kind for kind in own_corpus.KINDS if any(item.kind == kind for item in items)]
-    for kind in kinds:
-        chosen = [item for item in items if item.kind == kind]
-        if len({item.utterance.text is None for item in chosen}) > 1:
-            raise InputError(
-                f"{out}: some recordings have a text and others none; give all rows with a "
-                "recording a text, or keep those without in a table of their own"
-            )
-        raw = {item.utterance.id: item.raw for item in chosen if item.raw}
-        folder = out if len(kinds) == 1 else out.with_name(out.name + kind)
-        write(folder, (item.utterance for item in chosen), raw)
+def _marked(out: Path, mark: Mapping[str, str]) -> set[Path]:
+    """The data dirs of imports into OUT: it, those beside it, and those below."""
+    paths = [_of_kind(out, kind) / MARK for kind in own_corpus.KINDS] + [*out.glob(f"*/{MARK}")]
+    return {path.parent for path in paths if path.is_file() and tables.read_table(path) == mark}

@@ -20,7 +20,7 @@ from atat.base.errors import InputError
 from atat.base.files import fields
 from atat.base.pipes import WAYS_OUT, is_pipe
 from atat.datadir import feats_type, ids, plain_text
-from atat.datadir.tables import read_table, scan_table, seconds, write_tables
+from atat.datadir.tables import Table, read_table, scan_table, seconds, write_tables
 
 Number = TypeVar("Number", int, float)
 # The files that `load` reads.
@@ -117,12 +117,19 @@ def _load(folder: Path, root: str | Path | None) -> list[Utterance]:
     return utterances
 
 
-def write(folder: str | Path, utterances: Iterable[Utterance]) -> None:
+def write(
+    folder: str | Path,
+    utterances: Iterable[Utterance],
+    beside: Mapping[str, Table] | None = None,
+    *,
+    remove: Iterable[str] = (),
+) -> None:
     """Write the data dir of some utterances, all files at once (see `write_tables`).
 
     Writes utt2spk and spk2utt, and each of wav.scp, segments, feats.scp, utt2num_frames,
     utt2dur, text, semantics that the utterances have; an old file of these names that they do
-    not have is removed. Files of other names stay.
+    not have is removed. In the same step the tables `beside` are written, those without a line
+    removed, and the files `remove`. Files of other names stay.
     Raises InputError for repeated ids and for a field that only some utterances have.
     """
     by_id: dict[str, Utterance] = {}
@@ -166,11 +173,9 @@ def write(folder: str | Path, utterances: Iterable[Utterance]) -> None:
                 f"a value, {missing!r} has none; give it to all or to none"
             )
     tables[feats_type.KIND] = dict.fromkeys(kinds - {feats_type.LFB}, "")
-    write_tables(
-        folder,
-        {name: table for name, table in tables.items() if table},
-        remove=[name for name, table in tables.items() if not table],
-    )
+    every: dict[str, Table] = {**tables, **(beside or {})}
+    written = {name: table for name, table in every.items() if table}
+    write_tables(folder, written, remove={*every, *remove} - written.keys())
 
 
 def speakers_to_utterances(speakers: Mapping[str, str]) -> dict[str, str]:

@@ -23,7 +23,8 @@ from typing import Any
 
 from atat.base import together
 from atat.base.errors import InputError
-from atat.datadir import ids, kaldi_dir, own_corpus
+from atat.datadir import ids, kaldi_dir, licence, own_corpus, plain_text
+from atat.datadir.own_corpus import Item
 from atat.speech import audio
 from atat.text import trees
 
@@ -85,9 +86,7 @@ class _Recordings:
         if info.sample_rate == audio.SAMPLE_RATE and info.channels == 1:
             audio.check(path)
             return _Recording(name, path, info.duration, (channels or [0])[0])
-        wav, seconds = own_corpus.usable_audio(
-            Path(path), ids.path_in(self.wavs, name, suffix=".wav")
-        )
+        wav, seconds = own_corpus.usable_audio(Path(path), self.wavs, name)
         return _Recording(name, str(wav), seconds, (channels or [0])[0])
 
     def of(self, name: str, where: str) -> _Recording:
@@ -101,7 +100,7 @@ class _Recordings:
 
 def from_manifests(
     recordings: Path, supervisions: Path, wavs: Path, root: Path | None = None
-) -> tuple[list[kaldi_dir.Utterance], list[str]]:
+) -> tuple[list[Item], list[str]]:
     """The utterances of two manifests, and what cannot be used: `file:line: why`.
 
     wavs: folder for recordings that are not 16 kHz with one channel. root: where relative paths
@@ -128,9 +127,7 @@ def from_manifests(
     return _alike(spoken, bad)
 
 
-def from_cuts(
-    cuts: Path, wavs: Path, root: Path | None = None
-) -> tuple[list[kaldi_dir.Utterance], list[str]]:
+def from_cuts(cuts: Path, wavs: Path, root: Path | None = None) -> tuple[list[Item], list[str]]:
     """The utterances of a manifest of cuts; as `from_manifests`."""
     usable = _Recordings(cuts, root, wavs)
     spoken, bad = [], []
@@ -179,6 +176,13 @@ def _utterance(
             raise InputError(f"{where}: {name!r} has the {key} {value!r:.60}, expected one line")
     if fault := ids.fault(speaker):
         raise InputError(f"{where}: the speaker {speaker!r} {fault}")
+    end = round(start + duration, 6)
+    try:
+        audio.check_span(f"the recording of {name!r}", recording.duration, start, end)
+        plain_text.refuse_odd_blanks(f"the text of {name!r}", text or "")
+        plain_text.refuse_odd_blanks(f"the {SEMANTICS} of {name!r}", semantics or "")
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     if semantics is not None:
         try:
             trees.parse(semantics)
@@ -189,7 +193,7 @@ def _utterance(
         speaker,
         wav=recording.wav,
         start=start,
-        end=round(start + duration, 6),
+        end=end,
         duration=duration,
         text=text or None,
         semantics=semantics,
@@ -199,7 +203,7 @@ def _utterance(
 
 def _alike(
     spoken: Sequence[tuple[str, kaldi_dir.Utterance]], bad: list[str]
-) -> tuple[list[kaldi_dir.Utterance], list[str]]:
+) -> tuple[list[Item], list[str]]:
     """Utterances with the same fields; segments only if one is not all of its recording."""
     found: dict[str, kaldi_dir.Utterance] = {}
     places: dict[str, str] = {}
@@ -218,7 +222,7 @@ def _alike(
     utterances = list(found.values())
     if all(_is_whole(one) for one in utterances):
         utterances = [replace(one, start=None, end=None, recording=None) for one in utterances]
-    return utterances, bad
+    return [Item(one, raw="", where=places[one.id]) for one in utterances], bad
 
 
 def _without(
@@ -253,7 +257,8 @@ def write(out: Path, folder: Path, root: Path | None = None) -> int:
         if name not in recordings:
             recordings[name] = _recording_entry(name, one.wav)
         supervisions.append(_supervision_entry(one, name, recordings[name]["duration"]))
-    with together.new_files(out) as new:
+    with together.new_files(out, remove=[licence.NAME]) as new:
+        licence.write(new, licence.of(folder))
         for file, entries in (
             (RECORDINGS, list(recordings.values())),
             (SUPERVISIONS, supervisions),
@@ -279,15 +284,11 @@ def _recording_entry(name: str, wav: str) -> dict[str, Any]:
 
 def _supervision_entry(one: kaldi_dir.Utterance, recording: str, seconds: float) -> dict[str, Any]:
     start = one.start or 0.0
-    if one.start is None and one.duration is not None:
-        duration = one.duration
-    else:
-        duration = round((seconds if one.end is None else one.end) - start, 6)
     entry: dict[str, Any] = {
         "id": one.id,
         "recording_id": recording,
         "start": start,
-        "duration": duration,
+        "duration": round((seconds if one.end is None else one.end) - start, 6),
         "channel": 0,
         "speaker": one.speaker,
     }

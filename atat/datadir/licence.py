@@ -57,6 +57,12 @@ def joined(licences: Iterable[str]) -> str:
     return "" if found.keys() <= {UNKNOWN} else SEPARATOR.join(sorted(found))
 
 
+def table(license_: str) -> dict[str, str]:
+    """The file's one line as a table of `tables.write_tables`; an empty one if none is known."""
+    first, _, rest = license_.partition(" ")
+    return {first: rest} if first else {}
+
+
 def write(folder: str | Path, *licences: str) -> None:
     """Write the licences of all that a data dir is made of; no file if none of them is known."""
     path, text = Path(folder) / NAME, joined(licences)

@@ -2,7 +2,7 @@
 
     table = utterance_table.read("utterances.csv")
     sets = own_corpus.arrange(own_corpus.usable(table, folder, wavs, oddities))
-    own_corpus.write(Path("data"), sets)
+    own_corpus.write(Path("data"), sets, licence.of(folder))
 
 The cells of a row decide which tasks can learn from it, and so its data dirs:
 
@@ -24,9 +24,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atat.base import digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
-from atat.datadir import kaldi_dir, overlap, parts, tables
+from atat.datadir import files, ids, kaldi_dir, overlap, parts, plain_text
 from atat.datadir.corpus import Oddities
 from atat.datadir.overlap import sentence
 from atat.datadir.utterance_table import Row, Table
@@ -39,15 +40,17 @@ SPEAKERS = 5  # fewer cannot be kept apart without losing too much of the traini
 SLU, ASR, NLU = KINDS = ("", "_asr", "_nlu")  # the ending of a data dir
 SETS = tuple(part + kind for kind in KINDS for part in parts.PARTS)
 DECODINGS = "decodings"  # lines `<set> <task>`: the possible tests of a model
+RAW = "text.raw"  # table of the texts before they were normalised
 WRITTEN = "text"  # prefix of the ids of sentences without a recording
 
 
 @dataclass(frozen=True)
 class Item:
-    """A usable row: its utterance, and its text as in the table."""
+    """A usable row: its utterance, its text as in the table, and its place, file:line."""
 
     utterance: kaldi_dir.Utterance
     raw: str
+    where: str
 
     @property
     def kind(self) -> str:
@@ -98,6 +101,7 @@ def _item(row: Row, table: Table, folder: Path, wavs: Path, oddities: Oddities) 
     if text == "":
         raise InputError(f"no words in the column text, found {row.text!r}; write what is said")
     tree = _meaning(row, text, oddities)
+    plain_text.refuse_odd_blanks("the tree", tree or "")
     if not row.path:
         if text is None or tree is None:
             raise InputError(
@@ -105,7 +109,7 @@ def _item(row: Row, table: Table, folder: Path, wavs: Path, oddities: Oddities) 
                 "and tree (or intent)"
             )
         key = f"{WRITTEN}-{int(row.where.rpartition(':')[2]):06d}"
-        return Item(kaldi_dir.Utterance(key, key, text=text, semantics=tree), row.text)
+        return Item(kaldi_dir.Utterance(key, key, text=text, semantics=tree), row.text, row.where)
     if text is None and tree is None:
         raise InputError("neither text nor meaning, nothing can be learned; fill in one of them")
     name = _identifier(os.path.splitext(row.path)[0].removeprefix(str(folder)))
@@ -113,12 +117,13 @@ def _item(row: Row, table: Table, folder: Path, wavs: Path, oddities: Oddities) 
     if table.has("speaker") and not speaker:
         oddities.add("recording without a speaker (is a speaker of its own)", row.where)
     key = f"{speaker}-{name}" if speaker else name
-    wav, seconds = usable_audio(folder / row.path, wavs / f"{key}.wav")
+    wav, seconds = usable_audio(folder / row.path, wavs, key)
     return Item(
         kaldi_dir.Utterance(
             key, speaker or key, wav=str(wav), duration=seconds, text=text, semantics=tree
         ),
         row.text,
+        row.where,
     )
 
 
@@ -139,17 +144,22 @@ def _meaning(row: Row, text: str | None, oddities: Oddities) -> str | None:
     return trees.to_string(found.tree)
 
 
-def usable_audio(path: Path, converted: Path) -> tuple[Path, float]:
+def usable_audio(path: Path, wavs: Path, name: str) -> tuple[Path, float]:
     """A recording at 16 kHz with one channel, and its seconds; the first of several channels.
 
-    That is `path` itself, or `converted`, which is written unless it exists and is newer. Raises
-    InputError if the recording is missing or cannot be read.
+    That is `path` itself, or the file WAVS/<name>.<digest>.wav, which is written unless it exists.
+    The digest is of the path, size and time of the recording: another recording of this name
+    becomes another file, so data dirs that were made before keep their audio. Raises InputError if
+    the recording is missing or cannot be read.
     """
     info = audio.probe(path)
     if info.sample_rate == audio.SAMPLE_RATE and info.channels == 1:
         audio.check(path)
         return path.resolve(), info.duration
-    if not converted.exists() or converted.stat().st_mtime_ns < path.stat().st_mtime_ns:
+    status = path.stat()
+    origin = digests.of_text(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
+    converted = ids.path_in(wavs, name, suffix=f".{origin[: digests.SHORT]}.wav")
+    if not converted.exists():
         audio.save(
             converted, audio.load(path, resample=True, channel=0 if info.channels > 1 else None)
         )
@@ -201,20 +211,21 @@ def _parts_of_sentences(items: Sequence[Item], sets: Sets) -> Iterable[tuple[Ite
         yield item, spoken.get(text) or chosen[text]
 
 
-def write(out: Path, sets: Sets) -> None:
-    """Write the data dirs and the list of `DECODINGS`; dirs of an earlier table are removed."""
+def write(out: Path, sets: Sets, license_: str) -> None:
+    """Write the data dirs and the list of `DECODINGS`; nothing of an earlier table stays."""
     for name in SETS:
         if name not in sets:
             shutil.rmtree(out / name, ignore_errors=True)
             continue
-        kaldi_dir.write(out / name, (item.utterance for item in sets[name]))
-        raw = {item.utterance.id: item.raw for item in sets[name] if item.raw}
-        if raw:
-            tables.write_table(out / name / "text.raw", raw)
-        else:
-            (out / name / "text.raw").unlink(missing_ok=True)
+        utterances = (item.utterance for item in sets[name])
+        files.write_anew(out / name, utterances, {RAW: raw_texts(sets[name])}, license_)
     with atomic_write(out / DECODINGS) as stream:
         stream.writelines(f"{name} {task}\n" for name, task in decodings(sets))
+
+
+def raw_texts(items: Iterable[Item]) -> dict[str, str]:
+    """The table `RAW` of these items."""
+    return {item.utterance.id: item.raw for item in items if item.raw}
 
 
 def decodings(sets: Sets) -> list[tuple[str, str]]:

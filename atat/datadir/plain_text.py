@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from atat.base.errors import InputError
+
 # Symbols that Kaldi's recipes reserve.
 RESERVED = frozenset(("<s>", "</s>", "#0"))
 # Unicode white space other than blank and tab, and control characters: they are invisible, and
@@ -23,6 +25,12 @@ def reserved(text: str) -> str | None:
     if "<" not in text and "#" not in text:
         return None
     return next((word for word in text.split() if word in RESERVED), None)
+
+
+def refuse_odd_blanks(what: str, text: str) -> None:
+    """Raise InputError, which calls the text `what`, if it holds one of `ODD_BLANKS`."""
+    if odd := ODD_BLANKS.search(text):
+        raise InputError(f"{what} holds U+{ord(odd[0]):04X}; expected blanks only")
 
 
 def fault(text: str) -> str | None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Table:
 def read(path: str | Path) -> Table:
     """Read a table of utterances; InputError says which line of the file is wrong and why."""
     path = Path(path)
-    text = _decode(path)
+    text = decode(path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     rows: list[Row] = []
     broken: list[str] = []
@@ -103,7 +103,7 @@ def read(path: str | Path) -> Table:
     return Table(path, rows, unread, broken)
 
 
-def _decode(path: Path) -> str:
+def decode(path: Path) -> str:
     """The text of the file, without the byte order mark that Excel writes."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected a csv file")
@@ -139,12 +139,17 @@ def _separator(text: str) -> str:
     return max(SEPARATORS, key=known)
 
 
+def refuse_repeated(path: Path, header: Iterable[str], known: Collection[str]) -> None:
+    """Raise InputError if a known column stands twice in a header."""
+    for name, count in Counter(header).items():
+        if count > 1 and name in known:
+            raise InputError(f"{path}:1: the column {name!r} occurs twice; rename or remove one")
+
+
 def _check_header(path: Path, header: Sequence[str]) -> list[str]:
     """The columns that are not read; InputError if nothing can be learned from the others."""
     where, found = f"{path}:1", ", ".join(name or "(no name)" for name in header) or "nothing"
-    twice = [name for name, count in Counter(header).items() if count > 1 and name in COLUMNS]
-    if twice:
-        raise InputError(f"{where}: the column {twice[0]!r} occurs twice; rename or remove one")
+    refuse_repeated(path, header, COLUMNS)
     missing = [name for name in COLUMNS if name not in header]
     unread = [name for name in header if name not in COLUMNS]
     for name in unread:

@@ -26,7 +26,7 @@ from atat.text.normalize import normalize
 
 ABOUT = "text.json"
 # Of the words that people wrote for these recordings, if they did.
-OF_ANOTHER_TEXT = ("text.raw", "semantics", "ctm", PHONES, "utt2conf")
+OF_ANOTHER_TEXT = ("text.raw", "semantics", "semantics.raw", "ctm", PHONES, "utt2conf")
 EMPTY, CUT, UNSURE = "no words", "ended by the length limit", "confidence below the least"
 
 

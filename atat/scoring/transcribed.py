@@ -38,9 +38,8 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
     utterances = {one.id: one for one in kaldi_dir.load(data)}
     heard = decoded.read_transcripts(decoded_dir)
     check_same_utterances(utterances, heard, f"{data / 'utt2spk'}", f"{decoded_dir / 'hyp'}")
-    files.remove_extras(out, {*kaldi_dir.LOADED, GROUPS})
     (out / pseudo_transcripts.ABOUT).unlink(missing_ok=True)
-    kaldi_dir.write(
+    files.write_anew(
         out,
         (
             Utterance(
@@ -48,12 +47,9 @@ def write_heard(data: Path, decoded_dir: Path, out: Path) -> int:
             )
             for name, one in utterances.items()
         ),
+        {GROUPS: tables.read_table(data / GROUPS)} if (data / GROUPS).exists() else {},
+        licence.of(data),
     )
-    licence.write(out, licence.of(data))
-    if (data / GROUPS).exists():
-        tables.write_table(out / GROUPS, tables.read_table(data / GROUPS))
-    else:
-        (out / GROUPS).unlink(missing_ok=True)
     return sum(not text for text in heard.values())
 
 

@@ -27,9 +27,7 @@ def prepare(corpus: Path, csv: Path, out: Path, max_lost: float) -> None:
     kept, where = len(items), out / "findings.txt"
     oddities.close(where, kept=kept, max_lost=max_lost, corpus=csv, noun="rows", advice=first)
     sets = own_corpus.arrange(items)
-    own_corpus.write(out, sets)
-    for name in sets:
-        licence.write(out / name, licence.of(corpus))
+    own_corpus.write(out, sets, licence.of(corpus))
     for line in (*own_corpus.remarks(table, items), *own_corpus.describe(sets)):
         print(line)
 
