@@ -35,11 +35,8 @@ LIVELY = 0.5  # share of the noises that clatter; the others are stationary
 LEAD, TAIL = 1.2, 2.5  # s without speech, at most
 SNR = (0.0, 30.0)  # dB
 CHUNK = 50  # utterances handed to a worker at a time
-KEPT = (
-    "utt2group",
-    "text.raw",
-    "semantics.raw",
-)  # tables that concern neither the audio nor its times
+# Tables that concern neither the audio nor its times.
+KEPT = ("utt2group", "text.raw", "semantics.raw")
 
 
 def padding(utt: str, seed: int) -> tuple[float, float]:
