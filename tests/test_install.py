@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def install(root: Path, venv: Path, python: str | None = None) -> subprocess.CompletedProcess[str]:
+def install(
+    root: Path, venv: Path | str, python: str | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ATAT_VENV": str(venv)}
     environment.pop("PYTHONPATH", None)
     environment.pop("PYTHON", None)
@@ -24,11 +26,12 @@ def install(root: Path, venv: Path, python: str | None = None) -> subprocess.Com
     )
 
 
-def test_an_old_python_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["", "/"])
+def test_an_old_python_is_refused(tmp_path: Path, end: str) -> None:
     old = tmp_path / "python3.9"
     old.write_text("#!/bin/sh\necho 3.9.18\n")
     old.chmod(0o755)
-    result = install(ROOT, tmp_path / "venv", str(old))
+    result = install(ROOT, f"{tmp_path}/venv{end}", str(old))
     assert result.returncode == 1
     assert "is Python 3.9.18, but atat needs 3.10 or newer" in result.stderr
     assert "PYTHON=/path/to/python3.11" in result.stderr
@@ -83,6 +86,17 @@ def test_a_second_checkout_shares_an_environment_and_leaves_it_as_it_is(
     assert result.returncode == 0 and "installing" not in result.stdout
     assert (venv / ".installed").stat().st_mtime_ns == stamp
     assert imported_from(venv) == first
+
+
+def test_a_checkout_is_found_whatever_cdpath_says(
+    shared: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    first, _, venv = shared
+    (tmp_path / "tools").mkdir()
+    environment = {**os.environ, "ATAT_VENV": str(venv), "CDPATH": str(tmp_path)}
+    environment.pop("PYTHON", None)
+    done = subprocess.run(["tools/install.sh"], cwd=first, env=environment, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_a_checkout_with_other_packages_is_refused_the_environment_of_another(

@@ -124,6 +124,58 @@ def test_a_flag_takes_no_value(run: Run) -> None:
 def test_paths_are_meant_from_the_caller(run: Run, folder: Path) -> None:
     assert f"zero on {folder}/data\n" in run("--corpus", "data").stdout
     assert "zero on /data\n" in run("--corpus", "/data").stdout
+    assert "zero on \n" in run("--corpus", "").stdout
+
+
+def test_a_path_is_the_same_with_a_slash_at_its_end(run: Run, folder: Path) -> None:
+    assert f"zero on {folder}/data\n" in run("--corpus", "data//", "--exp", "e/").stdout
+    assert stages(run("--corpus", "data", "--exp", "e")) == []
+
+
+def test_an_ampersand_is_a_letter_like_others(run: Run, folder: Path) -> None:
+    with open(folder / "toy" / "run.sh", "a") as script:
+        script.write('names=(x y)\necho "${names[@]/#/$corpus/}"\n')
+    assert f"{folder}/a&b/x {folder}/a&b/y\n" in run("--corpus", "a&b").stdout
+
+
+def test_a_cdpath_leads_nowhere_else(folder: Path) -> None:
+    """It would be looked through for `toy`, for `utils/..` and, by mypy's script, for the same."""
+    elsewhere = folder / "elsewhere"
+    for name in ("toy", "utils", "mypy"):
+        (elsewhere / name).mkdir(parents=True)
+    mypy = folder / "bin" / "mypy"
+    mypy.parent.mkdir()
+    mypy.write_text('#!/bin/sh\necho "in $PWD"\n')
+    mypy.chmod(0o755)
+    path = f"{mypy.parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "CDPATH": str(elsewhere)}
+
+    def said(where: Path, *command: str) -> str:
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "one of size tiny\n" in said(folder, "toy/run.sh")
+    assert (folder / "toy" / "exp").is_dir()
+    asked = '. utils/environment.sh; echo "$atat_root"'
+    assert said(ROOT, "bash", "-c", asked) == f"{ROOT}\n"
+    assert set(said(ROOT, "bash", "utils/types.sh").splitlines()) == {f"in {ROOT}"}
+
+
+def test_a_miniature_of_an_earlier_run_is_no_proof(folder: Path) -> None:
+    """Marks know nothing of atat/ and utils/: before it is run for a change it is removed."""
+    code = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    mini = code[code.index("mini() {") : code.index("export -f mini")]
+    script = folder / "toy" / "run.sh"
+    script.write_text('#!/bin/sh\ncd "$(dirname "$0")"\nmkdir data_mini exp_mini\n')
+    for _ in range(2):
+        done = subprocess.run(
+            ["bash", "-c", f"{mini}\nmini toy/run.sh"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0 and "passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize(
@@ -135,6 +187,8 @@ def test_paths_are_meant_from_the_caller(run: Run, folder: Path) -> None:
         (["--gpu_jobs", "0"], "--gpu_jobs wants at least 1"),
         (["--ngpu", "1000"], "--ngpu 1000, but"),
         (["--stge", "1"], "unknown option --stge; the options are: --stage --stop_stage --nj"),
+        (["--exp", ""], "--exp wants a path, found an empty one"),
+        (["--exp="], "--exp wants a path, found an empty one"),
         (["--size"], "--size wants a value"),
         (["--size", "--nj", "1"], "--size wants a value, found the option '--nj'"),
         (["tiny"], "'tiny' is not an option"),
@@ -405,6 +459,8 @@ def test_paths_may_be_repeated_and_hold_any_character(folder: Path) -> None:
     two = subprocess.run(["toy/run.sh", "--asr", "one", "two"], cwd=folder, capture_output=True)
     assert two.returncode == 2 and b"'two' is not an option" in two.stderr
     assert b"for several, --asr stands before each" in two.stderr
+    none = subprocess.run(["toy/run.sh", "--asr", ""], cwd=folder, capture_output=True)
+    assert none.returncode == 2 and b"--asr wants a path" in none.stderr
 
 
 def test_a_stage_is_done_again_when_a_repeated_option_changes(folder: Path) -> None:
@@ -504,7 +560,8 @@ def test_mini_changes_defaults_and_nothing_that_is_given(kinds: Run, folder: Pat
         (["--kinds", "a*"], "--kinds are some of: a b c; found 'a*'"),
         (["--seeds", "1 two"], "--seeds wants whole numbers such as \"1 2 3\", found '1 two'"),
         (["--seeds", ""], "--seeds wants whole numbers"),
-        (["--seeds", "1 2 01"], "--seeds wants each number once, found 1 again in '1 2 01'"),
+        (["--seeds", "1 2 01"], "--seeds wants each once, found 1 again in '1 2 1'"),
+        (["--kinds", "a b a"], "--kinds wants each once, found a again in 'a b a'"),
         (["--init", "toy"], "toy: is no packed model; expected a folder with config.yaml and SHA"),
     ],
 )

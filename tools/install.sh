@@ -11,6 +11,7 @@
 # that built it, and the others never change it. It knows nothing of optional engines (flite, piper,
 # MFA, Slurm): tools/README.md does.
 
+unset CDPATH # cd would go elsewhere, and print where
 set -euo pipefail
 export LC_ALL=C
 
@@ -18,6 +19,7 @@ tools=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$tools")
 venv=${ATAT_VENV:-$tools/venv}
 [[ $venv == /* ]] || venv=$PWD/$venv
+while [[ $venv == ?*/ ]]; do venv=${venv%/}; done # or the lock beside it would be inside
 stamp=$venv/.installed
 owner_file=$venv/.checkout # the checkout that built it, whose code its python imports by itself
 candidates=(python3.11 python3.12 python3.10 python3) # the one tested most comes first

@@ -1,10 +1,12 @@
 # The Python environment, for shell scripts that source this file. Knows nothing of recipes.
 
+unset CDPATH # cd would go elsewhere, and print where
 # Follows symbolic links to the real files, so that all of them share one environment.
 atat_root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 atat_venv=${ATAT_VENV:-$atat_root/tools/venv}
 # Made absolute now, since scripts change their folder.
 [[ $atat_venv == /* ]] || atat_venv=$PWD/$atat_venv
+while [[ $atat_venv == ?*/ ]]; do atat_venv=${atat_venv%/}; done
 
 # Builds the environment if it is missing, then puts its python first on the PATH and atat on
 # the module path.

@@ -44,8 +44,10 @@ if [ -z "${BASH_VERSION:-}" ]; then
   exit 2
 fi
 
+unset CDPATH # cd would go elsewhere, and print where
 set -euo pipefail
 shopt -s inherit_errexit 2>/dev/null || true # known to bash 4.4 and newer
+shopt -u patsub_replacement 2>/dev/null || true # of bash 5.2: & is a letter like others
 export LC_ALL=C
 
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -72,6 +74,7 @@ refuse_control_characters "$PWD"
 option_names=()
 option_kinds=()
 option_helps=()
+option_defaults=()
 declare -A option_choices=() # of choice_option and words_option: name -> words
 mini_values=()
 
@@ -153,6 +156,7 @@ declare_option() {
   option_kinds[index]=$1
   option_names[index]=$2
   option_helps[index]=$4
+  option_defaults[index]=$3
   printf -v "$2" '%s' "$3"
 }
 
@@ -229,9 +233,14 @@ set_option() {
           [[ " ${option_choices[$name]} " == *" $word "* ]] ||
             refuse "--$name are some of: ${option_choices[$name]}; found '$word'"
         done
+        refuse_twice "$name" "$value"
         ;;
       path | paths | model)
+        # Without a folder everything below it would be looked for, and written, below /.
+        [[ -n $value || ( -z ${option_defaults[index]} && ${option_kinds[index]} != paths ) ]] ||
+          refuse "--$name wants a path, found an empty one"
         [[ -z $value || $value == /* ]] || value=$recipe_caller/$value
+        while [[ $value == ?*/ ]]; do value=${value%/}; done
         refuse_control_characters "$value"
         ;;
     esac
@@ -253,13 +262,19 @@ set_option() {
 # Not 010: bash would read it as octal.
 set_numbers() {
   local number numbers=()
-  for number in $2; do
-    number=$((10#$number))
-    [[ $3 != distinct || " ${numbers[*]-} " != *" $number "* ]] ||
-      refuse "--$1 wants each number once, found $number again in '$2'"
-    numbers+=("$number")
-  done
+  for number in $2; do numbers+=("$((10#$number))"); done
+  [ "$3" != distinct ] || refuse_twice "$1" "${numbers[*]}"
   printf -v "$1" '%s' "${numbers[*]}"
+}
+
+# refuse_twice NAME "WORD WORD ...": what is named twice would be made twice, at once, in one folder.
+refuse_twice() {
+  local word words found=""
+  read -r -a words <<<"$2"
+  for word in ${words[@]+"${words[@]}"}; do
+    [[ " $found " != *" $word "* ]] || refuse "--$1 wants each once, found $word again in '$2'"
+    found+=" $word"
+  done
 }
 
 check_model() {

@@ -7,6 +7,7 @@
 # Scripts of a folder import each other by bare names, as Python finds them; two recipes may each have
 # a make_mini.py. Hence one call a folder. Expects mypy on the PATH (tools/venv/bin).
 
+unset CDPATH # cd would go elsewhere, and print where
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
