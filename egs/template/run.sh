@@ -18,7 +18,7 @@ path_option csv "" "the csv file; utterances.csv in --corpus unless given"
 path_option grammar "" "grammar of the domain; its sentences teach as text and as synthetic speech"
 number_option sentences 5000 "sentences of the grammar"
 number_option spoken 2000 "utterances of synthetic speech of these sentences"
-option conf cpu "sizes of model and training: conf/cpu.yaml, conf/gpu.yaml, or a conf of yours"
+option conf cpu "sizes of model and training, by name: conf/cpu.yaml, conf/gpu.yaml, or one of yours in conf/"
 number_option steps 0 "steps of training; 0 = as the conf has them"
 encoder_option
 model_option init "trained model to start from: the folder 'model' of a training"
@@ -34,6 +34,8 @@ use_encoder
 corpus=${corpus:-$(dirname "$csv")} confs=$exp/conf
 [ -n "$mini" ] || [ -z "$csv" ] || [ -f "$csv" ] ||
   refuse "$csv: no such file; README.md says what it holds"
+[ -f "conf/$conf.yaml" ] || refuse "--conf $conf: no $PWD/conf/$conf.yaml; expected cpu, gpu, or the \
+name of a conf of yours in that folder, without .yaml"
 [ -z "$grammar" ] || [ -f "$grammar" ] || refuse "$grammar: no such file; grammar.md says what it holds"
 activate
 check_encoder "$init"
