@@ -78,6 +78,18 @@ def test_recordings_beside_textgrids_get_the_words_of_these(
         local("prepare_people").main([*options, "--textgrids", str(grids)])
 
 
+def test_a_corpus_of_which_nothing_can_be_read_is_an_error(
+    local: Any, corpus: Path, tmp_path: Path
+) -> None:
+    grids = tmp_path / "grids"
+    phones = [Word("M", 0.1, 0.1)]
+    write_textgrid(tmp_path / "grids" / "a.TextGrid", [Word("m", 0.1, 0.1)], 0.5, phones=phones)
+    (grids / "a.wav").write_bytes(b"RIFF")
+    options = ["--speechocean", str(corpus), "--out", str(tmp_path / "data")]
+    with pytest.raises(InputError, match="1 of 1 recordings must be left out"):
+        local("prepare_people").main([*options, "--textgrids", str(grids)])
+
+
 def test_no_sentence_is_in_two_parts(
     local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +111,13 @@ def test_no_sentence_is_in_two_parts(
     assert {part: len(lines) for part, lines in said.items()} == {"dev": 3, "test": 3, "train": 15}
     whole = set.union(*said.values())
     assert len(whole) == 21 and "too" not in whole and "say a twice" in whole
+    # Of another draw nothing stays: its sentences may now be in another part.
+    for name in ("train_other", "test_other"):
+        shutil.copytree(out / "dev_espeak", out / name)
+    (out / "train_notes").mkdir()
+    made = {path.name for path in out.iterdir()}
+    local("prepare_spoken").main(options)
+    assert {path.name for path in out.iterdir()} == made - {"train_other", "test_other"}
     with pytest.raises(InputError, match="only 21 sentences; more than 40 are needed"):
         local("prepare_spoken").main([*options[:4], "--held_out", "20"])
 

@@ -385,8 +385,16 @@ def test_transcripts_that_are_not_there_are_named(local: Any, sentences: Path) -
     with pytest.raises(InputError, match="gcloud_transcription.csv: no such file; get it from"):
         local("google_transcripts").main(arguments)
     google(sentences, "path,words")
-    with pytest.raises(InputError, match="expected the columns audio path and predicted_words"):
+    with pytest.raises(InputError, match="csv:1: no column audio path, predicted_words; expected"):
         local("google_transcripts").main(arguments)
+    path = sentences / "gcloud_transcription.csv"
+    for rows, message in (
+        (b"1,a/b.wav\n", "csv:2: fewer columns than the header; is the file whole"),
+        (b"1,a/b.wav,caf\xe9\n", "byte 0xe9 is not UTF-8"),
+    ):
+        path.write_bytes(b"n,audio path,predicted_words\n" + rows)
+        with pytest.raises(InputError, match=message):
+            local("google_transcripts").main(arguments)
     google(sentences, "audio path,predicted_words", skipped=3)
     with pytest.raises(InputError, match="no transcript of 3 of 24 utterances"):
         local("google_transcripts").main(arguments)

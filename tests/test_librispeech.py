@@ -367,6 +367,39 @@ def test_what_is_aligned_is_not_aligned_again_for_another_encoder(
     assert "aligned with librispeech" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_times_of_which_a_part_was_taken_over_are_not_those_a_data_dir_came_with(
+    local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """After a kill between two of its files; the next run takes over the rest."""
+    folders = local("align_folders")
+    lfb, states = (tmp_path / name / "train_clean_100" for name in ("lfb", "states"))
+    for folder in (lfb, states):
+        folder.mkdir(parents=True)
+        (folder / "utt2spk").write_text("s-u s\n")
+    (lfb / "ctm").write_text("s-u 1 0.0 0.5 well\n")
+    (lfb / "ctm.json").write_text("{}")
+    (lfb / "ctm.lost").write_text("")
+    written: list[str] = []
+    real = folders.atomic_write
+
+    def killed(path: Path, mode: str) -> Any:
+        if len(written) == count:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        return real(path, mode)
+
+    monkeypatch.setattr(folders, "atomic_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folders.take_over(lfb.parent, states)
+    assert not folders.came_with_times(states, phones=False, max_lost=0.0)
+    monkeypatch.setattr(folders, "atomic_write", real)
+    folders.take_over(lfb.parent, states)
+    assert (states / "ctm").read_text() == (lfb / "ctm").read_text()
+    (states / "ctm.json").unlink()
+    assert folders.came_with_times(states, phones=False, max_lost=0.0)
+
+
 def test_without_a_dev_folder_speakers_are_held_out(local: Any, made: Path, tmp_path: Path) -> None:
     prepare(local, made / "LibriSpeech", tmp_path)
     data = tmp_path / "train_clean_100"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def test_recordings_of_another_rate_are_converted(local: Any, corpus: Path) -> N
     data = prepare(local, corpus, "--fields", "far")
     found = [one for one in kaldi_dir.load(data / "far") if one.id.endswith("far-0001")]
     assert len(found) == 1 and len(audio.load(found[0].wav or "")) == 1600
+    written = Path(found[0].wav or "").stat().st_mtime_ns
+    audio.save(path, np.zeros(9600, np.float32), 48000)  # another one of this name
+    os.utime(path, ns=(written + 1, written + 1))
+    prepare(local, corpus, "--fields", "far")
+    assert len(audio.load(found[0].wav or "")) == 3200
 
 
 @pytest.mark.parametrize(

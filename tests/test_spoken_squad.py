@@ -153,6 +153,13 @@ def test_data_dirs_of_what_was_said_and_of_what_was_heard(local: Any, corpus: Pa
     assert places["test"] == [[(13, 13)], [(8, 8)], [(None, None)]]
     again = prepare(local, corpus, "--dev_share", "0.5")  # nothing is made twice
     assert questions.read(again / "test", texts["test"]) == asked["test"]
+    joined = Path(str(said[0].wav))
+    written = joined.stat().st_mtime_ns
+    sentence = corpus / "audio/dev_wav/0_1_0.wav"
+    audio.save(sentence, -sentences[0])  # another one, as long
+    os.utime(sentence, ns=(written + 1, written + 1))
+    prepare(local, corpus, "--dev_share", "0.5")
+    assert np.array_equal(audio.load(joined)[: len(sentences[0])], -sentences[0])
 
 
 def test_answers_are_timed_by_the_words_said(local: Any, corpus: Path) -> None:

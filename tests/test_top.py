@@ -158,6 +158,18 @@ def test_what_a_csv_may_say(local: Any, corpus: Path, tmp_path: Path) -> None:
     assert found["audio000002-audio000002"].wav == str((folder / "b.wav").resolve())
 
 
+def test_a_line_without_cells_is_no_recording_and_one_that_breaks_off_is_named(
+    local: Any, corpus: Path, tmp_path: Path
+) -> None:
+    prepare(local, tmp_path, "--corpus", corpus)
+    folder, table = write_csv(tmp_path, "file,row", "a.wav,2", "", "b.wav,3", " ")
+    found = record(local, tmp_path, "--audio", folder, "--audio_csv", table, "--max_lost", "0")
+    assert sorted(found) == ["audio000001-audio000001", "audio000003-audio000003"]
+    folder, table = write_csv(tmp_path, "file,row", "a.wav,2", "b.wav\r,3")
+    with pytest.raises(InputError, match="said.csv:3: this line is no row of a csv file"):
+        record(local, tmp_path, "--audio", folder, "--audio_csv", table)
+
+
 def test_rows_of_a_csv_without_a_sentence_are_lost(
     local: Any, corpus: Path, tmp_path: Path
 ) -> None:

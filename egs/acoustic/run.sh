@@ -27,6 +27,8 @@ mini_flag speechocean $corpora/speechocean762 librispeech $corpora/LibriSpeech/t
 parse_options "$@"
 
 need speechocean "the folder of the corpus. Get it from https://www.openslr.org/101"
+[ -z "$mini" ] || ! is_given speak_text ||
+  refuse "--mini speaks sentences of its own; leave out --speak_text, or --mini"
 [ -z "$mini" ] || speak_text=("$speechocean/train/text")
 need speak_text "sentences for synthesisers to speak, such as the transcripts of another corpus"
 people=(people/{train,dev} test_speechocean ${librispeech:+test_librispeech})

@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
         kept[corpus] += len(good)
         read_speech.write(options.out / place, good)
     for corpus, noted in oddities.items():
-        if kept[corpus]:
+        if getattr(options, corpus):
             noted.close(
                 options.out / f"findings_{corpus}.txt",
                 kept=kept[corpus],

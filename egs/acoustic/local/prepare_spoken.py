@@ -3,8 +3,9 @@
     python local/prepare_spoken.py --text data/read/text data/commands --out data/spoken
 
 writes a data dir for each engine of each part of conf/voices.yaml, OUT/train_espeak, ..., for
-`atat synthesis`. Texts are Kaldi's, `<utterance> <words>`, or data dirs that hold one. No sentence
-is in two parts; sentences with digits or signs, and those longer than --max_words, are left out.
+`atat synthesis`; those that an earlier run has made besides are removed. Texts are Kaldi's,
+`<utterance> <words>`, or data dirs that hold one. No sentence is in two parts; sentences with
+digits or signs, and those longer than --max_words, are left out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -40,8 +42,11 @@ def sentences(texts: Sequence[Path], longest: int) -> list[str]:
     return chosen
 
 
-def write_part(out: Path, part: str, lines: Iterable[str], rng: random.Random) -> None:
-    """Write a data dir for each engine of a part, each line in one of them, by the shares."""
+def write_part(out: Path, part: str, lines: Iterable[str], rng: random.Random) -> list[Path]:
+    """Write a data dir for each engine of a part, each line in one of them, by the shares.
+
+    Returns the data dirs. No other of this part stays: its sentences may now be in another part.
+    """
     casts = voices.cast(VOICES, part, rng)
     found: dict[str, dict[str, dict[str, str]]] = {
         cast.engine: {name: {} for name in ("text", "utt2spk", "spk2voice")} for cast in casts
@@ -55,11 +60,17 @@ def write_part(out: Path, part: str, lines: Iterable[str], rng: random.Random) -
         written["text"][utterance] = line
         written["utt2spk"][utterance] = speaker
         written["spk2voice"][speaker] = cast.voices[chosen]
+    folders = []
     for engine, written in found.items():
         if written["text"]:
-            voices.write_sentences(out / f"{part}_{engine}", written)
+            folders.append(out / f"{part}_{engine}")
+            voices.write_sentences(folders[-1], written)
             count, heard = len(written["text"]), len(written["spk2voice"])
-            print(f"{out}/{part}_{engine}: {count} sentences to be spoken by {heard} voices")
+            print(f"{folders[-1]}: {count} sentences to be spoken by {heard} voices")
+    for folder in sorted(out.glob(f"{part}_*")):
+        if folder not in folders and (folder / "utt2spk").is_file():
+            shutil.rmtree(folder)
+    return folders
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -86,8 +97,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     for part, size in sizes.items():
         lines, chosen = chosen[:size], chosen[size:]
-        write_part(options.out, part, lines, rng)
-        for folder in options.out.glob(f"{part}_*"):
+        for folder in write_part(options.out, part, lines, rng):
             licence.write(folder, *map(licence.of, options.text))
 
 

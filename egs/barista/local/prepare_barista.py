@@ -21,14 +21,16 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from order_grammar import load as load_grammar
 from picovoice import GRAMMAR, NOISE, PUBLISHED, corpus_folder, read_labels, recordings
 
-from atat.base import cli
+from atat.base import cli, digests
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
+from atat.base.json_file import read_object_or_none
 from atat.datadir import kaldi_dir, licence, tables
 from atat.datadir.corpus import Oddities
 from atat.speech import audio
@@ -89,19 +91,13 @@ def prepare_noisy(
 ) -> None:
     """Write `out`: each recording with each noise; utt2group names the noise.
 
-    A rerun makes only the mixtures that are missing; another seed or noise makes all again.
+    A rerun makes only the mixtures that are missing, and those of a recording that has changed;
+    another seed or noise makes all again.
     """
     from tqdm import tqdm
 
     sums = {name: hashlib.sha256(noise.tobytes()).hexdigest() for name, noise in noises.items()}
-    recipe = json.dumps({"seed": seed, "snr_db": snr_db, "noises": sums}, sort_keys=True)
-    stamp = out / "mixing.json"
-    same = stamp.is_file() and stamp.read_text(encoding="utf-8") == recipe
-    if not same:
-        for old in (out / "wavs").glob("*.flac"):
-            old.unlink()
-        with atomic_write(stamp) as stream:
-            stream.write(recipe)
+    _remove_others({"seed": seed, "snr_db": snr_db, "noises": sums}, clean, out)
     utterances, groups = [], {}
     for utterance in tqdm(clean, desc=out.name, unit="utt"):
         for name, noise in noises.items():
@@ -123,6 +119,24 @@ def prepare_noisy(
             )
     kaldi_dir.write(out, utterances)
     tables.write_table(out / "utt2group", groups)
+
+
+def _remove_others(recipe: dict[str, Any], clean: list[kaldi_dir.Utterance], out: Path) -> None:
+    """Remove the mixtures in `out` that are not of this recipe or these recordings; note both."""
+    stamp = out / "mixing.json"
+    before = read_object_or_none(stamp) or {}
+    heard = before.pop("recordings", {})  # of an earlier version: not known, so taken as the same
+    now = {one.id: digests.of_file(one.wav or "") for one in clean}
+    wavs = out / "wavs"
+    if before != recipe:
+        others = list(wavs.glob("*.flac"))
+    else:
+        changed = [one for one, digest in now.items() if heard.get(one, digest) != digest]
+        others = [wavs / f"{one}-{noise}.flac" for one in changed for noise in recipe["noises"]]
+    for mixture in others:
+        mixture.unlink(missing_ok=True)
+    with atomic_write(stamp) as stream:
+        json.dump({**recipe, "recordings": heard | now}, stream, sort_keys=True)
 
 
 def _loudest(samples: np.ndarray) -> float:

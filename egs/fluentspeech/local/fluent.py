@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,31 +118,37 @@ def csv_files(folder: Path, split: str) -> dict[str, Path]:
     )
 
 
-def read_csv(path: Path) -> list[Row]:
-    """The rows of a csv file; InputError for columns other than the published ones."""
+def cells(path: Path, columns: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(file:line, the values of some columns) of each row; InputError for a file without them."""
     rows = []
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             header = reader.fieldnames or []
-            missing = [name for name in COLUMNS if name not in header]
+            missing = [name for name in columns if name not in header]
             if missing:
                 raise InputError(
-                    f"{path}:1: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}, "
+                    f"{path}:1: no column {', '.join(missing)}; expected {', '.join(columns)}, "
                     f"found {', '.join(name or '(no name)' for name in header) or 'nothing'}"
                 )
             for line in reader:
                 where = f"{path}:{reader.line_num}"
-                values = [line[name] for name in COLUMNS]
+                values = [line[name] for name in columns]
                 if any(value is None for value in values):
                     raise InputError(f"{where}: fewer columns than the header; is the file whole?")
-                rows.append(Row(where, *(value.strip() for value in values)))
+                rows.append((where, [value.strip() for value in values]))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: byte {error.object[error.start]:#04x} is not UTF-8; get the file again"
         ) from None
     except csv.Error as error:
         raise InputError(f"{path}: is no csv file ({error}); get it again") from None
+    return rows
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a csv file; InputError for columns other than the published ones."""
+    rows = [Row(where, *values) for where, values in cells(path, COLUMNS)]
     if not rows:
         raise InputError(f"{path}: no rows below the header; get the file again")
     if not any(row.text for row in rows):

@@ -12,7 +12,6 @@ and the name of the recording; where Google heard nothing, its transcript is emp
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import fluent
@@ -26,7 +25,7 @@ from atat.text.normalize import normalize
 
 FILE = "gcloud_transcription.csv"
 SOURCE = f"https://github.com/maseEval/mase ({FILE})"
-PATH, WORDS = "audio path", "predicted_words"
+COLUMNS = ("audio path", "predicted_words")
 
 
 def find(folder: Path) -> Path:
@@ -39,15 +38,7 @@ def find(folder: Path) -> Path:
 
 def read(path: Path) -> dict[str, str]:
     """Utterance -> words as Google wrote them; InputError for other columns."""
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        found = reader.fieldnames or []
-        if not {PATH, WORDS} <= set(found):
-            raise InputError(
-                f"{path}:1: expected the columns {PATH} and {WORDS}, found "
-                f"{', '.join(found) or 'nothing'}; get the file from {SOURCE}"
-            )
-        return {fluent.utterance_id(row[PATH]): row[WORDS] or "" for row in reader}
+    return {fluent.utterance_id(file): words for _, (file, words) in fluent.cells(path, COLUMNS)}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,11 +16,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
+from atat.base.files import atomic_write
 from atat.datadir import ctm, tables
 from atat.datadir.ctm import PHONES
 from atat.prepare import align
@@ -80,9 +80,11 @@ def take_over(known: Path, data: Path) -> None:
     source = known / data.name
     if (data / "ctm").exists() or not (source / "ctm.json").is_file():
         return
-    for name in ("ctm", "ctm.json", "ctm.lost", PHONES):
+    # In this order: a ctm without ctm.json would be one that the data dir came with.
+    for name in ("ctm.json", "ctm.lost", PHONES, "ctm"):
         if (source / name).is_file():
-            shutil.copyfile(source / name, data / name)
+            with atomic_write(data / name, "wb") as stream:
+                stream.write((source / name).read_bytes())
 
 
 def came_with_times(data: Path, *, phones: bool, max_lost: float) -> bool:

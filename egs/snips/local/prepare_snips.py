@@ -116,7 +116,7 @@ def readable(path: Path, converted: Path, oddities: Oddities) -> tuple[Path, flo
     if (info.sample_rate, info.channels) == (audio.SAMPLE_RATE, 1):
         return path, info.duration
     target = (converted / path.name).resolve()
-    if not target.exists():
+    if not target.exists() or target.stat().st_mtime_ns < path.stat().st_mtime_ns:
         audio.save(target, audio.load(path, resample=True, channel=0))
     oddities.add(
         "recording converted to 16 kHz, one channel",

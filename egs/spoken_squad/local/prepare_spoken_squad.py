@@ -122,9 +122,16 @@ def _recording(
         start += seconds
     if len(wavs) == 1 and audio.probe(wavs[0]).sample_rate == audio.SAMPLE_RATE:
         return wavs[0].resolve(), start, words if known else None
-    if not (path.exists() and abs(audio.duration(path) - start) < 0.01):
+    if not (_is_newer(path, wavs) and abs(audio.duration(path) - start) < 0.01):
         audio.save(path, np.concatenate([audio.load(wav, resample=True) for wav in wavs]))
     return path.resolve(), audio.duration(path), words if known else None
+
+
+def _is_newer(path: Path, sources: Sequence[Path]) -> bool:
+    """Whether a file is there and was written after all those that it is made from."""
+    if not path.exists():
+        return False
+    return path.stat().st_mtime_ns >= max(source.stat().st_mtime_ns for source in sources)
 
 
 def _ask(item: Item, oddities: Oddities) -> None:

@@ -77,8 +77,8 @@ class Sentences:
 
 def read_csv(path: Path, folder: Path, sentences: Sentences, oddities: Oddities) -> list[Recording]:
     """What the user's csv names; rows without a test sentence are noted."""
-    rows = csv.reader(read_lines(path))
-    header = [name.strip() for name in next(rows, [])]
+    rows = _rows(path)
+    header = [name.strip() for name in next(rows, (1, []))[1]]
     unknown = [name for name in header if name not in COLUMNS]
     if "file" not in header or not {"row", "text"} & set(header) or unknown:
         raise InputError(
@@ -89,8 +89,9 @@ def read_csv(path: Path, folder: Path, sentences: Sentences, oddities: Oddities)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder (--audio); {path} names files in it")
     recordings = []
-    for number, values in enumerate(rows, 1):
-        line = rows.line_num
+    for number, (line, values) in enumerate(rows, 1):
+        if not any(map(str.strip, values)):
+            continue
         if len(values) != len(header):
             oddities.add(
                 "other number of columns (left out)",
@@ -105,6 +106,19 @@ def read_csv(path: Path, folder: Path, sentences: Sentences, oddities: Oddities)
             recordings.append(Recording(folder / row["file"], "audio", number, key, speaker))
     _check_folder(recordings, folder, "--audio", path)
     return recordings
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The line and the cells of each row; InputError for a line that is none of a csv file."""
+    reader = csv.reader(read_lines(path))
+    try:
+        for values in reader:
+            yield reader.line_num, values
+    except csv.Error as error:
+        raise InputError(
+            f"{path}:{reader.line_num}: this line is no row of a csv file ({error}); a cell with a "
+            "line break in it stands between quotes"
+        ) from None
 
 
 def _find(
