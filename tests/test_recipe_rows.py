@@ -7,6 +7,7 @@ model. Of egs/synthetic_tts see test_synthetic_tts_experiments.py.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from atat.base import config
+from atat.base import config, digests
 from atat.scoring.results_settings import Report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,8 +170,9 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
     clone: Path, recipe: str, options: list[str], table: str
 ) -> None:
     calls = called(clone, recipe, options)
+    end = options.index("--system") if "--system" in options else len(options)
     for further in FURTHER_RUNS.get((recipe, table), []):
-        calls = called(clone, recipe, [*options, *further])  # with those of the runs before
+        calls = called(clone, recipe, [*options[:end], *further])  # with those of the runs before
     trained = {call["--out"] for call in calls if call["program"] == "atat train"}
     frames = {call["--out"]: call for call in calls if call["program"] == "atat frames"}
     decoded = {call["--out"]: call for call in calls if "/decode_" in call.get("--out", "")}
@@ -279,6 +281,68 @@ def test_what_is_heard_otherwise_is_compared_once_both_were_run(
         for condition in table.conditions.values():
             pattern = row.decoded.replace("{condition}", condition)
             assert [out for out in answered if fnmatch(f"{out}/{condition}", pattern)], pattern
+
+
+def test_models_that_have_read_other_words_are_not_taken_over(clone: Path) -> None:
+    """Not even where an earlier run did: they were trained again since, on others."""
+    plain, exp = ("egs/spoken_squad/exp/small", "egs/spoken_squad/exp/small_people")
+    made = {f"{plain}/{name}/seed3": "" for name in ("text_bert", "cascade", "text")}
+    for name in made:
+        (clone / name / "model").mkdir(parents=True)
+        (clone / name / "train.json").write_text("{}")
+    text = clone / "egs/spoken_squad/data/small/train_asr/text"
+    text.parent.mkdir(parents=True)
+    text.write_text("a b c\n")
+
+    def trained(digest: str) -> set[str]:
+        inputs = {"data/small/train_asr/utt2spk": "0" * 16, "data/small/train_asr/text": digest}
+        (clone / f"{plain}/cascade/seed3/inputs.json").write_text(json.dumps(inputs, indent=1))
+        (clone / "calls").unlink(missing_ok=True)
+        options = ["--speech", "/h", "--seeds", "3", "--stage", "6", "--stop_stage", "7"]
+        calls = called(clone, "spoken_squad", options)
+        return {Path(call["--out"]).parts[2] for call in calls if call["program"] == "atat train"}
+
+    heard = {"audio_words", "joint", "speechbert", "speechbert_no_mlm", "speechbert_all"}
+    without = {"cascade_again", "text_cascade"}  # the plain run has not come to these
+    assert trained(digests.of_file(text)[:16]) == heard | without
+    assert (clone / exp / "cascade/seed3/model").is_symlink()
+    assert trained("1" * 16) == heard | without | {"cascade"}
+    assert not (clone / exp / "cascade/seed3/model").is_symlink()
+    assert (clone / exp / "text/seed3/model").is_dir()
+    shutil.rmtree(clone / exp / "text")
+    (clone / exp / "text").touch()  # no folder can be made there
+    done = run(clone, "spoken_squad", ["--speech", "/h", "--seeds", "3", "--stage", "7"])
+    assert done.returncode != 0 and "stage 7 " in done.stderr and "failed" in done.stderr
+
+
+GRAMMAR = ["--grammar", "egs/template/conf/grammar.yaml"]
+
+
+@pytest.mark.parametrize("name", ["train", "spoken_dev", "grammar"])
+def test_only_data_dirs_are_removed_and_made_anew(clone: Path, name: str) -> None:
+    mine = clone / "mine" / name / "a.wav"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    (clone / "u.csv").touch()
+    for given in (GRAMMAR, ["--csv", "u.csv"]):
+        done = run(clone, "template", [*given, "--data", "mine"])
+        assert done.returncode == 2 and f"mine/{name} is no data dir" in done.stderr
+        assert mine.is_file() and not (clone / "calls").exists()
+    mine.unlink()
+    (mine.parent / ".new").mkdir()  # a killed run has begun it
+    assert run(clone, "template", [*GRAMMAR, "--data", "mine"]).returncode == 0
+    mine.parent.mkdir(exist_ok=True)
+    (mine.parent / "utt2spk").touch()
+    done = run(clone, "template", [*GRAMMAR, "--data", "mine", "--stage", "0"])
+    assert done.returncode == 0 and mine.parent.exists() == (name != "train")
+
+
+def test_a_table_of_nothing_is_not_written(clone: Path) -> None:
+    """What another run has made of the data since has no list of what can be decoded."""
+    (clone / "u.csv").touch()
+    done = run(clone, "template", ["--csv", "u.csv", "--stage", "9"])
+    assert done.returncode != 0 and "data/decodings is missing" in done.stderr
+    assert not (clone / "calls").exists()
 
 
 @pytest.mark.parametrize(
@@ -399,7 +463,7 @@ def test_an_encoder_reaches_every_command_that_needs_it(
         assert call["--encoder"] == ENCODER and call["--arks"].startswith(f"data_{ENCODER}/")
     for call in confs:
         # The confs of barista's own for states need only its name.
-        assert call.get("--encoder") == ENCODER or call["--set"].endswith(f"pretrained={ENCODER}")
+        assert call.get("--encoder") == ENCODER or call["--set"].endswith(f'pretrained="{ENCODER}"')
     for call in calls:
         assert call["program"] != "atat synthesis" or ENCODER not in call["--wavs"]
         for option in ("--out", "--config", "--decoded"):
@@ -449,7 +513,27 @@ FLUENT, STBERT = ["--corpus", "/c"], ["--corpus", "/c", "--system", "stbert"]
         (
             "fluentspeech",
             [*FLUENT, "--system", "lugosch", "--acoustic_model", "model"],
-            "--acoustic_model is for --system stbert; lugosch starts from --init",
+            "--acoustic_model is for --system stbert; lugosch does not read it",
+        ),
+        ("fluentspeech", [*FLUENT, "--pairs", "pairs"], "--pairs is for --system stbert; joint"),
+        ("fluentspeech", [*FLUENT, "--bert", "minilm-l6"], "--bert is for --system stbert"),
+        ("fluentspeech", [*FLUENT, "--students", "all"], "--students are of --system distill"),
+        (
+            "fluentspeech",
+            [*FLUENT, "--system", "distill", "--ablations", "none"],
+            "--ablations is for --system stbert; distill does not read it",
+        ),
+        ("fluentspeech", ["--mini", *STBERT[2:], "--pretrain_steps", "9"], "for a few steps"),
+        ("snips", [*FLUENT, "--pretrain_batch", "9"], "--pretrain_batch is for --system stbert"),
+        ("spoken_squad", [*FLUENT, "--asr", "moonshine"], "--asr is for the generated corpus"),
+        ("spoken_squad", ["--limit", "100"], "--limit wants two numbers"),
+        ("spoken_squad", ["--limit", "1 2 3"], "--limit wants two numbers"),
+        ("acoustic", ["--mini", "--speak_text", "/t"], "--mini speaks sentences of its own"),
+        ("synthetic_tts", ["--mini", "--size", "full"], "--mini is --size mini"),
+        (
+            "template",
+            ["--grammar", "egs/template/conf/grammar.yaml", "--conf", "typo"],
+            "conf/typo.yaml; expected cpu, gpu",
         ),
         ("fluentspeech", [*FLUENT, "--speak_limit", "9"], "--speak_limit is for --speak"),
         (

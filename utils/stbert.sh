@@ -23,6 +23,15 @@ stbert_options() {
   words_option ablations "no_clm no_text dapt" "no_clm no_text dapt none" "rows of ST-BERT besides its own (none: no others)"
 }
 
+# refuse_stbert_options [NAME ...]: refuses options that only ST-BERT reads, NAME among them, where other
+# rows are made.
+refuse_stbert_options() {
+  local name
+  for name in pairs acoustic_model pretrain_steps pretrain_batch ablations "$@"; do
+    ! is_given "$name" || refuse "--$name is for --system stbert; $system does not read it"
+  done
+}
+
 # choose_stbert: sets $stbert, and $listener, the acoustic model.
 choose_stbert() {
   local name
@@ -34,6 +43,9 @@ choose_stbert() {
       dapt) [ -z "$init$pairs" ] || stbert+=(stbert_dapt) ;;
     esac
   done
+  if [ -n "$mini" ] && { is_given pretrain_steps || is_given pretrain_batch; }; then
+    refuse "--mini pretrains for a few steps; leave out --pretrain_steps and --pretrain_batch, or --mini"
+  fi
   check_start init stbert
   check_start acoustic_model lugosch
   ! is_given pairs || [ -f "$pairs/utt2spk" ] || refuse "--pairs $pairs: no data dir (there is no utt2spk); \
@@ -60,7 +72,7 @@ link_pairs() {
 
 # copy_stbert_confs CONF ...: copies of confs of pretrainings from BERT, with what the options say.
 copy_stbert_confs() {
-  local conf_options=(--set "acoustic=\"$listener\"" --set "bert=${bert:+\"$bert\"}")
+  local conf_options=(--set "acoustic=$(quoted "$listener")" --set "bert=${bert:+$(quoted "$bert")}")
   if [ -z "$mini" ]; then
     conf_options+=(--set "steps=$pretrain_steps" --set "optim.warmup=$((pretrain_steps / 10))"
       --set "batch.examples=$pretrain_batch")

@@ -30,11 +30,13 @@ option max_lost 0.02 "share of paragraphs or questions that may be unusable befo
 mini_flag
 parse_options "$@"
 
+[[ $limit == *\ * && $limit != *\ *\ * ]] ||
+  refuse "--limit wants two numbers, for the training and the test set, found '$limit'"
 choose_corpus
 use_encoder
 also_people
 confs=$exp/conf
-[ -z "$encoder" ] || conf_options+=(--set "encoder=$encoder")
+[ -z "$encoder" ] || conf_options+=(--set "encoder=$(quoted "$encoder")")
 [ -z "$mini" ] || conf_options+=(--set scratch.width=32 --set scratch.layers=1 --set scratch.heads=2
   --set autoencoder.hidden=16)
 activate

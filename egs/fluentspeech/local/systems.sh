@@ -7,6 +7,12 @@ choose_system() {
   local folder=conf
   [ "$conf" = paper ] || folder=conf/$conf
   [ "$system" = cascade ] || ! is_given recognisers || refuse "--recognisers are of --system cascade"
+  [ "$system" = distill ] || ! is_given students || refuse "--students are of --system distill"
+  case $system in
+    stbert) ;;
+    distill) refuse_stbert_options ;;
+    *) refuse_stbert_options bert ;;
+  esac
   acoustic="" standin="" scratch=() tokenized="" decoded_sets=("${tests[@]}") teachers=()
   if [ "$system" = joint ]; then
     start_from_init
@@ -34,7 +40,6 @@ choose_system() {
     return
   fi
   check_start init lugosch
-  [ -z "$acoustic_model" ] || refuse "--acoustic_model is for --system stbert; $system starts from --init"
   start=$init models=(lugosch lugosch_frozen) task=intent conf_files=("$folder"/"$system"{,_subset}.yaml)
   [ "$system" != distill ] || choose_students "$folder"
   if [ -z "$start" ]; then

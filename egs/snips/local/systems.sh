@@ -4,6 +4,7 @@
 # start. Lugosch et al.'s and ST-BERT need what was trained elsewhere; a miniature trains $acoustic.
 choose_system() {
   acoustic="" standin="" task=intent
+  [ "$system" = stbert ] || refuse_stbert_options bert
   if [ "$system" = joint ]; then
     start_from_init
     models=(e2e ${start:+e2e_encoder atat}) task=slu fold_confs=(conf/{e2e,e2e_encoder,atat}.yaml)
@@ -13,7 +14,6 @@ choose_system() {
   if [ -n "$mini" ] && [ -z "$init$acoustic_model" ]; then acoustic=acoustic; fi
   if [ "$system" = lugosch ]; then
     check_start init lugosch
-    [ -z "$acoustic_model" ] || refuse "--acoustic_model is for --system stbert; $system starts from --init"
     start=${init:-${acoustic:+$exp/acoustic/seed${seeds%% *}/model}} models=(lugosch)
     fold_confs=(conf/lugosch.yaml)
     [ -n "$start" ] || refuse "--init is missing: for --system lugosch a packed model of phones and

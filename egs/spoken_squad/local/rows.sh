@@ -33,6 +33,7 @@ choose_corpus() {
   generated="" results=RESULTS.md folder=conf
   find_bert
   if [ -n "$corpus" ]; then
+    ! is_given asr || refuse "--asr is for the generated corpus; --corpus says itself what was heard"
     is_given size || size=paper
     results=RESULTS.corpus.md
   elif [ "$size" = paper ]; then
@@ -121,18 +122,36 @@ same_features() {
 }
 
 # taken_over NAME: whether a model that reads text alone is there from the plain run; it does not
-# depend on what is heard, and is used instead of training it again.
+# depend on what is heard, and is used instead of training it again. As it is called in a condition,
+# bash goes on after what fails.
 taken_over() {
   local seed folder
   [ "$plain_exp" != "$exp" ] || return 1
   for seed in $seeds; do
-    [ -f "$plain_exp/$1/seed$seed/train.json" ] || return 1
+    folder=$exp/$1/seed$seed
+    # What an earlier run has taken over may have changed since.
+    [ ! -L "$folder/model" ] || rm -f "$folder"/{model,train.json} || exit
+  done
+  for seed in $seeds; do
+    [ -f "$plain_exp/$1/seed$seed/train.json" ] && has_read_the_same "$plain_exp/$1/seed$seed" || return 1
   done
   for seed in $seeds; do
     folder=$exp/$1/seed$seed
-    mkdir -p "$folder"
-    [ -e "$folder/model" ] || ln -s "$(realpath "$plain_exp/$1/seed$seed")"/{model,train.json} "$folder"
+    mkdir -p "$folder" || exit
+    [ -e "$folder/model" ] ||
+      ln -s "$(realpath "$plain_exp/$1/seed$seed")"/{model,train.json} "$folder" || exit
   done
+}
+
+# has_read_the_same RUN: whether the words and questions that a training has noted in its inputs.json
+# are those of the sets of these names in $data.
+has_read_the_same() {
+  local file digest found
+  [ -f "$1/inputs.json" ] || return 0 # of a version that noted none
+  while read -r file digest; do
+    found=$(sha256sum "$data/$file")
+    [ "${found:0:${#digest}}" = "$digest" ] || return 1
+  done < <(sed -nE 's#^ *".*/([^/"]+/(text|questions\.jsonl))": "([0-9a-f]+)",?$#\1 \3#p' "$1/inputs.json")
 }
 
 # finetune: every model of $rows.

@@ -132,6 +132,7 @@ is_among() {
 
 # refuse_unread: options that no experiment reads, or would miss hours later.
 refuse_unread() {
+  [ -z "$mini" ] || ! is_given size || refuse "--mini is --size mini; leave out one of them"
   [ -z "$embeddings" ] || [ -f "$embeddings" ] || refuse "--embeddings $embeddings: no such file"
   [ -z "$embeddings" ] || is_among full_music $experiments ||
     refuse "--embeddings are of --experiments full_music"
