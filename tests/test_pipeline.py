@@ -486,6 +486,26 @@ def test_pretrained_embeddings_are_where_training_starts(
     assert known == pytest.approx(vectors[words.index("unheard")], abs=1e-6)
 
 
+def test_other_embeddings_under_the_same_name_are_trained_with(
+    train_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key of before the digest of embeddings counts as it did."""
+    glove, facts = tmp_path / "glove.txt", tmp_path / "x" / "train.json"
+    options = ("--embeddings", str(glove), "--epochs", "1")
+    glove.write_text("red 1 2 3\n")
+    run("bilstm_crf", train_dir, facts.parent, *options)
+    first = json.loads(facts.read_text())
+    del first["key"]["embeddings"]
+    facts.write_text(json.dumps(first))
+    run("bilstm_crf", train_dir, facts.parent, *options)
+    assert "trained before on the same" in capsys.readouterr().out
+    facts.unlink()
+    run("bilstm_crf", train_dir, facts.parent, *options)
+    glove.write_text("red 1 2 3\nblue 3 2 1\n")
+    run("bilstm_crf", train_dir, facts.parent, *options)
+    assert json.loads(facts.read_text())["pretrained_words"] == 2
+
+
 @pytest.mark.parametrize(
     "content, why",
     [

@@ -28,7 +28,7 @@ from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
 from atat.base.provenance import provenance
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import fingerprint, kaldi_dir, tables
 from atat.scoring import decoded_dir
 from atat.scoring.transcribed import NOTHING
 from atat.text import bio_tags, trees
@@ -102,6 +102,8 @@ def train(options: argparse.Namespace) -> None:
         print(f"{folder}: {len(carried)} sentences as they were heard")
         examples += carried
     key = {"options": _named(options), "examples": _fingerprint(examples, valid.tagged.values())}
+    if options.embeddings:
+        key["embeddings"] = list(fingerprint.of_file(options.embeddings).values())
     if _is_finished(options.out / "train.json", key):
         print(f"{options.out}: trained before on the same")
         return
@@ -233,9 +235,13 @@ def _fingerprint(*content: Any) -> str:
 
 
 def _is_finished(path: Path, key: dict[str, Any]) -> bool:
-    """Whether a run with the same options on the same data has finished."""
+    """Whether a run with the same options on the same data has finished.
+
+    A key of an earlier version need not have all that one has now.
+    """
     about = read_object_or_none(path)  # torn: not finished
-    return about is not None and bool(about.get("finished") and about.get("key") == key)
+    before = about.get("key") if about and about.get("finished") else None
+    return isinstance(before, dict) and {**key, **before} == key
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,12 +1,10 @@
 """Folds for cross-validation on the real recordings.
 
-    python local/make_folds.py --data data/real --also data/noisy_06 data/noisy_24 --out data/folds
+    python local/make_folds.py --data data/real --out data/folds
 
-writes `data/folds/{0..4}/{train,dev,test}` and, for each data dir of `--also`, its part that
-belongs to the fold's test set, `data/folds/{0..4}/noisy_06` …. A fold is drawn by a hash of the
-speaker id, so that a recording stays in its fold when others are added, and with it its noisy
-copies. With `--text` (see transcribe_with_labels.py) `train_text` is the part of `train` that has
-a transcript; the test sets never have one.
+writes `data/folds/{0..4}/{train,dev,test}`. A fold is drawn by a hash of the speaker id, so that a
+recording stays in its fold when others are added. With `--text` (see transcribe_with_labels.py)
+`train_text` is the part of `train` that has a transcript; the test sets never have one.
 
 The benchmark publishes no speaker ids, and each of its fifty-odd speakers recorded about ten
 orders: a speaker is most likely in train and in test of the same fold. The figures are those of
@@ -50,13 +48,6 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="data dir to cut into folds")
-    parser.add_argument(
-        "--also",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="data dirs of the same speakers, of which each fold gets a test part",
-    )
     parser.add_argument("--text", type=Path, help="data dir with text for some of the utterances")
     parser.add_argument("--out", type=Path, default=Path("data/folds"), help="where folds go")
     parser.add_argument("--folds", type=int, default=5, help="number of folds")
@@ -70,7 +61,6 @@ def main(argv: list[str] | None = None) -> None:
     texts = tables.read_table(options.text / "text") if options.text else {}
     silent = [replace(utterance, text=None) for utterance in utterances]
     spoken = [replace(one, text=texts[one.id]) for one in utterances if one.id in texts]
-    others = {folder: kaldi_dir.load(folder) for folder in options.also}
     for fold in range(options.folds):
         out = options.out / str(fold)
 
@@ -85,8 +75,6 @@ def main(argv: list[str] | None = None) -> None:
             counts["train_text"] = write_part(
                 out / "train_text", spoken, keep("train"), options.data
             )
-        for folder, listed in others.items():
-            counts[folder.name] = write_part(out / folder.name, listed, keep("test"), folder)
         print(f"{out}: " + ", ".join(f"{name} {number}" for name, number in counts.items()))
     print("no speaker ids are published: train and test of a fold may share speakers")
 

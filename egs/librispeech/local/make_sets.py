@@ -17,8 +17,7 @@ from pathlib import Path
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
-from atat.datadir.ctm import read_ctm
-from atat.datadir.edit import combine, subset
+from atat.datadir.edit import aligned, combine, subset
 from atat.datadir.files import DataDir
 from atat.datadir.folds import held_out
 
@@ -58,17 +57,7 @@ def _of(chosen: set[str], inside: bool) -> Callable[[DataDir], list[str]]:
 
 
 def _write_aligned(source: Path, target: Path) -> None:
-    ctm = source / "ctm"
-    if not ctm.is_file():
-        raise InputError(
-            f"{ctm}: no such file, mlm needs the times of words; make them first (stage 3)"
-        )
-    aligned = {key for key, words in read_ctm(ctm).items() if words}
-
-    def has_times(data: DataDir) -> Collection[str]:
-        return aligned & data.speakers.keys()
-
-    count = subset(source, target, has_times)
+    count = subset(source, target, aligned)
     total = len(tables.read_table(source / "utt2spk"))
     print(
         f"{source}: {total} utterances; {target}: {count} of them, the words of "

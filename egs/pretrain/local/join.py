@@ -10,15 +10,12 @@ train_asr whose words have times. Prints what each has.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
 from pathlib import Path
 
 from atat.base import cli
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, licence, tables
-from atat.datadir.ctm import read_ctm
-from atat.datadir.edit import combine, subset
-from atat.datadir.files import DataDir
+from atat.datadir.edit import aligned, combine, subset
 
 ROLES = ("train_slu", "dev_slu", "train_asr", "dev_asr", "train_nlu", "dev_nlu")
 
@@ -39,7 +36,8 @@ def join(data: Path) -> list[Path]:
     if not made:
         raise InputError(f"{data / 'parts'}: no parts to join; begin with stage 0")
     if (data / "train_asr" / "ctm").is_file():
-        made.append(_with_times(data / "train_asr", data / "train_mlm"))
+        made.append(data / "train_mlm")
+        subset(data / "train_asr", made[-1], aligned)
     return made
 
 
@@ -53,16 +51,6 @@ def _join_text(target: Path, parts: list[Path]) -> None:
         ),
     )
     licence.write(target, *map(licence.of, parts))
-
-
-def _with_times(source: Path, target: Path) -> Path:
-    timed = {key for key, words in read_ctm(source / "ctm").items() if words}
-
-    def has_times(data: DataDir) -> Collection[str]:
-        return timed & data.speakers.keys()
-
-    subset(source, target, has_times)
-    return target
 
 
 def main(argv: list[str] | None = None) -> None:
