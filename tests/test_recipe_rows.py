@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from atat.base import config, digests
+from atat.base import config, digests, encoder_files
+from atat.engine import registry
+from atat.prepare import conf_copy
 from atat.scoring.results_settings import Report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -200,6 +202,33 @@ def test_every_row_is_decoded_of_a_model_that_is_trained(
         once = "/stbert_pretrain" in start and "dapt" not in start  # for all seeds
         if call["program"] == "atat train" and "/seed3/" in start and not once:
             assert call["--out"].endswith("seed3")
+
+
+@pytest.mark.skipif(not encoder_files.is_here(ENCODER), reason=f"needs: atat encoder get {ENCODER}")
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        *((recipe, options) for recipe, options, _ in OVER_ENCODER),
+        ("fluentspeech", [*RECIPES[0][1], "--encoder", ENCODER]),
+        ("pretrain", [*PRETRAINED, "--encoder", ENCODER]),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_confs_over_an_encoder_can_be_read(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, options: list[str]
+) -> None:
+    assert run(clone, recipe, options).returncode == 0
+    monkeypatch.chdir(clone / "egs" / recipe)
+    read = set()
+    for line in (clone / "calls").read_text().splitlines():
+        program, *words = line.rstrip("\t").split("\t")
+        if program == "atat conf_copy" and Path(words[0]).is_file():
+            conf_copy.main(words)
+            read |= set(Path(words[words.index("--out") + 1]).rglob("*.yaml"))
+    assert read
+    for conf in read:
+        _, settings = registry.load_settings(conf)
+        assert conf.stem == "nlu" or f"pretrained: {ENCODER}" in conf.read_text()
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ templates=(conf/{pretrain,zeroshot,replay,tts}.yaml) fold_template=conf/fold.yam
 if [ -n "$encoder" ]; then # confs for states
   templates=(conf/encoder/{pretrain,zeroshot,replay,tts}.yaml)
   fold_template=conf/encoder/fold.yaml
-  conf_options=(--set "model.audio_encoder.pretrained=$(quoted "$encoder")")
+  conf_options=(--set model.audio_encoder.kind=pretrained
+    --set "model.audio_encoder.pretrained=$(quoted "$encoder")")
 fi
 confs=$exp/conf start=pretrain
 if [ -n "$pretrain_seed" ]; then
