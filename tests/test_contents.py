@@ -294,6 +294,29 @@ def test_names_of_copies_are_no_faults(tmp_path: Path) -> None:
             ark.read(write.specifiers["a-11"], name)
 
 
+def test_the_end_of_another_id_is_a_fault(tmp_path: Path) -> None:
+    with ark.Writer(tmp_path / "a.ark") as write:
+        for key in ("1", "11", "21"):
+            write(key, np.full((4, 2), 9, np.float32))
+    for key, specifier in write.specifiers.items():
+        assert ark.summarize(specifier, key).rows == len(ark.read(specifier, key))
+    for stored in ("11", "21"):
+        with pytest.raises(InputError, match=f"matrix of '{stored}' is stored there, not .*'1'"):
+            ark.summarize(write.specifiers[stored], "1")
+
+
+def test_ids_in_text_arks_are_compared(tmp_path: Path) -> None:
+    path = tmp_path / "a.ark"
+    path.write_text("k1  [\n  1 2\n  3 4 ]\nsp1-k1  [\n  5 6 ]\n")
+    for key, offset in (("k1", 3), ("sp1-k1", 26), ("sp0.9-k1", 3)):
+        assert ark.summarize(f"{path}:{offset}", key).columns == 2
+        assert ark.read(f"{path}:{offset}", key).shape[1] == 2
+    for read in (ark.read, ark.summarize):
+        for offset, stored, key in ((3, "k1", "1"), (26, "sp1-k1", "k1"), (26, "sp1-k1", "zz")):
+            with pytest.raises(InputError, match=f"'{stored}' is stored there, not .* '{key}'"):
+                read(f"{path}:{offset}", key)
+
+
 def test_loud_numbers_in_a_float_file_are_named_everywhere(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

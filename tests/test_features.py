@@ -50,6 +50,17 @@ def test_ranges_are_rows_and_columns_with_both_ends(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ark.read(f"{where}[,2:4]"), matrices()["u2"][:, 2:5])
 
 
+def test_a_range_beyond_the_matrix_is_named(tmp_path: Path) -> None:
+    with ark.Writer(tmp_path / "a.ark") as write:
+        write("u", matrices()["u2"][:10])
+    where = write.specifiers["u"]
+    assert len(ark.read(f"{where}[5:12]")) == 5  # as far beyond it as Kaldi allows
+    for wrong in ("[5:13]", "[10:11]", "[5:3]", "[1:]", "[:3]", "[0:3,0:80]", "[0:1,0:1,0:1]"):
+        for read in (ark.read, ark.summarize):
+            with pytest.raises(InputError, match=r"no such range in an array of shape \(10, 80\)"):
+                read(where + wrong)
+
+
 def specifiers_of(path: Path) -> dict[str, str]:
     """Where each matrix of a binary or text ark starts, found by the ids of its utterances."""
     data = path.read_bytes()

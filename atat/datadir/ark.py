@@ -38,8 +38,12 @@ VECTORS = {b"\0BFV ": 4, b"\0BDV ": 8}  # bytes of a value
 # Compressed matrices: bytes of a value, bytes of each column's own header.
 COMPRESSED = {b"\0BCM ": (1, 8), b"\0BCM2 ": (2, 0), b"\0BCM3 ": (1, 0)}
 INTEGERS = b"\0B\4"
+# Kaldi lets a range of rows end this far beyond a matrix: times of segments are rounded.
+ROWS_BEYOND = 3
+LONGEST_KEY = 1024  # bytes
 # Between an id and a prefix or suffix that a copy of a data dir has added (sp0.9-anna-001).
 JOINTS = "-_."
+_RANGE = re.compile(r"(\d+)(?::(\d+))?")
 _SPECIFIER = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+))?(?:\[(?P<ranges>[\d:,]*)\])?")
 
 
@@ -58,13 +62,14 @@ def read(specifier: str | Path, key: str | None = None) -> np.ndarray:
     """The matrix (or vector) of a specifier: float32 (T, F), or float64 where stored as that.
 
     Opens, seeks and reads only what is asked for. key: the id that must stand before the matrix in
-    its ark, or be a part of it (`sp0.9-anna-001` for `anna-001`).
-    Raises InputError for a missing or truncated file, an offset where no matrix starts, the matrix
-    of another id, and for shell pipes.
+    its ark, or be a part of it (`sp0.9-anna-001` for `anna-001`). In a binary ark it may also be
+    the end of that id (`1` of `11`), which only `summarize` tells apart.
+    Raises InputError for a missing or truncated file, an offset where no matrix starts, a range
+    that the matrix does not have, the matrix of another id, and for shell pipes.
     """
     with _open(specifier, key) as (stream, ranges):
         matrix = _read_matrix(stream)
-        matrix = matrix[_slices(ranges)] if ranges else matrix
+        matrix = _cut(matrix, ranges, specifier) if ranges else matrix
     # An array on the file's bytes is read-only, and torch warns of such arrays.
     return matrix if matrix.flags.writeable else matrix.copy()
 
@@ -74,12 +79,12 @@ def summarize(specifier: str | Path, key: str | None = None) -> Summary:
 
     Compressed matrices are not unpacked: their headers bound their values.
     """
-    with _open(specifier, key) as (stream, ranges):
+    with _open(specifier, key, is_strict=True) as (stream, ranges):
         start = stream.tell()
         magic = _magic(stream)
         if magic not in COMPRESSED or ranges:
             matrix = _read_matrix(stream)
-            matrix = matrix[_slices(ranges)] if ranges else matrix
+            matrix = _cut(matrix, ranges, specifier) if ranges else matrix
             return _summary_of(np.ascontiguousarray(matrix))
         extent = _extent(stream)
         stream.seek(start)
@@ -89,8 +94,22 @@ def summarize(specifier: str | Path, key: str | None = None) -> Summary:
     return Summary(rows, columns, *bounds, _digest(content))
 
 
+def check_end(path: str | Path, offset: int) -> None:
+    """Raise ValueError unless an ark ends with the binary matrix that starts at `offset`."""
+    with open(path, "rb") as stream:
+        stream.seek(offset)
+        try:
+            end = offset + (_extent(stream) or 0)
+        except struct.error:
+            end = 0
+        if end != (size := os.fstat(stream.fileno()).st_size):
+            raise ValueError(f"its last matrix, from byte {offset} on, does not end at byte {size}")
+
+
 @contextmanager
-def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, str | None]]:
+def _open(
+    specifier: str | Path, key: str | None, *, is_strict: bool = False
+) -> Iterator[tuple[BinaryIO, str | None]]:
     """The file at the start of a matrix, and the rows wanted; every failure is an InputError."""
     specifier = str(specifier)
     match = _SPECIFIER.fullmatch(specifier)
@@ -104,7 +123,7 @@ def _open(specifier: str | Path, key: str | None) -> Iterator[tuple[BinaryIO, st
             if offset >= (size := os.fstat(stream.fileno()).st_size):
                 raise ValueError(f"it has {size} bytes")
             if key is not None and offset:
-                _check_key(stream, path, offset, key)
+                _check_key(stream, path, offset, key, is_strict)
             stream.seek(offset)
             yield stream, match["ranges"]
     except OSError as error:
@@ -187,15 +206,23 @@ def _digest(content: bytes | memoryview, *facts: object) -> str:
     return sha.hexdigest()[:16]
 
 
-def _check_key(stream: BinaryIO, path: str, offset: int, key: str) -> None:
-    """Raise InputError if the id before a matrix is certainly a different one."""
-    wanted = key.encode() + b" "
-    stream.seek(max(0, offset - len(wanted)))
-    if stream.read(len(wanted)) == wanted:
-        return
-    status = os.stat(path)
-    stored = _keys(path, status.st_size, status.st_mtime_ns).get(offset)
-    if stored is None or _is_copy_of(key, stored):
+def _check_key(stream: BinaryIO, path: str, offset: int, key: str, is_strict: bool) -> None:
+    """Raise InputError if the id before a matrix is certainly a different one.
+
+    The last byte of the matrix before may look like a part of the id, so where an id begins only
+    the headers of all matrices say; they are read where the id does not end in `key`, and if the
+    check is strict.
+    """
+    stream.seek(max(0, offset - LONGEST_KEY))
+    before, start = stream.read(min(offset, LONGEST_KEY)), stream.read(5)
+    wanted, stored = key.encode() + b" ", None
+    if start.lstrip().startswith(b"["):  # text: the line begins with the id
+        line = before.rpartition(b"\n")[2].strip()
+        stored = line.decode(errors="replace") if len(line) < LONGEST_KEY - 1 else None
+    elif not before.endswith(wanted) or (is_strict and before != wanted):
+        status = os.stat(path)
+        stored = _keys(path, status.st_size, status.st_mtime_ns).get(offset)
+    if not stored or _is_copy_of(key, stored):
         return
     raise InputError(
         f"{path}:{offset}: the matrix of {stored!r} is stored there, not that of {key!r}; correct "
@@ -209,7 +236,7 @@ def _is_copy_of(key: str, stored: str) -> bool:
     return before != key and before[-1:] in JOINTS or behind != key and behind[:1] in JOINTS
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _keys(path: str, size: int, changed: int) -> dict[int, str]:
     """Offset of each matrix of an ark -> its id, as far as the ark is binary and valid."""
     found = {}
@@ -319,9 +346,29 @@ def _read_compressed(stream: BinaryIO) -> np.ndarray:
     return values.astype(np.float32, copy=False).ravel()[flat]
 
 
-def _slices(ranges: str) -> tuple[slice, ...]:
-    """`0:99,3:5` as Kaldi means it (both ends included); an empty part is everything."""
-    parts = [part.split(":") for part in ranges.split(",")]
-    return tuple(
-        slice(int(part[0]), int(part[-1]) + 1) if part[0] else slice(None) for part in parts
-    )
+def _cut(matrix: np.ndarray, ranges: str, specifier: str | Path) -> np.ndarray:
+    """The part `0:99,3:5` as Kaldi means it (both ends included); an empty part is everything.
+
+    Raises InputError for a range that is none, or not within the matrix.
+    """
+    parts = ranges.split(",")
+    try:
+        if len(parts) > matrix.ndim:
+            raise ValueError
+        return matrix[tuple(map(_slice, parts, matrix.shape, (ROWS_BEYOND, 0)))]
+    except ValueError:
+        raise InputError(
+            f"{specifier}: no such range in an array of shape {matrix.shape}; expected "
+            "`[first:last]` rows, or `[first:last,first:last]` rows and columns, from 0 on and "
+            "both included; correct feats.scp or make the features again"
+        ) from None
+
+
+def _slice(part: str, size: int, beyond: int) -> slice:
+    if part in ("", ":"):
+        return slice(None)
+    found = _RANGE.fullmatch(part)
+    first, last = map(int, found.groups(found[1])) if found else (1, 0)
+    if not first <= last < size + beyond or first >= size:
+        raise ValueError
+    return slice(first, last + 1)

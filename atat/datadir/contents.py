@@ -29,7 +29,7 @@ from atat.datadir import ark, kaldi_dir, tables
 from atat.datadir.kaldi_dir import Utterance
 from atat.speech import audio
 
-VERSION = 2  # goes up when the checks or the digests change
+VERSION = 3  # goes up when the checks or the digests change
 # No logarithm of an energy, in nepers or decibels, is as large; normalised features are smaller.
 LARGEST = 1e4
 # A file younger than this may change again without a new time of change.
