@@ -567,8 +567,34 @@ def test_combine_gives_segments_to_dirs_without(made):
     tools.subset(segmented(made), two, lambda data: [u for u in data.speakers if u[0] == "b"])
     tools.combine(out, [one, two])
     assert not validate(out).errors
-    assert read_table(out / "segments")["ann-1"] == "ann-1 0 0.505"
+    assert read_table(out / "segments")["ann-1"] == "ann-1 0 -1"  # whatever utt2dur says
     assert read_table(out / "segments")["bob-1"] == "r2 0.5 1.0"
+
+
+def test_combine_refuses_dirs_that_have_no_sound_or_no_utterances_in_common(made):
+    one, two, out = made.parent / "one", made.parent / "two", made.parent / "out"
+    tools.subset(made, one, tools.first(2))
+    tools.subset(made, two, lambda data: ["bob-0"])
+    (one / "feats.scp").unlink()
+    (two / "wav.scp").unlink()
+    with pytest.raises(InputError, match=f"{two}: has feats.scp but no wav.scp, and {one} wav.scp"):
+        tools.combine(out, [one, two])
+    write_tables(made.parent / "empty", {"utt2spk": {}, "text": {}})
+    with pytest.raises(InputError, match="have no utterances"):
+        tools.combine(out, [made.parent / "empty"])
+    assert not out.exists()
+
+
+def test_the_shortest_of_recordings_below_a_root(made):
+    wavs = read_table(made / "wav.scp")
+    write_tables(
+        made,
+        {"wav.scp": {key: Path(path).name for key, path in wavs.items()}},
+        remove=["utt2dur", "utt2num_frames"],
+    )
+    root = str(made.parent / "wavs")
+    commands.main(["subset", "--shortest", "2", "--root", root, str(made), str(made.parent / "o")])
+    assert list(read_table(made.parent / "o" / "wav.scp")) == ["ann-0", "ann-1"]
 
 
 def test_relocate_rewrites_whole_path_parts_only(made):
@@ -583,6 +609,16 @@ def test_relocate_rewrites_whole_path_parts_only(made):
     assert table["ann-2"] == f"{old}2/ann-2.wav"
     with pytest.raises(InputError, match="no path in its scp files begins with '/nowhere'"):
         tools.relocate(made, "/nowhere", "/x")
+
+
+def test_relocate_moves_all_absolute_paths_and_single_arks(made):
+    edit(made / "wav.scp", f"{made.parent}/wavs/ann-1.wav", "sox '/a b.wav' -t wav - | cat |")
+    tools.relocate(made, "/", "/mnt/")
+    table = read_table(made / "wav.scp")
+    assert table["ann-0"] == f"/mnt{made.parent}/wavs/ann-0.wav"
+    assert table["ann-1"] == "sox '/mnt/a b.wav' -t wav - | cat |"
+    tools.relocate(made, f"/mnt{made.parent}/feats.ark", "/new.ark")
+    assert read_table(made / "feats.scp")["ann-1"] == "/new.ark:100"
 
 
 def test_normalize_makes_words_spoken_and_keeps_what_was_published(made):

@@ -93,6 +93,18 @@ def test_segments_and_features_are_written_as_read(tmp_path):
     assert contents(tmp_path / "again") == first
 
 
+def test_what_is_loaded_with_open_segments_can_be_written(tmp_path):
+    (tmp_path / "utt2spk").write_text("a-0 a\na-1 a\n")
+    (tmp_path / "wav.scp").write_text("r /r.wav\n")
+    (tmp_path / "segments").write_text("a-0 r 0 0.3\na-1 r 0.3 -1\n")
+    loaded = load(tmp_path)
+    assert [one.duration for one in loaded] == [0.3, None]
+    write(tmp_path / "out", loaded)
+    assert load(tmp_path / "out") == loaded
+    with pytest.raises(InputError, match="utt2dur: 1 of 2 utterances have a value"):
+        write(tmp_path / "out", [replace(loaded[0], duration=0.31), loaded[1]])
+
+
 def test_a_text_only_dir_loads(tmp_path):
     (tmp_path / "utt2spk").write_text("a-1 a\n")
     (tmp_path / "text").write_text("a-1 turn it on\n")

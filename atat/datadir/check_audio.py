@@ -1,7 +1,7 @@
 """Checks of a data dir's recordings and features: paths, segments, the audio itself, ark files.
 
-Audio is read whole (to find truncated files and NaN), several files at a time;
-`AudioOptions.check_audio` switches it off. Shell pipes are checked but never run.
+Audio is read whole (to find truncated files and NaN), several files at a time, and so are features;
+`AudioOptions.check_audio` switches both off. Shell pipes are checked but never run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PENDING = 1000  # recordings handed to the readers at a time, so that an interru
 
 @dataclass(frozen=True)
 class AudioOptions:
-    """What to expect of the recordings of a data dir, and whether to read them."""
+    """What to expect of the recordings of a data dir, and whether to read them and its features."""
 
     check_audio: bool = True
     allow_pipes: bool = False

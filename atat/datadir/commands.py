@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from atat.base import cli
+from atat.base import cli, limits
 from atat.base.errors import InputError
 from atat.datadir.import_commands import IMPORTS
 
@@ -185,7 +185,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="data dir")
-    parser.add_argument("--no_audio", action="store_true", help="do not read the recordings")
+    parser.add_argument(
+        "--no_audio",
+        action="store_true",
+        help="read neither the recordings nor the features, only the tables that name them",
+    )
     parser.add_argument(
         "--allow_pipes",
         action="store_true",
@@ -288,7 +292,7 @@ def _subset(options: argparse.Namespace) -> None:
     choices: dict[str, Callable[[Any], Callable[[DataDir], list[str]]]] = {
         "utterances": tools.evenly,
         "first": tools.first,
-        "shortest": tools.shortest,
+        "shortest": lambda number: tools.shortest(number, options.root),
         "speakers": tools.whole_speakers,
         "list": tools.listed,
         "speaker_list": tools.of_listed_speakers,
@@ -364,6 +368,7 @@ def _print_info(folder: str) -> None:
 def _audio_options(options: argparse.Namespace) -> AudioOptions:
     from atat.datadir.check_audio import AudioOptions
 
+    limits.at_least(0, **{"--nj": options.nj})
     return AudioOptions(
         check_audio=not options.no_audio,
         allow_pipes=options.allow_pipes,

@@ -29,10 +29,16 @@ from atat.datadir.files import (
     require_sound,
     scan_dir,
 )
-from atat.datadir.kaldi_dir import parse_segment, path_resolver, speakers_to_utterances
-from atat.datadir.tables import Table, seconds, write_tables
+from atat.datadir.kaldi_dir import (
+    parse_segment,
+    path_of,
+    path_resolver,
+    speakers_to_utterances,
+)
+from atat.datadir.tables import Table, write_tables
 from atat.speech import audio
 
+SOUND = {"wav.scp", "feats.scp"}
 # Files that hold one value for the whole dir.
 SETTINGS = (feats_type.SHIFT, feats_type.KIND, licence.NAME)
 
@@ -52,11 +58,7 @@ def select(
     `resolve` makes the paths of scp files absolute. spk2utt is made again.
     """
     speakers = {key: value for key, value in data.speakers.items() if key in keep}
-    wanted = {
-        UTTERANCE: speakers.keys(),
-        SPEAKER: set(speakers.values()),
-        RECORDING: {data.recording(utterance) for utterance in speakers},
-    }
+    wanted = keys_of(data, speakers)
     tables: dict[str, Table] = {}
     for name, scan in data.scans.items():
         keys = wanted[data.keyed_by[name]]
@@ -69,6 +71,16 @@ def select(
     tables["utt2spk"] = speakers
     tables["spk2utt"] = speakers_to_utterances(speakers)
     return tables
+
+
+def keys_of(data: DataDir, utterances: Iterable[str]) -> dict[str, set[str]]:
+    """Kind of key (UTTERANCE, SPEAKER, RECORDING) -> those of some utterances of a data dir."""
+    speakers, chosen = data.speakers, set(utterances)
+    return {
+        UTTERANCE: chosen,
+        SPEAKER: {speakers[utterance] for utterance in chosen},
+        RECORDING: {data.recording(utterance) for utterance in chosen},
+    }
 
 
 def subset(
@@ -105,11 +117,11 @@ def first(number: int) -> Callable[[DataDir], list[str]]:
     return lambda data: _enough(list(data.speakers), number, data, "utterances")[:number]
 
 
-def shortest(number: int) -> Callable[[DataDir], list[str]]:
-    """The `number` utterances that last shortest."""
+def shortest(number: int, root: str | Path | None = None) -> Callable[[DataDir], list[str]]:
+    """The `number` utterances that last shortest; `root` as in `durations`."""
 
     def choose(data: DataDir) -> list[str]:
-        lengths = durations(data)
+        lengths = durations(data, root)
         utterances = sorted(data.speakers, key=lambda utterance: (lengths[utterance], utterance))
         return _enough(utterances, number, data, "utterances")[:number]
 
@@ -150,15 +162,16 @@ def aligned(data: DataDir) -> list[str]:
     return [key for key in data.speakers if timed.get(key)]
 
 
-def durations(data: DataDir) -> dict[str, float]:
+def durations(data: DataDir, root: str | Path | None = None) -> dict[str, float]:
     """Length of every utterance: seconds from utt2dur, segments or the audio, else frames.
 
-    Raises InputError if all of these are missing.
+    Relative paths of recordings start at `root`, as in `kaldi_dir.load`. Raises InputError if all
+    of these are missing.
     """
     if "utt2dur" in data.scans:
         return {key: _number(data, "utt2dur", key) for key in data.speakers}
     if "wav.scp" in data.scans:
-        resolve = path_resolver(data.folder)
+        resolve = path_resolver(data.folder, root)
         spans = {key: _span(data, key) for key in data.speakers}
         open_ended = {recording for recording, _, end in spans.values() if end is None}
         wavs = data.table("wav.scp")
@@ -180,8 +193,9 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
 
     A table that one of them lacks is left out (not alignments, which need not be complete). If only
     some have segments, the others get segments that span their whole recordings.
-    Raises InputError for an utterance that is in two dirs, a speaker or recording with different
-    values in two dirs, for dirs with audio beside dirs without, and if the target is one of them.
+    Raises InputError for an utterance or question that is in two dirs, a speaker or recording with
+    different values in two dirs, for dirs with audio beside dirs without or with features only, if
+    there are no utterances, and if the target is one of them.
     """
     if any(Path(source).resolve() == Path(target).resolve() for source in sources):
         raise InputError(
@@ -194,10 +208,7 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     for data in opened:
         tables = select(data, data.speakers, path_resolver(data.folder))
         if has_segments and "wav.scp" in tables:
-            tables.setdefault(
-                "segments",
-                {key: f"{key} 0 {seconds(length)}" for key, length in durations(data).items()},
-            )
+            tables.setdefault("segments", {key: f"{key} 0 -1" for key in data.speakers})
         parts.append(tables)
     names = sorted({name for tables in parts for name in tables})
     left_out = [
@@ -205,18 +216,32 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
         for name in names
         if name not in ALIGNMENTS and any(name not in tables for tables in parts)
     ]
-    sound = {"wav.scp", "feats.scp"}
-    if sound & set(left_out) and not sound & (set(names) - set(left_out)):
-        without = next(data for data in opened if not sound & data.scans.keys())
-        raise InputError(
-            f"{without.folder}: has neither wav.scp nor feats.scp, but others have; "
-            "combine text-only dirs apart from those with audio"
-        )
+    if SOUND & set(left_out) and not SOUND & (set(names) - set(left_out)):
+        raise InputError(_without_sound(opened))
     merged = {name: _merge(name, opened, parts) for name in names if name not in left_out}
     speakers = cast("Mapping[str, str]", merged["utt2spk"])  # one of each utterance
+    if not speakers:
+        raise InputError(f"{target}: the dirs to join have no utterances; nothing was written")
     merged["spk2utt"] = speakers_to_utterances(speakers)
     write_dir(target, merged, opened)
     return left_out
+
+
+def _without_sound(opened: list[DataDir]) -> str:
+    """Why data dirs of which none of SOUND is in all cannot be joined."""
+    silent, unheard, unmade = (
+        next((data.folder for data in opened if not names & data.scans.keys()), None)
+        for names in (SOUND, {"wav.scp"}, {"feats.scp"})
+    )
+    if silent is not None:
+        return (
+            f"{silent}: has neither wav.scp nor feats.scp, but others have; "
+            "combine text-only dirs apart from those with audio"
+        )
+    return (
+        f"{unheard}: has feats.scp but no wav.scp, and {unmade} wav.scp but no feats.scp; they "
+        "have no kind of sound in common: make such features of the second, too (atat features)"
+    )
 
 
 def split(folder: str | Path, num_parts: int, *, per_utterance: bool = False) -> list[Path]:
@@ -250,12 +275,13 @@ def split(folder: str | Path, num_parts: int, *, per_utterance: bool = False) ->
 def relocate(folder: str | Path, old: str, new: str) -> int:
     """Replace the beginning `old` of paths in all scp files by `new`; returns how many changed.
 
-    Matches whole parts of a path only (`/data` does not match `/data2`), in shell pipes each path.
-    Raises InputError if no path begins with `old`.
+    Matches whole parts of a path only (`/data` does not match `/data2`), in shell pipes each path;
+    `/` is the beginning of every absolute one. Raises InputError if no path begins with `old`.
     """
     data = open_dir(folder)
     old, new = old.rstrip("/"), new.rstrip("/")
-    in_command = re.compile(rf"(?<![^\s'\"=<]){re.escape(old)}(?=[/\s'\"]|$)")
+    end = r"(?=[/\s'\"]|$)" if old else "(?=/)"
+    in_command = re.compile(rf"(?<![^\s'\"=<]){re.escape(old)}{end}")
     changed: dict[str, Table] = {}
     count, seen = 0, ""
     for name, scan in data.scans.items():
@@ -266,7 +292,7 @@ def relocate(folder: str | Path, old: str, new: str) -> int:
             seen = seen or value
             if is_pipe(value):
                 table[key] = in_command.sub(lambda _: new, value)
-            elif value == old or value.startswith(old + "/"):
+            elif path_of(value) == old or value.startswith(old + "/"):
                 table[key] = new + value[len(old) :]
             else:
                 table[key] = value
@@ -294,6 +320,7 @@ def write_dir(
     """
     target = Path(target)
     stale = [name for name in named_tables(target) if not tables.get(name)]
+    stale.append(questions.QUESTIONS)
     settings = {}
     for name in SETTINGS:
         values = {feats_type.word(data.folder / name) for data in sources}
@@ -310,17 +337,30 @@ def write_dir(
             settings[name] = {first: rest}  # a line of its own, without a key
         elif (target / name).exists():
             stale.append(name)
-    asked = [
-        question
-        for data in sources
-        if with_questions and (data.folder / questions.QUESTIONS).is_file()
-        for question in questions.read(data.folder)
-        if question.utt in tables["utt2spk"]
-    ]
-    (target / questions.QUESTIONS).unlink(missing_ok=True)
-    write_tables(target, {**{k: v for k, v in tables.items() if v}, **settings}, remove=stale)
-    if asked:
-        questions.write(target, asked)
+    asked = _asked(sources, tables["utt2spk"]) if with_questions else []
+    write_tables(
+        target,
+        {**{k: v for k, v in tables.items() if v}, **settings},
+        lines={questions.QUESTIONS: questions.lines(asked)} if asked else {},
+        remove=stale,
+    )
+
+
+def _asked(sources: list[DataDir], utterances: Collection[str]) -> list[questions.Question]:
+    """The questions about some utterances, sorted by id; InputError for one that is in two dirs."""
+    found: dict[str, questions.Question] = {}
+    origin: dict[str, Path] = {}
+    for path in (data.folder / questions.QUESTIONS for data in sources):
+        for question in questions.read(path.parent) if path.is_file() else ():
+            if question.utt not in utterances:
+                continue
+            if question.id in found:
+                raise InputError(
+                    f"{path}: the question {question.id!r} is also in {origin[question.id]}; "
+                    "rename one of the two"
+                )
+            found[question.id], origin[question.id] = question, path
+    return [found[name] for name in sorted(found)]
 
 
 def _merge(name: str, opened: list[DataDir], parts: list[dict[str, Table]]) -> Table:

@@ -95,9 +95,7 @@ def _load(folder: Path, root: str | Path | None) -> list[Utterance]:
                 f"{utterance!r}; expected one speaker id{why}"
             )
         recording, start, end = segments.get(utterance, (None, None, None))
-        duration = durations.get(utterance)
-        if duration is None and start is not None and end is not None:
-            duration = round(end - start, 6)
+        duration = durations.get(utterance, _length(start, end))
         utterances.append(
             Utterance(
                 utterance,
@@ -129,7 +127,8 @@ def write(
     Writes utt2spk and spk2utt, and each of wav.scp, segments, feats.scp, utt2num_frames,
     utt2dur, text, semantics that the utterances have; an old file of these names that they do
     not have is removed. In the same step the tables `beside` are written, those without a line
-    removed, and the files `remove`. Files of other names stay.
+    removed, and the files `remove`. Files of other names stay. No utt2dur is written if it would
+    only repeat the lengths of segments, of which others end with their recordings.
     Raises InputError for repeated ids and for a field that only some utterances have.
     """
     by_id: dict[str, Utterance] = {}
@@ -155,7 +154,7 @@ def write(
         "utt2num_frames": {
             key: str(u.num_frames) for key, u in by_id.items() if u.num_frames is not None
         },
-        "utt2dur": {key: seconds(u.duration) for key, u in by_id.items() if u.duration is not None},
+        "utt2dur": _durations(by_id),
         "text": {key: u.text for key, u in by_id.items() if u.text is not None},
         "semantics": {key: u.semantics for key, u in by_id.items() if u.semantics is not None},
     }
@@ -176,6 +175,21 @@ def write(
     every: dict[str, Table] = {**tables, **(beside or {})}
     written = {name: table for name, table in every.items() if table}
     write_tables(folder, written, remove={*every, *remove} - written.keys())
+
+
+def _length(start: float | None, end: float | None) -> float | None:
+    """Seconds of a segment; None without one, and where it ends with its recording."""
+    return None if start is None or end is None else round(end - start, 6)
+
+
+def _durations(utterances: Mapping[str, Utterance]) -> dict[str, str]:
+    """utt2dur; empty if some have no duration and those of the others are `_length`s."""
+    known = {key: one for key, one in utterances.items() if one.duration is not None}
+    if len(known) < len(utterances) and all(
+        one.duration == _length(one.start, one.end) for one in known.values()
+    ):
+        return {}
+    return {key: seconds(one.duration) for key, one in known.items()}
 
 
 def speakers_to_utterances(speakers: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from atat.base.errors import InputError
 from atat.datadir.edit import open_dir
 from atat.datadir.files import DataDir
+from atat.datadir.questions import QUESTIONS
 from atat.datadir.tables import Table, write_tables
 from atat.text.normalize import normalize, normalize_tree
 from atat.text.trees import SemanticsError, parse, to_string
@@ -22,14 +23,20 @@ def normalize_dir(folder: str | Path) -> dict[str, int]:
     """Normalise `text` and `semantics` in place; returns how many lines of each changed.
 
     The old tables are kept as `text.raw` and `semantics.raw`, unless these exist already. Raises
-    InputError, and changes nothing, for an invalid dir, for one with a ctm (its words would no
-    longer be the text's), for an invalid tree and for an utterance without any words left.
+    InputError, and changes nothing, for an invalid dir, for one with a ctm or questions (its words
+    would no longer be the text's, nor their answers be where they say), for an invalid tree and
+    for an utterance without any words left.
     """
     data = open_dir(folder)
     if "ctm" in data.scans:
         raise InputError(
             f"{folder}: has a ctm, whose words would no longer be those of the text; "
             "move it away, normalise, and align again (atat align)"
+        )
+    if QUESTIONS in data.others:
+        raise InputError(
+            f"{folder}: has {QUESTIONS}, whose answers are told by the numbers of the words of the "
+            "text; move it away, normalise, and write the questions again"
         )
     changed: dict[str, int] = {}
     tables: dict[str, Table] = {}

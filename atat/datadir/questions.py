@@ -112,7 +112,12 @@ def write(folder: str | Path, questions: Iterable[Question]) -> None:
     """
     path = Path(folder) / QUESTIONS
     ordered = sorted(questions, key=lambda one: one.id)
-    _write(path, [one.id for one in ordered], [asdict(one) for one in ordered])
+    _write(path, [one.id for one in ordered], lines(ordered))
+
+
+def lines(questions: Iterable[Question]) -> list[str]:
+    """The lines of a data dir's questions, in their order, for `tables.write_tables`."""
+    return [_line(asdict(one)) for one in questions]
 
 
 def read_predictions(folder: str | Path) -> list[Prediction]:
@@ -132,7 +137,7 @@ def write_predictions(folder: str | Path, predictions: Iterable[Prediction]) -> 
     """Write the answers of a decoded folder, sorted by id; the file appears whole."""
     ordered = sorted(predictions, key=lambda one: one.id)
     rows = [
-        {"id": one.id, **asdict(one.best), "nbest": [asdict(span) for span in one.nbest]}
+        _line({"id": one.id, **asdict(one.best), "nbest": [asdict(span) for span in one.nbest]})
         for one in ordered
     ]
     _write(Path(folder) / ANSWERS, [one.id for one in ordered], rows)
@@ -192,12 +197,16 @@ def _objects(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
         yield where, row
 
 
-def _write(path: Path, ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _write(path: Path, ids: Sequence[str], rows: Iterable[str]) -> None:
     for one, other in zip(ids, ids[1:]):
         if one == other:
             raise InputError(f"{path}: two questions are called {one!r}; ids must be unique")
     with atomic_write(path) as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        stream.writelines(f"{row}\n" for row in rows)
 
 
 def _question(row: Mapping[str, Any], where: str) -> Question:

@@ -9,7 +9,7 @@ Values are strings here, whatever they mean; what a data dir's tables say togeth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from atat.base.report import Finding
 from atat.datadir import ids
 
 BLANKS = " \t"
+COMMENT = ";;"  # how a line of a ctm begins that is none
 NAMED = 10  # ids out of order that a message names
 
 
@@ -51,7 +52,7 @@ class Scan:
 def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
     """Read a table and collect its faults; raises InputError only if there is no file.
 
-    `repeated` allows a key on several lines (a ctm).
+    `repeated` allows a key on several lines, and comments, which begin with `;;` (a ctm).
     """
     scan = Scan(Path(path))
     together.settle(scan.path.parent)
@@ -60,6 +61,8 @@ def scan_table(path: str | Path, *, repeated: bool = False) -> Scan:
     unsorted: list[int] = []
     duplicates: list[tuple[int, str]] = []
     for number, line in enumerate(lines, 1):
+        if repeated and line.startswith(COMMENT):
+            continue
         key, _, value = line.partition(" ")
         if "\t" in key:
             key, _, value = line.partition("\t")
@@ -131,26 +134,31 @@ def write_table(path: str | Path, table: Table, *, durable: bool = True) -> None
 
     Raises InputError for a key that is empty or holds a blank, and a value with a line break.
     """
-    path = Path(path)
     with atomic_write(path, durable=durable) as stream:
-        for key in sorted(table):
-            value = table[key]
-            rows = [value] if isinstance(value, str) else value
-            stream.writelines(_line(path, key, row) for row in rows)
+        stream.writelines(_rows(Path(path), table))
 
 
 def write_tables(
-    folder: str | Path, tables: Mapping[str, Table], *, remove: Iterable[str] = ()
+    folder: str | Path,
+    tables: Mapping[str, Table],
+    *,
+    lines: Mapping[str, Iterable[str]] | None = None,
+    remove: Iterable[str] = (),
 ) -> None:
     """Write several tables of a data dir so that all of them are new or all of them are old.
 
     An error (a full disk, an interrupt) leaves the dir unchanged; after a kill or a power cut
-    the next reader finds all old or all new ones (see `together`). The files of `remove` are
-    removed in the same step.
+    the next reader finds all old or all new ones (see `together`). In the same step files that
+    are no tables are written, given by their `lines`, and the files of `remove` removed.
+    Raises InputError as `write_table` does.
     """
     with together.new_files(folder, remove=remove) as new:
-        for name, table in tables.items():
-            write_table(new / name, table, durable=False)  # `together` sees to that
+        contents = {name: _rows(Path(folder, name), table) for name, table in tables.items()}
+        for name, own in (lines or {}).items():
+            contents[name] = (f"{line}\n" for line in own)
+        for name, rows in contents.items():
+            with atomic_write(new / name, durable=False) as stream:  # `together` sees to that
+                stream.writelines(rows)
 
 
 def refuse_line_breaks(path: Path) -> None:
@@ -192,6 +200,14 @@ def _lines(scan: Scan) -> list[str]:
             is_error=False,
         )
     return lines
+
+
+def _rows(path: Path, table: Table) -> Iterator[str]:
+    """The lines of a table, sorted by key; messages name `path`."""
+    for key in sorted(table):
+        value = table[key]
+        for row in [value] if isinstance(value, str) else value:
+            yield _line(path, key, row)
 
 
 def _line(path: Path, key: str, value: str) -> str:
