@@ -420,6 +420,96 @@ def test_repair_refuses_to_guess_an_encoding_and_reports_what_is_left(made):
         commands.main(["repair", str(made)])
 
 
+def test_repair_leaves_lines_of_others_in_files_of_unknown_names(made):
+    remarks = "cyd-0 noisy\n\nbob-1 far away\nTODO: ask bob\nann-0 good\nann-1 good\n"
+    (made / "remarks").write_text(remarks)
+    assert apply(plan(made)) == []
+    edit(made / "text", "ann-1 play a song\n", "")
+    edit(made / "utt2mood", "ann-0 ", "ann-00 glad\nann-0 ")
+    todo = plan(made)
+    assert "1 lines of remarks: about what is not left" in str(todo)
+    assert "1 lines of utt2mood: utterances that are not in utt2spk" in str(todo)
+    assert {"remarks", "weather"} <= set(apply(todo, max_lost=0.1))
+    assert (made / "remarks").read_text() == remarks.replace("ann-1 good\n", "")
+    assert (made / ".backup/remarks").read_text() == remarks
+    assert "ann-1" not in read_table(made / "weather")
+
+
+def test_repair_does_not_choose_between_two_values_of_a_speaker_or_two_speakers(made):
+    edit(made / "spk2gender", "bob m\n", "bob m\nbob f\n")
+    edit(made / "text", "bob-1 play", "bob-1\tplay ")
+    before = (made / "spk2gender").read_text()
+    with pytest.raises(InputError, match="1 errors are left"):
+        commands.main(["repair", str(made)])
+    assert (made / "spk2gender").read_text() == before
+    (made / "utt2spk").unlink()
+    spoken = (made / "spk2utt").read_text()
+    for wrong, message in (
+        (spoken.replace("bob-0", "bob-0 ann-0"), "spk2utt:2: 'ann-0' is also in line 1"),
+        (spoken.replace("bob bob-0", "bob bob-0\nbob"), "spk2utt:2: 'bob' has a second line"),
+    ):
+        (made / "spk2utt").write_text(wrong)
+        assert validate(made, NO_AUDIO).errors.keys() & {
+            "utterance of two speakers",
+            "duplicate key",
+        }
+        with pytest.raises(InputError, match=message):
+            plan(made, NO_AUDIO)
+
+
+def test_ids_in_another_encoding_go_and_are_counted_as_many_as_they_are(tmp_path):
+    lines = (b"z-caf\xe8 z", b"z-caf\xe9 z", b"z-caf\xe9s z", b"z-x z")
+    (tmp_path / "utt2spk").write_bytes(b"\n".join(lines) + b"\n")
+    (tmp_path / "spk2utt").write_bytes(b"z z-caf\xe8 z-caf\xe9 z-caf\xe9s z-x\n")
+    (tmp_path / "text").write_bytes(b"\n".join(lines) + b"\n")
+    for missing in (None, "utt2spk"):
+        if missing:
+            (tmp_path / "spk2utt").write_bytes(b"z z-caf\xe8 z-caf\xe9 z-caf\xe9s z-x\n")
+            (tmp_path / "text").write_bytes(b"\n".join(lines) + b"\n")
+            (tmp_path / missing).unlink()
+        todo = plan(tmp_path, drop_undecodable=True)
+        assert "3 of 4 utterances go" in str(todo)
+        assert r"not UTF-8: z-caf\xe8 z-caf\xe9 z-caf\xe9s" in str(todo)
+        apply(todo, max_lost=0.9)
+        assert read_table(tmp_path / "utt2spk") == {"z-x": "z"}
+        assert not validate(tmp_path).errors
+
+
+def test_recordings_whose_ids_cannot_stand_in_tables_go_with_their_segments(made):
+    segmented(made)
+    for name in ("wav.scp", "segments"):
+        (made / name).write_text((made / name).read_text().replace("r1 ", "r\u00a01 "))
+    apply(plan(made), max_lost=0.5)
+    assert not validate(made).errors
+    assert list(read_table(made / "wav.scp")) == ["r2"] and len(load(made)) == 8
+
+
+def test_a_repair_that_cannot_write_names_the_file_and_leaves_no_copy(made):
+    edit(made / "utt2mood", "ann-0 glad", "ann-0 gl\rad")
+    edit(made / "text", "ann-1 play a song\n", "")
+    before = contents(made)
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"{made}/utt2mood: the value of .* a line break"):
+            commands.main(["repair", str(made), "--max_lost", "0.1"])
+    assert contents(made) == before and not list(made.glob(".backup*"))
+
+
+def test_repair_of_nothing_says_so(tmp_path):
+    with pytest.raises(InputError, match="has no utterances to repair"):
+        commands.main(["repair", str(tmp_path)])
+    with pytest.raises(InputError, match="--nj is -1; expected at least 0"):
+        commands.main(["validate", str(tmp_path), "--nj", "-1"])
+
+
+def test_comments_of_a_ctm_are_no_lines_of_utterances(made):
+    (made / "ctm").write_text(";; aligned by hand\n" + (made / "ctm").read_text())
+    report = validate(made)
+    assert not report.errors and not report.warnings
+    assert apply(plan(made)) == []
+    tools.subset(made, made.parent / "out", tools.first(1))
+    assert list(read_table(made.parent / "out" / "ctm", repeated=True)) == ["ann-0"]
+
+
 def test_repair_leaves_sound_files_as_they_are_even_with_tabs(made):
     for name in ("text", "weather"):
         (made / name).write_text((made / name).read_text().replace(" ", "\t"))

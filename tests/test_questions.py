@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import check, edit, questions, tables
+from atat.datadir import check, edit, normalize, questions, repair, tables
 from atat.datadir.ctm import Word
 from atat.datadir.questions import Answer, Prediction, Question, Span
 
@@ -49,6 +49,43 @@ def test_questions_go_with_their_utterances(tmp_path):
     (tmp_path / "two/questions.jsonl").unlink()
     edit.subset(tmp_path / "two", tmp_path / "part", edit.first(1))
     assert not (tmp_path / "part/questions.jsonl").exists()
+
+
+def test_questions_of_one_name_are_refused_before_anything_is_written(tmp_path):
+    for name in ("one", "two", "old"):
+        tables.write_table(tmp_path / name / "utt2spk", {name: name})
+        tables.write_table(tmp_path / name / "text", {name: TEXTS["p1"]})
+        questions.write(tmp_path / name, [replace(QUESTION, utt=name)])
+    with pytest.raises(InputError, match=f"{tmp_path}/two/.* 'q1' is also in {tmp_path}/one/"):
+        edit.combine(tmp_path / "old", [tmp_path / "one", tmp_path / "two"])
+    assert [one.utt for one in questions.read(tmp_path / "old")] == ["old"]
+
+
+def test_questions_go_with_what_a_repair_drops_and_one_about_nobody_goes(tmp_path):
+    utterances = ["p1", "p2", "p3"]
+    tables.write_table(tmp_path / "utt2spk", {u: u for u in utterances})
+    tables.write_table(tmp_path / "text", {u: TEXTS["p1"] if u != "p2" else "" for u in utterances})
+    asked = [replace(QUESTION, id=f"q-{u}", utt=u) for u in (*utterances, "p9")]
+    questions.write(tmp_path, asked)
+    todo = repair.plan(tmp_path)
+    assert "2 lines of questions.jsonl" in str(todo)
+    repair.apply(todo, max_lost=0.5)
+    assert questions.read(tmp_path) == [asked[0], asked[2]]
+    assert questions.read(tmp_path / ".backup") == asked
+    assert not check.validate(tmp_path).errors and repair.apply(repair.plan(tmp_path)) == []
+    repair.drop(tmp_path, {"p1": "no features"})
+    assert questions.read(tmp_path) == [asked[2]]
+    (tmp_path / questions.QUESTIONS).write_text("torn\n")  # the user's to mend
+    assert repair.apply(repair.plan(tmp_path)) == []
+
+
+def test_normalize_refuses_to_renumber_words(tmp_path):
+    tables.write_table(tmp_path / "utt2spk", {"p1": "p1"})
+    tables.write_table(tmp_path / "text", {"p1": "At 9:30 " + TEXTS["p1"]})
+    questions.write(tmp_path, [QUESTION])
+    with pytest.raises(InputError, match="has questions.jsonl, .* write the questions again"):
+        normalize.normalize_dir(tmp_path)
+    assert tables.read_table(tmp_path / "text")["p1"].startswith("At 9:30")
 
 
 def test_an_answer_is_at_the_place_nearest_to_its_time():

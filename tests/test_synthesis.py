@@ -386,6 +386,14 @@ def test_rerun_speaks_only_what_is_missing(data: Path, tmp_path: Path) -> None:
 
 
 @needs_espeak
+def test_nothing_is_written_if_nothing_can_be_spoken(data: Path, tmp_path: Path) -> None:
+    tables.write_table(data / "text", dict.fromkeys(tables.read_table(data / "text"), "?"))
+    with pytest.raises(InputError, match="no utterance would be left; nothing was changed"):
+        synthesis.synthesise(data, tmp_path / "wavs", max_lost=1.0)
+    assert not (data / "wav.scp").exists()
+
+
+@needs_espeak
 def test_what_cannot_be_spoken_is_counted(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,9 @@ from atat.datadir.files import (
     scan_dir,
 )
 from atat.datadir.kaldi_dir import speakers_to_utterances
+from atat.datadir.tables import Scan
+
+OF_TWO_SPEAKERS = "utterance of two speakers"  # a kind of finding
 
 
 def validate(folder: str | Path, options: AudioOptions | None = None) -> Report:
@@ -125,15 +128,24 @@ def _check_lines(data: DataDir, report: Report) -> None:
                     finding.is_error and is_known,
                 )
             )
-        if not scan.conflicting or not is_known:
-            continue
-        # Which of two values is right is unknown, so both are dropped.
-        for key in scan.conflicting:
-            if data.keyed_by[name] == UTTERANCE:
-                report.lost.setdefault(key, "duplicate key")
-            elif name == "wav.scp":
-                for utterance in data.users().get(key, ()):
-                    report.lost.setdefault(utterance, "duplicate key")
+        if is_known:
+            _lose_keys(data, name, report)
+
+
+def _lose_keys(data: DataDir, name: str, report: Report) -> None:
+    """Note as lost the utterances of keys that a repair cannot keep, here those of recordings."""
+    scan = data.scans[name]
+    # Which of two values is right is unknown, so both are dropped.
+    if data.keyed_by[name] == UTTERANCE:
+        report.lost |= dict.fromkeys(scan.conflicting - report.lost.keys(), "duplicate key")
+    if data.keyed_by[name] != RECORDING:
+        return
+    bad = dict.fromkeys(scan.conflicting, "duplicate key") if name == "wav.scp" else {}
+    bad |= dict.fromkeys(filter(ids.odd_character, scan.table), "malformed id")
+    users = data.users() if bad else {}
+    for key, kind in bad.items():
+        for utterance in users.get(key, ()):
+            report.lost.setdefault(utterance, kind)
 
 
 def _check_utterance_ids(data: DataDir, report: Report) -> None:
@@ -261,6 +273,8 @@ def _check_order_of_speakers(data: DataDir, report: Report) -> None:
 def _check_spk2utt(data: DataDir, report: Report, expected: dict[str, str]) -> None:
     """spk2utt agrees with utt2spk; another check finds speakers that one of them lacks."""
     scan = data.scans["spk2utt"]
+    if "utt2spk" not in data.scans:
+        _check_once(scan, report)
     for speaker, utterances in scan.table.items():
         found = fields(utterances)
         if speaker not in expected or found == fields(expected[speaker]):
@@ -279,6 +293,19 @@ def _check_spk2utt(data: DataDir, report: Report, expected: dict[str, str]) -> N
                 f"the utterances of {speaker!r} {what}; repair makes it from utt2spk",
             )
         )
+
+
+def _check_once(scan: Scan, report: Report) -> None:
+    """Each utterance has one speaker in spk2utt."""
+    first: dict[str, str] = {}
+    for speaker, utterances in scan.table.items():
+        for utterance in fields(utterances):
+            if first.setdefault(utterance, speaker) != speaker:
+                message = (
+                    f"{utterance!r} is also in line {scan.line(first[utterance])}; remove it from "
+                    "the speaker that does not say it"
+                )
+                report.add(Finding(str(scan.path), scan.line(speaker), OF_TWO_SPEAKERS, message))
 
 
 def _check_recording_ids(data: DataDir, report: Report) -> None:

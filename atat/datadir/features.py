@@ -92,7 +92,7 @@ def _make(
         path=arks / f"{name}.lost",
     )
     if lost:
-        repair.check_droppable(data)
+        repair.check_droppable(data, lost)
     rows = {clip.id: made[clip.id] for clip in clips if clip.id not in lost}
     tables.write_tables(
         data,

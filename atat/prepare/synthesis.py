@@ -205,6 +205,8 @@ def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lo
         path=wavs / "synthesis.lost",
         advice="\nthey are dropped from its tables; a copy of the old ones is kept (.backup)",
     )
+    if lost:
+        repair.check_droppable(data, lost)
     _write_tables(data, [order for order in orders if order.utterance not in lost], spoken)
     if lost:
         repair.drop(data, lost)
