@@ -217,6 +217,35 @@ def test_arks_may_be_moved_or_deleted(tmp_path: Path) -> None:
     assert_complete(data)
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_an_ark_that_was_cut_off_is_made_again(
+    tmp_path: Path, compress: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.5}), tmp_path / "lfb"
+    settings = Settings(compress=compress)
+    features.make(data, arks, settings=settings)
+    before = mtimes(arks)
+    features.make(data, arks, settings=settings)
+    assert mtimes(arks) == before
+    path = arks / "raw_lfb_train.2.ark"
+    for size in (path.stat().st_size - 1, 10):
+        os.truncate(path, size)
+        features.make(data, arks, settings=settings)
+        assert "raw_lfb_train.2.ark cannot be read" in capsys.readouterr().err
+        assert_complete(data, atol=0.15 if compress else 0)
+        for newer in arks.glob("raw_lfb_train.[3-9].*"):  # so that the damaged one counts again
+            newer.unlink()
+
+
+def test_a_new_ark_is_not_told_by_the_files_of_a_deleted_one(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 1.0, "s-2": 0.5}), tmp_path / "lfb"
+    features.make(data, arks)
+    (arks / "raw_lfb_train.2.ark").unlink()
+    features.make(data, arks)
+    assert (arks / "raw_lfb_train.3.ark").exists() and not (arks / "raw_lfb_train.2.ark").exists()
+    assert_complete(data)
+
+
 def test_segments_are_cut_from_their_recording(tmp_path: Path) -> None:
     data = write_data(tmp_path, {"rec": 3.0})
     segments = {"s-a": "rec 0.5 1.25", "s-b": "rec 1.25 3.2", "s-c": "rec 2.5 -1"}
@@ -235,6 +264,36 @@ def test_shell_commands_in_wav_scp_run_only_when_allowed(tmp_path: Path) -> None
         features.make(data, tmp_path / "lfb")
     features.make(data, tmp_path / "lfb", settings=Settings(allow_pipes=True))
     assert tables.read_table(data / "utt2num_frames") == {"s-1": "48"}
+
+
+def test_a_pipe_runs_once_for_segments_that_follow_each_other(tmp_path: Path) -> None:
+    data = write_data(tmp_path, {"rec": 3.0})
+    segments = {f"s-{n}": f"rec {n / 4} {n / 4 + 0.25}" for n in range(8)}
+    tables.write_table(data / "segments", segments)
+    tables.write_table(data / "utt2spk", dict.fromkeys(segments, "s"))
+    runs = tmp_path / "runs"
+    command = f"echo >> {runs}; cat {tmp_path}/wavs/rec.wav |"
+    tables.write_table(data / "wav.scp", {"rec": command})
+    features.make(data, tmp_path / "lfb", settings=Settings(allow_pipes=True))
+    assert len(runs.read_text()) == 4  # arks
+    heard = {key: ark.read(value) for key, value in ark.load_scp(data / "feats.scp").items()}
+    tables.write_table(data / "wav.scp", {"rec": f"{tmp_path}/wavs/rec.wav"})
+    features.make(data, tmp_path / "lfb")
+    for key, value in ark.load_scp(data / "feats.scp").items():
+        np.testing.assert_array_equal(ark.read(value), heard[key])
+
+
+def test_nothing_is_written_if_nothing_gives_features(tmp_path: Path) -> None:
+    data, arks = write_data(tmp_path, {"s-1": 0.01, "s-2": 0.02}), tmp_path / "lfb"
+    tables.write_table(data / "feats.scp", {"s-1": "/old.ark:4", "s-2": "/old.ark:9"})
+    before = mtimes(data)
+    with pytest.raises(InputError, match="no utterance would be left; nothing was changed"):
+        features.make(data, arks, max_lost=1.0)
+    assert mtimes(data) == before
+    for name in ("utt2spk", "wav.scp"):
+        (data / name).write_text("")
+    with pytest.raises(InputError, match="utt2spk: empty, there is nothing to make features of"):
+        features.make(data, arks)
 
 
 def test_too_much_lost_stops_and_says_what(tmp_path: Path) -> None:
@@ -393,8 +452,13 @@ def test_cmvn_names_what_is_no_statistics(tmp_path: Path) -> None:
     ark.write_matrix(tmp_path / "a.ark", np.zeros((5, 80), np.float32))
     with pytest.raises(InputError, match=r"shape \(5, 80\), expected global CMVN"):
         cmvn.load(tmp_path / "a.ark")
+    ark.write_matrix(tmp_path / "b.ark", np.zeros((2, 0), np.float32))
+    with pytest.raises(InputError, match=r"shape \(2, 0\), expected global CMVN"):
+        cmvn.load(tmp_path / "b.ark")
     with pytest.raises(InputError, match="no features"):
         cmvn.accumulate([])
+    with pytest.raises(InputError, match="--num_mels is 0; expected 1 or more"):
+        cmvn.main(["--data", "train", "--out", str(tmp_path / "c.ark"), "--num_mels", "0"])
 
 
 def test_only_what_gives_no_features_is_dropped(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def to_mean_and_scale(stats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Mean and 1 / standard deviation (F,) float32 of a file of statistics."""
     stats = ark.read(path)
-    if stats.ndim != 2 or len(stats) != 2 or stats[0, -1] <= 0:
+    if stats.ndim != 2 or len(stats) != 2 or stats.shape[1] < 2 or not stats[0, -1] > 0:
         raise InputError(
             f"{path}: found a matrix of shape {stats.shape}, expected global CMVN "
             "statistics (2, F + 1); make them with: atat cmvn"
@@ -131,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
         "--max_lost", type=float, default=0.01, help="share of utterances that may be unreadable"
     )
     arguments = parser.parse_args(argv)
+    cli.check_positive(arguments, "num_mels")
     utterances = _utterances(arguments.data, arguments.max_utterances)
     lost: dict[str, str] = {}
     try:

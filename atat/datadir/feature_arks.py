@@ -1,17 +1,19 @@
 """The arks of features: the utterances to compute, the results of earlier runs, making one ark.
 
-ARKS/<name>.<n>.{ark,scp,made} belong together. An ark counts once its `.made` exists: a table
+ARKS/<name>.<n>.{ark,scp,made} belong together. A whole ark counts once its `.made` exists: a table
 `<utterance> <frames> <seconds> <fingerprint of audio and options>` that tells a rerun what is left
 to do. Knows nothing of processes and changes no data dir; `features` runs it.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,7 @@ from atat.speech.frontend import LFB, MFCC, Frontend, Layers, Lfb, Mfcc
 
 Kind = Literal["lfb", "mfcc"]
 
+KINDS = ("ark", "scp", "made")  # files of one number
 # Goes up when the numbers change, so that older arks are made again.
 VERSION = 1
 
@@ -133,8 +136,8 @@ def read_made(arks: Path, name: str) -> dict[str, Made]:
             made.update(_read_shard(stem, ark_path))
         except (InputError, ValueError) as error:
             print(
-                f"warning: {stem}.made: its data on {ark_path} cannot be read ({error}); its "
-                "utterances are made again",
+                f"warning: {stem}.made: its data on {ark_path} cannot be read ({error}); what "
+                "no newer ark has of it is made again",
                 file=sys.stderr,
             )
     return made
@@ -142,13 +145,17 @@ def read_made(arks: Path, name: str) -> dict[str, Made]:
 
 def _read_shard(stem: Path, ark_path: Path) -> dict[str, Made]:
     """The utterances of one ark; ValueError if its files are not what a run has written."""
-    offsets = tables.read_table(stem.with_name(stem.name + ".scp"))
+    # The folder may have been moved since: only the offset is taken from the scp.
+    offsets = {
+        key: int(specifier.rpartition(":")[2])
+        for key, specifier in tables.read_table(stem.with_name(stem.name + ".scp")).items()
+    }
+    if offsets:
+        ark.check_end(ark_path, max(offsets.values()))
     made = {}
     for key, row in tables.read_table(stem.with_name(stem.name + ".made")).items():
         frames, seconds, fingerprint = row.split()
-        # The folder may have been moved since: only the offset is taken from the scp.
-        offset = offsets[key].rpartition(":")[2] if key in offsets else None
-        feats = None if offset is None else f"{ark_path}:{offset}"
+        feats = f"{ark_path}:{offsets[key]}" if key in offsets else None
         made[key] = Made(int(frames), float(seconds), fingerprint, feats)
     return made
 
@@ -159,19 +166,20 @@ def make_chunk(chunk: Chunk) -> Outcome:
     make = settings.frontend
     durations: dict[str, tuple[int, float]] = {}
     broken: dict[str, str] = {}
-    files = {
-        kind: chunk.stem.with_name(f"{chunk.stem.name}.{kind}") for kind in ("ark", "scp", "made")
-    }
+    files = {kind: chunk.stem.with_name(f"{chunk.stem.name}.{kind}") for kind in KINDS}
+    # Segments of one recording mostly follow each other: its command runs once for them.
+    output = lru_cache(maxsize=1)(pipes.run)
     with ark.Writer(files["ark"], files["scp"], compress=settings.compress) as write:
         for clip in chunk.clips:
             try:
+                is_pipe = settings.allow_pipes and pipes.is_pipe(clip.wav)
                 samples = audio.load(
-                    clip.wav,
+                    io.BytesIO(output(clip.wav)) if is_pipe else clip.wav,
                     clip.start,
                     clip.end,
                     resample=settings.resample,
                     channel=settings.channel,
-                    allow_pipes=settings.allow_pipes,
+                    name=clip.wav,
                 )
                 features = make(samples)
             except InputError as error:

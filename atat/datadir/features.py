@@ -23,6 +23,7 @@ from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import feats_type, repair, tables
 from atat.datadir.feature_arks import (
+    KINDS,
     Chunk,
     Clip,
     Made,
@@ -56,12 +57,15 @@ def make(
 
     Utterances that are too short or whose audio is broken are listed in ARKS/raw_lfb_<name>.lost,
     counted, and dropped from all tables (the old ones go to DATA/.backup). More than `max_lost` (a
-    share) of them is an InputError, which leaves the data dir unchanged and all finished arks in
-    place. Another extraction running in ARKS is an InputError, too.
+    share) of them, or all, is an InputError, which leaves the data dir unchanged and all finished
+    arks in place. Another extraction running in ARKS is an InputError, too, and so is a data dir
+    without utterances.
     """
     data, arks = Path(data), Path(os.path.abspath(arks))
     tables.refuse_line_breaks(arks / data.resolve().name)  # of which arks have their names
     clips = read_clips(data, settings)
+    if not clips:
+        raise InputError(f"{data / 'utt2spk'}: empty, there is nothing to make features of")
     permissions.check(data, "its tables of the features cannot be written")
     with lock.hold(arks, f"feature extraction of {data}"):
         _make(data, arks, clips, nj, settings, max_lost)
@@ -124,7 +128,8 @@ def _compute(
     from tqdm import tqdm
 
     size = max(1, min(CHUNK, math.ceil(len(clips) / (4 * nj))))
-    first = 1 + max((number for number, _ in numbered(arks, name, "ark")), default=0)
+    # Also beyond those of an ark that was deleted: its other files are not of a new one.
+    first = 1 + max((n for kind in KINDS for n, _ in numbered(arks, name, kind)), default=0)
     chunks = [
         Chunk(arks / f"{name}.{first + start // size}", clips[start : start + size], settings)
         for start in range(0, len(clips), size)
