@@ -201,6 +201,30 @@ def test_the_loss_is_the_papers_and_its_shares_are_numbers(schedule: Any) -> Non
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
+def test_the_error_of_a_batch_is_that_of_its_classes_in_whatever_order_slots_are() -> None:
+    """Once all classes are right, nothing is left to the teachers of schedule err."""
+    labels = Labels(fields={"IN": ("A", "B"), "X": ("", "x"), "Y": ("", "y")})
+    trees = ("[IN:B [SL:X x ] [SL:Y y ] ]", "[IN:B [SL:Y y ] [SL:X x ] ]")
+    assert [labels.can_say(tree) for tree in trees] == [True, False]
+    model = Student(labels).eval()
+    model.distillation = DistillationSettings(schedule="err")
+    head = model.intent.head
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]))
+    batch = LessonBatch(
+        utterances=("a", "b"),
+        samples=torch.randn(2, 6000),
+        lengths=torch.tensor([6000, 6000]),
+        classes=torch.tensor([labels.classes(tree) for tree in trees]),
+        known=torch.tensor([labels.can_say(tree) for tree in trees]),
+        lessons=torch.randn(2, 1, 6),
+    )
+    terms = model.losses(batch)
+    assert (terms["intent"].weight, terms["distilled"].weight) == (1.0, 0.0)
+    assert float(terms["exact_match"].total) == 1  # the other comes out in another order
+
+
 # --------------------------------------------------------------------------- teachers
 
 

@@ -131,9 +131,14 @@ def command_terms(logits: Sequence[Tensor], classes: Tensor, known: Tensor) -> d
     and how many commands are right, `exact_match`."""
     wanted = classes.unbind(1)
     loss = torch.stack([_cross_entropy(one, ids) for one, ids in zip(logits, wanted)]).sum()
-    right = torch.stack([one.argmax(1) == ids for one, ids in zip(logits, wanted)]).all(0)
-    right = (right & known).sum()
+    right = (all_right(logits, classes) & known).sum()
     return {"intent": Term(loss), "exact_match": Term(right, weight=0.0, of="intent")}
+
+
+def all_right(logits: Sequence[Tensor], classes: Tensor) -> Tensor:
+    """Logits (B, values) of each field, classes (B, F) -> whether those of all fields are (B,)."""
+    wanted = classes.unbind(1)
+    return torch.stack([one.argmax(1) == ids for one, ids in zip(logits, wanted)]).all(0)
 
 
 def _cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:

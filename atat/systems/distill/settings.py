@@ -72,7 +72,8 @@ class DistillSettings(engine.OneTaskSettings):
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     distill: DistillationSettings = field(default_factory=DistillationSettings)
     optim: engine.AdamSettings = field(default_factory=engine.AdamSettings)
-    # Sums over hundreds of recurrent steps, and raw samples, are not for 8 bits of mantissa.
+    # Of a student: sums over hundreds of recurrent steps, and raw samples, are not for 8 bits of
+    # mantissa. Of a teacher: its logits, which students learn, are computed in fp32, too.
     precision: Literal["fp32"] = "fp32"
 
     def __post_init__(self) -> None:

@@ -109,11 +109,9 @@ class Sentences(PlainSource):
             for utterance in self.utterances
         }
         self.leave_out({name: why for name, why in reasons.items() if why}, max_lost)
-        known: dict[str, list[int]] = {}  # a corpus of commands has few sentences
-        self.pieces = [
-            known.setdefault(text, ids(text))
-            for text in (utterance.text or "" for utterance in self.utterances)
-        ]
+        texts = [utterance.text or "" for utterance in self.utterances]
+        known = {text: ids(text) for text in set(texts)}  # a corpus of commands has few sentences
+        self.pieces = [known[text] for text in texts]
         self.lengths = np.array([len(pieces) for pieces in self.pieces], dtype=np.int64)
 
     def example(self, number: int, rng: np.random.Generator | None = None) -> SentenceExample:
