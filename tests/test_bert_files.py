@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file, save_file
 
 from atat.base.errors import InputError
 from atat.datadir import fingerprint
@@ -22,6 +24,7 @@ from atat.engine import model_folder, quantize
 from atat.engine.settings import SourceSettings
 from atat.nn.espnet_encoder import load_weights
 from atat.nn.settings import TextEncoderSettings
+from atat.nn.text_encoder import BertTextEncoder
 from atat.systems.distill.settings import DistillSettings, TeacherSettings
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
@@ -182,8 +185,49 @@ def test_a_packed_bert_reads_and_means_what_it_did(model, bert, tmp_path):
         theirs = AutoTokenizer.from_pretrained(bert)(text, truncation=True, max_length=512)
         assert model.source_text(text) == again.source_text(text) == list(theirs["input_ids"])
         assert torch.equal(states(model, text), states(again, text))
+    assert not [name for name in model.model.state_dict() if "pooler" in name]
     quantize.quantize(tmp_path / "two", tmp_path / "int8")
     assert model_folder.load(tmp_path / "int8").source_text("play") == model.source_text("play")
+
+
+def test_a_packed_bert_with_a_pooler_is_read_without_it(model, tmp_path):
+    model_folder.save(tmp_path / "model", model)
+    (tmp_path / "model" / "SHA256SUMS").unlink()
+    path = tmp_path / "model" / "model.safetensors"
+    for name, fits in (("pooler.dense.weight", True), ("puller.dense.weight", False)):
+        weights = load_file(path) | {f"text_encoder.bert.{name}": torch.ones(24, 24)}
+        save_file(weights, path)
+        if fits:
+            found = model_folder.load(tmp_path / "model")
+            assert torch.equal(states(found, "play the song"), states(model, "play the song"))
+            continue
+        with pytest.raises(InputError, match="does not fit its config.yaml"):
+            model_folder.load(tmp_path / "model")
+
+
+def test_a_text_is_cut_where_bert_has_no_more_positions(bert, tmp_path):
+    from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
+
+    sizes = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    sizes |= dict(vocab_size=len(WORDS), max_position_embeddings=16)
+    text = TextEncoderSettings(kind="bert", bert=str(tmp_path / "bert"))
+    settings = ModelSettings(
+        width=32, audio_encoder=None, text_encoder=text, decoder=tiny.MODEL.decoder
+    )
+    for small, longest in (
+        (BertModel(BertConfig(**sizes)), 16),
+        (RobertaModel(RobertaConfig(**sizes, pad_token_id=0)), 15),
+    ):
+        shutil.copytree(bert, tmp_path / "bert", dirs_exist_ok=True)
+        small.save_pretrained(tmp_path / "bert")
+        tokenizer = tiny.make_tokenizer()
+        built, units = build_model(settings, tokenizer)
+        ids = build_encoder_ids(str(tmp_path / "bert"), tokenizer)
+        packed = Packed(built.eval(), tokenizer, settings, units, ids, set(), ("nlu",))
+        model_folder.save(tmp_path / "model", packed)
+        for found in (packed, model_folder.load(tmp_path / "model")):
+            assert len(found.source_text("play " * 40)) == longest
+            assert states(found, "play " * 40).shape == (1, longest, 32)
 
 
 def tampered(folder: Path, model: Packed, bert: Path, marker: Path) -> list[Path]:
@@ -327,7 +371,12 @@ def test_padding_changes_nothing_in_any_kind(kind: str) -> None:
     model = AutoModel.from_config(config).eval()
     ids, mask = torch.randint(5, 40, (1, 11)), torch.ones(1, 11, dtype=torch.long)
     ids[:, 6:], mask[:, 6:] = 0, 0
+    without = BertTextEncoder(copy.deepcopy(model), 8).eval()
+    assert not [name for name, _ in without.named_parameters() if "pooler" in name]
+    assert bert_files.positions(config) >= 11
     with torch.no_grad():
         alone = model(ids[:, :6], attention_mask=mask[:, :6]).last_hidden_state
         padded = model(ids, attention_mask=mask).last_hidden_state
+        states = without.bert(input_ids=ids, attention_mask=mask).last_hidden_state
     torch.testing.assert_close(padded[:, :6], alone, atol=1e-5, rtol=1e-4)
+    assert torch.equal(states, padded)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tone_commands
 import torch
+from safetensors.torch import load_file
 from tone_commands import interrupted, trained
 
 from atat import Recognizer
@@ -30,6 +31,7 @@ from atat.engine.settings import (
     SourceSettings,
     ValidSettings,
 )
+from atat.nn.text_encoder import BertTextEncoder
 from atat.prepare import miniature_bert
 from atat.scoring import score_command
 from atat.speech import audio
@@ -247,6 +249,52 @@ def test_a_sentence_is_cut_after_so_many_pieces(data: Path, bert: Path) -> None:
     parts = build.build(teaching(data, bert, "teacher", teacher=settings))
     ids = parts.packed.ids
     assert len(ids("on lamp off heat on")) == 4 and ids("on lamp off") == ids("on lamp heat")
+
+
+def test_no_more_pieces_than_bert_has_positions(data: Path, bert: Path) -> None:
+    settings = TeacherSettings(bert=str(bert), max_pieces=513)
+    with pytest.raises(InputError, match=r"max_pieces is 513, but .* knows 512 positions; set it"):
+        build.build(teaching(data, bert, "teacher", teacher=settings))
+
+
+def test_what_no_longer_has_a_pooler_goes_on_from_what_had_one(
+    data: Path, bert: Path, tmp_path: Path
+) -> None:
+    """A training, and a packed model."""
+
+    class WithPooler(BertTextEncoder):
+        def __init__(self, bert: Any, width: int) -> None:
+            pooler = bert.pooler
+            super().__init__(bert, width)
+            bert.pooler = pooler
+
+    conf = teaching(data, bert, "professor", steps=9, checkpoint_every=4)
+    straight = trained(conf, tmp_path / "straight")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(build, "BertTextEncoder", WithPooler)
+        run = trained(replace(conf, steps=4), tmp_path / "run")
+    name = "encoder.bert.pooler.dense.weight"
+    had, had_not = (model_folder.load(folder / "model") for folder in (run, straight))
+    assert name in load_file(run / "model" / "model.safetensors")
+    assert had.model.state_dict().keys() == had_not.model.state_dict().keys()
+    trained(conf, run)
+    one, other = (checkpoint.newest(folder)[0] for folder in (straight, run))
+    assert one is not None and other is not None
+    assert name not in one["model"] and one["model"].keys() == other["model"].keys()
+    for parameter, value in one["model"].items():
+        assert torch.equal(value, other["model"][parameter]), parameter
+    for before, after in zip(*(state["optimizer"]["state"].values() for state in (one, other))):
+        assert torch.equal(before["exp_avg"], after["exp_avg"])
+    pack.main([str(run), "--average", "3", "--out", str(tmp_path / "mean")])  # of steps 4, 8 and 9
+
+
+def test_all_of_a_teacher_learns(data: Path, bert: Path) -> None:
+    parts = build.build(teaching(data, bert, "teacher"))
+    source, model = parts.train[0], parts.packed.model
+    sum(
+        term.total for term in model.losses(source.collate([source.example(1)])).values()
+    ).backward()
+    assert [name for name, one in model.named_parameters() if one.grad is None] == []
 
 
 def test_teachers_learn_and_are_decoded_on_text(data: Path, teachers: dict[str, Path]) -> None:

@@ -216,10 +216,10 @@ def average(paths: Sequence[Path]) -> dict[str, Tensor]:
     assert paths
     states = [load(path)["model"] for path in paths]
     mean = {}
-    for name, first in states[0].items():
-        if first.is_floating_point():
+    for name, last in states[-1].items():  # an older one may have weights that are read no more
+        if last.is_floating_point():
             total = sum(state[name].double() for state in states)
-            mean[name] = (total / len(states)).to(first.dtype)
+            mean[name] = (total / len(states)).to(last.dtype)
         else:
-            mean[name] = states[-1][name]
+            mean[name] = last
     return mean

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -97,6 +98,7 @@ class Optimizer:
     ) -> None:
         """Parameters of the model that are in no group stay frozen for the whole run."""
         self.settings, self.width, self.total = settings, width, total
+        self._model = model
         self.groups = [group for group in groups if group.parameters]
         self.unfreeze = tuple(unfreeze) if any(group.pretrained for group in self.groups) else ()
         training = {id(one) for group in self.groups for one in group.parameters}
@@ -109,6 +111,22 @@ class Optimizer:
             weight_decay=settings.weight_decay,
             fused=True,
         )
+
+    def load(self, state: dict[str, Any], model: Sequence[str]) -> None:
+        """Continue from a state of `adam`; model: the names of the weights beside it, in order.
+
+        Those that the model had then and no longer has, as nothing reads them, are left out.
+        """
+        kept = self._model.state_dict()
+        names = {id(parameter): name for name, parameter in self._model.named_parameters()}
+        for group, saved in zip(self.adam.param_groups, state["param_groups"]):
+            if len(saved["params"]) > len(group["params"]):
+                own = {names[id(parameter)] for parameter in group["params"]}
+                had = [name for name in model if name in own or name not in kept]
+                saved["params"] = [
+                    number for number, name in zip(saved["params"], had, strict=True) if name in own
+                ]
+        self.adam.load_state_dict(state)
 
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of all groups, frozen or not."""

@@ -101,7 +101,7 @@ class Trainer:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
             raise InputError(f"{path}: does not fit the model of this run: {error}") from None
-        self.optimizer.adam.load_state_dict(state["optimizer"])
+        self.optimizer.load(state["optimizer"], list(state["model"]))
         self.progress = Progress(**state["progress"])
         logger.info("continuing %s from step %d", self.folder, self.progress.step)
         for path, reason in damaged.items() if self.is_main else ():

@@ -45,10 +45,13 @@ class SmallTextEncoder(nn.Module):
 
 
 class BertTextEncoder(nn.Module):
-    """A pretrained BERT and the projection to the decoder's width."""
+    """A pretrained BERT without its pooler, and the projection to the decoder's width."""
 
     def __init__(self, bert: nn.Module, width: int) -> None:
         super().__init__()
+        if getattr(bert, "pooler", None) is not None:  # the states are used, also that of [CLS]
+            bert.pooler = nn.Identity()  # SqueezeBERT calls it without asking whether it is there
+        self.register_load_state_dict_pre_hook(_without_pooler)
         self.bert = bert
         config: Any = bert.config  # transformers', of which nn.Module knows nothing
         self.projection = nn.Linear(config.hidden_size, width)
@@ -58,6 +61,12 @@ class BertTextEncoder(nn.Module):
         mask = length_mask(lengths, tokens.shape[1])
         hidden = self.bert(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         return self.projection(hidden)
+
+
+def _without_pooler(module: nn.Module, weights: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Of weights that are to be loaded, leave out those of the pooler that models once had."""
+    for name in [name for name in weights if name.startswith(f"{prefix}bert.pooler.")]:
+        del weights[name]
 
 
 def build_text_encoder(

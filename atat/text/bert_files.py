@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ CODE = "auto_map"  # transformers' key for Python files to run
 # Keys for how to compute, not what to compute: some of them name code or weights to fetch.
 IGNORED = ("attn_implementation", "experts_implementation", "quantization_config")
 LONGEST = 512  # word pieces, [CLS] and [SEP] included
+# Kinds whose positions are counted from behind the number of the padding.
+BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl")
 
 
 def located(name: str) -> str:
@@ -77,8 +80,8 @@ def pretrained(name: str, key: str = KEY) -> nn.Module:
     with extras.needed("bert", by=KIND):
         from transformers import AutoModel
 
-    name = located(name)
-    return _from_pretrained(AutoModel, name, key, config=_checked(name, key), weights_only=True)
+    config = pretrained_config(name, key)
+    return _from_pretrained(AutoModel, located(name), key, config=config, weights_only=True)
 
 
 def pretrained_masked(name: str, key: str) -> nn.Module:
@@ -93,7 +96,7 @@ def pretrained_masked(name: str, key: str) -> nn.Module:
         from transformers.utils import logging
 
     name = located(name)
-    config = _checked(name, key)
+    config = pretrained_config(name, key)
     if config.model_type != "bert":
         raise InputError(
             f"{key}: `{name}` is of the kind {config.model_type!r}; expected one of the kind "
@@ -117,10 +120,13 @@ def pretrained_masked(name: str, key: str) -> nn.Module:
     return masked
 
 
-def _checked(name: str, key: str) -> Any:
-    """The configuration of a BERT from a folder or the hub, which asks for no code."""
-    from transformers import AutoConfig
+def pretrained_config(name: str, key: str = KEY) -> Any:
+    """The configuration of a BERT, by the same names, which asks for no code; key as in
+    `pretrained`. Raises InputError for one that does, and for another than a BERT's."""
+    with extras.needed("bert", by=KIND):
+        from transformers import AutoConfig
 
+    name = located(name)
     if (Path(name) / CONFIG).is_file():  # before transformers reads it
         check_config(read_object(Path(name) / CONFIG, COPY_AGAIN), f"{key}: {name}/{CONFIG}")
     config = _from_pretrained(AutoConfig, name, key)
@@ -162,20 +168,41 @@ def packed(folder: Path) -> nn.Module:
     """
     with extras.needed("bert", by=KIND):
         from transformers import AutoModel
+
+    config = packed_config(folder)
+    with _building(folder / CONFIG):
+        return AutoModel.from_config(config, trust_remote_code=False)
+
+
+def packed_config(folder: Path) -> Any:
+    """The configuration of a packed model's BERT. Raises InputError as `packed` does."""
+    with extras.needed("bert", by=KIND):
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     path = folder / CONFIG
     values = read_object(path, COPY_AGAIN)
     check_config(values, str(path))
     sizes = {k: v for k, v in values.items() if k not in IGNORED and not k.startswith("_")}
+    with _building(path):
+        return CONFIG_MAPPING[values["model_type"]].from_dict(sizes)
+
+
+@contextmanager
+def _building(path: Path) -> Iterator[None]:
+    """A foreign configuration can raise anything in the library: inside, it is an InputError."""
     try:
-        config = CONFIG_MAPPING[values["model_type"]].from_dict(sizes)
-        return AutoModel.from_config(config, trust_remote_code=False)
-    except Exception as error:  # a foreign configuration can raise anything in the library
+        yield
+    except Exception as error:
         raise InputError(
             f"{path}: no configuration that transformers can build ({_first_line(error)}); copy "
             "the whole model again from where it came"
         ) from None
+
+
+def positions(config: Any) -> int:
+    """Word pieces that a BERT of this configuration can read at once, [CLS] and [SEP] included."""
+    behind = config.pad_token_id + 1 if config.model_type in BEHIND_PADDING else 0
+    return int(config.max_position_embeddings) - int(behind)
 
 
 def scratch(

@@ -72,7 +72,7 @@ class UnitIds:
 class BertIds:
     """[CLS] BERT's word pieces [SEP]."""
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer, longest: int = bert_files.LONGEST) -> None:
+    def __init__(self, tokenizer: tokenizers.Tokenizer, longest: int) -> None:
         """longest: pieces at most, [CLS] and [SEP] included; the rest of a text is cut off."""
         self.tokenizer, self.longest = tokenizer, longest
         self.tokenizer.enable_truncation(longest)
@@ -100,5 +100,8 @@ def build_encoder_ids(
     if bert is None:
         return own_ids(units, tokenizer)
     if pretrained:
-        return BertIds(bert_files.pretrained_tokenizer(bert))
-    return BertIds(bert_files.packed_tokenizer(Path(bert)))
+        tokens, config = bert_files.pretrained_tokenizer(bert), bert_files.pretrained_config(bert)
+    else:
+        folder = Path(bert)
+        tokens, config = bert_files.packed_tokenizer(folder), bert_files.packed_config(folder)
+    return BertIds(tokens, min(bert_files.LONGEST, bert_files.positions(config)))

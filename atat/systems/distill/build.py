@@ -43,6 +43,12 @@ def _teacher(settings: DistillSettings) -> Parts:
     for source in (*train, *valid):
         source.labels = labels
     encoder = BertTextEncoder(bert_files.pretrained(bert, BERT_KEY), sum(labels.sizes))
+    known = bert_files.positions(encoder.bert.config)
+    if ids.longest > known:
+        raise InputError(
+            f"teacher.max_pieces is {ids.longest}, but {bert} knows {known} positions; set it to "
+            f"{known} or less"
+        )
     model = Teacher(encoder, labels, kind)
     return Parts(
         packed=TeacherPacked(model=model, tasks=(TEACHER,), labels=labels, ids=ids),
