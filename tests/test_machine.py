@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import types
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from atat.base import machine, processor
+from atat.base.errors import InputError
+from atat.engine import assembly, model_folder
+from atat.engine.settings import RunSettings, SourceSettings
 
 MANY = 7  # threads, of which the tests use one
 
@@ -44,6 +52,30 @@ def test_onednn_is_chosen_where_it_is_faster_and_exact(
     machine.choose_products()
     assert torch.backends.mkldnn.matmul.fp32_precision == chosen
     assert torch.backends.cuda.matmul.fp32_precision == "none"  # a GPU's products stay as they are
+
+
+def test_a_gpus_float32_is_no_tf32_in_training_and_in_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cudnn = torch.backends.cudnn
+    settings = RunSettings(train=(SourceSettings("nowhere", "t"),), steps=1)
+
+    def refuse(settings: RunSettings) -> None:
+        raise InputError("what follows is not of this test")
+
+    refused: Any = types.SimpleNamespace(build=refuse)
+    for use in (
+        machine.keep_float32,
+        lambda: assembly.build(refused, settings, tmp_path, "cpu"),
+        lambda: model_folder.load(tmp_path),
+    ):
+        monkeypatch.setattr(cudnn, "allow_tf32", True)
+        assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("tf32", "tf32")
+        with warnings.catch_warnings(), suppress(InputError):
+            warnings.simplefilter("error")
+            use()
+        assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("none", "none")
+        assert not cudnn.allow_tf32  # can be read, as `torch.export` does
 
 
 def test_the_processor_is_told_where_linux_says_it() -> None:

@@ -1,9 +1,9 @@
-"""CPU settings for a process that trains or decodes.
+"""Settings of CPU and GPU for a process that trains or decodes.
 
-All settings were measured on 2 cores and cost no precision. Freed memory is kept instead of given
-back (otherwise each step faults in its tensors' pages again: a third of the time). Threads that
-wait for each other spin for a moment and then sleep. On processors where MKL is slow, oneDNN
-computes the matrix products.
+Those of the CPU were measured on 2 cores and cost no precision. Freed memory is kept instead of
+given back (otherwise each step faults in its tensors' pages again: a third of the time). Threads
+that wait for each other spin for a moment and then sleep. On processors where MKL is slow, oneDNN
+computes the matrix products. On a GPU float32 is float32.
 """
 
 from __future__ import annotations
@@ -70,6 +70,19 @@ def choose_products() -> None:
     products.fp32_precision = "bf16"
     if not _products_are_exact():
         products.fp32_precision = before
+
+
+def keep_float32() -> None:
+    """Let a GPU compute convolutions and recurrent layers of float32 in float32, as products are.
+
+    Left alone, cuDNN rounds what it multiplies to TF32, with 10 bits of mantissa. What is to be
+    bf16 (autocast) is so all the same. (After the newer way to say it,
+    `torch.backends.cudnn.conv.fp32_precision`, torch 2.14 can export no graph: `torch.export` reads
+    this one and finds that the two differ.)
+    """
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _products_are_exact() -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from atat.base import machine
 from atat.engine import distributed
 from atat.engine.contract import Parts, Source, System
 from atat.engine.loader import StepBatches
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 def build(system: System, settings: RunSettings, folder: Path, device: Any) -> Trainer:
     """Data, model and optimizer of a run. Raises InputError for invalid settings or data."""
+    machine.keep_float32()
     torch.manual_seed(settings.seed)
     parts = system.build(settings)
     model, data = parts.packed.model, parts.train

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atat.base import calibration, checksums, config, folders, permissions
+from atat.base import calibration, checksums, config, folders, machine, permissions
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.engine import registry
@@ -87,6 +87,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Packed:
     anything missing, damaged or unexpected.
     """
     folder, device = Path(folder), _usable(device)
+    machine.keep_float32()
     try:
         system = check(folder)
         checksums.check(folder, parts_of(system))
