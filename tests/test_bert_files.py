@@ -23,12 +23,14 @@ from atat.datadir import fingerprint
 from atat.engine import model_folder, quantize
 from atat.engine.settings import SourceSettings
 from atat.nn.espnet_encoder import load_weights
-from atat.nn.settings import TextEncoderSettings
+from atat.nn.settings import AudioEncoderSettings, TextEncoderSettings
 from atat.nn.text_encoder import BertTextEncoder
+from atat.speech.settings import AugmentSettings
 from atat.systems.distill.settings import DistillSettings, TeacherSettings
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
-from atat.systems.joint.settings import ModelSettings, TrainSettings
+from atat.systems.joint.settings import InitSettings, ModelSettings, TrainSettings
+from atat.systems.lugosch.settings import LugoschSettings
 from atat.systems.stbert.settings import StbertSettings
 from atat.text import bert_files
 from atat.text.encoder_ids import build_encoder_ids
@@ -165,6 +167,44 @@ def test_a_training_notices_another_bert(
         for number, run in enumerate(runs):
             assert fingerprint.changed(before[number], run.digests())[-1:] == [str(path)], name
         before = [run.digests() for run in runs]
+
+
+def test_a_training_notices_another_noise_and_what_a_new_model_begins_with(
+    bert: Path, tmp_path: Path
+) -> None:
+    """With an audio encoder of a start model, too; one that began without a digest goes on."""
+    (tmp_path / "noise").mkdir()
+    noise, weights = tmp_path / "noise" / "a.wav", tmp_path / "espnet.pth"
+    for path in (noise, weights):
+        path.write_bytes(b"one")
+    augment = AugmentSettings(noise=(str(tmp_path / "noise"),))
+    joint = TrainSettings(
+        train=(SourceSettings("data", "slu"), SourceSettings("data", "nlu")),
+        steps=1,
+        tokenizer=str(tmp_path),
+        features="wav",
+        augment=augment,
+        model=ModelSettings(
+            audio_encoder=AudioEncoderSettings(
+                kind="espnet", espnet_name="conformer", espnet_weights=str(weights)
+            ),
+            text_encoder=TextEncoderSettings(kind="bert", bert=str(bert)),
+        ),
+        init=InitSettings(model=str(tmp_path), part="audio_encoder"),
+    )
+    timed = (SourceSettings("data", "acoustic"),)
+    lugosch = LugoschSettings(train=timed, steps=1, augment=augment)
+    before = joint.digests()
+    assert str(bert / "config.json") in before
+    of_noise, heard = f"noise {tmp_path / 'noise'}", lugosch.digests()
+    noise.write_bytes(b"two")
+    assert fingerprint.changed(heard, lugosch.digests()) == [of_noise]
+    assert fingerprint.changed(before, joint.digests()) == [of_noise]
+    assert not fingerprint.changed({}, joint.digests())
+    weights.write_bytes(b"two")
+    assert fingerprint.changed(before, joint.digests()) == [of_noise, str(weights)]
+    shutil.rmtree(noise.parent)  # as data that is gone
+    assert fingerprint.changed(before, joint.digests()) == [str(weights)]
 
 
 def states(found: Packed, text: str) -> torch.Tensor:

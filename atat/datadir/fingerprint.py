@@ -12,6 +12,7 @@ from pathlib import Path
 
 from atat.base import digests
 from atat.datadir import contents
+from atat.speech import augmenter
 from atat.text import bert_files
 
 # Without the scp files: they hold paths of audio and features, not contents (see `of_sound`).
@@ -55,6 +56,16 @@ def of_bert(name: str | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in bert_files.files_of(name):
         found |= of_file(path)
+    return found
+
+
+def of_noise(paths: Iterable[str]) -> dict[str, str]:
+    """Digests of the recordings of `augment.noise`, by file or folder; none of one that is gone."""
+    found = {}
+    for path in paths:
+        if Path(path).exists():
+            each = " ".join(_digest(file) for file in augmenter.audio_files([path]))
+            found[f"noise {path}"] = digests.of_text(each)[: digests.SHORT]
     return found
 
 

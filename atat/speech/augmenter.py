@@ -21,7 +21,7 @@ class Augmenter:
     def __init__(self, settings: AugmentSettings) -> None:
         self.settings = settings
         self.noises: list[np.ndarray] = [
-            audio.load(path, resample=True) for path in _audio_files(settings.noise)
+            audio.load(path, resample=True) for path in audio_files(settings.noise)
         ]
 
     def waveform(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -64,7 +64,7 @@ class Augmenter:
         )
 
 
-def _audio_files(paths: Sequence[str]) -> list[Path]:
+def audio_files(paths: Sequence[str]) -> list[Path]:
     """Audio files given one by one or by their folder; InputError if there is none."""
     files: list[Path] = []
     for path in map(Path, paths):

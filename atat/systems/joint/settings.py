@@ -171,7 +171,8 @@ class TrainSettings(engine.RunSettings):
                 yield source.data, "wav" if samples else "feats"
 
     def digests(self) -> dict[str, str]:
-        """Digests of data, recordings, tokenizer, and the start or BERT and the CMVN."""
+        """Digests of data, recordings, noise, tokenizer, start, and what a new model begins with:
+        BERT, an encoder of speech, the CMVN."""
         from atat.datadir import fingerprint
         from atat.speech import frontend
 
@@ -183,8 +184,13 @@ class TrainSettings(engine.RunSettings):
         found |= fingerprint.of_file(Path(self.tokenizer) / "tokenizer.json")
         if self.confusions is not None:
             found |= fingerprint.of_file(self.confusions)
+        found |= fingerprint.of_noise(self.augment.noise)
         if self.init.model is not None:
-            return found | fingerprint.of_model(self.init.model)
+            found |= fingerprint.of_model(self.init.model)
+            if self.init.part == "all":
+                return found
+        elif self.cmvn:
+            found |= fingerprint.of_file(self.cmvn)
         model = self.model_of_mix()
         text = model.text_encoder
         found |= fingerprint.of_bert(text.bert_or_none if text else None)
@@ -193,4 +199,6 @@ class TrainSettings(engine.RunSettings):
             name = str(audio.pretrained)
             encoder = frontend.find(name, layers=audio.layers_read, trained=audio.trained)
             found[f"encoder {name}"] = encoder.kind
-        return found | (fingerprint.of_file(self.cmvn) if self.cmvn else {})
+        if audio is not None and audio.espnet_weights:
+            found |= fingerprint.of_file(audio.espnet_weights)
+        return found

@@ -77,6 +77,6 @@ class LugoschSettings(engine.OneTaskSettings):
             raise InputError(f"valid.select: exact_match is for the task {INTENT}; expected loss")
 
     def digests(self) -> dict[str, str]:
-        """Digests of data, recordings and the start."""
-        found = self.digests_of_data("wav")
+        """Digests of data, recordings, noise and the start."""
+        found = self.digests_of_data("wav") | fingerprint.of_noise(self.augment.noise)
         return found | (fingerprint.of_model(self.init.model) if self.init.model else {})
