@@ -444,6 +444,14 @@ def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
         ({"tokenizer": "nowhere"}, "nowhere"),
         ({"init": InitSettings(fixed=("ctc",))}, "init.fixed: ctc: .* there is none; give --init"),
         (
+            {"init": InitSettings(part="audio_encoder")},
+            "init.part: audio_encoder: .* there is none; give --init",
+        ),
+        (
+            {"max_lost": 1.0, "batch": BatchSettings(max_targets=1)},
+            "no utterance can be used",
+        ),
+        (
             {"init": InitSettings(model="m", part="audio_encoder", fixed=("text_encoder",))},
             "would stay as random as it is",
         ),

@@ -6,7 +6,7 @@ Knows nothing of why an utterance is lost; the caller says what happened and how
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from pathlib import Path
 
 from atat.base.errors import InputError
@@ -55,6 +55,12 @@ def refuse_too_many(
             f"{message}\nmore than {max_lost:.1%} (now {option} {max_lost:g}): {fix}, or go on "
             f"without them with {option} {len(lost) / total + 0.001:.3f}"
         )
+
+
+def refuse_all(left: Sized, data: str | Path) -> None:
+    """Raise InputError if none of the utterances is left, however many may be lost."""
+    if not len(left):
+        raise InputError(f"{data}: no utterance can be used")
 
 
 def report(

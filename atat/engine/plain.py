@@ -90,8 +90,7 @@ class PlainSource:
         lost.refuse_too_many(self.lost, total, max_lost, message, "fix them", option="max_lost")
         logger.warning(message)
         self.utterances = [one for one in self.utterances if one.id not in self.lost]
-        if not self.utterances:
-            raise InputError(f"{self.data}: no utterance can be used")
+        lost.refuse_all(self.utterances, self.data)
         self.target_lengths = np.zeros(len(self.utterances), dtype=np.int64)
 
     def at(self: S, step: int) -> S:

@@ -208,6 +208,7 @@ class TaskData:
         message = lost.describe(self.lost, total, what, data=self.source.data)
         lost.refuse_too_many(self.lost, total, max_lost, message, "fix them", option="max_lost")
         logger.warning(message)
+        lost.refuse_all(self.utterances, self.source.data)
 
     def _alignments(self) -> dict[str, list[Word]]:
         path = Path(self.source.data) / "ctm"

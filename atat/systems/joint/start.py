@@ -123,8 +123,13 @@ def _extend(packed: Packed, tokenizer: Tokenizer, settings: TrainSettings) -> No
 
 
 def _check_fixed(settings: TrainSettings) -> None:
-    """A part that never trains has to come from somewhere."""
+    """A part that is the start's, or never trains, has to come from somewhere."""
     init = settings.init
+    if init.part != "all" and init.model is None:
+        raise InputError(
+            f"init.part: {init.part}: this part is that of the start model, and there is none; "
+            "give --init or the key init.model, or remove the key"
+        )
     if not init.fixed:
         return
     if init.model is None:
