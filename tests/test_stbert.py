@@ -650,8 +650,8 @@ def test_the_recognizer_of_every_system_listens_to_it(data: Path, finetuned: Pat
     utterance = kaldi_dir.load(data)[1]
     found = recognizer(str(utterance.wav))
     assert found.text == utterance.semantics and found.tree is not None
-    with pytest.raises(InputError, match="20.4 s at most"):
-        recognizer(0.1 * np.random.default_rng(0).standard_normal(330000).astype(np.float32))
+    with pytest.raises(InputError, match="10.2 s at most"):
+        recognizer(0.1 * np.random.default_rng(0).standard_normal(170000).astype(np.float32))
 
 
 def test_a_finetuned_model_holds_no_text(finetuned: Path, pretrained: Path) -> None:
@@ -691,12 +691,17 @@ def test_a_damaged_folder_is_refused(finetuned: Path, tmp_path: Path) -> None:
     for file, text, message in (
         ("classes.json", '{"kind": 3}', "classes.json: expected kind and names"),
         ("config.yaml", None, "expected `tasks`"),
+        ("config.yaml", "max_length: three", "`max_length`, none or from 4 on"),
     ):
-        model = tmp_path / file / "model"
+        model = tmp_path / message / "model"
         shutil.copytree(finetuned / "model", model)
         (model / "SHA256SUMS").unlink()
-        about = (model / "config.yaml").read_text().replace("positions: restart", "positions: 3")
-        (model / file).write_text(text or about)
+        about = (model / "config.yaml").read_text()
+        if text is None:
+            text = about.replace("positions: restart", "positions: 3")
+        elif file == "config.yaml":
+            text = about.replace("max_length: 256", text)
+        (model / file).write_text(text)
         with pytest.raises(InputError, match=message):
             model_folder.load(model)
 
@@ -777,9 +782,12 @@ def test_a_sequence_that_is_too_long_is_named_with_what_to_do(
     with pytest.raises(InputError, match="max_length is 600, but this BERT knows 512 positions"):
         build.build(settings(copied, INTENT, acoustic=str(acoustic), max_length=600))
     recognizer = Recognizer.load(finetuned / "model")
-    recognizer(np.full(510 * 640, 0.1, dtype=np.float32))
-    with pytest.raises(InputError, match="20.4 s, 511 frames.*20.4 s at most: cut it"):
-        recognizer.source(np.full(510 * 640 + 1, 0.1, dtype=np.float32))
+    older: Any = Recognizer(replace(recognizer.packed, max_length=None))  # which BERT limits alone
+    assert (recognizer.packed.max_length, "max_length" in older.packed.about()) == (256, False)
+    for reader, most, seconds in ((recognizer, 254, "10.2"), (older, 510, "20.4")):
+        reader(np.full(most * 640, 0.1, dtype=np.float32))
+        with pytest.raises(InputError, match=f"s, {most + 1} frames.* {seconds} s at most: cut it"):
+            reader.source(np.full(most * 640 + 1, 0.1, dtype=np.float32))
 
 
 def test_a_word_that_alone_is_too_long_is_no_example(copied: Path, acoustic: Path) -> None:

@@ -85,7 +85,13 @@ def _parts(
     """The parts of a run whose data has been read; all but the acoustic model trains."""
     _listen(settings, start.listener, (*train, *valid))
     model = StBert(start.listener, start.network, len(classes.names))
-    packed = StbertPacked(model, (settings.task,), tokenizer=start.tokenizer, classes=classes)
+    packed = StbertPacked(
+        model,
+        (settings.task,),
+        tokenizer=start.tokenizer,
+        classes=classes,
+        max_length=settings.max_length,
+    )
     training = [p for name, p in model.named_parameters() if not name.startswith("listener.")]
     return Parts(
         packed=packed,

@@ -6,6 +6,7 @@ classes.json   the classes of a finetuned model
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,18 @@ class StbertPacked(PlainPacked):
     system: str = "stbert"
     tokenizer: Tokenizer | None = None  # None of a finetuned model
     classes: Classes = field(default_factory=Classes)
+    max_length: int | None = None  # of a sequence in training; older models do not say it
 
     def about(self) -> dict[str, Any]:
         """Values for config.yaml."""
         network = self.model.network
-        return super().about() | {"marks": list(network.marks), "positions": network.positions}
+        found = super().about() | {"marks": list(network.marks), "positions": network.positions}
+        return found | ({"max_length": self.max_length} if self.max_length else {})
+
+    @property
+    def longest(self) -> int:
+        """What a sequence may have: frames and marks."""
+        return min(self.max_length or sys.maxsize, self.model.network.longest)
 
     def write(self, folder: Path) -> None:
         """Write BERT's files and the classes."""
@@ -56,14 +64,21 @@ class StbertPacked(PlainPacked):
 def load(folder: Path, about: dict[str, Any]) -> StbertPacked:
     """A packed model without its weights. Raises InputError for an invalid config.yaml."""
     tasks, positions = about.get("tasks"), about.get("positions")
+    length = about.get("max_length")
     try:
         marks = Marks(*map(int, about["marks"]))
     except (KeyError, TypeError, ValueError):
         marks = None
-    if tasks not in ([PRETRAIN], [INTENT]) or positions not in ("restart", "continue") or not marks:
+    if (
+        tasks not in ([PRETRAIN], [INTENT])
+        or positions not in ("restart", "continue")
+        or not marks
+        or not (length is None or (isinstance(length, int) and length >= 4))
+    ):
         raise InputError(
             f"{folder}/config.yaml: expected `tasks` [{PRETRAIN}] or [{INTENT}], `marks`, four "
-            "numbers, and `positions`, restart or continue; copy the packed model again"
+            "numbers, `positions`, restart or continue, and `max_length`, none or from 4 on; copy "
+            "the packed model again"
         )
     bert = bert_files.packed(folder / FOLDER)
     if bert.config.model_type != "bert":  # type: ignore[union-attr]
@@ -73,4 +88,11 @@ def load(folder: Path, about: dict[str, Any]) -> StbertPacked:
     listener = PhonemePosteriors(PhonemeModule(len(LABELS)))
     model = StBert(listener, network, len(classes.names) if trimmed else 0)
     tokenizer = None if trimmed else bert_files.packed_tokenizer(folder / FOLDER)
-    return StbertPacked(model, tuple(tasks), about["weights"], tokenizer=tokenizer, classes=classes)
+    return StbertPacked(
+        model,
+        tuple(tasks),
+        about["weights"],
+        tokenizer=tokenizer,
+        classes=classes,
+        max_length=length,
+    )

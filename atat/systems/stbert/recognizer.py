@@ -73,10 +73,11 @@ class Recognizer(Listener):
         return [Answer(classes.names[number], score, 1) for number, score in rows]
 
     def _check_length(self, samples: np.ndarray, what: str) -> None:
-        frames, longest = -(-len(samples) // PHONE_SAMPLES), self.packed.model.network.longest
+        frames, longest = -(-len(samples) // PHONE_SAMPLES), self.packed.longest
         if frames + MARKS > longest:
             seconds = (longest - MARKS) * PHONE_SAMPLES / SAMPLE_RATE
             raise InputError(
-                f"{what} has {len(samples) / SAMPLE_RATE:.1f} s, {frames} frames of 40 ms; BERT "
-                f"knows {longest} positions, {seconds:.1f} s at most: cut it where nothing is said"
+                f"{what} has {len(samples) / SAMPLE_RATE:.1f} s, {frames} frames of 40 ms; the "
+                f"model reads sequences of {longest} (max_length of its training, or all that its "
+                f"BERT knows), {seconds:.1f} s at most: cut it where nothing is said"
             )
