@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,6 +110,16 @@ def test_a_phone_outside_the_set_is_named(tmp_path: Path, label: str) -> None:
     (tmp_path / "phones.ctm").write_text(f"a-1 1 0 0.1 {label}\n")
     with pytest.raises(InputError, match=f"phones.ctm: a-1: .*{label}"):
         read_phones(tmp_path / "phones.ctm")
+
+
+def test_a_phone_of_many_takes_no_more_than_its_times(tmp_path: Path) -> None:
+    """A large corpus has tens of millions; its few labels are shared."""
+    lines = [f"u{number} 1 {0.1 * at:.4f} 0.1000 AA" for number in range(2) for at in range(3)]
+    (tmp_path / "phones.ctm").write_text("\n".join(lines) + "\n")
+    found = [one for phones in read_phones(tmp_path / "phones.ctm").values() for one in phones]
+    assert len(found) == 6 and len({id(one.text) for one in found}) == 1
+    assert not any(hasattr(one, "__dict__") for one in found)
+    assert pickle.loads(pickle.dumps(found)) == found  # for processes that share the work
 
 
 def test_phones_beyond_their_audio_and_each_other_are_found() -> None:

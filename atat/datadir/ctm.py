@@ -10,6 +10,7 @@ Knows nothing of audio, of models or of the aligner: the readers of other format
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class NotAligned(InputError):
     """One utterance has no alignment; the message says why. The aligning command counts these."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a corpus has tens of millions of phones
 class Word:
     """One spoken word, or phone, in seconds from the start of its utterance."""
 
@@ -163,6 +164,7 @@ def _parse_ctm_line(line: str, where: str) -> tuple[str, Word]:
             f"{where}: {len(found)} fields, expected 5: <utt> <channel> <start> <duration> <word>"
         )
     utt, _, start, duration, text = found[:5]
+    text = sys.intern(text)  # few of them, often
     return utt, Word(text, _seconds(start, "start", where), _seconds(duration, "duration", where))
 
 
