@@ -24,3 +24,9 @@ def acoustic_of(folder: str | Path) -> AcousticModel:
         )
     model_folder.refuse_int8(packed, folder)
     return found
+
+
+def begin_as(own: AcousticModel, start: AcousticModel) -> None:
+    """Give a new acoustic model the weights of another; those of heads only where it has some."""
+    names = own.state_dict().keys()
+    own.load_state_dict({k: value for k, value in start.state_dict().items() if k in names})

@@ -19,6 +19,7 @@ from torch import Tensor
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, lost
 from atat.datadir.kaldi_dir import Utterance
+from atat.engine.contract import Term
 from atat.engine.settings import SourceSettings
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,11 @@ class TensorBatch:
             if isinstance(value := getattr(self, field.name), Tensor)
         }
         return replace(self, **changed)
+
+
+def weighted(terms: Mapping[str, Term], weight: float) -> dict[str, Term]:
+    """The terms of a batch whose source has this weight (`SourceSettings.loss_weight`)."""
+    return {name: term._replace(total=weight * term.total) for name, term in terms.items()}
 
 
 class PlainSource:

@@ -9,7 +9,7 @@ import torch
 
 from atat.base.errors import InputError
 from atat.engine import model_folder
-from atat.engine.acoustic_start import acoustic_of
+from atat.engine.acoustic_start import acoustic_of, begin_as
 from atat.engine.contract import Group, Parts
 from atat.engine.plain_commands import CommandRecordings
 from atat.engine.sampler import steps_of_epoch
@@ -74,10 +74,7 @@ def _student(settings: DistillSettings) -> Parts:
     for taught in train:
         taught.teach(lambda texts: _lessons(list(teachers.values()), texts))
     model = Student(labels)
-    own = model.acoustic.state_dict()
-    model.acoustic.load_state_dict(
-        {name: value for name, value in acoustic.state_dict().items() if name in own}
-    )
+    begin_as(model.acoustic, acoustic)
     model.distillation = settings.distill
     model.calendar = Calendar(steps_of_epoch(train, settings.batch.examples), settings.steps)
     return Parts(

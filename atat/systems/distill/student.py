@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atat.engine.contract import Term
+from atat.engine.plain import weighted
 from atat.engine.plain_commands import CommandBatch, all_right, command_terms
 from atat.nn.acoustic import AcousticModel, IntentModule
 from atat.systems.distill.data import LessonBatch
@@ -55,9 +56,7 @@ class Student(nn.Module):
         terms = command_terms(logits.split(self.sizes, 1), batch.classes, batch.known)
         if isinstance(batch, LessonBatch):
             terms |= self._taught(terms, logits, batch)
-        return {
-            name: term._replace(total=batch.weight * term.total) for name, term in terms.items()
-        }
+        return weighted(terms, batch.weight)
 
     def _taught(
         self, terms: dict[str, Term], logits: Tensor, batch: LessonBatch

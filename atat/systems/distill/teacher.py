@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from atat.engine.contract import TEXT, Term
-from atat.engine.plain import PlainSource, TensorBatch
+from atat.engine.plain import PlainSource, TensorBatch, weighted
 from atat.engine.plain_commands import command_terms, no_command
 from atat.engine.settings import SourceSettings
 from atat.nn.attention import length_mask
@@ -58,9 +58,7 @@ class Teacher(nn.Module):
         """The cross entropy, and how many commands are right."""
         logits = self.commands(batch.pieces, batch.lengths)
         terms = command_terms(logits, batch.classes, batch.known)
-        return {
-            name: term._replace(total=batch.weight * term.total) for name, term in terms.items()
-        }
+        return weighted(terms, batch.weight)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from atat.base.errors import InputError
 from atat.engine import model_folder
+from atat.engine.acoustic_start import begin_as
 from atat.engine.contract import Group, Parts
 from atat.engine.plain_commands import CommandRecordings
 from atat.engine.sampler import steps_of_epoch
@@ -44,7 +45,7 @@ def build(settings: LugoschSettings) -> Parts:
         source.labels = labels
     packed = LugoschPacked(Lugosch(labels), (settings.task,), labels=labels)
     if start is not None:
-        _copy(start, packed)
+        begin_as(packed.model.acoustic, start.model.acoustic)
     return Parts(
         packed=packed,
         train=list(train),
@@ -104,14 +105,3 @@ def _labels(
         return Labels(words=words_of(spoken, settings.words))
     commands = [source for source in train if isinstance(source, CommandRecordings)]
     return Labels(fields=fields_of(tree for source in commands for tree in source.trees()))
-
-
-def _copy(start: LugoschPacked, packed: LugoschPacked) -> None:
-    """Give a new model the acoustic model of the start; the heads only where it has some."""
-    own = packed.model.state_dict()
-    chosen = {
-        name: value
-        for name, value in start.model.state_dict().items()
-        if name.startswith("acoustic.") and name in own
-    }
-    packed.model.load_state_dict(own | chosen)

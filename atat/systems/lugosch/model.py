@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atat.engine.contract import Term
+from atat.engine.plain import weighted
 from atat.engine.plain_commands import CommandBatch, command_terms
 from atat.nn.acoustic import AcousticModel, IntentModule
 from atat.systems.lugosch.batch import Batch
@@ -65,9 +66,7 @@ class Lugosch(nn.Module):
             terms = command_terms(logits, batch.classes, batch.known)
         else:
             terms = self._of_frames(batch)
-        return {
-            name: term._replace(total=batch.weight * term.total) for name, term in terms.items()
-        }
+        return weighted(terms, batch.weight)
 
     def _of_frames(self, batch: Batch) -> dict[str, Term]:
         phones, words, _ = self.heard(batch.samples, batch.lengths)

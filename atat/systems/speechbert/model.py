@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atat.engine.contract import Term
+from atat.engine.plain import weighted
 from atat.nn.attention import length_mask
 from atat.nn.segment_autoencoder import SegmentDecoder, SegmentEncoder
 from atat.nn.word_bert import Inputs, WordBert
@@ -84,9 +85,7 @@ class SpeechBert(nn.Module):
             terms = self._of_answers(batch)
         else:
             terms = self._of_masks(batch)
-        return {
-            name: term._replace(total=batch.weight * term.total) for name, term in terms.items()
-        }
+        return weighted(terms, batch.weight)
 
     def scores(self, inputs: Inputs) -> Tensor:
         """Log probabilities (B, S, 2) of each position as the first and the last of the answer.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atat.engine.contract import Term
+from atat.engine.plain import weighted
 from atat.nn.phoneme_posteriors import PhonemePosteriors
 from atat.nn.speech_text_bert import Inputs, SpeechTextBert
 from atat.systems.stbert.batch import Batch
@@ -54,9 +55,7 @@ class StBert(nn.Module):
     def losses(self, batch: Batch) -> dict[str, Term]:
         """The terms of a batch; see the module."""
         terms = self._of_classes(batch) if self.classifier is not None else self._of_masks(batch)
-        return {
-            name: term._replace(total=batch.weight * term.total) for name, term in terms.items()
-        }
+        return weighted(terms, batch.weight)
 
     def _of_classes(self, batch: Batch) -> dict[str, Term]:
         logits = self.logits(batch.inputs)
