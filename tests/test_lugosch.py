@@ -27,6 +27,7 @@ from atat.datadir.ctm import Word, read_phones
 from atat.datadir.frame_labels import frame_labels
 from atat.engine import checkpoint, decode, model_folder, pack, quantize, registry
 from atat.engine.acoustic_start import acoustic_of
+from atat.engine.plain_evaluate import evaluate
 from atat.engine.settings import (
     InitSettings,
     SourceSettings,
@@ -517,6 +518,12 @@ def test_what_validation_has_and_training_has_not_is_wrong(copied: Path, data: P
     model: Lugosch = parts.packed.model
     terms = model.eval().losses(batch)
     assert torch.isfinite(terms["intent"].total) and terms["exact_match"].total <= 6
+    # The mean loss is over what has one: all but 2 of the 16 values.
+    assert batch.counts() == {"intent": 7.0, "commands": 8.0}
+    with torch.no_grad():
+        figures = evaluate(model, source, torch.device("cpu"), lambda text: None, 20000)
+    assert figures["loss"] == pytest.approx(terms["intent"].total.item() / 7, rel=1e-4)
+    assert figures["exact_match"] == float(terms["exact_match"].total) / 8
 
 
 def test_a_miniature_of_its_conf_is_short_and_otherwise_the_same(

@@ -45,7 +45,7 @@ from atat.speech import audio
 from atat.systems.joint import miniature_conf
 from atat.systems.lugosch.model import Lugosch
 from atat.systems.lugosch.packed import LugoschPacked
-from atat.systems.stbert import build, masking, pieces
+from atat.systems.stbert import build, evaluate, masking, pieces
 from atat.systems.stbert.classes import Classes
 from atat.systems.stbert.curriculum import MLM, OBJECTIVES, TO_SPEECH, TO_TEXT, Curriculum
 from atat.systems.stbert.data import Pairs
@@ -520,6 +520,23 @@ def test_only_intents_are_told_if_asked_for(data: Path, acoustic: Path) -> None:
     commands = Classes.of_trees(["[IN:ON put on [SL:OBJECT the lamp ] ]", "[IN:ON ]"], "commands")
     assert commands.names == ("[IN:ON [SL:OBJECT the lamp ] ]", "[IN:ON ]")
     assert commands.of("[IN:ON [SL:OBJECT the lamp ] please ]") == 0
+
+
+def test_a_class_that_training_has_not_is_wrong_and_no_part_of_the_mean_loss(
+    copied: Path, data: Path, acoustic: Path
+) -> None:
+    path = copied / "semantics"
+    path.write_text(path.read_text().replace("heat", "tea"))
+    valid = ValidSettings((SourceSettings(str(copied), INTENT),))
+    parts = build.build(settings(data, INTENT, acoustic=str(acoustic), valid=valid))
+    source, model = parts.valid[0], parts.packed.model.eval()
+    batch = source.collate([source.example(number) for number in range(8)])
+    assert batch.counts() == {"intent": 6.0, "commands": 8.0}
+    with torch.no_grad():
+        found = evaluate.figures(model, source, torch.device("cpu"), lambda text: None)
+        total = float(model.losses(batch)["intent"].total)
+    assert found["loss"] == pytest.approx(total / 6, rel=1e-4)
+    assert found["exact_match"] in [number / 8 for number in range(7)]
 
 
 def weights(run: Path) -> dict[str, Tensor]:

@@ -64,8 +64,8 @@ class CommandBatch(TensorBatch):
         return float(self.lengths.sum()) / SAMPLE_RATE
 
     def counts(self) -> dict[str, float]:
-        """Weighted number of commands."""
-        return {"intent": self.weight * len(self.classes)}
+        """As `command_counts`."""
+        return command_counts(self.classes, self.weight)
 
 
 def collate(examples: Sequence[CommandExample], weight: float = 1.0) -> CommandBatch:
@@ -126,13 +126,22 @@ def no_command(utterance: Utterance) -> str:
     return ""
 
 
+def command_counts(classes: Tensor, weight: float) -> dict[str, float]:
+    """Classes (B, F) -> weighted number of commands with a loss, and of all.
+
+    A field whose value is UNKNOWN has no loss: of F fields it makes a command count 1/F less.
+    """
+    known = int((classes != UNKNOWN).sum()) / classes.shape[1]
+    return {"intent": weight * known, "commands": weight * len(classes)}
+
+
 def command_terms(logits: Sequence[Tensor], classes: Tensor, known: Tensor) -> dict[str, Term]:
     """Logits (B, values) of each field, classes (B, F), known (B,) -> the cross entropy, `intent`,
     and how many commands are right, `exact_match`."""
     wanted = classes.unbind(1)
     loss = torch.stack([_cross_entropy(one, ids) for one, ids in zip(logits, wanted)]).sum()
     right = (all_right(logits, classes) & known).sum()
-    return {"intent": Term(loss), "exact_match": Term(right, weight=0.0, of="intent")}
+    return {"intent": Term(loss), "exact_match": Term(right, weight=0.0, of="commands")}
 
 
 def all_right(logits: Sequence[Tensor], classes: Tensor) -> Tensor:

@@ -28,9 +28,9 @@ class LessonBatch(CommandBatch):
     step: int = 0  # counted from 0
 
     def counts(self) -> dict[str, float]:
-        """Weighted number of commands, of which there is a lesson each."""
+        """Those of commands, of which there is a lesson each."""
         found = super().counts()
-        return found | {"distilled": found["intent"]}
+        return found | {"distilled": found["commands"]}
 
 
 class TaughtRecordings(CommandRecordings):

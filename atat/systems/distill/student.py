@@ -29,7 +29,7 @@ class Student(nn.Module):
     """Samples in, logits of all classes of a command out."""
 
     terms = ("intent", "exact_match", "distilled")
-    counts = ("intent", "distilled")
+    counts = ("intent", "commands", "distilled")
 
     def __init__(self, labels: Labels) -> None:
         super().__init__()

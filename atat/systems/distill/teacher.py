@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from atat.engine.contract import TEXT, Term
 from atat.engine.plain import PlainSource, TensorBatch, weighted
-from atat.engine.plain_commands import command_terms, no_command
+from atat.engine.plain_commands import command_counts, command_terms, no_command
 from atat.engine.settings import SourceSettings
 from atat.nn.attention import length_mask
 from atat.systems.distill.settings import Kind
@@ -33,7 +33,7 @@ class Teacher(nn.Module):
     """Word pieces in, logits of all classes out."""
 
     terms = ("intent", "exact_match")
-    counts = ("intent",)
+    counts = ("intent", "commands")
 
     def __init__(self, encoder: nn.Module, labels: Labels, kind: Kind) -> None:
         """encoder: word pieces (B, S), lengths (B,) -> (B, S, C)."""
@@ -84,8 +84,8 @@ class SentenceBatch(TensorBatch):
     audio_seconds = 0.0
 
     def counts(self) -> dict[str, float]:
-        """Weighted number of commands."""
-        return {"intent": self.weight * len(self.classes)}
+        """As `command_counts`."""
+        return command_counts(self.classes, self.weight)
 
 
 class Sentences(PlainSource):

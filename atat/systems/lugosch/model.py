@@ -43,7 +43,7 @@ class Lugosch(nn.Module):
     @property
     def counts(self) -> tuple[str, ...]:
         """Names of what they are divided by."""
-        return ("intent",) if self.intent is not None else ("phones", "words", "spoken")
+        return ("intent", "commands") if self.intent is not None else ("phones", "words", "spoken")
 
     def commands(self, samples: Tensor, lengths: Tensor) -> list[Tensor]:
         """Samples (B, T), lengths (B,) -> the logits of each field (B, values)."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from atat.engine.plain import TensorBatch
+from atat.engine.plain_commands import command_counts
 from atat.nn.acoustic import PHONE_SAMPLES
 from atat.nn.speech_text_bert import Inputs
 from atat.speech.audio import SAMPLE_RATE
@@ -59,13 +60,13 @@ class Batch(TensorBatch):
         return float(self.frames.sum()) * PHONE_SAMPLES / SAMPLE_RATE
 
     def counts(self) -> dict[str, float]:
-        """Weighted number of commands, or of predicted frames and pieces."""
-        found = {"intent": len(self.commands)}
-        if not len(self.commands):
-            found = {
-                "phonemes": int((self.phoneme_targets != IGNORED).sum()),
-                "pieces": int((self.piece_targets != IGNORED).sum()),
-            }
+        """Those of commands, or the weighted number of predicted frames and of pieces."""
+        if len(self.commands):
+            return command_counts(self.commands[:, None], self.weight)
+        found = {
+            "phonemes": int((self.phoneme_targets != IGNORED).sum()),
+            "pieces": int((self.piece_targets != IGNORED).sum()),
+        }
         return {name: self.weight * count for name, count in found.items()}
 
 

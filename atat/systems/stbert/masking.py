@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from atat.systems.stbert.curriculum import MLM, TO_SPEECH, TO_TEXT
+from atat.text.labels import UNKNOWN
 
-IGNORED = -100  # a target that is not predicted
+IGNORED = UNKNOWN  # a target that is not predicted
 
 
 class Masks(NamedTuple):

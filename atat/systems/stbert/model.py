@@ -44,7 +44,7 @@ class StBert(nn.Module):
     @property
     def counts(self) -> tuple[str, ...]:
         """Names of what they are divided by."""
-        return ("intent",) if self.classifier is not None else ("phonemes", "pieces")
+        return ("intent", "commands") if self.classifier is not None else ("phonemes", "pieces")
 
     def logits(self, inputs: Inputs) -> Tensor:
         """Speech alone -> the logits of its class (B, classes)."""
@@ -63,7 +63,7 @@ class StBert(nn.Module):
             logits.float(), batch.commands, ignore_index=IGNORED, reduction="sum"
         )
         right = (logits.detach().argmax(1) == batch.commands).sum()
-        return {"intent": Term(loss), "exact_match": Term(right, weight=0.0, of="intent")}
+        return {"intent": Term(loss), "exact_match": Term(right, weight=0.0, of="commands")}
 
     def _of_masks(self, batch: Batch) -> dict[str, Term]:
         states, network = self.network(batch.inputs), self.network
