@@ -17,6 +17,7 @@ import pytest
 import tone_commands
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tone_commands import interrupted, trained
 
 from atat import Recognizer
@@ -370,6 +371,21 @@ def test_without_a_share_the_student_is_lugosch_to_the_bit(
     state = model_folder.load(taught / "model").model.state_dict()
     moved = [name for name, value in state.items() if not torch.equal(value, one["model"][name])]
     assert moved and all(name.startswith("intent.") for name in moved)
+
+
+def test_the_loss_that_is_shown_is_the_one_that_was_minimised(
+    data: Path, acoustic: Path, teachers: dict[str, Path], tmp_path: Path
+) -> None:
+    """Of several steps its mean, although the weights of its terms are others in each."""
+    conf = learning(data, acoustic, {**teachers, "schedule": "exp"}, steps=3)
+    shown = {}
+    for every in (1, 3):
+        run = trained(replace(conf, log_every=every), tmp_path / f"every{every}")
+        events = EventAccumulator(str(run / "tensorboard"))
+        events.Reload()
+        shown[every] = [event.value for event in events.Scalars("train/loss")]
+    assert len(shown[1]) == 3 and len(shown[3]) == 1
+    assert shown[3][0] == pytest.approx(sum(shown[1]) / 3, rel=1e-5)
 
 
 def test_a_student_learns_and_is_decoded(data: Path, student: Path) -> None:

@@ -570,8 +570,9 @@ def test_the_loss_in_the_log_is_what_is_minimised_and_its_terms_are_unweighted(c
 
 def test_a_figure_of_less_than_one_target_is_per_target_too(corpus, tmp_path):
     trainer = assembly.build(system, settings(corpus), tmp_path, torch.device("cpu"))
-    trainer._weights, trainer._of = {"ce": 1.0, "ctc": 0.5}, {"ce": "ce", "ctc": "ctc"}
-    totals = {"ce": 0.2, "ctc": 0.0, "count ce": 0.1, "count ctc": 0.0}
+    trainer._of = {"ce": "ce", "ctc": "ctc"}
+    totals = {"ce": 0.2, "weighted ce": 0.2, "count ce": 0.1}
+    totals |= {"ctc": 0.0, "weighted ctc": 0.0, "count ctc": 0.0}
     assert trainer._shown(totals) == {"loss": pytest.approx(2.0), "ce": pytest.approx(2.0)}
 
 

@@ -70,7 +70,6 @@ class Trainer:
         self.settings, self.folder, self.device = settings, folder, device
         self.progress = Progress()
         self.is_main = distributed.rank() == 0
-        self._weights: dict[str, float] = {}  # of each term in the loss, as the model gave it last
         self._of: dict[str, str] = {}  # the count that each term is divided by
         self._board: Any = None
         self._bar: Any = None
@@ -204,18 +203,20 @@ class Trainer:
         ).tolist()
         divisors = dict(zip(self.model.counts, targets))
         terms = self.model.terms
-        sums = torch.zeros(len(terms), dtype=torch.float64, device=self.device)
+        # The terms, and by the weights that they have in each batch.
+        sums = torch.zeros(2, len(terms), dtype=torch.float64, device=self.device)
         each: list[torch.Tensor] = []  # the terms of each batch
         before = nonfinite.Statistics(self.model)
         for number, batch in enumerate(batches, 1):
             if step == 1:  # which may take minutes
                 self._show(f"first step, batch {number} of {len(batches)}")
             found = self.backward(batch.to(self.device), divisors)
-            zero = sums.new_zeros(())
-            each.append(torch.stack([found.get(term, zero).double() for term in terms]))
-            sums += each[-1]
+            none = Term(sums.new_zeros(()))
+            each.append(torch.stack([found.get(term, none).total.double() for term in terms]))
+            weights = sums.new_tensor([found.get(term, none).weight for term in terms])
+            sums += torch.stack([each[-1], weights * each[-1]])
         distributed.sum_gradients(self.optimizer.parameters())
-        figures = dict(zip(terms, distributed.sum_(sums).tolist()))
+        figures, weighted = (dict(zip(terms, row)) for row in distributed.sum_(sums).tolist())
         norm = self.optimizer.step(update=nonfinite.is_finite(figures, 0.0))
         distributed.average_buffers(self.model)
         if nonfinite.is_finite(figures, norm):
@@ -224,8 +225,10 @@ class Trainer:
             before.restore()
             self._leave_out(step, figures, norm, list(zip(batches, each)))
             figures, divisors = dict.fromkeys(terms, 0.0), dict.fromkeys(divisors, 0.0)
+            weighted = figures
         return {
             **figures,
+            **{f"weighted {name}": total for name, total in weighted.items()},
             **{f"count {name}": count for name, count in divisors.items()},
             "audio_seconds": seconds,
             "rate": rate,
@@ -233,8 +236,11 @@ class Trainer:
             "stop": stop,
         }
 
-    def backward(self, batch: Batch, divisors: dict[str, float]) -> dict[str, torch.Tensor]:
-        """Forward and backward of one batch; divisors: targets of each count in the whole step."""
+    def backward(self, batch: Batch, divisors: dict[str, float]) -> dict[str, Term]:
+        """Forward and backward of one batch; divisors: targets of each count in the whole step.
+
+        Returns its terms, without gradients.
+        """
         autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if self.settings.precision == "bf16"
@@ -243,7 +249,7 @@ class Trainer:
         with autocast:
             terms: dict[str, Term] = self.model.losses(batch)
         for name, term in terms.items():
-            self._weights[name], self._of[name] = term.weight, term.of or name
+            self._of[name] = term.of or name
         loss = sum(
             term.weight * term.total / divisors[term.of or name]
             for name, term in terms.items()
@@ -251,7 +257,7 @@ class Trainer:
         )
         if isinstance(loss, torch.Tensor):  # else nothing of the batch counts
             loss.backward()
-        return {name: term.total.detach() for name, term in terms.items()}
+        return {name: term._replace(total=term.total.detach()) for name, term in terms.items()}
 
     def _leave_out(
         self,
@@ -302,7 +308,7 @@ class Trainer:
         shares = "".join(
             f" {name} {100 * shown[name]:.0f}%"
             for name in shown
-            if self._weights.get(name) == 0 and self._of[name] != name
+            if totals.get(f"weighted {name}") == 0 and self._of[name] != name
         )
         self._show(f"loss {shown['loss']:.3f}{shares}{heard}")
 
@@ -317,8 +323,8 @@ class Trainer:
             for name in self.model.terms
             if name in self._of and (totals[name] or name == self.model.terms[0])
         }
-        weighted = [self._weights[name] * value for name, value in values.items()]
-        return {"loss": sum(weighted), **values}
+        loss = sum(totals[f"weighted {name}"] / counts[name] for name in values if counts[name] > 0)
+        return {"loss": loss, **values}
 
     def _validate_if_due(self) -> None:
         step, settings = self.progress.step, self.settings
