@@ -451,6 +451,7 @@ def test_settings_that_do_not_fit_are_refused(data: Path) -> None:
         replace(one, train=(SourceSettings(str(data), "slu"),))
     with pytest.raises(InputError, match="augment: speeds and masks of features are not for this"):
         replace(one, augment=AugmentSettings(speeds=(0.9, 1.1)))
+    replace(one, valid=ValidSettings(select="exact_match", decode=0))  # no search, nothing to limit
 
 
 @pytest.mark.parametrize("name", ["ctm", "phones.ctm"])

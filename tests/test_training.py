@@ -443,6 +443,7 @@ def test_starting_from_the_audio_encoder_alone(corpus, trained, tmp_path):
         ({"cmvn": None}, "key `cmvn` is missing"),
         ({"tokenizer": "nowhere"}, "nowhere"),
         ({"init": InitSettings(fixed=("ctc",))}, "init.fixed: ctc: .* there is none; give --init"),
+        ({"valid": ValidSettings(select="exact_match", decode=0)}, "decode of at least 1, now 0"),
         (
             {"init": InitSettings(part="audio_encoder")},
             "init.part: audio_encoder: .* there is none; give --init",

@@ -108,7 +108,7 @@ class TrainSettings(engine.RunSettings):
     """A whole training run of AT-AT: the top level of conf/*.yaml."""
 
     tokenizer: str
-    cmvn: Optional[str] = None  # needed if a source is audio
+    cmvn: Optional[str] = None  # needed if a source is audio; a start model has its own
     features: Literal["ark", "wav"] = "ark"
     zero_shot: bool = False  # require a start model that knows audio and text (joint/start.py)
     model: ModelSettings = field(default_factory=ModelSettings)  # ignored with --init
@@ -116,7 +116,8 @@ class TrainSettings(engine.RunSettings):
     optim: OptimSettings = field(default_factory=OptimSettings)
     init: InitSettings = field(default_factory=InitSettings)
     mask_words: float = 0.15  # share of words whose audio is masked for task mlm
-    misheard: float = 0.0  # share of phones or letters of source texts changed (text/mishearing.py)
+    # Share of phones or letters of source texts, where a task reads text (text/mishearing.py).
+    misheard: float = 0.0
     confusions: Optional[str] = None  # which phones for which: a file of `atat confusions`
 
     def __post_init__(self) -> None:
@@ -126,6 +127,11 @@ class TrainSettings(engine.RunSettings):
                 raise InputError(
                     f"task `{source.task}` is unknown; known tasks: {', '.join(TASKS)}"
                 )
+        if self.valid.select == "exact_match" and self.valid.decode < 1:
+            raise InputError(
+                "valid.select: exact_match needs valid.decode of at least 1, now "
+                f"{self.valid.decode}"
+            )
         if not 0 < self.mask_words <= 1:
             raise InputError(f"mask_words is {self.mask_words}; expected above 0, at most 1")
         below_one(misheard=self.misheard)

@@ -50,11 +50,13 @@ class LugoschSettings(engine.OneTaskSettings):
     (`init.model`), or from nothing. `batch.max_frames` counts frames of 10 ms.
     """
 
+    # Of task acoustic.
     words: int = 10_000  # outputs of the word module, the empty word among them (labels.py)
     crop: CropSettings = field(default_factory=CropSettings)
     # Noise, rooms and microphones in training (atat/speech/augmenter.py); the paper has none.
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    # Which layers of the start model train, one more after each epoch, from the top (build.py).
+    # Of task intent: which layers of the start model train, one more after each epoch, from the
+    # top (build.py).
     unfreeze: Literal["none", "word", "all"] = "none"
     optim: engine.AdamSettings = field(default_factory=engine.AdamSettings)
     # Sums over hundreds of recurrent steps, and raw samples, are not for 8 bits of mantissa.
