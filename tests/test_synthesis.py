@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atat.base import encoder_files
+from atat.base import encoder_files, onnx_files
 from atat.base.errors import InputError
 from atat.datadir import kaldi_dir, tables
 from atat.datadir.check import validate
@@ -211,6 +211,35 @@ def test_piper_names_the_missing_voice() -> None:
         synthesis.speak("piper:nowhere.onnx", "hello")
 
 
+ABOUT_PIPER = {
+    "num_symbols": 1,
+    "num_speakers": 1,
+    "audio": {"sample_rate": 16000},
+    "espeak": {"voice": "en"},
+    "phoneme_id_map": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("about", "options", "message"),
+    [
+        (json.dumps(ABOUT_PIPER)[:40], "", "v.onnx.json:1: torn or not JSON"),
+        (json.dumps({**ABOUT_PIPER, "audio": None}), "", "v.onnx.json: does not describe a voice"),
+        ('{"num_symbols": 1}', "", "v.onnx.json: does not describe a voice.*num_speakers"),
+        (json.dumps(ABOUT_PIPER), ":speaker=7", "speaker=7 is outside 0 to 0"),
+    ],
+)
+def test_piper_refuses_what_the_file_beside_the_model_does_not_describe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, about: str, options: str, message: str
+) -> None:
+    pytest.importorskip("piper")
+    monkeypatch.setattr(onnx_files, "refuse_other_files", lambda path: None)  # it is none
+    (tmp_path / "v.onnx").touch()
+    (tmp_path / "v.onnx.json").write_text(about)
+    with pytest.raises(InputError, match=message):
+        synthesis.speak(f"piper:{tmp_path}/v.onnx{options}", "hello")
+
+
 def test_a_voice_with_a_name_is_fetched_or_told_how(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -386,14 +415,6 @@ def test_rerun_speaks_only_what_is_missing(data: Path, tmp_path: Path) -> None:
 
 
 @needs_espeak
-def test_nothing_is_written_if_nothing_can_be_spoken(data: Path, tmp_path: Path) -> None:
-    tables.write_table(data / "text", dict.fromkeys(tables.read_table(data / "text"), "?"))
-    with pytest.raises(InputError, match="no utterance would be left; nothing was changed"):
-        synthesis.synthesise(data, tmp_path / "wavs", max_lost=1.0)
-    assert not (data / "wav.scp").exists()
-
-
-@needs_espeak
 def test_what_cannot_be_spoken_is_counted(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -440,6 +461,91 @@ def test_two_dirs_of_one_name_do_not_share_a_folder_of_audio(data: Path, tmp_pat
         synthesis.main(
             ["--data", str(data), str(tmp_path / "other/data"), "--wavs", str(tmp_path / "wavs")]
         )
+    assert not (tmp_path / "wavs").exists()
+
+
+@needs_espeak
+def test_a_dir_of_the_same_name_does_not_speak_over_another(data: Path, tmp_path: Path) -> None:
+    """In calls of their own; with the same speech they share a folder, as recipes with several
+    encoders do."""
+    wavs, other = tmp_path / "wavs", tmp_path / "other/data"
+    shutil.copytree(data, other)
+    synthesis.synthesise(data, wavs)
+    before = spoken_files(wavs)
+    synthesis.synthesise(other, wavs)
+    assert spoken_files(wavs) == before
+    tables.write_table(other / "text", {**tables.read_table(other / "text"), "b-1": "last"})
+    with pytest.raises(InputError, match=f"1 utterances, such as b-1.* over those of {data} in"):
+        synthesis.synthesise(other, wavs)
+    assert spoken_files(wavs) == before
+    # Whose it is goes along with a project that is moved, and what is gone owns nothing.
+    for name in ("data", "wavs", "other"):
+        (tmp_path / "moved").mkdir(exist_ok=True)
+        shutil.move(tmp_path / name, tmp_path / "moved" / name)
+    with pytest.raises(InputError, match=f"over those of {tmp_path}/moved/data in"):
+        synthesis.synthesise(tmp_path / "moved/other/data", tmp_path / "moved/wavs")
+    synthesis.synthesise(tmp_path / "moved/data", tmp_path / "moved/wavs")
+    shutil.rmtree(tmp_path / "moved/data")
+    synthesis.synthesise(tmp_path / "moved/other/data", tmp_path / "moved/wavs")
+    assert spoken_files(tmp_path / "moved/wavs")["b-1.wav"] != before["b-1.wav"]
+
+
+@needs_espeak
+def test_what_was_made_of_the_speech_stays_as_long_as_it_does(data: Path, tmp_path: Path) -> None:
+    """Speech in another pitch may last as long: the lengths alone do not tell that it is new."""
+    wavs, other = tmp_path / "wavs", tmp_path / "other"
+    synthesis.synthesise(data, wavs)
+    made = {"feats.scp": "a-1 x.ark:1\n", "ctm.json": "{}", "ctm.lost": "a-2 no\n"}
+    made |= {"ctm": "a-1 1 0 1 play\n", "phones.ctm": "a-1 1 0 1 P\n"}  # of `atat align`
+    for name, content in made.items():
+        (data / name).write_text(content)
+    synthesis.synthesise(data, wavs)
+    assert {name: (data / name).read_text() for name in made} == made
+    voices = tables.read_table(data / "spk2voice")
+    tables.write_table(data / "spk2voice", {**voices, "b": f"{voices['b']}:pitch=80"})
+    shutil.copytree(data, other)
+    synthesis.synthesise(other, tmp_path / "elsewhere")
+    shutil.copy(other / "utt2dur", data / "utt2dur")  # as if it had been so long before
+    synthesis.synthesise(data, wavs)
+    assert not any((data / name).exists() for name in ("feats.scp", "ctm.json", "ctm.lost"))
+    assert (data / "ctm").read_bytes() == (other / "ctm").read_bytes()
+
+
+@needs_espeak
+def test_a_dir_of_which_nothing_is_left_stays_as_it_was(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.write_table(data / "text", dict.fromkeys(tables.read_table(data / "text"), "?"))
+    before = {path.name: path.read_bytes() for path in data.iterdir()}
+    with pytest.raises(InputError, match="no utterance would be left; nothing was changed"):
+        synthesis.synthesise(data, tmp_path / "wavs", max_lost=1.0)
+    assert {path.name: path.read_bytes() for path in data.iterdir()} == before
+    assert "dropped" not in capsys.readouterr().err
+    for name in ("text", "utt2spk"):
+        (data / name).write_text("")
+    with pytest.raises(InputError, match="utt2spk: no utterances to speak"):
+        synthesis.synthesise(data, tmp_path / "wavs")
+
+
+@pytest.mark.parametrize(
+    ("voice", "message"),
+    [
+        pytest.param("espeak:en-us:rate=5000", "rate=5000 is outside", marks=needs_espeak),
+        pytest.param("espeak:en-us+nobody", "no variant 'nobody'", marks=needs_espeak),
+        pytest.param("flite:nobody", "flite has only", marks=needs_flite),
+        ("piper:nowhere.onnx", "no file nowhere.onnx"),
+        ("polly:Joanna:speed=2", "unknown option 'speed'"),
+    ],
+)
+def test_a_voice_that_cannot_speak_is_named_before_anything_is_spoken(
+    data: Path, tmp_path: Path, voice: str, message: str
+) -> None:
+    if reason := synthesis.available(parse_voice(voice).engine):
+        pytest.skip(reason)
+    voices = tables.read_table(data / "spk2voice")
+    tables.write_table(data / "spk2voice", {**voices, "b": voice})
+    with pytest.raises(InputError, match=f"spk2voice:2: .*{message}"):
+        synthesis.synthesise(data, tmp_path / "wavs")
     assert not (tmp_path / "wavs").exists()
 
 

@@ -21,6 +21,7 @@ from atat.text.normalize import normalize
 from atat.text.phones import phone
 
 PHONES = "phones.ctm"  # beside ctm in a data dir
+ALIGNMENT = ("ctm.json", "ctm.lost")  # what `atat align` writes there beside a ctm of its own
 TOLERANCE = 0.05  # s: two frames of rounding between an aligner's clock and the audio's
 
 

@@ -5,7 +5,7 @@
 The data dir holds `text`, `utt2spk` and `spk2voice` (`<speaker> <engine:name[:key=value...]>`);
 the stage adds wav.scp, utt2dur, spk2utt and, if the engines give times of words and phones, ctm
 and phones.ctm. Knows nothing of how an engine works: an engine is a module `synthesis_<engine>`
-with `unavailable` and `speak`.
+with `unavailable`, `check` and `speak`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from atat.base import cli, digests, lock, parallel, suggest
 from atat.base.errors import InputError
 from atat.base.files import remove_leftovers
 from atat.datadir import feats_type, ids, kaldi_dir, repair, tables
-from atat.datadir.ctm import PHONES, Word, ctm_rows
+from atat.datadir.ctm import ALIGNMENT, PHONES, Word, ctm_rows
 from atat.datadir.lost import report as report_lost
 from atat.prepare import synthesis_espeak, synthesis_flite, synthesis_piper, synthesis_polly
 from atat.prepare.synthesis_espeak import joined_silences
+from atat.prepare.synthesis_record import Record
 from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, parse_voice
 from atat.speech import audio
 from atat.text.phones import SILENCE
@@ -75,6 +76,16 @@ def speak(spec: str, text: str) -> Speech:
     if reason:
         raise InputError(f"voice '{spec}': {reason}")
     return _engine(voice.engine).speak(voice, text)
+
+
+def _check_voice(spec: str, *, speaks: bool) -> None:
+    """Raise InputError for a malformed voice, and for one that is to speak and cannot."""
+    voice = parse_voice(spec)
+    reason = available(voice.engine)
+    if speaks and reason:
+        raise InputError(reason)
+    if speaks:
+        _engine(voice.engine).check(voice)
 
 
 def _engine(name: str) -> ModuleType:
@@ -178,8 +189,9 @@ def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: flo
 
     Utterances that no engine could speak are dropped from all tables (the old ones are kept in
     DATA/.backup), listed in WAVS/synthesis.lost and counted; more than `max_lost` (a share) of
-    them is an InputError, after which the tables are what they were, and so is another synthesis
-    running in WAVS.
+    them, or all, is an InputError, after which the tables are what they were, and so is another
+    synthesis running in WAVS, and recordings of another data dir in WAVS that this one would
+    overwrite.
     """
     data, wavs = Path(data), Path(os.path.abspath(wavs))
     tables.refuse_line_breaks(wavs)
@@ -192,9 +204,13 @@ def synthesise(data: str | Path, wavs: str | Path, *, nj: int = 1, max_lost: flo
 def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lost: float) -> None:
     spoken = _read_journal(wavs / JOURNAL)
     missing = [order for order in orders if not _is_spoken(order, spoken)]
+    record = Record(wavs, data)
+    record.claim([order.utterance for order in missing if _overwrites(order, spoken)])
     _speak_missing(missing, spoken, wavs / JOURNAL, nj, str(data))
     results = [spoken[order.utterance] for order in orders]
     lost = {result.utterance: result.error for result in results if result.error is not None}
+    kept = [order for order in orders if order.utterance not in lost]
+    dropped = "\nthey are dropped from its tables; a copy of the old ones is kept (.backup)"
     report_lost(
         lost,
         len(orders),
@@ -203,16 +219,18 @@ def _synthesise(data: Path, wavs: Path, orders: Sequence[Order], nj: int, max_lo
         "fix their text or voice (what was spoken is kept)",
         data=data,
         path=wavs / "synthesis.lost",
-        advice="\nthey are dropped from its tables; a copy of the old ones is kept (.backup)",
+        advice=dropped if kept else "",
     )
     if lost:
         repair.check_droppable(data, lost)
-    _write_tables(data, [order for order in orders if order.utterance not in lost], spoken)
+    made_of = digests.of_text("".join(sorted(order.fingerprint for order in kept)))
+    before = record.tables_of
+    _write_tables(data, kept, spoken, other=before is not None and before != made_of)
     if lost:
         repair.drop(data, lost)
+    record.written(made_of)
     hours = sum(result.duration for result in results) / 3600
-    count = len(orders) - len(lost)
-    print(f"{data}: speech of {count} utterances, {hours:.2f} h ({len(missing)} spoken now)")
+    print(f"{data}: speech of {len(kept)} utterances, {hours:.2f} h ({len(missing)} spoken now)")
 
 
 def read_orders(data: Path, wavs: Path) -> list[Order]:
@@ -221,13 +239,14 @@ def read_orders(data: Path, wavs: Path) -> list[Order]:
     speakers = tables.read_table(data / "utt2spk")
     voices = tables.read_table(data / "spk2voice")
     kaldi_dir.check_ids(data / "text", texts, speakers)
+    if not speakers:
+        raise InputError(f"{data / 'utt2spk'}: no utterances to speak")
+    speaking = set(speakers.values())
     for line, (speaker, spec) in enumerate(voices.items(), 1):
         try:
-            reason = available(parse_voice(spec).engine)
+            _check_voice(spec, speaks=speaker in speaking)
         except InputError as error:
             raise InputError(f"{data / 'spk2voice'}:{line}: {error}") from None
-        if reason and speaker in speakers.values():
-            raise InputError(f"{data / 'spk2voice'}:{line}: {reason}")
     orders = []
     for line, (utterance, speaker) in enumerate(speakers.items(), 1):
         if speaker not in voices:
@@ -281,6 +300,12 @@ def _is_spoken(order: Order, spoken: Mapping[str, Spoken]) -> bool:
         return False
 
 
+def _overwrites(order: Order, spoken: Mapping[str, Spoken]) -> bool:
+    """Whether an utterance was spoken before, and is another one now."""
+    result = spoken.get(order.utterance)
+    return result is not None and result.error is None and result.fingerprint != order.fingerprint
+
+
 def _read_journal(path: Path) -> dict[str, Spoken]:
     """The results of earlier runs, the latest of each utterance.
 
@@ -306,7 +331,14 @@ def _read_journal(path: Path) -> dict[str, Spoken]:
     return spoken
 
 
-def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spoken]) -> None:
+def _write_tables(
+    data: Path, orders: Sequence[Order], spoken: Mapping[str, Spoken], *, other: bool
+) -> None:
+    """Write what the speech of some utterances gives; other: than the tables were of so far.
+
+    What was made of other speech goes. Of the same speech features stay, and the times of words
+    that `atat align` has found in it.
+    """
     results = {order.utterance: spoken[order.utterance] for order in orders}
     found: dict[str, tables.Table] = {
         "wav.scp": {order.utterance: order.path for order in orders},
@@ -314,12 +346,15 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
         "spk2utt": kaldi_dir.speakers_to_utterances(tables.read_table(data / "utt2spk")),
     }
     timed = {"ctm": _rows(results, "words"), PHONES: _rows(results, "phones")}
-    found |= {name: rows for name, rows in timed.items() if rows}
-    stale = [name for name, rows in timed.items() if not rows]
-    if _sounds_otherwise(data, results):
-        stale += feats_type.FILES
-    tables.write_tables(data, found, remove=stale)
-    if len(timed[PHONES]) < len(timed["ctm"]):
+    other = other or _lasts_otherwise(data, results)
+    aligned = not other and all((data / name).exists() for name in ("ctm", ALIGNMENT[0]))
+    if not aligned:
+        found |= {name: rows for name, rows in timed.items() if rows}
+    gone = [*timed, *ALIGNMENT] if not aligned else []
+    if other:
+        gone += feats_type.FILES
+    tables.write_tables(data, found, remove=[name for name in gone if name not in found])
+    if not aligned and len(timed[PHONES]) < len(timed["ctm"]):
         print(
             f"{data}/{PHONES}: {len(timed[PHONES])} of {len(results)} utterances have times of "
             "phones, which English voices of espeak give; if they spoke before atat could write "
@@ -327,8 +362,8 @@ def _write_tables(data: Path, orders: Sequence[Order], spoken: Mapping[str, Spok
         )
 
 
-def _sounds_otherwise(data: Path, results: Mapping[str, Spoken]) -> bool:
-    """Whether what a data dir's features were made of was spoken anew since."""
+def _lasts_otherwise(data: Path, results: Mapping[str, Spoken]) -> bool:
+    """Whether the utterances of a data dir are others by now, or of other lengths."""
     path = data / "utt2dur"
     try:
         before = {name: float(found) for name, found in tables.read_table(path).items()}

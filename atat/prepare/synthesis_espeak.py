@@ -55,13 +55,18 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
+def check(voice: Voice) -> None:
+    """Raise InputError for a voice that does not exist or has other options."""
+    with library() as loaded:
+        _Engine(loaded).set_voice(voice)
+
+
 def speak(voice: Voice, text: str) -> Speech:
     """Speak normalised text.
 
     The same voice and text give the same samples in every process. Raises SynthesisError
     if the voice does not exist or a word of the text cannot be found in the speech.
     """
-    voice.allow(("rate", "pitch", "range"))
     words = text.split()
     if not words:
         raise SynthesisError(f"voice '{voice}': the text is empty")
@@ -172,6 +177,7 @@ class _Engine:
         self.phones = library.phones
 
     def set_voice(self, voice: Voice) -> None:
+        voice.allow(("rate", "pitch", "range"))
         language, _, variant = voice.name.partition("+")
         # An unknown variant would silently give another voice.
         variants = self._library.data_path / "voices" / "!v"

@@ -39,6 +39,11 @@ def unavailable() -> str | None:
     return None
 
 
+def check(voice: Voice) -> None:
+    """Raise InputError for a voice that flite does not have, or other options."""
+    _options(voice)
+
+
 def speak(voice: Voice, text: str) -> Speech:
     """Speak normalised text.
 

@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from atat.base import onnx_files
 from atat.base.encoder_files import PUBLISHED, checked, refuse_mistyped
 from atat.base.errors import InputError
+from atat.base.json_file import read_object
 from atat.prepare.synthesis_voice import SAMPLE_RATE, Speech, SynthesisError, Voice, spell_letters
 from atat.speech import audio
 
+if TYPE_CHECKING:
+    from piper import PiperConfig, PiperVoice, SynthesisConfig
+
+_DOWNLOAD = "download a voice with: python -m piper.download_voices en_US-lessac-medium"
 _INSTALL = "pip install 'piper-tts>=1.3'"
 
 
@@ -33,20 +38,32 @@ def unavailable() -> str | None:
     return None
 
 
-def speak(voice: Voice, text: str) -> Speech:
-    """Speak normalised text; InputError if the package or the voice's model is missing."""
+def check(voice: Voice) -> None:
+    """Raise InputError for a voice whose model is missing or damaged, or other options."""
+    _manner(voice)
+
+
+def _manner(voice: Voice) -> SynthesisConfig:
+    """The options of a voice as piper takes them."""
+    from piper import SynthesisConfig
+
     voice.allow(("rate", "speaker"))
     rate = voice.number("rate", 1.0, 0.3, 3.0)
-    speaker = voice.number("speaker", 0, 0, 100_000) if "speaker" in voice.options else None
+    _, about = _files(voice.name)
+    speaker = voice.number("speaker", 0, 0, about.num_speakers - 1)
+    return SynthesisConfig(
+        speaker_id=int(speaker) if "speaker" in voice.options else None, length_scale=1 / rate
+    )
+
+
+def speak(voice: Voice, text: str) -> Speech:
+    """Speak normalised text; InputError if the package or the voice's model is missing."""
     if not text.split():
         raise SynthesisError(f"voice '{voice}': the text is empty")
     reason = unavailable()
     if reason:
         raise InputError(f"piper: {reason}")
-    from piper import SynthesisConfig
-
-    speaker_id = None if speaker is None else int(speaker)
-    config = SynthesisConfig(speaker_id=speaker_id, length_scale=1 / rate)
+    config = _manner(voice)
     chunks = list(_model(voice.name).synthesize(spell_letters(text), config))
     if not chunks:
         raise SynthesisError(f"voice '{voice}': piper gave no audio for '{text}'")
@@ -55,24 +72,37 @@ def speak(voice: Voice, text: str) -> Speech:
 
 
 @functools.cache
-def _model(name: str) -> Any:
+def _model(name: str) -> PiperVoice:
     from piper import PiperVoice
+
+    path, _ = _files(name)
+    return PiperVoice.load(path)
+
+
+@functools.cache
+def _files(name: str) -> tuple[Path, PiperConfig]:
+    """The model of a voice, and what the file beside it says of it."""
+    from piper import PiperConfig
 
     refuse_mistyped(name, "voice")
     path = _published(name) if name in PUBLISHED else Path(name).expanduser()
-    for file in (path, path.with_name(path.name + ".json")):
+    about = path.with_name(path.name + ".json")
+    for file in (path, about):
         if not file.is_file():
-            raise InputError(
-                f"voice 'piper:{name}': no file {file}; download a voice with: "
-                "python -m piper.download_voices en_US-lessac-medium"
-            )
+            raise InputError(f"voice 'piper:{name}': no file {file}; {_DOWNLOAD}")
     try:
         onnx_files.refuse_other_files(path)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"voice 'piper:{name}': {path}: not an ONNX file ({error})") from None
-    return PiperVoice.load(path)
+    values = read_object(about, _DOWNLOAD)
+    try:
+        return path, PiperConfig.from_dict(values)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{about}: does not describe a voice of piper ({error!r}); {_DOWNLOAD}"
+        ) from None
 
 
 def _published(name: str) -> Path:

@@ -38,14 +38,23 @@ def unavailable() -> str | None:
     return None
 
 
+def check(voice: Voice) -> None:
+    """Raise InputError for options that Polly's voices do not have."""
+    _rate(voice)
+
+
+def _rate(voice: Voice) -> float:
+    voice.allow(("engine", "rate"))
+    return voice.number("rate", 1.0, 0.2, 2.0)
+
+
 def speak(voice: Voice, text: str, client: Any = None) -> Speech:
     """Speak normalised text; `client` is a boto3 Polly client, made from the environment if None.
 
     Raises InputError if the service cannot be reached, and SynthesisError if it refuses the voice
     or the text.
     """
-    voice.allow(("engine", "rate"))
-    rate = voice.number("rate", 1.0, 0.2, 2.0)
+    rate = _rate(voice)
     if not text.split():
         raise SynthesisError(f"voice '{voice}': the text is empty")
     reason = unavailable()
