@@ -115,6 +115,73 @@ def test_a_rerun_takes_up_what_was_done(data: Path) -> None:
     assert not (data / "ctm.parts").exists() and not (data / "ctm.lost").exists()
 
 
+def test_a_ctm_that_another_program_has_changed_is_made_again(data: Path) -> None:
+    read_grids(data)
+    whole, about = (data / "ctm").read_bytes(), json.loads((data / "ctm.json").read_text())
+    (data / "ctm").write_text("anna-1 1 0 1 stop\n")
+    read_grids(data)
+    assert (data / "ctm").read_bytes() == whole
+    # Of before there were digests: taken as it is.
+    del about["digests"]
+    (data / "ctm.json").write_text(json.dumps(about))
+    (data / "ctm").write_text("anna-1 1 0 1 stop\n")
+    read_grids(data)
+    assert (data / "ctm").read_text() == "anna-1 1 0 1 stop\n"
+
+
+def test_a_finished_ctm_that_lacks_too_many_is_not_enough(data: Path) -> None:
+    (data.parent / "grids" / "anna" / "anna-2.TextGrid").unlink()
+    read_grids(data, "--max_lost", "0.2")
+    with pytest.raises(InputError, match="1 of 5 utterances have no alignment"):
+        read_grids(data, "--max_lost", "0")
+
+
+def test_the_length_that_words_are_compared_to_counts(data: Path) -> None:
+    names = [f"anna-{number}" for number in range(5)]
+    tables.write_table(data / "utt2dur", {**dict.fromkeys(names, "1.5"), "anna-2": "9"})
+    read_grids(data, "--max_lost", "0.2")
+    assert "anna-2" not in read_ctm(data / "ctm")
+    (data / "utt2dur").unlink()
+    read_grids(data, "--max_lost", "0.2")
+    assert list(read_ctm(data / "ctm")) == names
+    audio.save(data.parent / "wavs" / "anna-3.wav", np.zeros(80_000, np.float32))
+    read_grids(data, "--max_lost", "0.2")
+    assert "anna-3" not in read_ctm(data / "ctm")
+
+
+def test_textgrids_of_a_finished_ctm_are_written_from_it(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = data.parent / "first", data.parent / "second"
+    read_grids(data, "--write_textgrids", str(first))
+    monkeypatch.setattr("atat.prepare.align._run", lambda *_: pytest.fail("aligned again"))
+    read_grids(data, "--write_textgrids", str(second))
+    assert "already made" in capsys.readouterr().out
+    assert len(list(first.iterdir())) == 5
+    for path in first.iterdir():
+        assert (second / path.name).read_bytes() == path.read_bytes()
+
+
+def test_words_that_no_textgrid_holds_are_left_out_of_it(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [
+        {"word": text, "case": "success", "start": start, "end": end}
+        for text, start, end in (("stop", 0.1, 0.4006), ("the", 0.4, 0.6), ("music", 0.6, 0.6))
+    ]
+    for number in range(5):
+        path = data.parent / "json" / f"anna-{number}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"words": entries}))
+    grids = data.parent / "written"
+    options = ["--json", str(path.parent), "--write_textgrids", str(grids), "--data", str(data)]
+    main(["--backend", "gentle", *options])
+    assert [word.text for word in read_ctm(data / "ctm")["anna-0"]] == TEXT.split()
+    words, _ = read_textgrid(grids / "anna-0.TextGrid")
+    assert [(word.text, word.start) for word in words] == [("stop", 0.1), ("the", 0.4006)]
+    assert "5 words are in no TextGrid" in capsys.readouterr().err
+
+
 def test_a_finished_ctm_is_not_made_again(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     read_grids(data)
     before = (data / "ctm").stat().st_mtime_ns
@@ -169,6 +236,21 @@ def test_gentle_and_librispeech_backends(data: Path) -> None:
         out = data / backend
         main(["--backend", backend, "--data", str(data), option, str(folder), "--out", str(out)])
         assert out.read_bytes() == (data / "ctm").read_bytes()
+    # Other words of one of them count, though neither recording nor text has changed.
+    again = lines[2].replace("1.3,1.5", "1.2,1.5")
+    (folder / "anna.alignment.txt").write_text("".join([*lines[:2], again, *lines[3:]]))
+    librispeech = ["--backend", "librispeech", "--data", str(data), "--alignments", str(folder)]
+    main([*librispeech, "--out", str(out)])
+    assert [round(words[-1].end, 4) for words in read_ctm(out).values()] == [
+        1.3,
+        1.3,
+        1.2,
+        1.3,
+        1.3,
+    ]
+    (folder / "more.alignment.txt").write_text(lines[4])
+    with pytest.raises(InputError, match="more.alignment.txt: anna-4 has a line in .*anna.align"):
+        main([*librispeech, "--out", str(out)])
 
 
 def test_pocketsphinx_on_synthetic_speech(tmp_path: Path) -> None:
@@ -204,6 +286,13 @@ def test_report_wants_names(tmp_path: Path) -> None:
     write_ctm(tmp_path / "ctm", {"u": WORDS})
     with pytest.raises(InputError, match="expected NAME=CTM"):
         main(["report", "--reference", str(tmp_path / "ctm"), "ctm", "--out", "t.md"])
+    report = ["report", "--reference", str(tmp_path / "ctm"), f"a={tmp_path}/ctm"]
+    with pytest.raises(InputError, match="a is named twice"):
+        main([*report, f"a={tmp_path}/ctm", "--out", "t.md"])
+    for name in ("t.v1", "t.md", "u.json"):
+        main([*report, "--out", str(tmp_path / name)])
+    written = sorted(path.name for path in tmp_path.glob("[tu].*"))
+    assert written == ["t.json", "t.md", "t.v1.json", "t.v1.md", "u.json", "u.md"]
 
 
 @pytest.fixture(scope="module")

@@ -215,7 +215,7 @@ def test_gentle_missing_words_without_a_gap(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"words": [\n}', ":2: not JSON"),
+        ('{"words": [\n}', ":2: torn or not JSON"),
         ('{"transcript": ""}', ": no list `words`"),
         ("[]", ": no list `words`"),
         ('{"words": [{"word": "a"}]}', ": word 1 has no `case`"),
@@ -224,6 +224,12 @@ def test_gentle_missing_words_without_a_gap(tmp_path: Path) -> None:
             '{"words": [{"word": "a", "case": "success", "start": 0, "end": "x"}]}',
             ": word 1 has 'x' as a time",
         ),
+        (
+            f'{{"words": [{{"word": "a", "case": "success", "start": 0, "end": 1{"0" * 400}}}]}}',
+            ": word 1 has 1000.* as a time",
+        ),
+        (f'{{"words": 1{"0" * 5000}}}', ": holds a number of thousands of digits"),
+        ("[" * 100_000, ": torn or not JSON"),
     ],
 )
 def test_gentle_bad_files(tmp_path: Path, content: str, message: str) -> None:

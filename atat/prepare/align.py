@@ -27,7 +27,7 @@ from atat.base.files import atomic_write
 from atat.base.json_file import read_object, read_object_or_none
 from atat.base.provenance import provenance
 from atat.datadir import ids, kaldi_dir
-from atat.datadir.ctm import PHONES, Word, write_ctm
+from atat.datadir.ctm import PHONES, Word, read_ctm, read_phones, write_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.datadir.lost import report as report_lost
 from atat.engine import named_model
@@ -40,6 +40,7 @@ from atat.prepare.align_backends import (
     Outcome,
     Settings,
     align,
+    duration,
     listens,
     origin,
     prepare,
@@ -84,9 +85,11 @@ def make(
     fingerprints = {u.id: _fingerprint(u, settings) for u in utterances}
     made = digests.of_text("".join(fingerprints.values()), "sha1")
     wanted = [out, phones_path(out)] if settings.phones else [out]
-    if _is_made(wanted, made) and textgrids is None:
+    if _is_made(wanted, made, max_lost):
+        _write_textgrids(grids, _read_made(utterances, settings, out) if grids else {})
         print(
-            f"{out}: already made from the same data with {settings.backend}, nothing to do; "
+            f"{out}: already made from the same data with {settings.backend}, "
+            f"{'its TextGrids are written' if grids else 'nothing to do'}; "
             "remove it to make it again"
         )
         return
@@ -102,16 +105,16 @@ def make(
             data=data,
             path=out.with_name(out.name + ".lost"),
         )
-        if textgrids is not None:
-            _write_textgrids(grids, aligned)
         write_ctm(out, {utt: found.words for utt, found in aligned.items()})
         if settings.phones:
             write_ctm(phones_path(out), {utt: one.phones or [] for utt, one in aligned.items()})
         counts = {"utterances": len(utterances), "aligned": len(aligned), "lost": len(lost)}
         with atomic_write(_about(out)) as stream:
             about = {"backend": settings.backend, **counts, "made_from": made}
-            json.dump({**about, "provenance": provenance()}, stream, indent=2)
+            about |= {"digests": _digests(wanted), "provenance": provenance()}
+            json.dump(about, stream, indent=2)
         shutil.rmtree(parts, ignore_errors=True)
+        _write_textgrids(grids, aligned)
     print(f"{out}: {len(aligned)} of {len(utterances)} utterances aligned with {settings.backend}")
 
 
@@ -161,10 +164,31 @@ def _about(out: Path) -> Path:
     return out.with_name(out.name + ".json")
 
 
-def _is_made(paths: Sequence[Path], made: str) -> bool:
+def _digests(paths: Sequence[Path]) -> dict[str, str]:
+    return {path.name: digests.of_file(path, "sha1") for path in paths}
+
+
+def _is_made(paths: Sequence[Path], made: str, max_lost: float) -> bool:
+    """Whether ctms were made from the same, are as they were written, and lack few enough."""
     about = read_object_or_none(_about(paths[0]))
-    there = all(path.exists() for path in paths)
-    return there and about is not None and about.get("made_from") == made
+    if about is None or about.get("made_from") != made or not all(map(Path.exists, paths)):
+        return False
+    if "digests" in about and about["digests"] != _digests(paths):  # old ones have none
+        return False
+    return bool(about["lost"] <= max_lost * about["utterances"])
+
+
+def _read_made(
+    utterances: Sequence[Utterance], settings: Settings, out: Path
+) -> dict[str, Aligned]:
+    """The alignments that a ctm holds."""
+    words = read_ctm(out)
+    phones = read_phones(phones_path(out)) if settings.phones else {}
+    return {
+        one.id: Aligned(words[one.id], duration(one, settings), phones.get(one.id))
+        for one in utterances
+        if one.id in words
+    }
 
 
 def _run(
@@ -227,12 +251,23 @@ def _read_parts(parts: Path, fingerprints: Mapping[str, str]) -> dict[str, Align
 
 
 def _write_textgrids(paths: Mapping[str, Path], aligned: Mapping[str, Aligned]) -> None:
-    from atat.prepare.textgrid import write_textgrid
+    """Write the TextGrids of utterances that have a path."""
+    from atat.prepare.textgrid import fitting, write_textgrid
 
-    for utt, found in aligned.items():
-        end = found.words[-1].end if found.words else 0.0
-        length = max(found.duration or end, end)
-        write_textgrid(paths[utt], found.words, length, phones=found.phones or None)
+    left_out = 0
+    for utt, path in paths.items():
+        if utt not in aligned:
+            continue
+        found = aligned[utt]
+        words, phones = fitting(found.words), fitting(found.phones or ())
+        length = max([found.duration or 0.0, *(one.end for one in (*words, *phones))])
+        write_textgrid(path, words, length, phones=phones or None)
+        left_out += len(found.words) - len(words)
+    if left_out:
+        print(
+            f"warning: {left_out} words are in no TextGrid, which holds none without length",
+            file=sys.stderr,
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -108,13 +108,17 @@ def prepare(settings: Settings) -> None:
 
 
 def origin(utterance: Utterance, settings: Settings) -> str:
-    """State of the file that an alignment is made from: the string changes with the file."""
+    """State of what an alignment is made from: recording, another aligner's words, model.
+
+    The string changes with them, and with the length that others' words are compared to.
+    """
+    parts = [_stamp(Path(utterance.wav) if utterance.wav else None)]
     if settings.backend in _SUFFIX:
         path = _files(str(settings.source), _SUFFIX[settings.backend]).get(utterance.id)
-    else:
-        path = Path(utterance.wav) if utterance.wav else None
-    parts = [_stamp(path)]
-    if settings.backend == "ctc":
+        parts += [_stamp(path), str(utterance.duration)]
+    elif settings.backend == "librispeech":
+        parts += [repr(_condensed(settings).get(utterance.id)), str(utterance.duration)]
+    elif settings.backend == "ctc":
         parts.append(_stamp(Path(str(settings.source)) / "model.safetensors"))
     return " ".join(parts)
 
@@ -144,7 +148,7 @@ def _read_textgrid(utterance: Utterance, settings: Settings) -> Aligned:
 def _read_gentle(utterance: Utterance, settings: Settings) -> Aligned:
     from atat.prepare.align_gentle import read_gentle
 
-    words = read_gentle(_file(utterance, settings), _duration(utterance, settings))
+    words = read_gentle(_file(utterance, settings), duration(utterance, settings))
     return _checked(utterance, words, settings, None)
 
 
@@ -177,14 +181,14 @@ def _checked(
     utterance: Utterance, words: list[Word], settings: Settings, length: float | None
 ) -> Aligned:
     """The words, if they match the text and fit the audio; raises NotAligned if not."""
-    duration = _duration(utterance, settings)
-    findings = check(words, normalize(str(utterance.text)), duration, length=length)
+    seconds = duration(utterance, settings)
+    findings = check(words, normalize(str(utterance.text)), seconds, length=length)
     if findings:
         raise NotAligned("; ".join(findings))
-    return Aligned(words, length if duration is None else duration)
+    return Aligned(words, length if seconds is None else seconds)
 
 
-def _duration(utterance: Utterance, settings: Settings) -> float | None:
+def duration(utterance: Utterance, settings: Settings) -> float | None:
     """Seconds of audio from the tables, else from the header of the file."""
     if utterance.duration is not None or not utterance.wav:
         return utterance.duration
@@ -232,9 +236,14 @@ def _condensed(settings: Settings) -> dict[str, tuple[list[Word], float]]:
     from atat.prepare.align_librispeech import read_librispeech
 
     found: dict[str, tuple[list[Word], float]] = {}
+    first: dict[str, Path] = {}
     for path in _walk(str(settings.source)):
-        if path.name.endswith(".alignment.txt"):
-            found.update(read_librispeech(path))
+        if not path.name.endswith(".alignment.txt"):
+            continue
+        for utt, aligned in read_librispeech(path).items():
+            if first.setdefault(utt, path) != path:
+                raise InputError(f"{path}: {utt} has a line in {first[utt]}, too; keep one of them")
+            found[utt] = aligned
     if not found:
         raise InputError(f"{settings.source}: no file *.alignment.txt here or in its folders")
     return found
@@ -276,6 +285,6 @@ def _align_ctc(utterances: Sequence[Utterance], settings: Settings) -> Outcome:
             [samples for _, samples in batch], [normalize(str(u.text)) for u, _ in batch]
         )
         for (utterance, samples), words in zip(batch, found):
-            duration = len(samples) / audio.SAMPLE_RATE
-            outcome[utterance.id] = words if isinstance(words, str) else Aligned(words, duration)
+            seconds = len(samples) / audio.SAMPLE_RATE
+            outcome[utterance.id] = words if isinstance(words, str) else Aligned(words, seconds)
     return outcome

@@ -8,14 +8,13 @@ no word was found, the utterance counts as not aligned. Knows nothing of audio.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from atat.base.errors import InputError
-from atat.base.files import read_lines
+from atat.base.json_file import read_json
 from atat.datadir.ctm import NotAligned, Word, normalize_words
 
 SHORTEST = 0.04  # s per word: a smaller gap shows that Gentle is wrong
@@ -40,10 +39,7 @@ def read_gentle(path: str | Path, duration: float | None = None) -> list[Word]:
 
 
 def _entries(path: Path) -> Sequence[Mapping[str, Any]]:
-    try:
-        content = json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}); is it whole?") from None
+    content = read_json(path, "align it with Gentle again")
     words = content.get("words") if isinstance(content, dict) else None
     if not isinstance(words, list) or not all(isinstance(word, dict) for word in words):
         raise InputError(f"{path}: no list `words` of objects, which Gentle's JSON has")
@@ -61,9 +57,16 @@ def _times(entry: Mapping[str, Any], path: str | Path, number: int) -> tuple[flo
         return None
     start, end = (_field(entry, key, path, number) for key in ("start", "end"))
     for value in (start, end):
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise InputError(f"{path}: word {number} has {value!r} as a time, expected seconds")
+        if not isinstance(value, (int, float)) or not _is_finite(value):
+            raise InputError(f"{path}: word {number} has {value!r:.40} as a time, expected seconds")
     return float(start), float(end)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond any float
+        return False
 
 
 def _fill_gaps(

@@ -22,6 +22,7 @@ from atat.base.provenance import provenance
 from atat.datadir.ctm import Word, read_ctm
 from atat.datadir.word_boundaries import BoundaryErrors, Spread, boundary_errors
 
+ENDINGS = (".md", ".json")
 COLUMNS = ("mean", "median", "≤ 20 ms", "≤ 50 ms", "≤ 100 ms")
 
 
@@ -58,7 +59,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", type=Path, required=True, help="ctm taken as the truth")
     parser.add_argument("ctms", nargs="+", metavar="NAME=CTM", help="alignments to measure")
     parser.add_argument(
-        "--out", type=Path, required=True, help="the table; .md and .json are written both"
+        "--out",
+        type=Path,
+        required=True,
+        help="the table, with or without its ending; .md and .json are written",
     )
 
 
@@ -69,17 +73,20 @@ def main(options: argparse.Namespace) -> None:
         name, equals, path = argument.partition("=")
         if not (name and equals and path):
             raise InputError(f"{argument!r}: expected NAME=CTM, such as pocketsphinx=data/ctm")
+        if name in hypotheses:
+            raise InputError(f"{argument!r}: {name} is named twice; give each ctm its own name")
         hypotheses[name] = read_ctm(path)
     errors = report(read_ctm(options.reference), hypotheses)
     table = markdown(errors)
-    with atomic_write(options.out.with_suffix(".md")) as stream:
+    out = options.out.with_suffix("") if options.out.suffix in ENDINGS else options.out
+    with atomic_write(out.with_name(out.name + ".md")) as stream:
         stream.write(table)
     content = {
         "reference": str(options.reference),
         "alignments": {name: _finite(asdict(error)) for name, error in errors.items()},
         "provenance": provenance(),
     }
-    with atomic_write(options.out.with_suffix(".json")) as stream:
+    with atomic_write(out.with_name(out.name + ".json")) as stream:
         json.dump(content, stream, indent=2, ensure_ascii=False)
     print(table, end="")
 

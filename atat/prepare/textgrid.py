@@ -106,6 +106,18 @@ def write_textgrid(
         )
 
 
+def fitting(words: Sequence[Word]) -> list[Word]:
+    """The words that a tier of intervals can hold: overlaps are cut, what has no length goes."""
+    kept: list[Word] = []
+    end = 0.0
+    for word in words:
+        start, stop = max(round(word.start, 4), end), round(word.end, 4)
+        if start < stop:
+            kept.append(Word(word.text, start, stop - start))
+            end = stop
+    return kept
+
+
 def _open(path: Path) -> Textgrid:
     from praatio import textgrid
     from praatio.utilities.errors import PraatioException
