@@ -98,3 +98,27 @@ def test_a_sentence_without_a_meaning_is_named(tmp_path: Path) -> None:
     (data / "semantics").unlink()
     with pytest.raises(InputError, match="grammar-000 has no text or no semantics"):
         run(tmp_path, data, "out", 10)
+
+
+def test_numbers_of_speakers_by_size_and_nothing_without_a_cast(tmp_path: Path) -> None:
+    data = make(tmp_path, 40, 40)
+    voices = tmp_path / "voices.yaml"
+    voices.write_text(VOICES.replace("[f3]", "[f3, m3], speakers: {small: 1, large: 2}"))
+    with pytest.raises(InputError, match="`dev.0.`.*a number for each size.*--size: small, large"):
+        run(tmp_path, data, "out", 20)
+    assert not (tmp_path / "out").exists()
+    argv = ["--data", data, "--voices", voices, "--out", tmp_path / "out", "--spoken", "40"]
+    spoken.main([*map(str, argv), "--size", "small"])
+    assert list(tables.read_table(tmp_path / "out/spoken_dev/spk2voice")) == ["espeak-dev-000"]
+
+
+def test_sentences_of_two_meanings_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make(tmp_path, 40, 20)
+    trees = tables.read_table(data / "semantics")
+    run(tmp_path, data, "out", 20)
+    assert "several meanings" not in capsys.readouterr().out
+    tables.write_table(data / "semantics", {**trees, "grammar-003": "[IN:ASK say w3 ]"})
+    run(tmp_path, data, "out", 20)
+    assert "1 sentences have several meanings, such as 'say w3'" in capsys.readouterr().out

@@ -93,6 +93,26 @@ def test_with_shares_all_speak_whose_engine_is_there(
     assert "left out, flite: no flite here" in capsys.readouterr().out
 
 
+def test_casts_of_one_engine_have_speakers_of_their_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(
+        "train:\n"
+        "  - {engine: espeak, voices: [f1, m1], share: 1}\n"
+        "  - {engine: flite, voices: [slt], share: 1}\n"
+        "  - {engine: espeak, voices: [f2], share: 1}\n"
+    )
+    install(monkeypatch, "espeak", "flite")
+    casts, rng = cast(path, "train"), random.Random(1)
+    drawn = {voices.draw(casts, rng) for _ in range(100)}
+    assert sorted(drawn) == [
+        ("espeak", 0, "espeak:f1"),
+        ("espeak", 1, "espeak:m1"),
+        ("espeak", 2, "espeak:f2"),
+        ("flite", 0, "flite:slt"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -191,9 +211,16 @@ def test_audio_goes_when_who_says_it_changes(tmp_path: Path) -> None:
     assert tables.read_table(tmp_path / "dir" / "spk2utt") == {"a": "a-1", "b": "b-1"}
     scp = tmp_path / "dir" / "wav.scp"
     scp.write_text("a-1 /a.wav\nb-1 /b.wav\n")
+    aligned = [tmp_path / "dir" / name for name in ("ctm", "ctm.json", "ctm.lost")]
+    for one in aligned:
+        one.touch()
+    # Neither of the sentences: of these no table of an earlier run stays, but all else does.
+    for name in ("semantics", "text.raw"):
+        (tmp_path / "dir" / name).write_text("a-1 x\nc-1 y\n")
     voices.write_sentences(tmp_path / "dir", columns)
-    assert scp.exists()
+    assert scp.exists() and all(one.exists() for one in aligned)
+    assert not any((tmp_path / "dir" / name).exists() for name in ("semantics", "text.raw"))
     voices.write_sentences(
         tmp_path / "dir", {**columns, "spk2voice": {"a": "espeak:f1", "b": "espeak:m2"}}
     )
-    assert not scp.exists()
+    assert not scp.exists() and not any(one.exists() for one in aligned)

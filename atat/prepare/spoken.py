@@ -9,6 +9,7 @@ explains the file of voices. Makes no audio, and knows nothing of what is said.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,20 +38,27 @@ def write_spoken(
 
     The speakers are those that the file of voices, `path`, has for a part of the data.
     """
-    casts = voices.cast(path, part, rng)
-    shares = [cast.share for cast in casts]
+    _write_cast(folder, sentences, voices.cast(path, part, rng), part, rng)
+
+
+def _write_cast(
+    folder: Path,
+    sentences: Sequence[Sentence],
+    casts: Sequence[voices.Cast],
+    part: str,
+    rng: random.Random,
+) -> None:
     tables: dict[str, dict[str, str]] = {
         name: {} for name in ("text", "semantics", "utt2spk", "spk2voice")
     }
     for number, sentence in enumerate(sentences):
-        cast = rng.choices(casts, shares)[0]
-        chosen = rng.choice(range(len(cast.voices)))
-        speaker = f"{cast.engine}-{part}-{chosen:03d}"
+        drawn = voices.draw(casts, rng)
+        speaker = f"{drawn.engine}-{part}-{drawn.number:03d}"
         key = f"{speaker}-{number:06d}"
         tables["text"][key] = sentence.text
         if sentence.semantics is not None:
             tables["semantics"][key] = sentence.semantics
-        tables["utt2spk"][key], tables["spk2voice"][speaker] = speaker, cast.voices[chosen]
+        tables["utt2spk"][key], tables["spk2voice"][speaker] = speaker, drawn.voice
     voices.write_sentences(folder, {name: table for name, table in tables.items() if table})
     print(f"{folder}: {len(sentences)} sentences to be spoken by {len(tables['spk2voice'])} voices")
 
@@ -74,27 +82,35 @@ def shared_out(
     return {DEV: mixed[:held], TEST: mixed[held : 2 * held], TRAIN: mixed[2 * held :]}
 
 
-def cast(data: Path, path: Path, out: Path, spoken: int, seed: int) -> None:
+def cast(data: Path, path: Path, out: Path, spoken: int, seed: int, size: str = "") -> None:
     """Write OUT/spoken_{train,dev,test}, and OUT/sentences: the text of all sentences of train.
 
     data: a data dir with text and semantics; path: the file of voices; spoken: sentences of train
-    that are spoken, several times if they are fewer. Raises InputError if tables are missing.
+    that are spoken, several times if they are fewer; size: as in `voices.cast`. Raises
+    InputError, and writes nothing, if tables or voices are missing.
     """
     utterances = kaldi_dir.load(data)
     for one in utterances:
         if not one.text or not one.semantics:
             raise InputError(f"{data}: {one.id} has no text or no semantics; both are needed")
     whole = {one.text: one for one in utterances}
+    meanings = Counter(text for text, _ in {(one.text, one.semantics) for one in utterances})
+    if unclear := sorted(str(text) for text, count in meanings.items() if count > 1):
+        print(
+            f"{data}: {len(unclear)} sentences have several meanings, such as {unclear[0]!r}; of "
+            "each only the last is kept"
+        )
     known = [Sentence(one.text or "", one.semantics or "") for one in whole.values()]
     parts = shared_out(known, spoken, random.Random(f"sentences {seed}"))
+    rngs = {part: random.Random(f"voices {part} {seed}") for part in parts}
+    casts = {part: voices.cast(path, part, rng, size) for part, rng in rngs.items()}
     kept = {sentence.text for sentence in parts[TRAIN]}
     kaldi_dir.write(out / "sentences", (one for text, one in whole.items() if text in kept))
     licence.write(out / "sentences", licence.of(data))
     print(f"{out / 'sentences'}: {len(kept)} sentences to be read")
     parts[TRAIN] = [parts[TRAIN][number % len(kept)] for number in range(spoken)]
     for part, said in parts.items():
-        rng = random.Random(f"voices {part} {seed}")
-        write_spoken(out / f"spoken_{part}", said, path, part, rng)
+        _write_cast(out / f"spoken_{part}", said, casts[part], part, rngs[part])
         licence.write(out / f"spoken_{part}", licence.of(data))
 
 
@@ -122,6 +138,9 @@ def main(argv: list[str] | None = None) -> None:
         help="utterances of train; dev and test have a tenth of them each, of other sentences",
     )
     parser.add_argument("--seed", type=int, default=1, help="draws sentences, voices and manners")
+    parser.add_argument(
+        "--size", default="", help="of the file of voices, where its numbers of speakers have sizes"
+    )
     options = parser.parse_args(argv)
     cli.check_positive(options, "spoken")
-    cast(options.data, options.voices, options.out, options.spoken, options.seed)
+    cast(options.data, options.voices, options.out, options.spoken, options.seed, options.size)

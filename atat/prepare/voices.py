@@ -23,20 +23,22 @@ Knows nothing of the text, and makes no audio: `atat synthesis` does.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import feats_type, kaldi_dir, tables
-from atat.datadir.ctm import PHONES
+from atat.datadir.ctm import ALIGNMENT, PHONES
 from atat.prepare import synthesis
 from atat.prepare.synthesis_voice import parse_voice
 
+# What is said and by whom; of these tables a data dir has no others than it is given.
+GIVEN = ("text", "text.raw", "semantics", "utt2spk", "spk2voice")
 # Files that synthesis and later steps add; they are removed if sentences or voices change.
-DERIVED = ("wav.scp", "utt2dur", "ctm", PHONES, *feats_type.FILES)
+DERIVED = ("wav.scp", "utt2dur", "ctm", PHONES, *ALIGNMENT, *feats_type.FILES)
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,10 @@ class CastSettings:
         if not isinstance(self.speakers, dict):
             return self.speakers or len(self.voices)
         if size not in self.speakers:
+            which = f"no size {size!r}" if size else "a number for each size"
             raise InputError(
-                f"`speakers` has no size {size!r}; there are {', '.join(map(str, self.speakers))}"
+                f"`speakers` has {which}; choose one with --size: "
+                f"{', '.join(map(str, self.speakers))}"
             )
         return int(self.speakers[size])
 
@@ -104,11 +108,30 @@ class CastSettings:
 
 @dataclass(frozen=True)
 class Cast:
-    """Speakers: a voice for each of them, and their share of the utterances."""
+    """Speakers: a voice for each of them, and their share of the utterances.
+
+    first: the number of the first one among all speakers of the engine in a part of the data.
+    """
 
     engine: str
     voices: tuple[str, ...]
     share: float = 1.0
+    first: int = 0
+
+
+class Speaker(NamedTuple):
+    """Who speaks an utterance; no other speaker of the engine has the number."""
+
+    engine: str
+    number: int
+    voice: str
+
+
+def draw(casts: Sequence[Cast], rng: random.Random) -> Speaker:
+    """A speaker of the casts, which are drawn by their shares."""
+    one = rng.choices(casts, [cast.share for cast in casts])[0]
+    chosen = rng.randrange(len(one.voices))
+    return Speaker(one.engine, one.first + chosen, one.voices[chosen])
 
 
 def parts(path: str | Path) -> list[str]:
@@ -131,7 +154,7 @@ def cast(path: str | Path, part: str, rng: random.Random, size: str = "") -> lis
         raise InputError(f"{path}: no engine can speak `{part}`: {'; '.join(why)}")
     for reason in why if together else ():
         print(f"left out, {reason}")
-    made = []
+    made: list[Cast] = []
     for number in speaking if together else speaking[:1]:
         one = settings[number]
         try:
@@ -140,7 +163,8 @@ def cast(path: str | Path, part: str, rng: random.Random, size: str = "") -> lis
                 parse_voice(voice)
         except InputError as error:
             raise InputError(f"{path}: in `{part}[{number}]`: {error}") from None
-        made.append(Cast(one.engine, voices, one.share or 1.0))
+        first = sum(len(cast.voices) for cast in made if cast.engine == one.engine)
+        made.append(Cast(one.engine, voices, one.share or 1.0, first))
     return made
 
 
@@ -177,14 +201,18 @@ def _read_part(path: str | Path, part: str) -> list[CastSettings]:
 def write_sentences(folder: Path, sentences: Mapping[str, Mapping[str, str]]) -> None:
     """Write the tables of a data dir to be spoken; spk2utt is made.
 
-    A folder with the same contents from an earlier run stays, with its audio.
+    A folder with the same contents from an earlier run stays, with its audio; a table of `GIVEN`
+    that is not among the sentences goes.
     """
     whole: dict[str, tables.Table] = {
         **sentences,
         "spk2utt": kaldi_dir.speakers_to_utterances(sentences["utt2spk"]),
     }
+    gone = [name for name in GIVEN if name not in whole and (folder / name).exists()]
     if not all(
         (folder / name).is_file() and tables.read_table(folder / name) == table
         for name, table in whole.items()
     ):
-        tables.write_tables(folder, whole, remove=DERIVED)
+        tables.write_tables(folder, whole, remove=[*gone, *DERIVED])
+    elif gone:
+        tables.write_tables(folder, {}, remove=gone)

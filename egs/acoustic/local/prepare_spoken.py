@@ -52,14 +52,13 @@ def write_part(out: Path, part: str, lines: Iterable[str], rng: random.Random) -
         cast.engine: {name: {} for name in ("text", "utt2spk", "spk2voice")} for cast in casts
     }
     for number, line in enumerate(lines):
-        cast = rng.choices(casts, [one.share for one in casts])[0]
-        chosen = rng.randrange(len(cast.voices))
-        speaker = f"{cast.engine}-{part}-{chosen:03d}"
+        drawn = voices.draw(casts, rng)
+        speaker = f"{drawn.engine}-{part}-{drawn.number:03d}"
         utterance = f"{speaker}-{number:06d}"
-        written = found[cast.engine]
+        written = found[drawn.engine]
         written["text"][utterance] = line
         written["utt2spk"][utterance] = speaker
-        written["spk2voice"][speaker] = cast.voices[chosen]
+        written["spk2voice"][speaker] = drawn.voice
     folders = []
     for engine, written in found.items():
         if written["text"]:

@@ -70,19 +70,17 @@ def write(folder: Path, rows: Sequence[Row], path: Path, seed: int) -> None:
     """
     rng = random.Random(f"voices {folder.name} {seed}")
     casts = voices.cast(path, folder.name, rng)
-    shares = [cast.share for cast in casts]
     tables: dict[str, dict[str, str]] = {
         name: {} for name in ("text", "text.raw", "semantics", "utt2spk", "spk2voice")
     }
     for row in rows:
-        cast = rng.choices(casts, shares)[0]
-        chosen = rng.randrange(len(cast.voices))
-        speaker = f"{cast.engine}-{folder.name}-{chosen:03d}"
+        drawn = voices.draw(casts, rng)
+        speaker = f"{drawn.engine}-{folder.name}-{drawn.number:03d}"
         key = f"{speaker}-{row.intent}-{row.number:05d}"
         tables["text"][key] = " ".join(words(row.tree))
         tables["text.raw"][key] = " ".join(row.raw.split())
         tables["semantics"][key] = to_string(row.tree)
-        tables["utt2spk"][key], tables["spk2voice"][speaker] = speaker, cast.voices[chosen]
+        tables["utt2spk"][key], tables["spk2voice"][speaker] = speaker, drawn.voice
     voices.write_sentences(folder, tables)
     engines = sorted({voice.partition(":")[0] for voice in tables["spk2voice"].values()})
     print(

@@ -112,14 +112,12 @@ def write_sentences(
 ) -> None:
     """A data dir to be spoken: an utterance is a sentence, a speaker a voice."""
     casts = voices.cast(CONF / "voices.yaml", part, rng, size=size)
-    shares = [cast.share for cast in casts]
     tables: dict[str, dict[str, str]] = {"text": {}, "utt2spk": {}, "spk2voice": {}}
     for number, topic in enumerate(topics):
         for at, paragraph in enumerate(topic):
-            cast = rng.choices(casts, shares)[0]
-            chosen = rng.randrange(len(cast.voices))
-            speaker = f"{cast.engine}{chosen:02d}"
-            tables["spk2voice"][speaker] = cast.voices[chosen]
+            drawn = voices.draw(casts, rng)
+            speaker = f"{drawn.engine}{drawn.number:02d}"
+            tables["spk2voice"][speaker] = drawn.voice
             for order, told in enumerate(paragraph.told):
                 key = f"{number}_{at}_{order}"
                 tables["text"][key], tables["utt2spk"][key] = told.text, speaker
