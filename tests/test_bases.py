@@ -196,6 +196,26 @@ def test_copies_need_no_base() -> None:
     assert [source.data for source in small.train] == ["data_mini/a", "data_mini/b"]
 
 
+@pytest.mark.parametrize("program", [conf_copy, miniature_conf])
+@pytest.mark.parametrize(("old", "new"), [("data/a", "all"), ("data/a/", "all/"), ("data/", "/c")])
+def test_a_folder_is_moved_with_what_is_below_it(program: Any, old: str, new: str) -> None:
+    program.main([write(BASE), "--out", "out", "--move", old, new])
+    moved = new.rstrip("/") + ("/a" if old == "data/" else "")
+    beside = f"{new}/b" if old == "data/" else "data/b"
+    assert [one["data"] for one in config.read_yaml("out/conf.yaml")["train"]] == [moved, beside]
+
+
+@pytest.mark.parametrize("program", [conf_copy, miniature_conf])
+def test_copies_that_cannot_be_meant_are_refused_before_any_is_written(program: Any) -> None:
+    one, two = write(BASE), write("base: ../shared.yaml", "b/conf.yaml")
+    with pytest.raises(InputError, match="--move dat x: no path in conf.yaml is dat or below it"):
+        program.main([one, "--out", "out", "--move", "dat", "x"])
+    with pytest.raises(InputError, match="b/conf.yaml: another conf is called conf.yaml, too"):
+        program.main([one, two, "--out", "out"])
+    assert not Path("out").exists()
+    program.main([one, "--out", "out", "--move", "data", "data"])  # as recipes do
+
+
 def test_a_packed_model_has_no_base(folder: Path) -> None:
     """Its loader reads no file outside its folder."""
     write("version: 1\ntasks: [slu]", "other.yaml")

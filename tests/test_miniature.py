@@ -126,6 +126,28 @@ def test_both_sides_of_a_bridge_get_the_same_units_over_an_encoder(tmp_path: Pat
     assert made.text_encoder is not None and made.text_encoder.units == made.ctc.units == "pieces"
 
 
+def test_a_model_that_only_reads_gets_no_encoder(tmp_path: Path) -> None:
+    path = EGS / "fluentspeech" / "conf" / "nlu.yaml"
+    conf_copy.main([str(path), "--out", str(tmp_path), "--encoder", "nowhere"])
+    assert config.load(tmp_path / "nlu.yaml", TrainSettings) == config.load(path, TrainSettings)
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ("model: 3", "key `model` is 3; expected further keys"),
+        ("model: {ctc: [1]}", "key `model.ctc` is .1.; expected further keys"),
+        ("augment: {time_masks: 1, time_mask_width: wide}", "key `augment.time_mask_width` is 'w"),
+    ],
+)
+def test_keys_of_a_conf_that_no_encoder_fits_are_named(
+    tmp_path: Path, conf: str, message: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(conf)
+    with pytest.raises(InputError, match=f"a.yaml: {message}"):
+        conf_copy.main([f"{tmp_path}/a.yaml", "--out", f"{tmp_path}/out", "--encoder", "nowhere"])
+
+
 def test_a_conf_is_not_overwritten_by_its_miniature(tmp_path: Path) -> None:
     copy = tmp_path / "paper.yaml"
     copy.write_bytes(PAPER.read_bytes())

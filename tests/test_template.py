@@ -456,6 +456,25 @@ def test_a_conf_without_data_is_refused(tmp_path: Path) -> None:
     assert told == [f"conf.yaml: train: slu of {tmp_path}/no is left out: no such data dir"]
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train": 5}, "`train` is 5; expected a list of sources"),
+        ({"train": ["asr"]}, "`train.0.` is 'asr'; expected `data` and `task`"),
+        ({"train": [{"task": "asr"}]}, "`train.0.` is .*expected `data` and `task`"),
+        ({"train": [{"data": "a", "task": "asx"}]}, "`train.0..task`: unknown task 'asx'"),
+        ({"valid": 5}, "`valid` is 5; expected further keys"),
+        ({"valid": {"sources": 5}}, "`valid.sources` is 5; expected a list"),
+    ],
+)
+def test_what_is_no_source_is_named(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    (tmp_path / "text").touch()
+    (tmp_path / "semantics").touch()
+    good = {"train": [{"data": str(tmp_path), "task": "nlu"}]}
+    with pytest.raises(InputError, match=f"conf.yaml: key {message}"):
+        conf_fit.fitted({**good, **values}, "conf.yaml")
+
+
 def test_the_recipe_is_short() -> None:
     """It is there to be read and copied."""
     assert len((RECIPE / "run.sh").read_text().splitlines()) <= 85

@@ -16,7 +16,7 @@ Comments are not copied. Knows nothing of the keys of a conf.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,14 @@ from atat.prepare import conf_encoder, conf_fit
 
 
 def moved(value: Any, old: str, new: str) -> Any:
-    """A YAML value in which every path below the folder `old` is below `new`."""
-    start = f"{old}/"
-    return _changed(value, lambda text: new + text[len(old) :] if text.startswith(start) else text)
+    """A YAML value in which the folder `old` is `new`, and every path below it below `new`."""
+    old, new = old.rstrip("/"), new.rstrip("/")
+    return _changed(value, lambda text: new + text[len(old) :] if _is_in(text, old) else text)
+
+
+def _is_in(text: str, folder: str) -> bool:
+    """Whether a text is a folder, named without a slash at its end, or a path below it."""
+    return text == folder or text.startswith(f"{folder}/")
 
 
 def filled(value: Any, name: str, text: str) -> Any:
@@ -50,12 +55,38 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
     return change(value) if isinstance(value, str) else value
 
 
-def copy_path(path: Path, out: Path) -> Path:
-    """The path of the copy of a conf; InputError if that is the conf itself."""
-    copy = out / path.name
-    if copy.resolve() == path.resolve():
-        raise InputError(f"--out {out} is the folder of {path}; name another one")
-    return copy
+def read(options: argparse.Namespace) -> dict[Path, Content]:
+    """The path of the copy of each conf, and what it holds after the changes of `add_options`.
+
+    Raises InputError, before anything is written, for a conf whose copy would be itself or that of
+    another one, and if `--move` finds nothing to move in any of them.
+    """
+    found: dict[Path, Content] = {}
+    for path in options.confs:
+        copy = options.out / path.name
+        if copy.resolve() == path.resolve():
+            raise InputError(f"--out {options.out} is the folder of {path}; name another one")
+        if copy in found:
+            raise InputError(
+                f"{path}: another conf is called {path.name}, too, and both would be {copy}; "
+                "copy them in two calls with other --out"
+            )
+        found[copy] = _read(path, options)
+    return _moved(found, *options.move) if options.move else found
+
+
+def _moved(contents: Mapping[Path, Content], old: str, new: str) -> dict[Path, Content]:
+    """Confs with what lies in the folder `old` in `new`; InputError if no path does."""
+    other = f"{old}?"  # than OLD, which NEW may be
+    if all(moved(one.values, old, other) == one.values for one in contents.values()):
+        names = ", ".join(copy.name for copy in contents)
+        raise InputError(
+            f"--move {old} {new}: no path in {names} is {old} or below it; name the folder as they "
+            "do, or leave out --move"
+        )
+    return {
+        copy: replace(one, values=moved(one.values, old, new)) for copy, one in contents.items()
+    }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +97,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--move",
         nargs=2,
         metavar=("OLD", "NEW"),
-        help="paths below the folder OLD are below NEW in the copies",
+        help="the folder OLD is NEW in the copies, and what is below OLD is below NEW",
     )
     parser.add_argument(
         "--set",
@@ -83,14 +114,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(path: Path, options: argparse.Namespace) -> Content:
-    """A conf with what `--encoder`, `--set` and `--move` change in it."""
+def _read(path: Path, options: argparse.Namespace) -> Content:
+    """A conf with what `--encoder` and `--set` change in it."""
     changes = list(options.set)
     if options.encoder:
-        changes = [*conf_encoder.changes(config.read_yaml(path), options.encoder), *changes]
-    content = config.read(path, changes)
-    values = moved(content.values, *options.move) if options.move else content.values
-    return replace(content, values=values)
+        changes = [*conf_encoder.changes(config.read(path), options.encoder), *changes]
+    return config.read(path, changes)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -125,9 +154,8 @@ def main(argv: list[str] | None = None) -> None:
         help="leave out sources whose data dir lacks what their task reads",
     )
     options = parser.parse_args(argv)
-    for path in options.confs:
-        copy = copy_path(path, options.out)
-        values: Any = read(path, options).values
+    for path, (copy, content) in zip(options.confs, read(options).items()):
+        values: Any = content.values
         for name, text in options.fill:
             values = filled(values, name, text)
         if options.fit:

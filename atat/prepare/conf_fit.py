@@ -35,12 +35,12 @@ def fitted(
 ) -> dict[str, Any]:
     """The values of a conf without sources that cannot be read; `tell` gets a line for each.
 
-    Raises InputError if no source of `train` is left.
+    Raises InputError if no source of `train` is left, and for what are no sources.
     """
 
-    def kept(sources: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    def kept(found: Any, key: str) -> list[dict[str, Any]]:
         chosen = []
-        for source in sources:
+        for source in _sources(found or [], where, key):
             why = missing(Path(source["data"]), source["task"])
             if why is None:
                 chosen.append(source)
@@ -48,14 +48,33 @@ def fitted(
                 tell(f"{where}: {key}: {source['task']} of {source['data']} is left out: {why}")
         return chosen
 
-    train = kept(values.get("train") or [], "train")
+    train = kept(values.get("train"), "train")
     if not train:
         raise InputError(
             f"{where}: key `train`: no source can be read; make one of the data dirs it names"
         )
-    valid = dict(values.get("valid") or {})
-    valid["sources"] = kept(valid.get("sources") or [], "valid.sources")
+    valid = values.get("valid") or {}
+    if not isinstance(valid, dict):
+        raise InputError(f"{where}: key `valid` is {valid!r}; expected further keys")
+    valid = {**valid, "sources": kept(valid.get("sources"), "valid.sources")}
     fit = {**values, "train": train, "valid": valid}
     if not any(task(source["task"]).source == "audio" for source in train):
         fit.pop("cmvn", None)  # there are no recordings
     return fit
+
+
+def _sources(found: Any, where: str, key: str) -> list[dict[str, Any]]:
+    """A list of sources, each with a data dir and a task that there is; InputError otherwise."""
+    if not isinstance(found, list):
+        raise InputError(f"{where}: key `{key}` is {found!r}; expected a list of sources")
+    for number, source in enumerate(found):
+        keys = source if isinstance(source, dict) else {}
+        if not all(isinstance(keys.get(name), str) for name in ("data", "task")):
+            raise InputError(
+                f"{where}: key `{key}[{number}]` is {source!r}; expected `data` and `task`"
+            )
+        try:
+            task(keys["task"])
+        except InputError as error:
+            raise InputError(f"{where}: key `{key}[{number}].task`: {error}") from None
+    return found

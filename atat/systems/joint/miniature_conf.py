@@ -19,7 +19,7 @@ from atat.nn.settings import (
     DecoderSettings,
     TextEncoderSettings,
 )
-from atat.prepare.conf_copy import add_options, copy_path, read
+from atat.prepare.conf_copy import add_options, read
 from atat.systems.joint.settings import ModelSettings, TrainSettings
 
 STEPS = 6
@@ -104,9 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     add_options(parser)
     options = parser.parse_args(argv)
-    for path in options.confs:
-        out = copy_path(path, options.out)
-        content = read(path, options)
+    for path, (out, content) in zip(options.confs, read(options).items()):
         system = registry.find(str(content.values.get("system", registry.DEFAULT)), str(path))
         settings = config.from_dict(content.values, system.settings, content.source_of)
         out.parent.mkdir(parents=True, exist_ok=True)
