@@ -22,7 +22,7 @@ from atat.datadir.kaldi_dir import Utterance
 from atat.engine import model_folder
 from atat.nn.beam_search import SearchOptions
 from atat.nn.settings import CtcSettings
-from atat.prepare import hearing, model_jobs, transcribe
+from atat.prepare import hearing, model_jobs, sphinx, transcribe
 from atat.prepare.align_model import ModelAligner
 from atat.scoring import decoded_dir, pseudo_transcripts, transcribed
 from atat.speech import audio, moonshine_asr
@@ -175,6 +175,59 @@ def test_a_full_disk_leaves_what_was_heard_before(
     with pytest.raises(OSError, match="disk full"):
         hearing.decode(jobs, journal, 1, hear=list, key="k", name="x")
     assert journal.read_bytes() == before
+
+
+def test_what_cannot_be_read_is_counted_and_has_no_transcript(
+    data: Path,
+    model: Path,
+    tmp_path: Path,
+    in_this_process: list[Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of one it shows beforehand; another is damaged where only its reader gets to."""
+    soundfile = pytest.importorskip("soundfile")
+    folder, out = tmp_path / "data", tmp_path / "out"
+    soundfile.write(tmp_path / "slow.wav", np.zeros(8000), 8000)
+    samples = np.random.default_rng(0).normal(0, 0.1, 20_000)
+    soundfile.write(tmp_path / "late.flac", samples, 16_000)
+    flac = (tmp_path / "late.flac").read_bytes()
+    (tmp_path / "late.flac").write_bytes(flac[: len(flac) // 2] + bytes(len(flac) // 2))
+    broken = {"s-2": str(tmp_path / "late.flac"), "s-7": str(tmp_path / "slow.wav")}
+    rows = kaldi_dir.load(data)
+    kaldi_dir.write(
+        folder, [replace(one, wav=broken.get(one.id, one.wav), duration=None) for one in rows]
+    )
+    with pytest.raises(InputError, match="(?s)1 of 10 .* cannot be read.*s-7: .*slow.wav: sampled"):
+        run_joint(folder, out, model)
+    assert not out.exists()
+    with pytest.raises(InputError, match="(?s)2 of 10 .*s-2: .*late.flac.*--max_lost 0.201"):
+        run_joint(folder, out, model, "--max_lost", "0.1")
+    run_joint(folder, out, model, "--max_lost", "0.2")
+    assert "each has an empty transcript" in capsys.readouterr().err
+    hyp = decoded_dir.read_transcripts(out)
+    assert list(hyp) == [one.id for one in rows] and not hyp["s-2"] and not hyp["s-7"]
+    about = json.loads((out / "decode.json").read_text())
+    assert about["utterances"] == 10 and sorted(about["lost"]) == ["s-2", "s-7"]
+    assert sum(bool(text) for text in hyp.values()) == 7  # s-4 is shorter than a frame
+
+
+def test_a_damaged_line_of_the_journal_is_heard_again(tmp_path: Path) -> None:
+    one = hearing.Recognized("a", "play", 0.0, None, None, False, 1.0, 0.1)
+    good = json.dumps(asdict(one)).encode()
+    journal = tmp_path / "journal.jsonl"
+    for damage in (b"5", b"null", b"[1]", b"\xff", good.replace(b"play", b"\xff"), good[:9]):
+        journal.write_bytes(b'{"settings": "k"}\n' + damage + b"\n" + good + b"\n")
+        assert hearing._read_journal(journal, "k") == {"a": one}
+    journal.write_bytes(b"\xff")
+    assert hearing._read_journal(journal, "k") == {}
+
+
+def test_who_counts_nothing_is_told_which_recording_cannot_be_read(
+    tmp_path: Path, in_this_process: list[Any]
+) -> None:
+    jobs = [sphinx.Job("a", "nowhere.wav")]
+    with pytest.raises(InputError, match="utterance a: nowhere.wav: no such audio file"):
+        hearing.decode(jobs, tmp_path / "journal", 1, hear=sphinx.hear, key="k", name="x")
 
 
 def test_the_number_of_processes_changes_nothing(data: Path, model: Path, tmp_path: Path) -> None:

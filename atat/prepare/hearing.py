@@ -3,7 +3,7 @@
 Results go line by line to a journal, so that an interrupted run continues where it stopped; a
 journal of other settings is discarded. Recordings are heard in batches that do not depend on what
 an earlier run has done, nor on the number of processes: a batch of which a line is missing is heard
-again as a whole. Knows no recogniser.
+again as a whole. One with a recording that cannot be read is heard one by one. Knows no recogniser.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -86,12 +87,14 @@ def decode(
     key: str,
     name: str,
     batch: int = 1,
+    lost: dict[str, str] | None = None,
 ) -> dict[str, Recognized]:
     """Hear all recordings; returns utterance -> result, in the order of the jobs.
 
     hear: a function of a module, called in other processes with at most `batch` jobs. key: of the
     journal; a digest of all that the results depend on. name: of the recogniser, on the progress
-    bar.
+    bar. lost: gets the utterances that cannot be read, with the reason, and they have no result;
+    without it the first of them is an InputError.
     """
     from tqdm import tqdm
 
@@ -107,13 +110,41 @@ def decode(
         open(journal, "a", encoding="utf-8") as stream,
         tqdm(total=len(jobs), initial=len(done), unit="utt", desc=name) as bar,
     ):
-        for part in parallel.run(hear, todo, nj):
+        for part in parallel.run(partial(_hear_each, hear), todo, nj):
             for heard in part:
+                if isinstance(heard, Unread):
+                    _lose(heard, lost)
+                    continue
                 done[heard.utterance] = heard
                 stream.write(json.dumps(asdict(heard)) + "\n")
             stream.flush()
             bar.update(len(part))
-    return {job.utterance: done[job.utterance] for job in jobs}
+    return {job.utterance: done[job.utterance] for job in jobs if job.utterance in done}
+
+
+class Unread(NamedTuple):
+    """An utterance that cannot be read, and why."""
+
+    utterance: str
+    why: str
+
+
+def _hear_each(
+    hear: Callable[[Sequence[J]], list[Recognized]], jobs: Sequence[J]
+) -> list[Recognized | Unread]:
+    """Hear a batch; if a recording in it cannot be read, each alone. Runs in a worker process."""
+    try:
+        return [*hear(jobs)]
+    except InputError as error:
+        if len(jobs) == 1:
+            return [Unread(jobs[0].utterance, str(error))]
+    return [heard for job in jobs for heard in _hear_each(hear, [job])]
+
+
+def _lose(one: Unread, lost: dict[str, str] | None) -> None:
+    if lost is None:
+        raise InputError(f"utterance {one.utterance}: {one.why}")
+    lost[one.utterance] = one.why
 
 
 def digest_of(wav: str) -> str:
@@ -128,16 +159,16 @@ def _read_journal(path: Path, key: str) -> dict[str, Recognized]:
     """The results of an earlier run with the same settings."""
     if not path.exists():
         return {}
-    first, *lines = path.read_text(encoding="utf-8").split("\n")
-    if first != json.dumps({"settings": key}):
+    first, *lines = path.read_bytes().split(b"\n")
+    if first != json.dumps({"settings": key}).encode():
         return {}
     done: dict[str, Recognized] = {}
     for line in lines:
         try:
             heard = _recognized(json.loads(line))
-        except (json.JSONDecodeError, TypeError):
+            done[heard.utterance] = heard
+        except (ValueError, TypeError, AttributeError, RecursionError):
             continue  # the run was interrupted while writing this line, or it is of an older atat
-        done[heard.utterance] = heard
     return done
 
 

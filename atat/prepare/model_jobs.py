@@ -46,9 +46,9 @@ class Job(NamedTuple):
 
 
 def decode(
-    spans: Sequence[Span], journal: Path, nj: int, *, model: Path, device: str
+    spans: Sequence[Span], journal: Path, nj: int, lost: dict[str, str], *, model: Path, device: str
 ) -> dict[str, Recognized]:
-    """Transcribe all recordings; returns utterance -> result.
+    """Transcribe all recordings; returns utterance -> result. lost: as in `hearing.decode`.
 
     Raises InputError for a model that has not learned the task.
     """
@@ -62,7 +62,9 @@ def decode(
     # Utterances of similar length share a batch, so that little of it is padding.
     jobs.sort(key=lambda job: recognizer.measure(_utterance(job.span), TASK)[0])
     key = digests.of_text(json.dumps(content))
-    return hearing.decode(jobs, journal, nj, hear=hear, key=key, name=model.name, batch=BATCH)
+    return hearing.decode(
+        jobs, journal, nj, hear=hear, key=key, name=model.name, batch=BATCH, lost=lost
+    )
 
 
 def hear(jobs: Sequence[Job]) -> list[Recognized]:

@@ -26,12 +26,17 @@ def version() -> str:
     return f"{NAME} ({origin.source}, sha256 {origin.sha256[:12]})"
 
 
-def decode(jobs: Sequence[Span], journal: Path, nj: int) -> dict[str, Recognized]:
-    """Transcribe all recordings; returns utterance -> result, its text normalised."""
+def decode(
+    jobs: Sequence[Span], journal: Path, nj: int, lost: dict[str, str]
+) -> dict[str, Recognized]:
+    """Transcribe all recordings; returns utterance -> result, its text normalised.
+
+    lost: as in `hearing.decode`.
+    """
     known = {wav: hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)}
     content = [version(), known, jobs]
     key = digests.of_text(json.dumps(content))
-    return hearing.decode(jobs, journal, nj, hear=hear, key=key, name=NAME)
+    return hearing.decode(jobs, journal, nj, hear=hear, key=key, name=NAME, lost=lost)
 
 
 def hear(jobs: Sequence[Span]) -> list[Recognized]:

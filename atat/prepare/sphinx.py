@@ -115,9 +115,12 @@ def write_dictionary(words: Iterable[str], path: Path) -> None:
         stream.writelines(lines)
 
 
-def decode(jobs: Sequence[Job], journal: Path, nj: int) -> dict[str, Recognized]:
-    """Decode all jobs; returns utterance -> result."""
-    return hearing.decode(jobs, journal, nj, hear=hear, key=_fingerprint(jobs), name="pocketsphinx")
+def decode(
+    jobs: Sequence[Job], journal: Path, nj: int, lost: dict[str, str] | None = None
+) -> dict[str, Recognized]:
+    """Decode all jobs; returns utterance -> result. lost: as in `hearing.decode`."""
+    key = _fingerprint(jobs)
+    return hearing.decode(jobs, journal, nj, hear=hear, key=key, name="pocketsphinx", lost=lost)
 
 
 def hear(jobs: Sequence[Job]) -> list[Recognized]:

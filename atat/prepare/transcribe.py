@@ -31,7 +31,8 @@ from atat.base import cli, lock
 from atat.base.errors import InputError
 from atat.base.files import atomic_write
 from atat.base.provenance import provenance
-from atat.datadir import kaldi_dir, tables
+from atat.datadir import contents, kaldi_dir, tables
+from atat.datadir.lost import report as report_lost
 from atat.engine import named_model
 from atat.prepare import hearing, sphinx
 from atat.prepare.hearing import Recognized
@@ -80,12 +81,12 @@ class Transcribed(NamedTuple):
 
 
 def _by_pocketsphinx(
-    utterances: list[kaldi_dir.Utterance], options: argparse.Namespace
+    utterances: list[kaldi_dir.Utterance], options: argparse.Namespace, lost: dict[str, str]
 ) -> Transcribed:
     jobs = sphinx.jobs_for(utterances, **search_of(options.lm_text, options.out))
     model = "general US English" if options.lm_text is None else f"trigrams of {options.lm_text}"
     return Transcribed(
-        sphinx.decode(jobs, options.out / JOURNAL, options.nj),
+        sphinx.decode(jobs, options.out / JOURNAL, options.nj, lost),
         f"{sphinx.version()}, {model}",
         confidence="mean log posterior of the words",
         times="pocketsphinx",
@@ -93,21 +94,23 @@ def _by_pocketsphinx(
 
 
 def _by_moonshine(
-    utterances: list[kaldi_dir.Utterance], options: argparse.Namespace
+    utterances: list[kaldi_dir.Utterance], options: argparse.Namespace, lost: dict[str, str]
 ) -> Transcribed:
     from atat.prepare import moonshine_jobs
 
     jobs = hearing.spans_of(utterances)
     version = moonshine_jobs.version()
     return Transcribed(
-        moonshine_jobs.decode(jobs, options.out / JOURNAL, options.nj),
+        moonshine_jobs.decode(jobs, options.out / JOURNAL, options.nj, lost),
         version,
         confidence="mean log probability of the tokens",
         times="",
     )
 
 
-def _by_joint(utterances: list[kaldi_dir.Utterance], options: argparse.Namespace) -> Transcribed:
+def _by_joint(
+    utterances: list[kaldi_dir.Utterance], options: argparse.Namespace, lost: dict[str, str]
+) -> Transcribed:
     from atat.prepare import model_jobs
 
     return Transcribed(
@@ -115,6 +118,7 @@ def _by_joint(utterances: list[kaldi_dir.Utterance], options: argparse.Namespace
             hearing.spans_of(utterances),
             options.out / JOURNAL,
             options.nj,
+            lost,
             model=options.model,
             device=options.device,
         ),
@@ -172,18 +176,44 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help=f"of --engine joint: {named_model.KINDS}")
     parser.add_argument("--device", default="cpu", help="of joint: cpu, cuda or cuda:0")
     parser.add_argument("--nj", type=int, default=1, help="processes, each on one core")
+    parser.add_argument(
+        "--max_lost",
+        type=float,
+        default=0.01,
+        help="share of utterances that may be unreadable; each has an empty transcript",
+    )
     options = parser.parse_args(argv)
     _check(options)
     if options.model is not None:
         options.model = named_model.find(options.model)
     utterances = kaldi_dir.load(options.data)
     kaldi_dir.refuse_pipes(options.data, utterances, options.engine)
+    lost = contents.faults(options.data, utterances, "wav")
+    _report(lost, utterances, options)
+    readable, known = [one for one in utterances if one.id not in lost], len(lost)
     with lock.hold(options.out, f"transcription of {options.data}"):
-        found = ENGINES[options.engine](utterances, options)
-        _write(options, found)
+        found = ENGINES[options.engine](readable, options, lost)
+        if len(lost) > known:  # what shows only where a recording is read
+            _report(lost, utterances, options)
+        _write(options, found, lost)
 
 
-def _write(options: argparse.Namespace, found: Transcribed) -> None:
+def _report(
+    lost: dict[str, str], utterances: list[kaldi_dir.Utterance], options: argparse.Namespace
+) -> None:
+    report_lost(
+        lost,
+        len(utterances),
+        options.max_lost,
+        "cannot be read",
+        "fix or drop them (atat datadir repair), or convert them, since there is no --resample or "
+        "--channel here",
+        data=options.data,
+        advice="\neach has an empty transcript, which scoring counts as wrong",
+    )
+
+
+def _write(options: argparse.Namespace, found: Transcribed, lost: dict[str, str]) -> None:
     heard = found.heard
     seconds, wall_seconds = hearing.totals(heard)
     nbest = {
@@ -192,14 +222,15 @@ def _write(options: argparse.Namespace, found: Transcribed) -> None:
             | ({"at_limit": True} if one.at_limit else {})
         ]
         for name, one in heard.items()
-    }
+    } | {name: decoded_dir.unread(why) for name, why in lost.items()}
     timed = {name: one.words for name, one in heard.items() if one.words}
     about = {
         "task": "asr",
         "data": str(options.data),
         "engine": options.engine,
         "model": found.model,
-        "utterances": len(heard),
+        "utterances": len(nbest),
+        "lost": lost,
         "at_limit": sum(one.at_limit for one in heard.values()),
         "confidence": found.confidence,
         "audio_seconds": round(seconds, 3),
