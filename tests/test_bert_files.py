@@ -25,6 +25,7 @@ from atat.engine.settings import SourceSettings
 from atat.nn.espnet_encoder import load_weights
 from atat.nn.settings import AudioEncoderSettings, TextEncoderSettings
 from atat.nn.text_encoder import BertTextEncoder
+from atat.prepare import encoder_command
 from atat.speech.settings import AugmentSettings
 from atat.systems.distill.settings import DistillSettings, TeacherSettings
 from atat.systems.joint.model import build_model
@@ -123,6 +124,31 @@ def model(bert: Path) -> Packed:
         set(),
         ("nlu",),
     )
+
+
+def test_a_text_encoder_of_the_hub_is_fetched_with_its_tokenizer(
+    bert: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder stands for the hub."""
+    import transformers
+
+    fetched: list[str] = []
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fetched.append)
+    encoder_command.main(["get", str(bert)])
+    assert "in the hub's cache" in capsys.readouterr().out and fetched == [str(bert)]
+
+
+@pytest.mark.parametrize("said", ["", "no network\nbut a second line"])
+def test_what_the_hub_says_is_one_line(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    def fails(name: str) -> None:
+        raise OSError(said)
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", fails)
+    line = said.split("\n")[0] or "OSError"
+    with pytest.raises(InputError, match=f"a/b could not be fetched from the hub .{line}.; with"):
+        encoder_command.main(["get", "a/b"])
 
 
 def test_a_published_text_encoder_is_found_by_its_name(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atat.base import checksums, cli, encoder_files, extras
 from atat.base.errors import InputError
 from atat.engine import named_model
+from atat.text.bert_files import ENCODERS
 
 if TYPE_CHECKING:
     from atat.speech.frontend import Frontend, Layers
@@ -215,12 +216,15 @@ def _get_from_hub(name: str) -> None:
     with extras.needed("bert", by=f"the encoder {name}"):
         import transformers
     try:
-        transformers.AutoConfig.from_pretrained(name)
+        config = transformers.AutoConfig.from_pretrained(name)
+        reads_text = config.model_type in ENCODERS
         transformers.AutoModel.from_pretrained(name)
-        transformers.AutoFeatureExtractor.from_pretrained(name)
+        beside = transformers.AutoTokenizer if reads_text else transformers.AutoFeatureExtractor
+        beside.from_pretrained(name)
     except (OSError, ValueError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"{name} could not be fetched from the hub ({str(error).splitlines()[0]}); with "
+            f"{name} could not be fetched from the hub ({why}); with "
             "network elsewhere: save it there with `save_pretrained` and name the folder"
         ) from None
     print(f"{name}: in the hub's cache")
