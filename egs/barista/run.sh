@@ -40,8 +40,7 @@ any human speech a model cannot learn to listen to people"
 use_encoder
 templates=(conf/{pretrain,zeroshot,replay,tts}.yaml) fold_template=conf/fold.yaml
 if [ -n "$encoder" ]; then # confs for states
-  templates=(conf/encoder/{pretrain,zeroshot,replay,tts}.yaml)
-  fold_template=conf/encoder/fold.yaml
+  templates=(conf/encoder/{pretrain,zeroshot,replay,tts}.yaml) fold_template=conf/encoder/fold.yaml
   conf_options=(--set model.audio_encoder.kind=pretrained
     --set "model.audio_encoder.pretrained=$(quoted "$encoder")")
 fi
