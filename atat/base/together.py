@@ -34,7 +34,8 @@ _READINGS = 10
 def new_files(folder: str | Path, *, remove: Iterable[str] = ()) -> Iterator[Path]:
     """A folder for new files, which take their places in `folder` when the block ends.
 
-    The files of `remove` are removed in the same step. On an error nothing changes.
+    The files of `remove` that are not among the new ones are removed in the same step. On an error
+    nothing changes.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,9 @@ def new_files(folder: str | Path, *, remove: Iterable[str] = ()) -> Iterator[Pat
         new.mkdir()
         try:
             yield new
-            (new / _REMOVED).write_text("".join(f"{name}\n" for name in remove), encoding="utf-8")
+            # Finishing after a kill would remove a new file that is in its place already.
+            gone = "".join(f"{name}\n" for name in sorted(set(remove) - set(os.listdir(new))))
+            (new / _REMOVED).write_text(gone, encoding="utf-8")
             for path in new.iterdir():
                 sync(path)
             sync(new)

@@ -174,7 +174,7 @@ def write(
     tables[feats_type.KIND] = dict.fromkeys(kinds - {feats_type.LFB}, "")
     every: dict[str, Table] = {**tables, **(beside or {})}
     written = {name: table for name, table in every.items() if table}
-    write_tables(folder, written, remove={*every, *remove} - written.keys())
+    write_tables(folder, written, remove={*every, *remove})
 
 
 def _length(start: float | None, end: float | None) -> float | None:

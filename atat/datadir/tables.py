@@ -149,7 +149,8 @@ def write_tables(
 
     An error (a full disk, an interrupt) leaves the dir unchanged; after a kill or a power cut
     the next reader finds all old or all new ones (see `together`). In the same step files that
-    are no tables are written, given by their `lines`, and the files of `remove` removed.
+    are no tables are written, given by their `lines`, and those of `remove` that are not written
+    removed.
     Raises InputError as `write_table` does.
     """
     with together.new_files(folder, remove=remove) as new:

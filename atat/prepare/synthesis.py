@@ -353,7 +353,7 @@ def _write_tables(
     gone = [*timed, *ALIGNMENT] if not aligned else []
     if other:
         gone += feats_type.FILES
-    tables.write_tables(data, found, remove=[name for name in gone if name not in found])
+    tables.write_tables(data, found, remove=gone)
     if not aligned and len(timed[PHONES]) < len(timed["ctm"]):
         print(
             f"{data}/{PHONES}: {len(timed[PHONES])} of {len(results)} utterances have times of "
