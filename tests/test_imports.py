@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 from atat.base.errors import InputError
-from atat.datadir import check, grammar_command, imported, kaldi_dir, licence, own_corpus, tables
+from atat.datadir import (
+    check,
+    files,
+    grammar_command,
+    imported,
+    kaldi_dir,
+    licence,
+    own_corpus,
+    tables,
+)
 from atat.datadir.commands import main
 from atat.speech import audio
 
@@ -265,6 +274,52 @@ def test_nothing_of_an_earlier_import_stays_and_nothing_of_others_goes(tmp_path:
     main(["from_csv", str(csv), str(out)])
     assert not check.validate(out).errors and not licence.of(out)
     assert bytes_of(kinds[1]).keys() == {"notes"} and bytes_of(kinds[2]) == before
+
+
+@pytest.mark.parametrize("command", ["combine", "expand", "writer", "cp", "cp into it"])
+def test_a_data_dir_that_no_import_made_where_it_lies_stays(tmp_path: Path, command: str) -> None:
+    """Though it carries the mark of an import: it was written over one, or copied from it."""
+    csv, out = mixed(tmp_path), tmp_path / "out"
+    main(["from_csv", str(csv), str(out)])
+    nlu, grammar = tmp_path / "out_nlu", tmp_path / "g.yaml"
+    grammar.write_text("intents: {play: [play, sing]}\n")
+    if command == "combine":
+        grammar_command.main(["expand", str(grammar), "--out", str(tmp_path / "other")])
+        shutil.copytree(nlu, tmp_path / "some")
+        main(["combine", str(nlu), str(tmp_path / "some"), str(tmp_path / "other")])
+    elif command == "expand":
+        grammar_command.main(["expand", str(grammar), "--out", str(nlu)])
+    elif command == "writer":
+        kaldi_dir.write(nlu, [kaldi_dir.Utterance("z", "z", text="go", semantics="[IN:GO go ]")])
+    else:
+        shutil.copytree(out, tmp_path / "copy")
+        nlu = out / ("out" if "into" in command else "backup")
+        shutil.move(tmp_path / "copy", nlu)
+    if command in ("combine", "expand"):
+        assert not (nlu / files.IMPORTED).exists()
+    before = bytes_of(nlu)
+    csv.write_text("path,text,intent\na.wav,play,play\n")
+    main(["from_csv", str(csv), str(out)])
+    assert bytes_of(nlu) == before
+    assert not (tmp_path / "out_asr").exists()
+
+
+def test_a_split_that_is_gone_is_removed_and_its_copy_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wavs(tmp_path, "train/a.wav", "dev/b.wav")
+    for name in ("train/a", "dev/b"):
+        metadata = (tmp_path / name).with_name("metadata.csv")
+        metadata.write_text(f"file_name,text\n{name[-1]}.wav,play\n")
+    out = tmp_path / "out"
+    command = ["from_huggingface_audiofolder", str(tmp_path), str(out)]
+    main(command)
+    shutil.copytree(out / "dev", out / "dev_kept")
+    shutil.rmtree(tmp_path / "dev")
+    capsys.readouterr()
+    main(command)
+    assert sorted(path.name for path in out.iterdir()) == ["dev_kept", "train"]
+    assert f"{out / 'dev'}: its tables are removed" in capsys.readouterr().out
 
 
 def test_a_failed_write_leaves_the_old_data_dir(

@@ -21,6 +21,7 @@ from atat.datadir import feats_type, licence, questions
 from atat.datadir.ctm import read_ctm
 from atat.datadir.files import (
     ALIGNMENTS,
+    IMPORTED,
     RECORDING,
     SPEAKER,
     UTTERANCE,
@@ -320,7 +321,7 @@ def write_dir(
     """
     target = Path(target)
     stale = [name for name in named_tables(target) if not tables.get(name)]
-    stale.append(questions.QUESTIONS)
+    stale += [questions.QUESTIONS, IMPORTED]
     settings = {}
     for name in SETTINGS:
         values = {feats_type.word(data.folder / name) for data in sources}

@@ -42,6 +42,7 @@ RECORDINGS = ("reco2dur", "reco2file_and_channel")
 ALIGNMENTS = ("ctm", PHONES)  # several lines an utterance, and not of all utterances
 KNOWN = frozenset((*COMPLETE, *ALIGNMENTS, *SPEAKERS, *RECORDINGS))
 _PREFIXES = {"utt2": UTTERANCE, "spk2": SPEAKER, "reco2": RECORDING}
+IMPORTED = ".imported"  # by it `imported` knows a data dir of its own
 # Files of these names are never Kaldi tables, whatever is in their first columns.
 _FOREIGN = (".ark", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".md", ".log")
 _SNIFFED = 65536  # bytes looked at to tell a text file from a binary one
@@ -138,7 +139,8 @@ def write_anew(
 
 def replaced(folder: str | Path) -> set[str]:
     """The files of an older data dir that go with it when another takes its place."""
-    return named_tables(folder) | {feats_type.KIND, feats_type.SHIFT, QUESTIONS, licence.NAME}
+    others = {feats_type.KIND, feats_type.SHIFT, QUESTIONS, licence.NAME, IMPORTED}
+    return named_tables(folder) | others
 
 
 def named_tables(folder: str | Path) -> set[str]:

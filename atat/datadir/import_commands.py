@@ -127,7 +127,7 @@ def _to_lhotse_options(parser: argparse.ArgumentParser) -> None:
 _DATA_DIR = (
     "OUT, a valid data dir, whole or not at all, with the `license` of the source; recordings that "
     "are not 16 kHz with one channel are converted into OUT/wavs. What an earlier import into OUT "
-    "wrote and this one does not is removed. "
+    "wrote and this one does not is removed, unless another data dir lies there since. "
 )
 IMPORTS = {
     "from_csv": Import(

@@ -5,11 +5,14 @@ Knows nothing of the formats that rows come from.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from atat.base import digests
 from atat.base.errors import InputError
 from atat.base.files import scratch_folder
 from atat.datadir import files, kaldi_dir, own_corpus, tables
@@ -20,7 +23,6 @@ from atat.datadir.own_corpus import Item
 from atat.datadir.utterance_table import Table
 
 WAVS = "wavs"  # folder of a data dir with recordings that had to be converted
-MARK = ".imported"  # says of a data dir into which OUT it was imported
 
 
 def usable(table: Table, folder: Path, out: Path, max_lost: float) -> tuple[list[Item], list[str]]:
@@ -101,27 +103,32 @@ def write(out: Path, splits: Mapping[str, Sequence[Item]], license_: str) -> Non
     """Write the `valid` items of each split into OUT/SPLIT (OUT for the split ""), each data dir
     whole or not at all.
 
-    Items of several kinds go to OUT/SPLIT, OUT/SPLIT_asr and OUT/SPLIT_nlu. What an earlier import
-    wrote to OUT and this one does not is removed.
+    Items of several kinds go to OUT/SPLIT, OUT/SPLIT_asr and OUT/SPLIT_nlu. The tables of what an
+    earlier import wrote to OUT and this one does not are removed, unless another data dir has been
+    made in its place since, or it lies elsewhere now.
     """
     if not out.name:
         out = out.resolve()
-    mark = {"import": out.name}
     made = {}
     for split, items in splits.items():
         kinds = _by_kind(items)
         for kind, alike in kinds.items():
             made[_of_kind(out / split, kind if len(kinds) > 1 else own_corpus.SLU)] = alike
     for folder, items in made.items():
+        speakers = {item.utterance.id: item.utterance.speaker for item in items}
         files.write_anew(
             folder,
             (item.utterance for item in items),
-            {own_corpus.RAW: own_corpus.raw_texts(items), MARK: mark},
+            {
+                own_corpus.RAW: own_corpus.raw_texts(items),
+                files.IMPORTED: _mark(out, folder, speakers),
+            },
             license_,
         )
         print(f"{folder}: {len(items)} utterances")
-    for folder in _marked(out, mark) - made.keys():
-        tables.write_tables(folder, {}, remove={*files.replaced(folder), MARK})
+    for folder in sorted(_of_imports(out) - made.keys()):
+        tables.write_tables(folder, {}, remove=files.replaced(folder))
+        print(f"{folder}: its tables are removed; an earlier import into {out} made them")
         with suppress(OSError):  # other files are in it
             folder.rmdir()
 
@@ -130,7 +137,26 @@ def _of_kind(folder: Path, kind: str) -> Path:
     return folder.with_name(folder.name + kind)
 
 
-def _marked(out: Path, mark: Mapping[str, str]) -> set[Path]:
-    """The data dirs of imports into OUT: it, those beside it, and those below."""
-    paths = [_of_kind(out, kind) / MARK for kind in own_corpus.KINDS] + [*out.glob(f"*/{MARK}")]
-    return {path.parent for path in paths if path.is_file() and tables.read_table(path) == mark}
+def _of_imports(out: Path) -> set[Path]:
+    """The data dirs that imports into OUT made: it, those beside it, and those below."""
+    beside = [_of_kind(out, kind) for kind in own_corpus.KINDS]
+    below = [path.parent for path in out.glob(f"*/{files.IMPORTED}")]
+    return {folder for folder in (*beside, *below) if _is_of_import(folder, out)}
+
+
+def _is_of_import(folder: Path, out: Path) -> bool:
+    try:
+        mark = tables.read_table(folder / files.IMPORTED)
+        return mark == _mark(out, folder, tables.read_table(folder / "utt2spk"))
+    except InputError:  # there is no mark, or no table any more
+        return False
+
+
+def _mark(out: Path, folder: Path, speakers: Mapping[str, str]) -> dict[str, str]:
+    """What an import into OUT leaves in a data dir.
+
+    Its place and a digest of its utterances tell it from a copy, and from what others have written
+    over it.
+    """
+    digest = digests.of_text(json.dumps(sorted(speakers.items())))
+    return {"import": out.name, "folder": os.path.relpath(folder, out), "utt2spk": digest}
