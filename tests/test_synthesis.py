@@ -17,6 +17,7 @@ from atat.datadir import kaldi_dir, tables
 from atat.datadir.check import validate
 from atat.datadir.ctm import Word, read_ctm
 from atat.prepare import synthesis
+from atat.prepare.synthesis_record import Record
 from atat.prepare.synthesis_voice import (
     SAMPLE_RATE,
     Speech,
@@ -488,6 +489,15 @@ def test_a_dir_of_the_same_name_does_not_speak_over_another(data: Path, tmp_path
     shutil.rmtree(tmp_path / "moved/data")
     synthesis.synthesise(tmp_path / "moved/other/data", tmp_path / "moved/wavs")
     assert spoken_files(tmp_path / "moved/wavs")["b-1.wav"] != before["b-1.wav"]
+
+
+def test_a_folder_of_speech_over_a_link_has_a_record(tmp_path: Path) -> None:
+    data, wavs, disk = tmp_path / "data", tmp_path / "wavs", tmp_path / "disk" / "deep" / "wavs"
+    for folder in (data, disk):
+        folder.mkdir(parents=True)
+    wavs.symlink_to(disk)
+    Record(wavs, data).written("digest")
+    assert Record(wavs, data).tables_of == "digest"
 
 
 @needs_espeak

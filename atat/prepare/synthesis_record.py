@@ -43,7 +43,7 @@ class Record:
         overwritten: utterances of which it would lose what it holds. Raises InputError if it is
         another's and there are some. One that has been moved or removed since owns nothing.
         """
-        owner = Path(os.path.normpath(self._folder / self._owner))
+        owner = self._path_of(self._owner)
         if not owner.is_dir() or owner.samefile(self._data):
             self._owner = self._key
         elif overwritten:
@@ -60,6 +60,11 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        there = {key: one for key, one in self._tables_of.items() if (self._folder / key).is_dir()}
+        there = {key: one for key, one in self._tables_of.items() if self._path_of(key).is_dir()}
         with atomic_write(self._folder / NAME) as stream:
             json.dump({"data": self._owner, "tables_of": there}, stream, indent=1)
+
+    def _path_of(self, key: str) -> Path:
+        """The data dir of a key: its `..` are of the text, as those of `relpath`, though the folder
+        may be a link."""
+        return Path(os.path.normpath(self._folder / key))
