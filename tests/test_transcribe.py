@@ -275,6 +275,23 @@ def test_a_model_without_the_task_is_refused_before_anything_is_made(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recogniser_that_cannot_be_used_is_no_lost_recording(
+    data: Path, tmp_path: Path, in_this_process: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path))
+    folder, out = tmp_path / "moonshine-tiny", tmp_path / "out"
+    folder.mkdir()
+    (folder / "origin.json").write_text(
+        json.dumps({"name": folder.name, "source": "x==1", "sha256": "0", "licence": "MIT"})
+    )
+    (folder / "encoder_model.ort").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="encoder_model.ort: .*atat encoder get moonshine-tiny"):
+        transcribe.main(
+            ["--engine", "moonshine", "--data", str(data), "--out", str(out), "--max_lost", "1"]
+        )
+    assert not in_this_process and not (out / "hyp").exists()
+
+
 # ------------------------------------------------------------------ confidence of Moonshine
 
 

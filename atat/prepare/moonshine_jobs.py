@@ -31,8 +31,11 @@ def decode(
 ) -> dict[str, Recognized]:
     """Transcribe all recordings; returns utterance -> result, its text normalised.
 
-    lost: as in `hearing.decode`.
+    lost: as in `hearing.decode`. Raises InputError for a recogniser that cannot be used, which
+    workers would tell of every recording.
     """
+    _recognizer.cache_clear()  # the folder may have changed since an earlier call in this process
+    _recognizer()
     known = {wav: hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)}
     content = [version(), known, jobs]
     key = digests.of_text(json.dumps(content))
