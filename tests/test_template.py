@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,20 @@ def test_all_columns_give_three_sets_of_other_speakers(
     printed = capsys.readouterr().out
     assert "in train, too: 5 of 5 sentences (100.0 %), 0 of 1 speakers" in printed
     assert "no column" not in printed
+
+
+@pytest.mark.parametrize("decodings", ["", "test slu\n", "test slu\ntest_nlu nlu\n"])
+def test_each_decoding_is_run_and_none_of_an_empty_list(tmp_path: Path, decodings: str) -> None:
+    (tmp_path / "decodings").write_text(decodings)
+    script = '. "$0/sets.sh"; tests echo decode'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, str(LOCAL)],
+        env={**os.environ, "data": str(tmp_path), "csv": "u.csv", "grammar": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "".join(f"decode {line}\n" for line in decodings.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ data there since. Begin with --stage 0, and give each its own folder: --data DIR
   fi
   while read -r -u 3 name task; do "$@" "$name" "$task"; done \
     3< <(
-      [ -z "$csv" ] || printf '%s\n' "$lines"
+      [ -z "$lines" ] || printf '%s\n' "$lines"
       [ -z "$grammar" ] || printf 'spoken_test %s\n' slu asr nlu
     )
 }
