@@ -22,6 +22,7 @@ from atat.datadir.files import ALIGNMENTS
 from atat.datadir.kaldi_dir import Utterance, load, speakers_to_utterances
 from atat.datadir.repair import apply, plan
 from atat.datadir.tables import read_table, write_tables
+from atat.speech import audio
 
 SPEAKERS = ("ann", "bob", "cyd")
 WORDS = "play a song"
@@ -655,10 +656,19 @@ def test_combine_gives_segments_to_dirs_without(made):
     one, two, out = made.parent / "one", made.parent / "two", made.parent / "out"
     tools.subset(made, one, tools.first(4))
     tools.subset(segmented(made), two, lambda data: [u for u in data.speakers if u[0] == "b"])
+    wavs, lengths = read_table(one / "wav.scp"), read_table(one / "utt2dur")
+    write_tables(one, {"utt2dur": {**lengths, "ann-1": "0.45"}})
     tools.combine(out, [one, two])
     assert not validate(out).errors
-    assert read_table(out / "segments")["ann-1"] == "ann-1 0 -1"  # whatever utt2dur says
-    assert read_table(out / "segments")["bob-1"] == "r2 0.5 1.0"
+    segments = read_table(out / "segments")
+    assert segments["ann-1"] == f"ann-1 0 {audio.duration(wavs['ann-1']):g}"  # no utt2dur
+    assert segments["bob-1"] == "r2 0.5 1.0"
+    assert all(one.duration for one in load(out))
+    wavs |= {"ann-1": "cat a.wav |", "ann-2": "/another/machine/a.wav"}
+    write_tables(one, {"wav.scp": wavs})
+    tools.combine(out, [one, two])
+    segments = read_table(out / "segments")
+    assert (segments["ann-1"], segments["ann-2"]) == ("ann-1 0 -1", "ann-2 0 -1")
 
 
 def test_combine_refuses_dirs_that_have_no_sound_or_no_utterances_in_common(made):

@@ -36,7 +36,7 @@ from atat.datadir.kaldi_dir import (
     path_resolver,
     speakers_to_utterances,
 )
-from atat.datadir.tables import Table, write_tables
+from atat.datadir.tables import Table, seconds, write_tables
 from atat.speech import audio
 
 SOUND = {"wav.scp", "feats.scp"}
@@ -193,7 +193,7 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     """Join data dirs of different utterances; returns the names of the files left out.
 
     A table that one of them lacks is left out (not alignments, which need not be complete). If only
-    some have segments, the others get segments that span their whole recordings.
+    some have segments, the others get segments that span their whole recordings, by their headers.
     Raises InputError for an utterance or question that is in two dirs, a speaker or recording with
     different values in two dirs, for dirs with audio beside dirs without or with features only, if
     there are no utterances, and if the target is one of them.
@@ -208,8 +208,9 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     parts = []
     for data in opened:
         tables = select(data, data.speakers, path_resolver(data.folder))
-        if has_segments and "wav.scp" in tables:
-            tables.setdefault("segments", {key: f"{key} 0 -1" for key in data.speakers})
+        if has_segments and "wav.scp" in tables and "segments" not in tables:
+            wavs = cast("Mapping[str, str]", tables["wav.scp"])  # one of each utterance
+            tables["segments"] = {key: f"{key} 0 {_end(wav)}" for key, wav in wavs.items()}
         parts.append(tables)
     names = sorted({name for tables in parts for name in tables})
     left_out = [
@@ -226,6 +227,15 @@ def combine(target: str | Path, sources: list[str | Path]) -> list[str]:
     merged["spk2utt"] = speakers_to_utterances(speakers)
     write_dir(target, merged, opened)
     return left_out
+
+
+def _end(wav: str) -> str:
+    """The end of a segment that spans a recording: -1, which says no length, where the header
+    cannot be read (a shell command, a file of another machine)."""
+    try:
+        return seconds(audio.duration(wav))
+    except InputError:
+        return seconds(None, -1)
 
 
 def _without_sound(opened: list[DataDir]) -> str:
