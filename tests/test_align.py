@@ -17,7 +17,9 @@ from atat.datadir.ctm import Word, read_ctm, write_ctm
 from atat.datadir.kaldi_dir import Utterance
 from atat.engine import model_folder
 from atat.nn.settings import AudioEncoderSettings
+from atat.prepare import sphinx
 from atat.prepare.align import main
+from atat.prepare.align_backends import Settings, origin
 from atat.prepare.align_model import ModelAligner
 from atat.prepare.textgrid import read_textgrid, write_textgrid
 from atat.speech import audio
@@ -147,6 +149,39 @@ def test_the_length_that_words_are_compared_to_counts(data: Path) -> None:
     audio.save(data.parent / "wavs" / "anna-3.wav", np.zeros(80_000, np.float32))
     read_grids(data, "--max_lost", "0.2")
     assert "anna-3" not in read_ctm(data / "ctm")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_finished_ctm_stays_when_features_write_lengths(
+    data: Path, capsys: pytest.CaptureFixture[str], cut: bool
+) -> None:
+    """Which are the same but for their decimals, or were in no table before."""
+    wavs = tables.read_table(data / "wav.scp")
+    for samples, wav in zip((24_001, 24_079, 23_998, 24_016, 24_008), wavs.values()):
+        audio.save(wav, np.full(samples, 0.1, np.float32))
+    if cut:
+        ends = zip(wavs, (-1, 1.49995, 1.4949, 1.495, 1.5))
+        tables.write_table(data / "segments", {name: f"{name} 0.01 {end}" for name, end in ends})
+    samples = {
+        one.id: len(audio.load(str(one.wav), one.start, one.end)) for one in kaldi_dir.load(data)
+    }
+    read_grids(data)
+    for decimals in (2, 3, 6):
+        capsys.readouterr()
+        lengths = {name: f"{number / 16000:.{decimals}f}" for name, number in samples.items()}
+        tables.write_table(data / "utt2dur", lengths)
+        read_grids(data)
+        assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_ctm_of_another_hearing_of_pocketsphinx_is_made_again(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, settings = kaldi_dir.load(data)[0], Settings("pocketsphinx")
+    before = origin(one, settings)
+    assert before == origin(one, settings)
+    monkeypatch.setattr(sphinx, "HEARING", "one after the other")
+    assert before != origin(one, settings)
 
 
 def test_textgrids_of_a_finished_ctm_are_written_from_it(

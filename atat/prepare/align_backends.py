@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from atat.base import pipes
 from atat.base.errors import InputError
-from atat.datadir.ctm import NotAligned, Word, check, check_phones
+from atat.datadir.ctm import TOLERANCE, NotAligned, Word, check, check_phones
 from atat.datadir.kaldi_dir import Utterance
+from atat.prepare import sphinx
 from atat.speech import audio
 from atat.text.normalize import normalize
 
@@ -110,14 +111,17 @@ def prepare(settings: Settings) -> None:
 def origin(utterance: Utterance, settings: Settings) -> str:
     """State of what an alignment is made from: recording, another aligner's words, model.
 
-    The string changes with them, and with the length that others' words are compared to.
+    The string changes with them, and with the length that others' words are compared to; not with
+    the decimals of that length.
     """
     parts = [_stamp(Path(utterance.wav) if utterance.wav else None)]
     if settings.backend in _SUFFIX:
         path = _files(str(settings.source), _SUFFIX[settings.backend]).get(utterance.id)
-        parts += [_stamp(path), str(utterance.duration)]
+        parts += [_stamp(path), _length(utterance)]
     elif settings.backend == "librispeech":
-        parts += [repr(_condensed(settings).get(utterance.id)), str(utterance.duration)]
+        parts += [repr(_condensed(settings).get(utterance.id)), _length(utterance)]
+    elif settings.backend == "pocketsphinx":
+        parts.append(sphinx.HEARING)
     elif settings.backend == "ctc":
         parts.append(_stamp(Path(str(settings.source)) / "model.safetensors"))
     return " ".join(parts)
@@ -129,6 +133,17 @@ def _stamp(path: Path | None) -> str:
     except OSError:
         stat = None
     return f"{path}:{stat.st_size}:{stat.st_mtime_ns}" if stat else f"{path}"
+
+
+def _length(utterance: Utterance) -> str:
+    """The recording's length, or the tables' if that is another; to 10 ms.
+
+    What tables say of it is rounded in many ways, and written anew by `atat features`.
+    """
+    known, recorded = utterance.duration, _recorded(utterance)
+    if recorded is not None and (known is None or abs(known - recorded) < TOLERANCE):
+        known = recorded
+    return "unknown" if known is None else f"{known:.2f}"
 
 
 def _read_textgrid(utterance: Utterance, settings: Settings) -> Aligned:
@@ -192,9 +207,19 @@ def duration(utterance: Utterance, settings: Settings) -> float | None:
     """Seconds of audio from the tables, else from the header of the file."""
     if utterance.duration is not None or not utterance.wav:
         return utterance.duration
-    if utterance.start is None and not pipes.is_pipe(utterance.wav):
-        return audio.duration(utterance.wav)
-    return len(_load(utterance, settings)) / audio.SAMPLE_RATE
+    recorded = _recorded(utterance)
+    return len(_load(utterance, settings)) / audio.SAMPLE_RATE if recorded is None else recorded
+
+
+def _recorded(utterance: Utterance) -> float | None:
+    """Seconds of audio by segment and header; None where they cannot be read."""
+    if utterance.wav is None or pipes.is_pipe(utterance.wav):
+        return None
+    try:
+        end = audio.duration(utterance.wav) if utterance.end is None else utterance.end
+    except InputError:
+        return None
+    return end - (utterance.start or 0.0)
 
 
 def _load(utterance: Utterance, settings: Settings) -> np.ndarray:

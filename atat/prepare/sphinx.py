@@ -35,6 +35,9 @@ FEATURES = {"cmn": "batch"}
 # that a network has an end and lets sentences stop in the middle. N-gram search has the defaults.
 NETWORK_SEARCH = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40, "bestpath": False}
 
+# A part of fingerprints: results of before `start_afresh` lack it, and are of another hearing.
+HEARING = "each alone"
+
 VARIANT = re.compile(r"\(\d+\)$")  # the(2): the dictionary's second pronunciation of "the"
 LEAST_POSTERIOR = 1e-6  # of a word; a smaller one, which may be rounded to 0, counts as this
 
@@ -222,8 +225,7 @@ def _search(decoder: Any, network: Network) -> None:
 
 
 def _fingerprint(jobs: Sequence[Job]) -> str:
-    # "each alone": journals of before `start_afresh` are of another hearing.
-    content: list[Any] = [version(), "each alone", FEATURES, NETWORK_SEARCH]
+    content: list[Any] = [version(), HEARING, FEATURES, NETWORK_SEARCH]
     content += [hearing.digest_of(wav) for wav in dict.fromkeys(job.wav for job in jobs)]
     files = dict.fromkeys(name for job in jobs for name in (job.language_model, job.dictionary))
     content += [digests.of_file(name) for name in files if name is not None]
