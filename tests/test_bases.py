@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
+import typing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -203,6 +206,42 @@ def test_a_folder_is_moved_with_what_is_below_it(program: Any, old: str, new: st
     moved = new.rstrip("/") + ("/a" if old == "data/" else "")
     beside = f"{new}/b" if old == "data/" else "data/b"
     assert [one["data"] for one in config.read_yaml("out/conf.yaml")["train"]] == [moved, beside]
+
+
+def test_a_folder_may_be_called_like_a_task_or_a_system() -> None:
+    conf = "{system: lugosch, train: [{data: acoustic, task: acoustic}], init: {model: lugosch}}"
+    for old in ("acoustic", "lugosch"):
+        conf_copy.main([write(conf), "--out", "out", "--move", old, "/big"])
+        conf = Path("out/conf.yaml").read_text()
+    assert yaml.safe_load(conf) == {
+        "system": "lugosch",
+        "train": [{"data": "/big", "task": "acoustic"}],
+        "init": {"model": "/big"},
+    }
+    with pytest.raises(InputError, match="no path in conf.yaml is intent or below it"):
+        conf_copy.main([write("train: [{task: intent}]"), "--out", "no", "--move", "intent", "x"])
+
+
+def test_keys_of_names_are_known_to_be_no_folders() -> None:
+    systems = sorted(path.parent.name for path in (EGS.parent / "atat/systems").glob("*/system.py"))
+    assert len(systems) >= 5
+    found = set()
+    for name in systems:
+        found |= set(keys_of_names(registry.find(name, "system").settings))
+    assert found | {"system", "task", "espnet_name", "objectives"} == conf_copy.NAMES
+
+
+def keys_of_names(settings: Any) -> Iterator[str]:
+    """The keys of settings, and of those in them, whose values are some of a list (Literal)."""
+    for key, kind in typing.get_type_hints(settings).items():
+        kinds = [kind]
+        while kinds:
+            kind = kinds.pop()
+            kinds += typing.get_args(kind) if typing.get_origin(kind) is not Literal else []
+            if typing.get_origin(kind) is Literal:
+                yield key
+            elif dataclasses.is_dataclass(kind):
+                yield from keys_of_names(kind)
 
 
 @pytest.mark.parametrize("program", [conf_copy, miniature_conf])

@@ -8,9 +8,9 @@
 With `--fit`, sources whose data dirs are missing are left out (`atat.prepare.conf_fit`); with
 `--encoder` the models read the states of that speech encoder (`atat.prepare.conf_encoder`).
 
-Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it.
-A copy has all values of the conf and of its bases (`atat.base.yaml_file`), so it needs none.
-Comments are not copied. Knows nothing of the keys of a conf.
+Values are changed, never text: a folder may have any name, with blanks, quotes or `#` in it, or
+that of a task. A copy has all values of the conf and of its bases (`atat.base.yaml_file`), so it
+needs none. Comments are not copied. Of the keys of a conf it knows which are never folders.
 """
 
 from __future__ import annotations
@@ -29,30 +29,39 @@ from atat.base.files import atomic_write
 from atat.base.yaml_file import Content
 from atat.prepare import conf_encoder, conf_fit
 
+# Keys whose values are names, which a folder may have, too.
+NAMES = frozenset(
+    "asr classes embeddings espnet_name features fixed kind layers_read loss objectives part "
+    "positions precision reads schedule select system task unfreeze units".split()
+)
+
 
 def moved(value: Any, old: str, new: str) -> Any:
-    """A YAML value in which the folder `old` is `new`, and every path below it below `new`."""
+    """A YAML value in which the folder `old` is `new`, and every path below it below `new`.
+
+    What a key of `NAMES` holds is not the folder, though it may be called so.
+    """
     old, new = old.rstrip("/"), new.rstrip("/")
-    return _changed(value, lambda text: new + text[len(old) :] if _is_in(text, old) else text)
 
+    def change(text: str, key: str) -> str:
+        is_in = text.startswith(f"{old}/") or (text == old and key not in NAMES)
+        return new + text[len(old) :] if is_in else text
 
-def _is_in(text: str, folder: str) -> bool:
-    """Whether a text is a folder, named without a slash at its end, or a path below it."""
-    return text == folder or text.startswith(f"{folder}/")
+    return _changed(value, change)
 
 
 def filled(value: Any, name: str, text: str) -> Any:
     """A YAML value with every {name} in it replaced by `text`."""
-    return _changed(value, lambda found: found.replace(f"{{{name}}}", text))
+    return _changed(value, lambda found, _: found.replace(f"{{{name}}}", text))
 
 
-def _changed(value: Any, change: Callable[[str], str]) -> Any:
-    """A YAML value with its texts changed, at any depth."""
+def _changed(value: Any, change: Callable[[str, str], str], key: str = "") -> Any:
+    """A YAML value with its texts changed, at any depth; change: a text and its key -> a text."""
     if isinstance(value, dict):
-        return {key: _changed(item, change) for key, item in value.items()}
+        return {name: _changed(item, change, str(name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [_changed(item, change) for item in value]
-    return change(value) if isinstance(value, str) else value
+        return [_changed(item, change, key) for item in value]
+    return change(value, key) if isinstance(value, str) else value
 
 
 def read(options: argparse.Namespace) -> dict[Path, Content]:
