@@ -18,9 +18,10 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+from atat.base import config
 from atat.base.errors import InputError
 from atat.datadir import fingerprint
-from atat.engine import model_folder, quantize
+from atat.engine import model_folder, quantize, run_folder
 from atat.engine.settings import SourceSettings
 from atat.nn.espnet_encoder import load_weights
 from atat.nn.settings import AudioEncoderSettings, TextEncoderSettings
@@ -28,6 +29,7 @@ from atat.nn.text_encoder import BertTextEncoder
 from atat.prepare import encoder_command
 from atat.speech.settings import AugmentSettings
 from atat.systems.distill.settings import DistillSettings, TeacherSettings
+from atat.systems.joint import start as joint_start
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import InitSettings, ModelSettings, TrainSettings
@@ -227,10 +229,39 @@ def test_a_training_notices_another_noise_and_what_a_new_model_begins_with(
     assert fingerprint.changed(heard, lugosch.digests()) == [of_noise]
     assert fingerprint.changed(before, joint.digests()) == [of_noise]
     assert not fingerprint.changed({}, joint.digests())
+    for remove in (noise.unlink, noise.parent.rmdir):
+        remove()
+        assert not fingerprint.changed(before, joint.digests())  # as data that is gone
+        assert not fingerprint.changed(heard, lugosch.digests())
+    assert str(weights) not in before  # the start's encoder takes their place
+    alone = replace(joint, init=InitSettings())
+    before = alone.digests()
     weights.write_bytes(b"two")
-    assert fingerprint.changed(before, joint.digests()) == [of_noise, str(weights)]
-    shutil.rmtree(noise.parent)  # as data that is gone
-    assert fingerprint.changed(before, joint.digests()) == [str(weights)]
+    assert fingerprint.changed(before, alone.digests()) == [str(weights)]
+
+
+@pytest.mark.parametrize("start", [InitSettings(), InitSettings(model="m", part="audio_encoder")])
+def test_a_finished_training_does_without_its_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: InitSettings
+) -> None:
+    monkeypatch.setenv("ATAT_ENCODERS", str(tmp_path))
+    joint = TrainSettings(
+        train=(SourceSettings("data", "slu"), SourceSettings("data", "nlu")),
+        steps=1,
+        tokenizer=str(tmp_path),
+        model=ModelSettings(
+            audio_encoder=AudioEncoderSettings(kind="pretrained", pretrained="moonshine-tiny"),
+            text_encoder=TextEncoderSettings(kind="bert", bert="minilm-l6"),
+        ),
+        init=start,
+    )
+    tiny.make_tokenizer().save(tmp_path)
+    config.save(tmp_path / "config.yaml", joint)
+    (tmp_path / run_folder.INPUTS).write_text('{"encoder moonshine-tiny": "moonshine-tiny@1"}')
+    run_folder.check_same(tmp_path, joint)
+
+    with pytest.raises(InputError, match="not on this machine"):  # of one that needs them
+        joint_start.start_model(joint)
 
 
 def states(found: Packed, text: str) -> torch.Tensor:

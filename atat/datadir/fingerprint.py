@@ -7,12 +7,15 @@ in another place counts as the same. Knows nothing of results.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from atat.base import digests
+from atat.base.errors import InputError
 from atat.datadir import contents
-from atat.speech import augmenter
+from atat.speech import augmenter, frontend
 from atat.text import bert_files
 
 # Without the scp files: they hold paths of audio and features, not contents (see `of_sound`).
@@ -52,19 +55,31 @@ def of_model(folder: str | Path) -> dict[str, str]:
 
 
 def of_bert(name: str | None) -> dict[str, str]:
-    """Digests of the files of a BERT's folder; none for a name of the hub, and for None."""
+    """Digests of the files of a BERT's folder; none for a name of the hub, for None, and of a
+    published one that is gone or damaged."""
     found: dict[str, str] = {}
-    for path in bert_files.files_of(name):
-        found |= of_file(path)
+    with suppress(InputError):  # which a training that needs it raises
+        for path in bert_files.files_of(name):
+            found |= of_file(path)
     return found
+
+
+def of_encoder(name: str, layers: frontend.Layers, trained: bool) -> dict[str, str]:
+    """The kind of a speech encoder of `frontend.find`, by its name; it names the weights.
+
+    None of one that is gone or damaged.
+    """
+    with suppress(InputError):  # as above
+        return {f"encoder {name}": frontend.find(name, layers=layers, trained=trained).kind}
+    return {}
 
 
 def of_noise(paths: Iterable[str]) -> dict[str, str]:
     """Digests of the recordings of `augment.noise`, by file or folder; none of one that is gone."""
     found = {}
-    for path in paths:
-        if Path(path).exists():
-            each = " ".join(_digest(file) for file in augmenter.audio_files([path]))
+    for path in filter(os.path.exists, paths):
+        each = " ".join(_digest(file) for file in augmenter.audio_below(path))
+        if each:
             found[f"noise {path}"] = digests.of_text(each)[: digests.SHORT]
     return found
 

@@ -67,14 +67,17 @@ class Augmenter:
 def audio_files(paths: Sequence[str]) -> list[Path]:
     """Audio files given one by one or by their folder; InputError if there is none."""
     files: list[Path] = []
-    for path in map(Path, paths):
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found = [
-            file for file in found if file.suffix.lower() in (".wav", ".flac", ".opus", ".ogg")
-        ]
+    for path in paths:
+        found = audio_below(path)
         if not found:
             raise InputError(
                 f"key augment.noise: {path}: no audio file there (wav, flac, opus, ogg)"
             )
         files.extend(found)
     return files
+
+
+def audio_below(path: str) -> list[Path]:
+    """The audio files below a folder; a file itself, if it is called like one."""
+    found = sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)]
+    return [file for file in found if file.suffix.lower() in (".wav", ".flac", ".opus", ".ogg")]

@@ -180,7 +180,6 @@ class TrainSettings(engine.RunSettings):
         """Digests of data, recordings, noise, tokenizer, start, and what a new model begins with:
         BERT, an encoder of speech, the CMVN."""
         from atat.datadir import fingerprint
-        from atat.speech import frontend
 
         sources = (*self.train, *self.valid.sources)
         found = fingerprint.of_data(dict.fromkeys(source.data for source in sources))
@@ -202,9 +201,7 @@ class TrainSettings(engine.RunSettings):
         found |= fingerprint.of_bert(text.bert_or_none if text else None)
         audio = model.audio_encoder
         if audio is not None and audio.kind == "pretrained":
-            name = str(audio.pretrained)
-            encoder = frontend.find(name, layers=audio.layers_read, trained=audio.trained)
-            found[f"encoder {name}"] = encoder.kind
-        if audio is not None and audio.espnet_weights:
-            found |= fingerprint.of_file(audio.espnet_weights)
+            found |= fingerprint.of_encoder(str(audio.pretrained), audio.layers_read, audio.trained)
+        if audio is not None and audio.espnet_weights and self.init.model is None:
+            found |= fingerprint.of_file(audio.espnet_weights)  # in the place of which a start's go
         return found
