@@ -252,6 +252,18 @@ def test_a_sentence_is_cut_after_so_many_pieces(data: Path, bert: Path) -> None:
     assert len(ids("on lamp off heat on")) == 4 and ids("on lamp off") == ids("on lamp heat")
 
 
+def test_the_loss_of_a_teacher_is_that_of_what_training_has(
+    data: Path, copied: Path, bert: Path
+) -> None:
+    path = copied / "semantics"
+    path.write_text(path.read_text().replace("heat", "tea"))
+    valid = ValidSettings((SourceSettings(str(copied), TEACHER),))
+    source = build.build(teaching(data, bert, "teacher", valid=valid)).valid[0]
+    batch = source.collate([source.example(n) for n in range(len(source))])
+    # Two of the eight commands have a slot that is unknown; of each one of two fields counts.
+    assert batch.counts() == {"intent": 7.0, "commands": 8.0}
+
+
 def test_no_more_pieces_than_bert_has_positions(data: Path, bert: Path) -> None:
     settings = TeacherSettings(bert=str(bert), max_pieces=513)
     with pytest.raises(InputError, match=r"max_pieces is 513, but .* knows 512 positions; set it"):
