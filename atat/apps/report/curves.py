@@ -236,6 +236,7 @@ def _thousands() -> Any:
 
 
 _MEANING = {
-    "exact_match": "Share of decoded utterances (valid.decode of each source) that are all right.",
+    "exact_match": "Share of what validation reads that is all right: all of each source, or, in a "
+    "model that writes trees (joint), the first valid.decode utterances of it, which are decoded.",
     "accuracy": "Share of tokens that are right when those before them are given.",
 }
