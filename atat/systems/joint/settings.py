@@ -203,5 +203,5 @@ class TrainSettings(engine.RunSettings):
         if audio is not None and audio.kind == "pretrained":
             found |= fingerprint.of_encoder(str(audio.pretrained), audio.layers_read, audio.trained)
         if audio is not None and audio.espnet_weights and self.init.model is None:
-            found |= fingerprint.of_file(audio.espnet_weights)  # in the place of which a start's go
+            found |= fingerprint.of_file(audio.espnet_weights)  # a start's encoder replaces it
         return found
