@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,20 @@ def data_root() -> Path:
     if not folder:
         pytest.skip("ATAT_DATA is not set: it names a folder with real corpora")
     return Path(folder)
+
+
+@pytest.fixture
+def copied(data: Path, tmp_path: Path) -> Path:
+    """A copy of the test file's `data`, to be changed."""
+    return Path(shutil.copytree(data, tmp_path / "copied"))
+
+
+@pytest.fixture
+def renamed(copied: Path) -> Path:
+    """A copy in which a slot has a value that `data` does not have."""
+    path = copied / "semantics"
+    path.write_text(path.read_text().replace("heat", "tea"))
+    return copied
 
 
 @pytest.fixture(scope="module")

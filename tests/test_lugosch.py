@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -436,11 +435,6 @@ def test_a_damaged_folder_is_refused(acoustic: Path, tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- bad input
 
 
-@pytest.fixture
-def copied(data: Path, tmp_path: Path) -> Iterator[Path]:
-    yield Path(shutil.copytree(data, tmp_path / "copied"))
-
-
 def test_settings_that_do_not_fit_are_refused(data: Path) -> None:
     one = settings(data, INTENT)
     with pytest.raises(InputError, match="tasks acoustic and intent; a run has one"):
@@ -506,11 +500,9 @@ def test_a_start_of_another_kind_is_refused(data: Path, intent: Path) -> None:
         build.build(settings(data, ACOUSTIC, init=InitSettings(model=str(intent / "model"))))
 
 
-def test_what_validation_has_and_training_has_not_is_wrong(copied: Path, data: Path) -> None:
-    path = copied / "semantics"
-    path.write_text(path.read_text().replace("heat", "tea"))
+def test_what_validation_has_and_training_has_not_is_wrong(renamed: Path, data: Path) -> None:
     parts = build.build(
-        settings(data, INTENT, valid=ValidSettings((SourceSettings(str(copied), INTENT),)))
+        settings(data, INTENT, valid=ValidSettings((SourceSettings(str(renamed), INTENT),)))
     )
     source = parts.valid[0]
     assert source.labels.fields == {"IN": ("OFF", "ON"), "OBJECT": ("", "heat", "lamp")}

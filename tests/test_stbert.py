@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -523,11 +522,9 @@ def test_only_intents_are_told_if_asked_for(data: Path, acoustic: Path) -> None:
 
 
 def test_a_class_that_training_has_not_is_wrong_and_no_part_of_the_mean_loss(
-    copied: Path, data: Path, acoustic: Path
+    renamed: Path, data: Path, acoustic: Path
 ) -> None:
-    path = copied / "semantics"
-    path.write_text(path.read_text().replace("heat", "tea"))
-    valid = ValidSettings((SourceSettings(str(copied), INTENT),))
+    valid = ValidSettings((SourceSettings(str(renamed), INTENT),))
     parts = build.build(settings(data, INTENT, acoustic=str(acoustic), valid=valid))
     source, model = parts.valid[0], parts.packed.model.eval()
     batch = source.collate([source.example(number) for number in range(8)])
@@ -781,11 +778,6 @@ def test_word_pieces_from_scratch_spell_what_they_do_not_know() -> None:
 
 
 # --------------------------------------------------------------------------- bad input
-
-
-@pytest.fixture
-def copied(data: Path, tmp_path: Path) -> Iterator[Path]:
-    yield Path(shutil.copytree(data, tmp_path / "copied"))
 
 
 def test_a_sequence_that_is_too_long_is_named_with_what_to_do(

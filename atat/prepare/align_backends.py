@@ -20,7 +20,7 @@ from atat.base import pipes
 from atat.base.errors import InputError
 from atat.datadir.ctm import TOLERANCE, NotAligned, Word, check, check_phones
 from atat.datadir.kaldi_dir import Utterance
-from atat.prepare import sphinx
+from atat.prepare import hearing, sphinx
 from atat.speech import audio
 from atat.text.normalize import normalize
 
@@ -216,10 +216,10 @@ def _recorded(utterance: Utterance) -> float | None:
     if utterance.wav is None or pipes.is_pipe(utterance.wav):
         return None
     try:
-        end = audio.duration(utterance.wav) if utterance.end is None else utterance.end
+        (span,) = hearing.spans_of([utterance])
+        return span.seconds
     except InputError:
         return None
-    return end - (utterance.start or 0.0)
 
 
 def _load(utterance: Utterance, settings: Settings) -> np.ndarray:
