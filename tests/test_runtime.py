@@ -37,6 +37,7 @@ from atat.runtime.heard import heard
 from atat.runtime.search import Mixed, beam_search
 from atat.speech import audio, frontend
 from atat.speech.frontend import Lfb
+from atat.systems.joint.export import describe
 from atat.systems.joint.model import build_model
 from atat.systems.joint.packed import Packed
 from atat.systems.joint.settings import ModelSettings
@@ -345,6 +346,19 @@ def test_a_transcript_is_calibrated_by_its_own_words(
     assert found[1].transcript == found[0].transcript == found[1].text
 
 
+def trained_on(
+    tasks: tuple[str, ...], device: Path, folder: Path
+) -> list[tuple[Path, type[WithTorch] | type[Recognizer]]]:
+    """The model of `device` with other tasks: packed, and exported, whose graphs are the same."""
+    model, copy = pack(folder / "model", bridged(), tasks=tasks), folder / "device"
+    shutil.copytree(device, copy)
+    packed = load(model)
+    assert isinstance(packed, Packed)
+    describe(packed, "float32").write(copy)
+    checksums.write(copy)
+    return [(model, WithTorch), (copy, Recognizer)]
+
+
 @pytest.mark.parametrize(
     ("tasks", "default", "transcribes"),
     [
@@ -355,12 +369,10 @@ def test_a_transcript_is_calibrated_by_its_own_words(
     ],
 )
 def test_a_model_does_what_it_was_trained_on(
-    tmp_path: Path, tasks: tuple[str, ...], default: str, transcribes: bool
+    device: Path, tmp_path: Path, tasks: tuple[str, ...], default: str, transcribes: bool
 ) -> None:
-    model = pack(tmp_path / "model", bridged(), tasks=tasks)
-    export.export(model, tmp_path / "device")
     options = {"max_length": 9, "transcribe": True}
-    for folder, kind in ((model, WithTorch), (tmp_path / "device", Recognizer)):
+    for folder, kind in trained_on(tasks, device, tmp_path):
         recognizer = kind.load(folder, **options)
         found = recognizer(noise(1))
         assert found.task == default
@@ -372,10 +384,10 @@ def test_a_model_does_what_it_was_trained_on(
             recognizer(noise(1), task="mlm")
 
 
-def test_a_model_of_texts_has_no_task_for_recordings_of_its_own(tmp_path: Path) -> None:
-    model = pack(tmp_path / "model", bridged(), tasks=("nlu",))
-    export.export(model, tmp_path / "device")
-    for folder, kind in ((model, WithTorch), (tmp_path / "device", Recognizer)):
+def test_a_model_of_texts_has_no_task_for_recordings_of_its_own(
+    device: Path, tmp_path: Path
+) -> None:
+    for folder, kind in trained_on(("nlu",), device, tmp_path):
         recognizer = kind.load(folder, max_length=9)
         with pytest.raises(InputError, match="the model reads no recordings; its tasks: nlu"):
             recognizer(noise(1))

@@ -32,18 +32,7 @@ def export(packed: Packed, folder: Path, weights: Literal["float32", "int8"]) ->
     cannot be exported, before anything is written.
     """
     check(packed)
-    model, settings = packed.model, packed.settings
-    about = Description(
-        system=packed.system,
-        tasks=packed.tasks,
-        weights=weights,
-        values=model.cmvn.mean.numel() if model.audio_encoder is not None else 0,
-        units=settings.text_encoder.units if settings.text_encoder is not None else None,
-        bridge=model.bridge is not None,
-        layers=settings.decoder.layers,
-        heads=settings.decoder.heads,
-        width=settings.width // settings.decoder.heads,
-    )
+    model, about = packed.model, describe(packed, weights)
     graphs = _write_decoder(packed, about, folder)
     if model.audio_encoder is not None:
         graphs.append(_write_audio(packed, model.audio_encoder, folder))
@@ -60,6 +49,22 @@ def export(packed: Packed, folder: Path, weights: Literal["float32", "int8"]) ->
         if not (folder / frontend.CONTAINED).is_dir():
             frontend.contain(folder)
     about.write(folder)
+
+
+def describe(packed: Packed, weights: Literal["float32", "int8"]) -> Description:
+    """What a device has to know of the model beside its graphs."""
+    model, settings = packed.model, packed.settings
+    return Description(
+        system=packed.system,
+        tasks=packed.tasks,
+        weights=weights,
+        values=model.cmvn.mean.numel() if model.audio_encoder is not None else 0,
+        units=settings.text_encoder.units if settings.text_encoder is not None else None,
+        bridge=model.bridge is not None,
+        layers=settings.decoder.layers,
+        heads=settings.decoder.heads,
+        width=settings.width // settings.decoder.heads,
+    )
 
 
 def check(packed: Packed) -> None:
