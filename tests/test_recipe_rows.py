@@ -77,7 +77,7 @@ FURTHER_RUNS = {  # by recipe and table
         ["--system", "lugosch"],
         ["--system", "stbert", "--init", "", "--pairs", "pairs", "--acoustic_model", "model"],
     ],
-    ("snips_nlu", "exp/results.yaml"): SYSTEMS[:1],
+    ("snips_nlu", "exp/results.yaml"): [SYSTEMS[0], SYSTEMS[2]],
     ("librispeech", "exp/train/results.yaml"): [
         ["--models", "acoustic"],
         ["--recognisers", "pocketsphinx moonshine"],
@@ -382,7 +382,7 @@ def test_a_table_of_nothing_is_not_written(clone: Path) -> None:
         ("no_text", {"stbert", "stbert_no_text"}),
     ],
 )
-@pytest.mark.parametrize("recipe", ["fluentspeech", "snips"])
+@pytest.mark.parametrize("recipe", ["fluentspeech", "snips", "snips_nlu"])
 def test_only_the_rows_of_st_bert_that_were_asked_for_are_trained(
     clone: Path, recipe: str, ablations: str, stems: set[str]
 ) -> None:

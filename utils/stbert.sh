@@ -3,9 +3,9 @@
 #
 #   stbert_options                         # declares --bert, --pairs and more
 #   parse_options "$@"
+#   small_stbert                           # with --conf cpu
 #   choose_stbert                          # once $exp is known: $stbert, the models of the table
-#   link_pairs "$data/train"               # $data/pairs: what is pretrained on
-#   copy_stbert_confs conf/stbert_pretrain{,_no_clm,_no_text}.yaml
+#   prepare_stbert "$data/train"           # confs; $data/pairs: what is pretrained on
 #   pretrain_stbert                        # trains what is not given
 #   train stbert "$(stbert_start stbert)"  # a finetuning
 #
@@ -30,6 +30,13 @@ refuse_stbert_options() {
   for name in pairs acoustic_model pretrain_steps pretrain_batch ablations "$@"; do
     ! is_given "$name" || refuse "--$name is for --system stbert; $system does not read it"
   done
+}
+
+# small_stbert: a BERT and a pretraining for a CPU, where the options name none.
+small_stbert() {
+  is_given bert || bert=minilm-l6
+  is_given pretrain_steps || pretrain_steps=1500
+  is_given pretrain_batch || pretrain_batch=32
 }
 
 # choose_stbert: sets $stbert, and $listener, the acoustic model.
@@ -64,20 +71,17 @@ stbert_start() {
   fi
 }
 
-# link_pairs TRAIN: $data/pairs is the data dir of --pairs or, without, the training set.
-link_pairs() {
+# prepare_stbert TRAIN: $data/pairs is the data dir of --pairs or, without, the training set; copies of
+# the confs of pretrainings, with what the options say.
+prepare_stbert() {
+  local conf_options=(--set "acoustic=$(quoted "$listener")" --set "bert=${bert:+$(quoted "$bert")}")
   mkdir -p "$data"
   ln -sfn "$(realpath "${pairs:-$1}")" "$data/pairs"
-}
-
-# copy_stbert_confs CONF ...: copies of confs of pretrainings from BERT, with what the options say.
-copy_stbert_confs() {
-  local conf_options=(--set "acoustic=$(quoted "$listener")" --set "bert=${bert:+$(quoted "$bert")}")
   if [ -z "$mini" ]; then
     conf_options+=(--set "steps=$pretrain_steps" --set "optim.warmup=$((pretrain_steps / 10))"
       --set "batch.examples=$pretrain_batch")
   fi
-  copy_confs data "$data" "$@"
+  copy_confs data "$data" conf/stbert_pretrain{,_no_clm,_no_text}.yaml
 }
 
 # pretrain_stbert: trains what is not given; what is queued before, such as the acoustic model, first.

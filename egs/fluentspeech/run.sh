@@ -90,7 +90,7 @@ if stage 4 "Features and their mean and variance; subsets, confs"; then
   fi
   copy_confs data "$data" "${conf_files[@]}"
   [ "$bert" != "$data/bert" ] || atat miniature_bert --data "$data/train" --out "$bert"
-  [ "$system" != stbert ] || prepare_stbert
+  [ "$system" != stbert ] || prepare_stbert "$data/train"
   draw_subsets 10 "$subsets_10"
   draw_subsets 1 "$subsets_1"
 fi

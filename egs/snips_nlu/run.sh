@@ -7,20 +7,24 @@
 #   egs/snips_nlu/run.sh --corpus ~/nlu-benchmark/2017-06-custom-intent-engines \
 #     --init egs/pretrain/exp/two_tasks/seed1/model   AT-AT, and E2E from scratch
 #   ... --system lugosch                        a classifier of the intent: Lugosch et al. 2019
+#   ... --system stbert --pairs DIR             ST-BERT, pretrained on the data dir DIR
 #   ... --limit "2000 200 700"                  fewer sentences of train, dev and test
 #   ... --conf cpu                              small models, short trainings
 #   ... --encoder moonshine-tiny                over a pretrained speech encoder
 #
 # Without --init only the models from scratch are trained. For --system lugosch, --init is a model of
-# phones and words (task acoustic); without it one is pretrained on the spoken sentences.
+# phones and words (task acoustic); without it one is pretrained on the spoken sentences. For --system
+# stbert it is a pretrained ST-BERT (README.md).
 
 . "$(dirname "$0")/../../utils/recipe.sh"
 . "$atat_root/utils/models.sh"
+. "$atat_root/utils/stbert.sh"
 . local/systems.sh
 path_option corpus "" "folder 2017-06-custom-intent-engines, which holds a folder for each intent"
 path_option data "data" "folder of data dirs"
 model_option init "packed model to finetune: the folder 'model' of a training"
-choice_option system joint "joint lugosch" "whose rows are made (README.md)"
+choice_option system joint "joint lugosch stbert" "whose rows are made (README.md)"
+stbert_options
 choice_option conf paper "paper cpu" "sizes of models and trainings, conf/ or conf/cpu/"
 numbers_option limit 0 "sentences of train, dev and test at most; 0: all"
 encoder_option
@@ -66,6 +70,7 @@ if stage 4 "Features and their mean and variance; intents alone, for classifiers
     python local/intents.py --data "${sets[@]}"
   fi
   copy_confs data "$data" "${conf_files[@]}"
+  [ "$system" != stbert ] || prepare_stbert "$data/train"
 fi
 
 if [ "$system" = joint ] && stage 5 "Tokenizers: of these sentences; that of --init with their tags"; then
@@ -79,11 +84,12 @@ if stage 6 "Train from scratch"; then
   [ -z "$standin" ] || train "$standin"
   [ -z "$acoustic" ] || seeds=${seeds%% *} train "$acoustic"
   for model in "${scratch[@]}"; do train "$model"; done
+  [ "$system" != stbert ] || pretrain_stbert
   run_queue
 fi
 
 if [ -n "$start" ] && stage 7 "Finetune the pretrained model"; then
-  train "${models[-1]}" "$start"
+  finetune
   run_queue
 fi
 

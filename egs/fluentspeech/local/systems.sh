@@ -100,9 +100,7 @@ of_teachers() {
 use_conf() {
   [ "$conf" = cpu ] || return 0
   is_given exp || exp+=_cpu
-  is_given bert || bert=minilm-l6
-  is_given pretrain_steps || pretrain_steps=1500
-  is_given pretrain_batch || pretrain_batch=32
+  small_stbert
   note+="${note:+. }Small models and short trainings (--conf cpu)"
 }
 
@@ -154,12 +152,6 @@ each_training() {
   "$1" "$2" "${@:3}"
   seeds=$(seq "$subsets_10") "$1" "$2_10" "${@:3}"
   seeds=$(seq "$subsets_1") "$1" "$2_1" "${@:3}"
-}
-
-# prepare_stbert: confs of its pretrainings, and the pairs that they read.
-prepare_stbert() {
-  link_pairs "$data/train"
-  copy_stbert_confs conf/stbert_pretrain{,_no_clm,_no_text}.yaml
 }
 
 # finetune: queues what starts from $start, or from a pretraining of ST-BERT.

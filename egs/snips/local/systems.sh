@@ -38,8 +38,7 @@ prepare_systems() {
   fi
   [ -z "$acoustic" ] || copy_confs data "$data" conf/acoustic.yaml
   if [ "$system" = stbert ] && [ -z "$init" ]; then
-    link_pairs "$data/heard"
-    copy_stbert_confs conf/stbert_pretrain{,_no_clm,_no_text}.yaml
+    prepare_stbert "$data/heard"
   fi
 }
 
