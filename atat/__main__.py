@@ -88,6 +88,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "prepare.conf_copy", "training confs for other data, or with other values"
         ),
         "cluster": Command("base.cluster_command", "command lines as tasks of a Slurm cluster"),
+        "in_turn": Command("apps.in_turn", "command lines one after the other in one process"),
         "miniature_conf": Command("systems.joint.miniature_conf", "training confs of a tiny model"),
         "miniature_bert": Command("prepare.miniature_bert", "a tiny BERT from scratch"),
         "miniature_standin": Command(

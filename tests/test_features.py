@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from waiting import until
 
+from atat.base import parallel
 from atat.base.errors import InputError
 from atat.datadir import ark, cmvn, features, kaldi_dir, tables
 from atat.datadir.feature_arks import Settings
@@ -171,13 +172,14 @@ def test_the_stage_is_done_once_whatever_nj(tmp_path: Path) -> None:
 
 
 def test_processes_make_the_features_that_one_makes(tmp_path: Path) -> None:
-    data, found = write_data(tmp_path, LENGTHS), []
+    lengths = {f"s-{i:02}": 0.3 + 0.01 * i for i in range(3 * parallel.LEAST)}
+    data, found = write_data(tmp_path, lengths), []
     for nj in (1, 3):
         features.make(data, tmp_path / f"lfb{nj}", nj=nj)
         places = tables.read_table(data / "feats.scp")
         assert all(f"/lfb{nj}/" in place for place in places.values())
         found.append({key: ark.read(place).tobytes() for key, place in places.items()})
-    assert found[0] == found[1] and len(found[0]) == len(LENGTHS)
+    assert found[0] == found[1] and len(found[0]) == len(lengths)
 
 
 def test_a_dir_that_has_grown_or_changed_makes_only_what_is_new(tmp_path: Path) -> None:

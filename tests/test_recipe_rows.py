@@ -105,7 +105,8 @@ def clone(tmp_path: Path) -> Path:
     programs = {
         "tools/install.sh": "",
         "venv/bin/python": f'line=$(printf "%s\\t" "$@"); {note}\n',
-        "venv/bin/atat": f'line=$(printf "%s\\t" "atat $1" "${{@:2}}"); {note}\n',
+        "venv/bin/atat": '[ "$1" != in_turn ] || exec xargs -0 -n 1 bash -c\n'
+        f'line=$(printf "%s\\t" "atat $1" "${{@:2}}"); {note}\n',
     }
     for name, body in programs.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -689,7 +689,8 @@ def test_models_are_trained_decoded_and_scored_with_each_seed(folder: Path) -> N
     (folder / "toy" / "results.yaml").write_text('a: "{exp}/seed*"\nb: "{data}"\nfolds: {folds}\n')
     program = folder / "bin" / "atat"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\necho\n')
+    in_turn = '[ "$1" != in_turn ] || exec xargs -0 -n 1 bash -c'
+    program.write_text(f'#!/bin/sh\n{in_turn}\nprintf "<%s>" "$@"\necho\n')
     program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
 

@@ -8,7 +8,7 @@
 #   train pretrain                         # queues $exp/pretrain/seed1, ... by $confs/pretrain.yaml
 #   train finetune pretrain                # ... that start from pretrain's model of the same seed
 #   run_queue
-#   decode finetune test slu well_formed   # $exp/finetune/seed1/decode_test_slu_well_formed, ...
+#   decode finetune test slu well_formed   # queues $exp/finetune/seed1/decode_test_slu_well_formed, ...
 #   score finetune test slu well_formed
 #   frames acoustic test                   # $exp/acoustic/seed1/frames_test, ...
 #   table conf/results.yaml "$(table_file RESULTS.md)"
@@ -102,13 +102,13 @@ train() {
   done
 }
 
-# decode NAME SET TASK [OPTION ...]: the models of a training decode $data/SET; OPTION is one of atat
-# decode, without its dashes: well_formed, bridge=0.5, values=DIR.
+# decode NAME SET TASK [OPTION ...]: queues that the models of a training decode $data/SET; OPTION is one
+# of atat decode, without its dashes: well_formed, bridge=0.5, values=DIR.
 decode() {
   local seed folder flags=("${@:4}")
   for seed in $seeds; do
     folder=$exp/$1/seed$seed
-    ${cluster:+queue} atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${flags[@]+"${flags[@]/#/--}"} \
+    in_turn atat decode --model "$folder/model" --data "$data/$2" --task "$3" ${flags[@]+"${flags[@]/#/--}"} \
       ${decode_options[@]+"${decode_options[@]}"} --nj "$nj" \
       --out "$folder/$(decoded_name "${@:2}")"
   done
@@ -134,11 +134,11 @@ heard_by() {
   atat heard --data "$data/$2" --decoded "$exp/$1/decode_$2" --out "$data/$2_heard_by_$1"
 }
 
-# frames NAME SET: which frames of $data/SET the acoustic models of a training get right, scored.
+# frames NAME SET: queues which frames of $data/SET the acoustic models of a training get right, scored.
 frames() {
   local seed
   for seed in $seeds; do
-    ${cluster:+queue} atat frames --model "$exp/$1/seed$seed/model" --data "$data/$2" --max_lost "${max_lost:-0.01}" \
+    in_turn atat frames --model "$exp/$1/seed$seed/model" --data "$data/$2" --max_lost "${max_lost:-0.01}" \
       --out "$exp/$1/seed$seed/frames_${2##*/}"
   done
 }

@@ -389,21 +389,39 @@ queue() {
   recipe_queue+=("$line")
 }
 
+# in_turn COMMAND ARGUMENTS: the same for a command of atat that shares out its own work, such as a
+# decoding: these run after the others, one after the other in one process, which loads torch once.
+in_turn() {
+  local word line="" mark="'\\''"
+  for word in "$@"; do # not %q: the quotes that it may use are bash's alone
+    [[ $word =~ ^[[:alnum:]_./=:@%+,-]+$ ]] || word="'${word//\'/$mark}'"
+    line+="${line:+ }$word"
+  done
+  recipe_in_turn+=("$line")
+}
+
 # Runs all queued commands: --nj at a time on the CPU, --gpu_jobs on one GPU, one after the other on
 # several. Small models train faster in parallel, on one core each, than one after the other on all.
 # On a cluster trainings are one array of tasks, and everything else (decoding) is another.
 run_queue() {
   if [ -n "$cluster" ]; then
     local line train=() decode=()
-    for line in ${recipe_queue[@]+"${recipe_queue[@]}"}; do
+    for line in ${recipe_queue[@]+"${recipe_queue[@]}"} ${recipe_in_turn[@]+"${recipe_in_turn[@]}"}; do
       if [[ $line == "atat train "* ]]; then train+=("$line"); else decode+=("$line"); fi
     done
     # With the status in words: in a trap, `return` alone has that of before the trap.
     run_on_cluster train ${train[@]+"${train[@]}"} || return $?
     run_on_cluster decode ${decode[@]+"${decode[@]}"} || return $?
-    recipe_queue=()
+    recipe_queue=() recipe_in_turn=()
     return
   fi
+  run_at_once || return $?
+  ((${#recipe_in_turn[@]} == 0)) || printf '%s\0' "${recipe_in_turn[@]}" | atat in_turn || return $?
+  recipe_in_turn=()
+}
+
+# The commands of `queue`, several at a time.
+run_at_once() {
   local at_once=$((ngpu > 1 ? 1 : ngpu == 1 ? gpu_jobs : nj)) count=${#recipe_queue[@]} threads
   ((count > 0)) || return 0
   ((at_once < count)) || at_once=$count
@@ -421,10 +439,10 @@ run_on_cluster() {
   (($# == 1)) || printf '%s\0' "${@:2}" | atat cluster run "$cluster" --kind "$1"
 }
 
-recipe_queue=()
+recipe_queue=() recipe_in_turn=()
 
 # What a stage has queued and not run, such as decodings for a cluster, belongs to the stage.
-finish_queue() { ((${#recipe_queue[@]} == 0)) || run_queue; }
+finish_queue() { ((${#recipe_queue[@]} + ${#recipe_in_turn[@]} == 0)) || run_queue; }
 
 # -------------------------------------------------------------------------------------- stages
 

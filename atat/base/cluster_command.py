@@ -7,12 +7,10 @@ What recipes do with --cluster. `atat.base.cluster` explains the settings.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import get_args
 
-from atat.base import cli, cluster
-from atat.base.errors import InputError
+from atat.base import cli, cluster, command_lines
 
 EXAMPLE = """An example of cluster.yaml; a key that is left out has the value shown for it:
 
@@ -72,18 +70,4 @@ def main(argv: list[str] | None = None) -> None:
     )
     options = parser.parse_args(argv)
     settings = cluster.read(options.settings)
-    lines = _lines(options.commands)
-    cluster.run_commands(settings, options.kind, lines)
-
-
-def _lines(source: str) -> list[str]:
-    """The command lines of a file, or of stdin; InputError if there are none."""
-    try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text()
-    except (OSError, ValueError) as error:
-        raise InputError(f"--commands {source}: cannot be read: {error}") from None
-    lines = text.split("\0") if "\0" in text else text.splitlines()
-    found = [line for line in lines if line.strip()]
-    if not found:
-        raise InputError(f"--commands {source}: no command lines; give one a line")
-    return found
+    cluster.run_commands(settings, options.kind, command_lines.read(options.commands))

@@ -22,6 +22,8 @@ from typing import TypeVar
 from atat.base import cluster, environment
 from atat.base.errors import WorkFailed
 
+LEAST = 16  # small items for a process; starting one for fewer costs more time than it saves
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -65,6 +67,11 @@ def run(function: Callable[[Job], Result], jobs: Iterable[Job], nj: int) -> Iter
                 "a worker process died, most likely because memory ran out; run the same command "
                 "again with a smaller --nj to continue"
             ) from None
+
+
+def processes(nj: int, items: int) -> int:
+    """How many of `nj` processes are worth starting for so many small items."""
+    return min(nj, max(1, items // LEAST))
 
 
 def start_worker(*, spared: bool = False) -> None:

@@ -136,7 +136,7 @@ def _compute(
     ]
     seconds = 0.0
     with tqdm(total=len(clips), desc=str(data), unit="utt") as progress:
-        for outcome in parallel.run(make_chunk, chunks, nj):
+        for outcome in parallel.run(make_chunk, chunks, parallel.processes(nj, len(clips))):
             seconds += sum(row.duration for row in outcome.made.values())
             progress.update(len(outcome.made) + len(outcome.broken))
             rate = seconds / max(progress.format_dict["elapsed"], 1e-3)

@@ -278,7 +278,7 @@ def _speak_missing(
         open(journal, "a", encoding="utf-8") as stream,
         tqdm(total=len(missing), desc=title, unit="utt") as progress,
     ):
-        for results in parallel.run(speak_all, jobs, nj):
+        for results in parallel.run(speak_all, jobs, parallel.processes(nj, len(missing))):
             for result in results:
                 spoken[result.utterance] = result
                 stream.write(json.dumps(result.__dict__, ensure_ascii=False) + "\n")

@@ -178,7 +178,7 @@ train_again() {
   done
 }
 
-# answer NAME SET MODEL ...: $exp/NAME/seed1/answer_SET, ...: what the models say together. In a miniature
+# answer NAME SET MODEL ...: queues $exp/NAME/seed1/answer_SET, ...: what the models say together. In a miniature
 # processes of their own would only load torch once more.
 answer() {
   local seed model models jobs=$nj
@@ -186,7 +186,7 @@ answer() {
   for seed in $seeds; do
     models=()
     for model in "${@:3}"; do models+=(--model "$exp/$model/seed$seed/model"); done
-    atat answer "${models[@]}" --data "$data/$2" --nj "$jobs" \
+    in_turn atat answer "${models[@]}" --data "$data/$2" --nj "$jobs" \
       --max_lost "$max_lost" --out "$exp/$1/seed$seed/answer_$2"
   done
 }

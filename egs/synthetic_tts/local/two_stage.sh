@@ -53,10 +53,10 @@ read_words() {
   esac
   if [ "$2" = pretrain ]; then
     atat heard --data "$data/test_music" --decoded "$source" --out "$out/heard_$3"
-    atat decode --model "$out/model" --data "$out/heard_$3" --task nlu \
+    in_turn atat decode --model "$out/model" --data "$out/heard_$3" --task nlu \
       --out "$out/decode_test_music_after_$3"
   else
-    atat pipeline decode --model "$out/model" --text "$source" \
+    in_turn atat pipeline decode --model "$out/model" --text "$source" \
       --out "$out/decode_test_music_after_$3"
   fi
 }
