@@ -31,7 +31,7 @@ def recipe(tmp_path_factory) -> Path:
 def run(recipe: Path, *arguments: str) -> str:
     environment = {**os.environ, "ATAT_VENV": sys.prefix, "TQDM_DISABLE": "1"}
     found = subprocess.run(
-        [str(recipe / "run.sh"), "--size", "mini", "--nj", "2", *arguments],
+        [str(recipe / "run.sh"), "--size", "mini", "--nj", "2", "--no_report", *arguments],
         capture_output=True,
         text=True,
         env=environment,
