@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -20,8 +20,11 @@ def data(tmp_path: Path) -> Path:
     """A data dir of sentences, in a folder whose name wants quotes."""
     folder = tmp_path / "it's my data"
     folder.mkdir()
-    (folder / "text").write_text("a play the blue song\nb stop the music\n")
-    (folder / "utt2spk").write_text("a a\nb b\n")
+    texts = [
+        f"{name} {'play the blue song by anna'[: 9 + 4 * n]}" for n, name in enumerate("abcde")
+    ]
+    (folder / "text").write_text("\n".join([*texts, ""]))
+    (folder / "utt2spk").write_text("".join(f"{name} {name}\n" for name in "abcde"))
     return folder
 
 
@@ -29,29 +32,31 @@ def line(*words: object) -> str:
     return shlex.join(["atat", *map(str, words)])
 
 
-def decoding(data: Path, out: Path, beam: int = 2) -> str:
-    return line(
-        "decode", "demo:music", "--data", data, "--task", "nlu", "--beam", beam, "--out", out
+def decoding(data: Path, out: Path, nj: int) -> str:
+    """Of batches of a sentence or two, so that there is work for two processes."""
+    options = ["--task", "nlu", "--max_tokens", 20, "--nj", nj, "--out", out]
+    return line("decode", "demo:music", "--data", data, *options)
+
+
+def run(words: list[str], given: str = "") -> None:
+    """A process of atat that may use two threads."""
+    command = [sys.executable, "-m", "atat", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    subprocess.run(
+        command, input=given, text=True, env=environment, check=True, capture_output=True
     )
 
 
-def test_decodings_in_turn_are_those_of_processes_of_their_own(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outs = [tmp_path / "first", tmp_path / "second"]
-    lines = [decoding(data, out, beam) for beam, out in enumerate(outs, start=1)]
-    called = sys.argv
-    monkeypatch.setattr("sys.stdin", io.StringIO("\0".join(lines) + "\0"))
-    in_turn.main([])
-    assert sys.argv is called
-    for beam, out in enumerate(outs, start=1):
-        alone = tmp_path / f"alone{beam}"
-        command = shlex.split(decoding(data, alone, beam))[1:]
-        subprocess.run([sys.executable, "-m", "atat", *command], check=True, capture_output=True)
+def test_decodings_in_turn_are_those_of_processes_of_their_own(data: Path, tmp_path: Path) -> None:
+    """The second has forked processes beside the threads that the first has used."""
+    run(["in_turn"], "".join(f"{decoding(data, tmp_path / f'out{nj}', nj)}\0" for nj in (1, 2)))
+    for nj in (1, 2):
+        out, alone = tmp_path / f"out{nj}", tmp_path / f"alone{nj}"
+        run(shlex.split(decoding(data, alone, nj))[1:])
         for name in ("hyp", "nbest.jsonl"):
             assert (out / name).read_bytes() == (alone / name).read_bytes(), name
         noted = json.loads((out / "decode.json").read_text())["provenance"]["command"]
-        assert f"--beam {beam}" in noted and out.name in noted
+        assert noted.startswith("atat decode demo:music") and f"--nj {nj}" in noted
 
 
 def test_the_first_that_fails_ends_it_with_its_code_and_is_named(
