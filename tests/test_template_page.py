@@ -23,12 +23,12 @@ def commands() -> str:
     """All sh blocks of the page; shortened by its own options, nothing else is changed."""
     script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
     script, examples = re.subn(r"--recordings 1000\b", "--recordings 60", script)
-    script, rehearsals = re.subn(r"--steps 20\b", "--steps 2", script)
+    script, rehearsals = re.subn(r"--steps 20\b", "--steps 2 --no_report", script)
     training = r"^(egs/template/run\.sh --corpus \S+)$"
     script, trainings = re.subn(training, r"\1 --steps 4", script, flags=re.MULTILINE)
     # No network is asked for an encoder, and a page that is served would never end.
     script, fetched = re.subn(r"^atat encoder get \S+$", "", script, flags=re.MULTILINE)
-    small = "--sentences 40 --spoken 20 --steps 2 --exp egs/template/exp_grammar"
+    small = "--sentences 40 --spoken 20 --steps 2 --no_report --exp egs/template/exp_grammar"
     grammar = r"(--grammar \S+) --encoder moonshine-tiny$"
     script, grammars = re.subn(grammar, rf"\1 {small}", script, flags=re.MULTILINE)
     served = r"^atat serve egs/template/exp_moonshine-tiny(\S+)$"
@@ -97,7 +97,7 @@ def test_the_recipe_reads_the_states_of_an_encoder(clone: Path, tmp_path: Path) 
     encoder = save_wav2vec2(tmp_path / "w2v")
     run = clone / "egs" / "template" / "run.sh"
     found = subprocess.run(
-        [run, "--mini", "--encoder", str(encoder), "--ngpu", "0"],
+        [run, "--mini", "--encoder", str(encoder), "--ngpu", "0", "--no_report"],
         text=True,
         env={**os.environ, "ATAT_VENV": sys.prefix, "TQDM_DISABLE": "1", "PYTHONPATH": str(clone)},
         capture_output=True,
