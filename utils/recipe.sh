@@ -381,23 +381,26 @@ path_option cluster "" "settings of a Slurm cluster that does the work: atat clu
 # queue COMMAND ARGUMENTS: remember to run a command, on the GPUs of --ngpu, on the CPU or on the
 # cluster. Only `atat train` shares itself out over several GPUs.
 queue() {
-  local launcher=() line
+  local launcher=()
   if [ -z "$cluster" ] && ((ngpu > 1)) && [ "$1 ${2-}" = "atat train" ]; then
     launcher=(python -m torch.distributed.run --standalone --nproc_per_node "$ngpu" --module)
   fi
-  printf -v line '%q ' ${launcher[@]+"${launcher[@]}"} "$@"
-  recipe_queue+=("$line")
+  recipe_queue+=("$(command_line ${launcher[@]+"${launcher[@]}"} "$@")")
 }
 
 # in_turn COMMAND ARGUMENTS: the same for a command of atat that shares out its own work, such as a
 # decoding: these run after the others, one after the other in one process, which loads torch once.
-in_turn() {
+in_turn() { recipe_in_turn+=("$(command_line "$@")"); }
+
+# command_line WORD ...: the words, quoted where need be as every shell and Python read it (those of
+# printf's %q may be bash's alone).
+command_line() {
   local word line="" mark="'\\''"
-  for word in "$@"; do # not %q: the quotes that it may use are bash's alone
+  for word in "$@"; do
     [[ $word =~ ^[[:alnum:]_./=:@%+,-]+$ ]] || word="'${word//\'/$mark}'"
     line+="${line:+ }$word"
   done
-  recipe_in_turn+=("$line")
+  printf '%s' "$line"
 }
 
 # Runs all queued commands: --nj at a time on the CPU, --gpu_jobs on one GPU, one after the other on
